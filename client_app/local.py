@@ -1,0 +1,103 @@
+"""The local training loop."""
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from fedvlm_flwr.config.schema import Train
+from fedvlm_flwr.data.federated import Example
+from fedvlm_flwr.errors import RunError
+from fedvlm_flwr.models.resident import Resident
+from strategies.core.hooks import ClientHook
+
+
+@dataclass(frozen=True)
+class LocalResult:
+    """What local training came to: mean loss over its batches, optimiser steps, examples seen."""
+
+    loss: float
+    steps: int
+    examples_seen: int
+
+
+def steps_of(settings: Train, num_examples: int) -> int:
+    """Optimiser steps of one round: `local_steps`, or whole passes over the examples."""
+    if settings.local_steps is not None:
+        return settings.local_steps
+    assert settings.local_epochs is not None
+    per_step = settings.batch_size * settings.accumulation
+    return settings.local_epochs * -(-num_examples // per_step)
+
+
+def batches(num_examples: int, settings: Train, order: np.random.Generator) -> Iterator[list[int]]:
+    """Endless index batches: each pass over the examples in a new order, the last batch short."""
+    while True:
+        shuffled = order.permutation(num_examples)
+        for start in range(0, num_examples, settings.batch_size):
+            yield shuffled[start : start + settings.batch_size].tolist()
+
+
+def make_optimizer(
+    settings: Train, parameters: Sequence[nn.Parameter], lr: float
+) -> torch.optim.Optimizer:
+    """A fresh optimiser; its state does not outlive the round."""
+    if settings.optimizer == "sgd":
+        return torch.optim.SGD(parameters, lr=lr, weight_decay=settings.weight_decay)
+    return torch.optim.AdamW(parameters, lr=lr, weight_decay=settings.weight_decay)
+
+
+def train_locally(  # noqa: PLR0913  # the round's ingredients, each from another place
+    resident: Resident,
+    parameters: Mapping[str, nn.Parameter],
+    examples: Sequence[Example],
+    settings: Train,
+    lr: float,
+    order: np.random.Generator,
+    hook: ClientHook,
+) -> LocalResult:
+    """Run one round's optimiser steps on the trainable `parameters`, in place.
+
+    Args:
+        lr: learning rate, constant inside the round.
+        order: draws the order of the examples; dropout draws from torch's global generator.
+
+    Raises:
+        RunError: the loss is not finite; says at which step.
+    """
+    vlm = resident.vlm
+    resident.features.encode([example.image for example in examples])
+    encoded = [vlm.encode(example.question, example.answer) for example in examples]
+    trained = list(parameters.values())
+    optimizer = make_optimizer(settings, trained, lr)
+    picks = batches(len(examples), settings, order)
+    losses, seen = [], 0
+    vlm.module.train()
+    steps = steps_of(settings, len(examples))
+    for step in range(steps):
+        optimizer.zero_grad(set_to_none=True)
+        for _ in range(settings.accumulation):
+            pick = next(picks)
+            features = resident.features([examples[i].image for i in pick])
+            with _precision(settings, vlm.device):
+                loss = vlm.loss(features, [encoded[i] for i in pick])
+            (loss / settings.accumulation).backward()  # type: ignore[no-untyped-call]
+            losses.append(loss.item())
+            seen += len(pick)
+        if not np.isfinite(losses[-1]):
+            raise RunError(f"The loss is {losses[-1]} at local step {step}; lower train.lr.")
+        hook.on_gradients(parameters)
+        if settings.max_grad_norm is not None:
+            nn.utils.clip_grad_norm_(trained, settings.max_grad_norm)
+        optimizer.step()
+    vlm.module.eval()
+    return LocalResult(float(np.mean(losses)), steps, seen)
+
+
+def _precision(settings: Train, device: torch.device) -> contextlib.AbstractContextManager[object]:
+    if settings.precision == "bfloat16":
+        return torch.autocast(device.type, dtype=torch.bfloat16)
+    return contextlib.nullcontext()

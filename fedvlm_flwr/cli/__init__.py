@@ -1,0 +1,44 @@
+"""The `fedvlm` command line: one file a command, found by name."""
+
+import sys
+
+from fedvlm_flwr.errors import ConfigError, FedVLMError
+from fedvlm_flwr.plugins import available, load_module
+
+PACKAGE = "fedvlm_flwr.cli"
+USAGE_ERROR = 2
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; returns the exit status (0 success, 1 failure, 2 wrong usage).
+
+    A command is a module with a docstring, whose first line is its summary, and
+    `main(arguments) -> int`.
+    """
+    given = sys.argv[1:] if arguments is None else arguments
+    if not given or given[0] in ("-h", "--help", "help"):
+        print(usage())
+        return 0 if given else USAGE_ERROR
+    try:
+        command = load_module(PACKAGE, given[0], "command")
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return USAGE_ERROR
+    try:
+        status: int = command.main(given[1:])
+    except FedVLMError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    return status
+
+
+def usage() -> str:
+    """The list of commands with their summaries."""
+    lines = ["fedvlm: federated fine-tuning of vision-language models", "", "commands:"]
+    for name in available(PACKAGE):
+        summary = (load_module(PACKAGE, name, "command").__doc__ or "").splitlines()[0]
+        lines.append(f"  {name:<10} {summary}")
+    return "\n".join([*lines, "", "fedvlm COMMAND --help tells more."])

@@ -1,0 +1,135 @@
+"""From Flower's flat run-config, or Hydra's tree, to the one typed configuration."""
+
+import shlex
+import threading
+from collections.abc import Mapping
+from dataclasses import asdict, fields, make_dataclass
+from typing import Any
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException, MissingConfigException
+from hydra.initialize import get_gh_backup, restore_gh_from_backup
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from fedvlm_flwr.config.schema import Choice, Config, Engine, Eval, Train, Tuning, Wire
+from fedvlm_flwr.config.typed import typed
+from fedvlm_flwr.errors import ConfigError
+from fedvlm_flwr.paths import conf_dir
+
+Scalar = bool | int | float | str
+CHOICES = ("model", "algorithm", "dataset", "partition")
+SECTIONS = {"tuning": Tuning, "train": Train, "eval": Eval, "wire": Wire, "engine": Engine}
+
+# Flower's kebab-case keys whose name differs from ours by more than the hyphens.
+RENAMED = {"num_server_rounds": "num_rounds"}
+
+_lock = threading.Lock()  # Hydra keeps its state in a process-wide singleton
+_composed: dict[tuple[str, ...], Config] = {}
+
+
+def to_overrides(run_config: Mapping[str, Scalar]) -> list[str]:
+    """Hydra overrides for Flower's run-config.
+
+    An empty string means "as conf/ says". The free-form `overrides` come last and so win.
+
+    Raises:
+        ConfigError: the `overrides` string has an unbalanced quote.
+    """
+    result = []
+    for key, value in sorted(run_config.items()):
+        name = key.replace("-", "_")
+        if name == "overrides" or value == "":
+            continue
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        result.append(f"{RENAMED.get(name, name)}={text}")
+    try:
+        return result + shlex.split(str(run_config.get("overrides", "")))
+    except ValueError as error:
+        raise ConfigError(f"overrides={run_config['overrides']!r}: {error}; mend it.") from error
+
+
+def compose(run_config: Mapping[str, Scalar]) -> Config:
+    """The typed configuration of a run-config; the same on the server and on every client.
+
+    Raises:
+        ConfigError: an unknown key or choice, a wrong type, a contradiction.
+    """
+    overrides = tuple(to_overrides(run_config))
+    with _lock:
+        if overrides not in _composed:
+            _composed[overrides] = from_hydra(_compose_hydra(list(overrides)))
+        return _composed[overrides]
+
+
+def _compose_hydra(overrides: list[str]) -> DictConfig:
+    outer = get_gh_backup()  # `fedvlm run` is itself inside Hydra when the engine is in-process
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(version_base="1.3", config_dir=str(conf_dir())):
+            return hydra_compose("config", overrides=overrides)
+    except MissingConfigException as error:
+        group, _, name = str(error.missing_cfg_file).rpartition("/")
+        known = ", ".join(error.options or []) or "none"
+        raise ConfigError(f"Unknown {group} '{name}'; choose one of: {known}.") from error
+    except (HydraException, OmegaConfBaseException, TypeError) as error:
+        raise ConfigError(_one_sentence(error)) from error
+    finally:
+        restore_gh_from_backup(outer)
+
+
+def _one_sentence(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    noise = ("full_key", "object_type", "To append", "reference_type", "See https")
+    text = ". ".join(line.rstrip(".") for line in lines if not line.startswith(noise))
+    text = text.replace("Could not override", "Unknown key")
+    return f"{text}; change the override or the YAML under conf/."
+
+
+def from_hydra(tree: DictConfig) -> Config:
+    """Check Hydra's tree and turn it into the typed configuration.
+
+    Raises:
+        ConfigError: see `compose`.
+    """
+    try:
+        raw: dict[str, Any] = OmegaConf.to_container(tree, resolve=True)  # type: ignore[assignment]
+    except OmegaConfBaseException as error:
+        raise ConfigError(_one_sentence(error)) from error
+    raw.pop("hydra", None)
+    plain = {key: raw[key] for key in raw if key not in CHOICES and key not in SECTIONS}
+    top = typed(_TopLevel, plain, "")
+    sections = {key: typed(cls, raw[key], key) for key, cls in SECTIONS.items()}
+    choices = {key: _choice(key, raw[key]) for key in CHOICES}
+    return Config(**choices, **sections, **vars(top))  # type: ignore[arg-type]
+
+
+def _choice(group: str, values: Mapping[str, Any]) -> Choice:
+    if not isinstance(values.get("name"), str):
+        raise ConfigError(f"{group}.name is not set; name the choice in its YAML.")
+    params = {key: value for key, value in values.items() if key not in ("name", "kind")}
+    return Choice(values["name"], str(values.get("kind", values["name"])), params)
+
+
+def _top_level() -> type[Any]:
+    """A dataclass of the plain keys of `Config`, so that their types are written once."""
+    plain = [
+        (field.name, field.type)
+        for field in fields(Config)
+        if field.name not in CHOICES and field.name not in SECTIONS
+    ]
+    return make_dataclass("_TopLevel", plain, frozen=True)
+
+
+_TopLevel = _top_level()
+
+
+def to_yaml(config: Config) -> str:
+    """The resolved configuration as YAML that Hydra's groups would give again."""
+    tree = asdict(config)
+    for group in CHOICES:
+        choice = tree[group]
+        tree[group] = {"name": choice["name"], "kind": choice["kind"], **choice["params"]}
+    return OmegaConf.to_yaml(OmegaConf.create(tree))

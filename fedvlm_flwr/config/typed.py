@@ -1,0 +1,69 @@
+"""Turn a plain mapping from YAML into a frozen dataclass, refusing what does not fit."""
+
+from collections.abc import Mapping
+from dataclasses import MISSING, fields, is_dataclass
+from types import NoneType, UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from fedvlm_flwr.errors import ConfigError
+
+T = TypeVar("T")
+
+
+def typed(cls: type[T], values: Mapping[str, Any], where: str) -> T:
+    """Build the dataclass `cls` from `values`, nested dataclasses included.
+
+    Args:
+        cls: a frozen dataclass; its `__post_init__` may refuse values with a `ConfigError`.
+        values: the YAML mapping.
+        where: its place in the configuration (`partition`), for messages; empty at the top.
+
+    Raises:
+        ConfigError: an unknown key, a missing one, or a value of the wrong type; names it.
+    """
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{where}={values!r} must be a mapping of keys to values.")
+    prefix = f"{where}." if where else ""
+    known = {field.name: field for field in fields(cls)}  # type: ignore[arg-type]
+    for key in values:
+        if key not in known:
+            names = ", ".join(known) or "none"
+            raise ConfigError(
+                f"Unknown key {prefix}{key}; the keys there are: {names}. Remove or rename it."
+            )
+    for name, field in known.items():
+        if name not in values and field.default is MISSING and field.default_factory is MISSING:
+            raise ConfigError(f"{prefix}{name} is not set; give it a value.")
+    hints = get_type_hints(cls)
+    return cls(**{key: _convert(values[key], hints[key], f"{prefix}{key}") for key in values})
+
+
+def _convert(value: Any, hint: Any, where: str) -> Any:
+    origin, arguments = get_origin(hint), get_args(hint)
+    if hint is Any:
+        return value
+    if origin in (Union, UnionType):
+        if value is None and NoneType in arguments:
+            return None
+        inner = [argument for argument in arguments if argument is not NoneType]
+        return _convert(value, inner[0], where)
+    if is_dataclass(hint):
+        return typed(hint, value, where)  # type: ignore[arg-type]
+    if origin is list and isinstance(value, list):
+        return [_convert(item, arguments[0], f"{where}[{i}]") for i, item in enumerate(value)]
+    if origin is dict and isinstance(value, Mapping):
+        return {key: _convert(item, arguments[1], f"{where}.{key}") for key, item in value.items()}
+    return _scalar(value, hint, where)
+
+
+def _scalar(value: Any, hint: Any, where: str) -> Any:
+    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if hint is int and isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if hint is bool and isinstance(value, bool):
+        return value
+    if hint is str and isinstance(value, str | int | float):  # run_name=7 is a name too
+        return str(value)
+    wanted = getattr(hint, "__name__", str(hint))
+    raise ConfigError(f"{where}={value!r} must be of type {wanted}; change its value.")

@@ -1,0 +1,121 @@
+"""What a dataset hands over: three tables of records, and the examples read from them."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from datasets import Dataset
+from PIL import Image
+
+from fedvlm_flwr.errors import DataError
+
+IMAGE_MARK = "<image>\n"
+COLUMNS = ("id", "image", "conversations", "task")
+
+
+@dataclass(frozen=True)
+class FederatedData:
+    """The tables of one dataset; a record is `{id, image, conversations, task, ...}`.
+
+    `public` belongs to nobody (it may pretrain a base model), `train` is the pool that a partition
+    deals to the clients, `test` is the server's global test set. Picture paths are relative to
+    `root`.
+    """
+
+    name: str
+    root: Path
+    public: Dataset
+    train: Dataset
+    test: Dataset
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One question about one picture, with its answer and the task that scores it."""
+
+    id: str
+    image: Path
+    question: str
+    answer: str
+    task: str
+
+
+def examples(table: Dataset, root: Path, indices: Sequence[int] | None = None) -> list[Example]:
+    """Read records as examples, in the order of `indices` (all rows when None).
+
+    Raises:
+        DataError: a column is missing, a record's conversation is not one question with its
+            `<image>` mark and one answer, or its picture lies outside `root`; names the record.
+    """
+    missing = [name for name in COLUMNS if name not in table.column_names]
+    if missing:
+        raise DataError(
+            f"The table has no column '{missing[0]}' (its columns: "
+            f"{', '.join(table.column_names)}); add it to the records."
+        )
+    chosen = table if indices is None else table.select(indices)
+    columns = chosen.select_columns(list(COLUMNS))[:]
+    rows = zip(*(columns[name] for name in COLUMNS), strict=True)
+    return [_example(root, *row) for row in rows]
+
+
+def _example(root: Path, name: str, image: str, turns: Any, task: str) -> Example:
+    question, answer = _question_and_answer(name, turns)
+    path = PurePosixPath(image)
+    if path.is_absolute() or ".." in path.parts:
+        raise DataError(
+            f"Record '{name}' names the picture '{image}'; write its path relative to {root}."
+        )
+    return Example(id=name, image=root / path, question=question, answer=answer, task=task)
+
+
+def _question_and_answer(name: str, turns: Any) -> tuple[str, str]:
+    speakers = [turn.get("from") for turn in turns or []]
+    if speakers != ["human", "gpt"]:
+        raise DataError(
+            f"Record '{name}' has turns from {speakers}; a conversation is one turn from 'human' "
+            "and then one from 'gpt'."
+        )
+    asked, answer = (turn.get("value") or "" for turn in turns)
+    question = asked.removeprefix(IMAGE_MARK).strip()
+    if not asked.startswith(IMAGE_MARK) or not question or "<image>" in question:
+        raise DataError(
+            f"Record '{name}' asks {asked[:80]!r}; a question is '<image>', a line break and text."
+        )
+    if not answer.strip():
+        raise DataError(f"Record '{name}' has an empty answer; give it one or remove the record.")
+    return question, answer.strip()
+
+
+def check_pictures(chosen: Iterable[Example]) -> None:
+    """Open and decode each distinct picture of the examples once.
+
+    A picture that was good stays known to the process until its size or time of change differs,
+    so that a check before every round costs microseconds a picture.
+
+    Raises:
+        DataError: a picture is missing or unreadable; names the record and the path.
+    """
+    first_record: dict[Path, str] = {}
+    for example in chosen:
+        first_record.setdefault(example.image, example.id)
+    for path, record in first_record.items():
+        try:
+            status = path.stat()
+            _decode(path, status.st_size, status.st_mtime_ns)
+        # Pillow reports broken pictures with SyntaxError and ValueError as well.
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            raise DataError(
+                f"The picture {path} of record '{record}' cannot be read ({error}); "
+                "restore the file or remove the record."
+            ) from error
+
+
+@lru_cache(maxsize=1 << 17)
+def _decode(path: Path, _size: int, _changed: int) -> None:
+    with Image.open(path) as picture:
+        picture.verify()  # the checksums; it leaves the picture unusable, hence the second opening
+    with Image.open(path) as picture:
+        picture.load()  # the pixels, all of them

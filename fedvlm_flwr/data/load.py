@@ -1,0 +1,32 @@
+"""The front door to the datasets: one call from a name and its YAML values to the tables."""
+
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from fedvlm_flwr.config.typed import typed
+from fedvlm_flwr.data.federated import FederatedData
+from fedvlm_flwr.plugins import load_module
+
+
+def load_data(name: str, params: Mapping[str, Any]) -> FederatedData:
+    """Load a dataset once per process and set of values.
+
+    Args:
+        name: a module of `fedvlm_flwr.data.sets`.
+        params: the values of its `Params`, without `name`.
+
+    Raises:
+        ConfigError: unknown dataset, unknown or missing key, value out of range.
+        DataError: the dataset's files cannot be used.
+    """
+    return _load(name, json.dumps(dict(params), sort_keys=True))
+
+
+@lru_cache(maxsize=8)
+def _load(name: str, params: str) -> FederatedData:
+    module = load_module("fedvlm_flwr.data.sets", name, "dataset")
+    data = module.load(typed(module.Params, json.loads(params), "dataset"))
+    assert isinstance(data, FederatedData)
+    return data

@@ -1,0 +1,63 @@
+"""Label skew: each value of a field is spread over the clients in Dirichlet-drawn shares.
+
+Hsu, Qi, Brown: Measuring the Effects of Non-Identical Data Distribution for Federated Visual
+Classification (2019), https://arxiv.org/abs/1909.06335; drawn by flwr-datasets.
+"""
+
+import math
+import warnings
+from dataclasses import dataclass
+
+from datasets import Dataset
+from flwr_datasets.partitioner import DirichletPartitioner
+
+from fedvlm_flwr.data.partitions.base import deal, units
+from fedvlm_flwr.errors import ConfigError
+from fedvlm_flwr.seeding import stream
+
+
+@dataclass(frozen=True)
+class Params:
+    """How uneven the clients are, and in what."""
+
+    alpha: float
+    """Concentration: near 0 each value sits with one client, at 100 the parts are almost IID."""
+    by: str
+    """The field whose values are spread (shape, color, shape_color, ...)."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.alpha < math.inf:
+            raise ConfigError(
+                f"partition.alpha={self.alpha} must be a finite number above 0; raise it "
+                "(0.1 is very uneven, 100 almost even)."
+            )
+
+
+def partition(table: Dataset, num_clients: int, seed: int, params: Params) -> list[list[int]]:
+    """Sorted row indices for each client.
+
+    A picture's rows stay together where the field has one value a picture; where it has not (the
+    task), rows are dealt singly.
+
+    Raises:
+        ConfigError: unknown field, or a client stays empty in each of flwr-datasets' draws.
+    """
+    generator = stream(seed, "partition")
+    partitioner = DirichletPartitioner(
+        num_partitions=num_clients,
+        partition_by="value",
+        alpha=params.alpha,
+        min_partition_size=1,
+        shuffle=False,
+        seed=int(generator.integers(2**31)),
+    )
+    chosen = units(table, params.by)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # one a draw that leaves a client empty
+            return deal(partitioner, chosen, num_clients, generator)
+    except ValueError as error:
+        raise ConfigError(
+            f"With partition.alpha={params.alpha} and num_clients={num_clients} every draw leaves "
+            "a client without a picture; raise partition.alpha or lower num_clients."
+        ) from error

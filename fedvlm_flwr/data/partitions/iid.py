@@ -1,0 +1,18 @@
+"""Pictures dealt at random, equally many to each client."""
+
+from dataclasses import dataclass
+
+from datasets import Dataset
+
+from fedvlm_flwr.data.partitions.base import deal_iid, pictures
+from fedvlm_flwr.seeding import stream
+
+
+@dataclass(frozen=True)
+class Params:
+    """Nothing to set."""
+
+
+def partition(table: Dataset, num_clients: int, seed: int, _params: Params) -> list[list[int]]:
+    """Sorted row indices for each client; all rows of a picture go to the same one."""
+    return deal_iid(pictures(table), num_clients, stream(seed, "partition"))

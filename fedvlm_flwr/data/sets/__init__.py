@@ -1,0 +1,1 @@
+"""One module a dataset, each with `Params` and `load(params) -> FederatedData`."""

@@ -1,0 +1,45 @@
+"""What carries messages between a ServerApp and its ClientApps, chosen by `engine.name`.
+
+An engine is a module with `run(app, run_config, engine, num_clients, log_file) -> None`, which
+returns when the run has succeeded and raises when it has not. It starts an app that it is given
+and knows neither strategies nor models.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from fedvlm_flwr.config import Scalar
+from fedvlm_flwr.config.schema import Engine
+from fedvlm_flwr.plugins import load_module
+
+
+@dataclass(frozen=True)
+class App:
+    """A Flower app: its folder (with pyproject.toml) and its two components as `module:name`."""
+
+    folder: Path
+    server: str
+    client: str
+
+
+def run_app(
+    app: App,
+    run_config: Mapping[str, Scalar],
+    engine: Engine,
+    num_clients: int,
+    log_file: Path,
+) -> None:
+    """Run an app on the configured engine.
+
+    Args:
+        run_config: Flower's run-config for the server and every client.
+        num_clients: simulated nodes unless `engine.num_supernodes` says otherwise.
+        log_file: takes what the engine's processes print, where it has processes of its own.
+
+    Raises:
+        ConfigError: unknown engine.
+        RunError: the run failed.
+    """
+    module = load_module("fedvlm_flwr.engines", engine.name, "engine")
+    module.run(app, run_config, engine, engine.num_supernodes or num_clients, log_file)

@@ -1,0 +1,54 @@
+"""Vision-language models: chosen by kind, loaded behind one interface, tiny ones made here.
+
+A kind is a module of `fedvlm_flwr.models.kinds` with a frozen dataclass `Params`, a function
+`load(name, params, device) -> VLM` and a function `prepare(name, params, progress) -> Path | None`.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fedvlm_flwr.config.typed import typed
+from fedvlm_flwr.models.base import VLM
+from fedvlm_flwr.plugins import load_module
+
+KINDS = "fedvlm_flwr.models.kinds"
+
+
+def load_model(name: str, kind: str, params: Mapping[str, Any], device: torch.device) -> VLM:
+    """The model, in evaluation mode on `device`, nothing of it trainable yet.
+
+    Args:
+        name: the model's name, the first part of its cache folder's name.
+        kind: a module of `fedvlm_flwr.models.kinds`.
+        params: the other keys of the model's YAML.
+        device: where the network shall lie.
+
+    Raises:
+        ConfigError: the kind is unknown, or a key of `params`, or a value does not fit.
+        ModelError: the model is not prepared (run `fedvlm prepare`), is corrupt or unreadable.
+    """
+    module = load_module(KINDS, kind, "model kind")
+    model: VLM = module.load(name, typed(module.Params, params, "model"), device)
+    return model
+
+
+def prepare_model(
+    name: str,
+    kind: str,
+    params: Mapping[str, Any],
+    progress: Callable[[int, int, float], None] | None = None,
+) -> Path | None:
+    """Make the model's files if it has to be made and is not there; None if there is nothing to do.
+
+    Args:
+        name: as for `load_model`.
+        kind: as for `load_model`.
+        params: as for `load_model`.
+        progress: called with the steps done, the steps in all and the last loss.
+    """
+    module = load_module(KINDS, kind, "model kind")
+    folder: Path | None = module.prepare(name, typed(module.Params, params, "model"), progress)
+    return folder

@@ -1,0 +1,48 @@
+"""Greedy decoding with a key/value cache over input embeddings."""
+
+import torch
+from torch import Tensor, nn
+from transformers import DynamicCache
+
+
+@torch.no_grad()
+def greedy(
+    llm: nn.Module, head: nn.Module, prompt: tuple[Tensor, Tensor], end_id: int, limit: int
+) -> list[list[int]]:
+    """The most likely tokens after each prompt, without the end token.
+
+    Args:
+        llm: a transformers decoder without head; takes `inputs_embeds` and `past_key_values`.
+        head: hidden states to logits.
+        prompt: embeddings [B, T, D], padded on the left, and the mask of real tokens [B, T].
+        end_id: the token after which a row is finished.
+        limit: the most tokens that a row may get.
+    """
+    embeds, mask = prompt
+    answers: list[list[int]] = [[] for _ in range(len(embeds))]
+    open_rows = list(range(len(embeds)))
+    positions = (mask.cumsum(1) - 1).clamp(min=0)  # [B, T], padding does not count
+    padded = not bool(mask.all())
+    cache = DynamicCache(config=llm.config)
+    for _ in range(limit):
+        hidden = llm(
+            inputs_embeds=embeds,
+            attention_mask=mask.long() if padded else None,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+        ).last_hidden_state
+        chosen = head(hidden[:, -1]).argmax(-1)  # [open rows]
+        going = [i for i, token in enumerate(chosen.tolist()) if token != end_id]
+        for i in going:
+            answers[open_rows[i]].append(int(chosen[i]))
+        if not going:
+            break
+        open_rows = [open_rows[i] for i in going]
+        keep = torch.tensor(going, device=mask.device)
+        if len(going) < len(chosen):  # finished rows cost nothing more
+            cache.batch_select_indices(keep)
+        embeds = llm.get_input_embeddings()(chosen[keep]).unsqueeze(1)
+        mask = torch.cat([mask[keep], mask.new_ones(len(keep), 1)], dim=1)
+        positions = positions[keep, -1:] + 1
+    return answers

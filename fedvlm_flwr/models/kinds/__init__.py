@@ -1,0 +1,1 @@
+"""The kinds of model that a user can choose (`model.kind`), one module each."""

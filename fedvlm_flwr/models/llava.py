@@ -1,0 +1,238 @@
+"""Vision-language models of the LLaVA form: vision tower, connector, language model."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+from transformers import LlavaForConditionalGeneration, PreTrainedTokenizerBase
+from transformers.image_processing_utils import BaseImageProcessor
+
+from fedvlm_flwr.errors import ConfigError, DataError, ModelError
+from fedvlm_flwr.models.base import VLM, Encoded
+from fedvlm_flwr.models.decoding import greedy
+from fedvlm_flwr.models.pictures import open_picture
+
+IMAGE = "<image>"
+PICTURES_AT_ONCE = 64  # bounds the memory of the vision tower's activations
+
+
+class Llava(VLM):
+    """A `LlavaForConditionalGeneration` of any size behind the interface of every model here.
+
+    Args:
+        module: the network; its vision tower and language model are transformers' own.
+        tokenizer: knows `<image>` as a token. The token needs no row in the embedding table:
+            its places are filled with the connector's output and never looked up.
+        processor: makes `pixel_values` of pictures.
+        template: the prompt around `{question}`, with one `<image>`.
+
+    Raises:
+        ConfigError: the template lacks `{question}` or does not hold exactly one `<image>`.
+    """
+
+    def __init__(
+        self,
+        module: LlavaForConditionalGeneration,
+        tokenizer: PreTrainedTokenizerBase,
+        processor: BaseImageProcessor,
+        template: str,
+    ) -> None:
+        if template.count(IMAGE) != 1 or template.count("{question}") != 1:
+            raise ConfigError(
+                f"The prompt template {template!r} must hold {IMAGE} once and {{question}} once."
+            )
+        self.module = module
+        self.tokenizer = tokenizer
+        self.processor = processor
+        self.template = template
+        self.parts = {
+            "vision": "model.vision_tower",
+            "connector": "model.multi_modal_projector",
+            "llm": "model.language_model",
+        }
+        self.lora_targets = linear_names(module.model.language_model)
+        self.fingerprint = fingerprint(module, processor)
+        self.device = next(module.parameters()).device
+        self.image_id = int(tokenizer.convert_tokens_to_ids(IMAGE))
+        self.end_id = int(tokenizer.eos_token_id)
+        self._prompt_ids = lru_cache(maxsize=4096)(self._tokenize_prompt)
+
+    @torch.no_grad()
+    def features(self, images: Sequence[Path]) -> Tensor:
+        """The vision tower's hidden layer `vision_feature_layer`, [N, patches, width], on `device`.
+
+        The class token is dropped where the configuration says so (strategy "default").
+
+        Raises:
+            DataError: a picture is missing or unreadable; names its path.
+        """
+        if not images:
+            raise DataError("No pictures were given to encode.")
+        chunks = [
+            self.encode_pixels(self.pixels(images[start : start + PICTURES_AT_ONCE]))
+            for start in range(0, len(images), PICTURES_AT_ONCE)
+        ]
+        return torch.cat(chunks)
+
+    def pixels(self, images: Sequence[Path]) -> Tensor:
+        """Resized, cropped and normalised pictures, [N, 3, height, width], on `device`."""
+        pictures = [open_picture(path) for path in images]
+        values: Tensor = self.processor(pictures, return_tensors="pt")["pixel_values"]
+        return values.to(self.device)
+
+    def encode_pixels(self, pixels: Tensor) -> Tensor:
+        """The vision tower's chosen layers of [N, 3, height, width], with gradient."""
+        config = self.module.config
+        tower = self.module.model.vision_tower
+        layers = config.vision_feature_layer
+        states = tower(pixels.to(tower.dtype), output_hidden_states=True).hidden_states
+        chosen = [states[i] for i in ([layers] if isinstance(layers, int) else layers)]
+        first = 1 if config.vision_feature_select_strategy == "default" else 0
+        return torch.cat([state[:, first:] for state in chosen], dim=-1)
+
+    def encode(self, question: str, answer: str | None = None) -> Encoded:
+        """Token ids of the prompt around `question`, and of the answer with its end token.
+
+        Raises:
+            ModelError: the tokenizer merges the prompt's end with the answer's beginning.
+        """
+        prompt = self._prompt_ids(question)
+        if answer is None:
+            return Encoded(prompt)
+        return Encoded(prompt, self._answer_ids(self.template, question, prompt, answer))
+
+    def encode_text(self, words: str, question: str, answer: str) -> Encoded:
+        """As `encode`, with `words` standing where the picture would: a text-only example."""
+        template = self.template.replace(IMAGE, words)
+        text = template.replace("{question}", question)
+        prompt = tuple(self.tokenizer(text)["input_ids"])
+        return Encoded(prompt, self._answer_ids(template, question, prompt, answer))
+
+    def _tokenize_prompt(self, question: str) -> tuple[int, ...]:
+        text = self.template.replace("{question}", question.replace(IMAGE, " ").strip())
+        return tuple(self.tokenizer(text)["input_ids"])
+
+    def _answer_ids(
+        self, template: str, question: str, prompt: tuple[int, ...], answer: str
+    ) -> tuple[int, ...]:
+        text = template.replace("{question}", question.replace(IMAGE, " ").strip())
+        whole = tuple(self.tokenizer(f"{text} {answer.strip()}")["input_ids"])
+        if whole[: len(prompt)] != prompt:
+            raise ModelError(
+                f"The tokenizer joins the end of the prompt template {template!r} with the answer; "
+                "end the template with a colon or another mark that stays a token."
+            )
+        return (*whole[len(prompt) :], self.end_id)
+
+    def connect(self, features: Tensor) -> Tensor:
+        """The connector's image tokens, [B, tokens, LLM width], of [B, tokens, vision width]."""
+        connector = self.module.model.multi_modal_projector
+        weight = next(connector.parameters())
+        image: Tensor = connector(features.to(weight.device, weight.dtype))
+        return image
+
+    def loss(self, features: Tensor, batch: Sequence[Encoded]) -> Tensor:
+        """Mean cross-entropy over the answer tokens of a batch (scalar, with gradient)."""
+        return self.answer_loss(self.connect(features), batch).mean()
+
+    def answer_loss(self, image: Tensor, batch: Sequence[Encoded]) -> Tensor:
+        """Cross-entropy of each answer token, [answer tokens], row after row.
+
+        Args:
+            image: [pictures, tokens, LLM width], for the rows that hold `<image>`, in their order;
+                rows without it are text only.
+            batch: examples with answers.
+        """
+        rows = [(*row.prompt_ids, *row.answer_ids) for row in batch]
+        embeds, _ = self.assemble(image, rows, left=False)
+        # Causal attention never looks to the right, so right padding needs no mask.
+        hidden = self.module.model.language_model(
+            inputs_embeds=embeds, use_cache=False
+        ).last_hidden_state  # [B, T, D]
+        grown = image.shape[1] - 1  # one placeholder becomes this many tokens more
+        where, targets = [], []
+        for i, row in enumerate(batch):
+            first = len(row.prompt_ids) + grown * row.prompt_ids.count(self.image_id)
+            start = i * hidden.shape[1] + first - 1  # a token is predicted one place before it
+            where.extend(range(start, start + len(row.answer_ids)))
+            targets.extend(row.answer_ids)
+        labelled = hidden.flatten(0, 1)[torch.tensor(where, device=hidden.device)]
+        logits = self.module.lm_head(labelled).float()
+        return F.cross_entropy(logits, torch.tensor(targets, device=hidden.device), reduction="none")
+
+    @torch.no_grad()
+    def generate(
+        self, features: Tensor, batch: Sequence[Encoded], max_new_tokens: int
+    ) -> list[str]:
+        """Greedy answers to B prompts; labels in `batch`, if any, are not read."""
+        rows = [row.prompt_ids for row in batch]
+        embeds, mask = self.assemble(self.connect(features), rows, left=True)
+        answers = greedy(
+            self.module.model.language_model,
+            self.module.lm_head,
+            (embeds, mask),
+            self.end_id,
+            max_new_tokens,
+        )
+        texts = self.tokenizer.batch_decode(answers, skip_special_tokens=True)
+        return [text.strip() for text in texts]
+
+    def assemble(
+        self, image: Tensor, rows: Sequence[Sequence[int]], *, left: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Input embeddings with every `<image>` replaced by its picture's tokens.
+
+        Args:
+            image: [pictures, tokens, D]; picture k belongs to the k-th `<image>` of the rows.
+            rows: token ids of each row.
+            left: pad on the left (generation) or the right (training).
+
+        Returns:
+            Embeddings [B, T, D] and the mask of real tokens [B, T].
+
+        Raises:
+            ModelError: the rows hold another number of `<image>` than there are pictures.
+        """
+        count = image.shape[1]
+        held = sum(list(row).count(self.image_id) for row in rows)
+        if held != len(image):
+            raise ModelError(f"{held} {IMAGE} places in the prompts but {len(image)} pictures.")
+        grown = [
+            [t for token in row for t in ([-1] * count if token == self.image_id else [token])]
+            for row in rows
+        ]
+        longest = max(map(len, grown))
+        pads = [[-2] * (longest - len(row)) for row in grown]
+        ids = torch.tensor(
+            [pad + row if left else row + pad for pad, row in zip(pads, grown, strict=True)],
+            device=image.device,
+        )
+        embeds = self.module.get_input_embeddings()(ids.clamp(min=0))
+        places = (ids == -1).unsqueeze(-1)
+        embeds = embeds.masked_scatter(places, image.to(embeds.dtype).flatten(0, 1))
+        return embeds, ids != -2
+
+
+def linear_names(llm: nn.Module) -> tuple[str, ...]:
+    """The distinct last names of the linear layers inside a language model without its head."""
+    names = {
+        name.rpartition(".")[2]
+        for name, layer in llm.named_modules()
+        if isinstance(layer, nn.Linear)
+    }
+    return tuple(sorted(names))
+
+
+def fingerprint(module: LlavaForConditionalGeneration, processor: BaseImageProcessor) -> str:
+    """Sixteen hex digits over configuration, picture processing and every weight."""
+    digest = hashlib.sha256(module.config.to_json_string(use_diff=False).encode())
+    digest.update(json.dumps(processor.to_dict(), sort_keys=True, default=str).encode())
+    for name, value in sorted(module.state_dict().items()):
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+    return digest.hexdigest()[:16]

@@ -1,0 +1,95 @@
+"""A cache of models that are made once and then only read: built aside, renamed, verified."""
+
+import fcntl
+import hashlib
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from fedvlm_flwr.errors import ModelError
+from fedvlm_flwr.paths import fedvlm_home
+
+MANIFEST = "manifest.json"
+
+
+def prepared_folder(name: str, recipe: Mapping[str, Any]) -> Path:
+    """`$FEDVLM_HOME/models/<name>-<hash>`, the hash over everything that determines the model."""
+    text = json.dumps(recipe, sort_keys=True)
+    return fedvlm_home() / "models" / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+def prepare(name: str, recipe: Mapping[str, Any], build: Callable[[Path], None]) -> Path:
+    """The prepared folder, built when it is absent; two processes never build it twice.
+
+    Args:
+        name: the model's name.
+        recipe: plain values (as in JSON) that determine the model.
+        build: writes the model's files into the empty folder it is given.
+
+    Raises:
+        ModelError: the folder is there but its files are not what was written.
+    """
+    folder = prepared_folder(name, recipe)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with locked(folder.with_name(f".{folder.name}.lock")):
+        if folder.exists():
+            verify(folder)
+            return folder
+        aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+        try:
+            start = time.monotonic()
+            build(aside)
+            write_manifest(aside, recipe, time.monotonic() - start)
+            aside.chmod(0o755)
+            aside.rename(folder)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)  # gone already after a good build
+    return folder
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold a file lock; the system frees it when the process ends in whatever way."""
+    with path.open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def write_manifest(folder: Path, recipe: Mapping[str, Any], seconds: float) -> None:
+    """Write down the recipe, the building time in seconds and each file's sha256."""
+    content = {
+        "recipe": dict(recipe),
+        "seconds": round(seconds, 1),
+        "sha256": {path.name: digest(path) for path in sorted(folder.iterdir())},
+    }
+    (folder / MANIFEST).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def verify(folder: Path) -> None:
+    """Check every file of a prepared folder against its manifest.
+
+    Raises:
+        ModelError: a file is missing or is not what was written; says how to mend it.
+    """
+    mend = f"delete {folder} and run `fedvlm prepare`."
+    try:
+        expected = dict(json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["sha256"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{folder / MANIFEST} is missing or unreadable; {mend}") from error
+    for name, known in expected.items():
+        path = folder / name
+        if not path.is_file():
+            raise ModelError(f"{path} is missing; {mend}")
+        if digest(path) != known:
+            raise ModelError(f"{path} is corrupt (its sha256 is not the recorded one); {mend}")
+
+
+def digest(path: Path) -> str:
+    """The sha256 of a file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,46 @@
+"""Show a run's progress while it goes on, from the events in its folder."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+
+from fedvlm_flwr.report.live import LiveView
+from fedvlm_flwr.run_folder import PROGRESS, RunFolder
+
+POLL_SECONDS = 0.2
+
+
+@contextmanager
+def following(folder: RunFolder, console: Console | None = None) -> Iterator[None]:
+    """Show events as they are written, until the block ends and all of them are told.
+
+    Works for every engine, since it reads the folder and not the process.
+    """
+    done = threading.Event()
+    with LiveView(console) as view:
+        thread = threading.Thread(target=_follow, args=(folder, view, done), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+
+
+def _follow(folder: RunFolder, view: LiveView, done: threading.Event) -> None:
+    path, position = folder.path / PROGRESS, 0
+    while True:
+        last = done.wait(POLL_SECONDS)  # read once more after the end
+        if path.exists():
+            with path.open("rb") as file:
+                file.seek(position)
+                for line in file:
+                    if not line.endswith(b"\n"):  # still being written
+                        break
+                    position += len(line)
+                    view.show(json.loads(line))
+        if last:
+            return

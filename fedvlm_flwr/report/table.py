@@ -1,0 +1,72 @@
+"""The table at the end of a run, read from its folder."""
+
+from io import StringIO
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from fedvlm_flwr.report.live import size
+from fedvlm_flwr.run_folder import METRICS, RunFolder
+from fedvlm_flwr.tasks import load_task
+
+Values = dict[tuple[int, str, str], Any]
+
+
+def server_values(folder: RunFolder) -> Values:
+    """The server's metrics by (round, task, metric); a later line replaces an earlier one."""
+    return {
+        (line["round"], line["task"], line["metric"]): line["value"]
+        for line in folder.lines(METRICS)
+        if line["where"] == "server"
+    }
+
+
+def headlines(values: Values) -> dict[str, str]:
+    """The metric that is shown, by task."""
+    tasks = sorted({task for _, task, _ in values if task != "train"})
+    return {task: load_task(task).HEADLINE for task in tasks}
+
+
+def result_table(folder: RunFolder, width: int = 110) -> str:
+    """Each round's training loss, seconds, bytes and scores, then the controls, as plain text.
+
+    Scores marked ~ come from the sample that is used between the first and the last round.
+    """
+    values = server_values(folder)
+    shown = headlines(values)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("round", "loss", "seconds", "down", "up", *(f"{t} {m}" for t, m in shown.items())):
+        table.add_column(heading, justify="right")
+    for number in sorted({number for number, _, _ in values}):
+        table.add_row(*_round_row(values, shown, number))
+    last = max((number for number, _, _ in values), default=0)
+    for control, text in (("majority", "majority answer"), ("shuffled", "exchanged pictures")):
+        cells = [values.get((last, t, f"control_{control}_{m}")) for t, m in shown.items()]
+        if any(cell is not None for cell in cells):
+            table.add_row(text, "", "", "", "", *(_number(cell) for cell in cells))
+    text = StringIO()
+    Console(file=text, width=width, color_system=None).print(table)
+    return "\n".join(line.rstrip() for line in text.getvalue().splitlines()).strip("\n")
+
+
+def _round_row(values: Values, shown: dict[str, str], number: int) -> list[str]:
+    train = {key: values.get((number, "train", key)) for key in ("loss", "seconds")}
+    weights = [values.get((number, "train", key)) for key in ("bytes_down", "bytes_up")]
+    scores = []
+    for task, metric in shown.items():
+        mark = "" if values.get((number, task, "full"), 1.0) else "~"
+        score = values.get((number, task, metric))
+        scores.append("" if score is None else mark + _number(score))
+    return [
+        str(number) if number else "before",
+        _number(train["loss"], 4),
+        _number(train["seconds"], 1),
+        *("" if weight is None else size(weight) for weight in weights),
+        *scores,
+    ]
+
+
+def _number(value: float | None, digits: int = 3) -> str:
+    return "" if value is None else f"{value:.{digits}f}"

@@ -1,0 +1,88 @@
+"""The run folder: what a run writes, and the reading of it."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from fedvlm_flwr.config import Config
+from fedvlm_flwr.errors import RunError
+from fedvlm_flwr.paths import fedvlm_home, write_atomic
+
+CONFIG, METRICS, COST = "config.yaml", "metrics.jsonl", "cost.json"
+PREDICTIONS, PROGRESS, ADAPTER = "predictions.jsonl", "progress.jsonl", "adapter"
+
+FOLLOWED = "FEDVLM_FOLLOWED"  # set in the environment by whoever shows progress.jsonl itself
+
+
+def run_name(config: Config) -> str:
+    """The configured name, or one of the time and the choices."""
+    if config.run_name:
+        return config.run_name
+    now = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    choices = (config.algorithm, config.dataset, config.partition, config.tuning, config.model)
+    return "-".join([now, *(choice.name for choice in choices), f"seed{config.seed}"])
+
+
+def runs_root(config: Config) -> Path:
+    """The parent of run folders."""
+    if config.output_dir:
+        return Path(config.output_dir).expanduser().resolve()
+    return fedvlm_home() / "runs"
+
+
+class RunFolder:
+    """One run's folder; every file is flushed line by line or replaced whole."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def create(cls, config: Config) -> "RunFolder":
+        """Make the folder of a new run.
+
+        Raises:
+            RunError: it already holds a run, or cannot be written.
+        """
+        path = runs_root(config) / run_name(config)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            taken = (path / CONFIG).exists()
+        except OSError as error:
+            raise RunError(
+                f"The run folder {path} cannot be made ({error.strerror}); set output_dir to a "
+                "folder that you can write."
+            ) from error
+        if taken:
+            raise RunError(
+                f"The run folder {path} already holds a run; choose another run_name or move it."
+            )
+        return cls(path)
+
+    def write(self, name: str, text: str) -> None:
+        """Replace a text file whole."""
+        write_atomic(self.path / name, text)
+
+    def append(self, name: str, *records: Mapping[str, Any]) -> None:
+        """Add JSON lines and have them on disk before returning."""
+        with (self.path / name).open("a", encoding="utf-8") as file:
+            for record in records:
+                file.write(json.dumps(record) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def lines(self, name: str) -> Iterator[dict[str, Any]]:
+        """The JSON lines of a file; none when it is not there yet."""
+        path = self.path / name
+        if not path.exists():
+            return
+        with path.open(encoding="utf-8") as file:
+            for line in file:
+                yield json.loads(line)
+
+    def cost(self) -> dict[str, Any]:
+        """The account of seconds, bytes, memory and model loads."""
+        result: dict[str, Any] = json.loads((self.path / COST).read_text(encoding="utf-8"))
+        return result

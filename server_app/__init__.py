@@ -1,0 +1,1 @@
+"""The ServerApp: stages of federated rounds, evaluation by generation, the run folder."""

@@ -1,0 +1,31 @@
+"""The ServerApp's door."""
+
+from flwr.app import Context
+from flwr.serverapp import Grid, ServerApp
+
+from fedvlm_flwr.config import compose
+from fedvlm_flwr.errors import FedVLMError
+from fedvlm_flwr.run_folder import RunFolder
+from server_app.callbacks.progress import Progress
+from server_app.run import Run
+
+app = ServerApp()
+
+
+@app.main()
+def main(grid: Grid, context: Context) -> None:
+    """Run the configured federation.
+
+    Raises:
+        FedVLMError: anything that cannot be done as configured, in one sentence; finished rounds
+            stay in the run folder.
+    """
+    config = compose(context.run_config)
+    folder = RunFolder.create(config)
+    progress = Progress(folder)
+    try:
+        Run(config, folder, progress).execute(grid)
+    except Exception as error:
+        text = str(error) if isinstance(error, FedVLMError) else f"{type(error).__name__}: {error}"
+        progress.tell("error", message=" ".join(text.split()))
+        raise

@@ -1,0 +1,1 @@
+"""What watches the round loop and writes it down."""

@@ -1,0 +1,78 @@
+"""cost.json: what the run has used so far, replaced whole after each round."""
+
+import json
+import os
+import platform
+import resource
+import time
+
+from fedvlm_flwr.models.resident import load_count
+from fedvlm_flwr.run_folder import COST, RunFolder
+from fedvlm_flwr.wire import Arrays
+from strategies.core.events import Callback, Round
+from strategies.core.replies import Reply
+
+
+SECONDS = ("wall", "rounds", "waiting", "local_training", "evaluation")
+
+
+class CostMeter(Callback):
+    """Adds up seconds, bytes, memory and model loads.
+
+    Of the seconds, `wall` is the server's from its start, `rounds` the part inside rounds, `waiting`
+    the part of that in which it waited for replies, `evaluation` its own scoring; `local_training`
+    is the clients' time added up, whether they worked side by side or not.
+    """
+
+    def __init__(self, folder: RunFolder) -> None:
+        self._folder = folder
+        self._began = time.monotonic()
+        self.seconds = dict.fromkeys(SECONDS, 0.0)
+        self.bytes = {"up": 0, "down": 0}
+        self.processes: dict[str, dict[str, float]] = {}
+        self.arrays: dict[str, int] = {}
+
+    def on_reply(self, account: Round, client: int, reply: Reply | None) -> None:
+        """Note what the client's process has used so far."""
+        if reply is None:
+            return
+        self.seconds["local_training"] += reply.metrics["seconds"]
+        name = f"client {reply.source['host']}:{reply.source['pid']}"
+        self._process(name, {
+            key: reply.metrics[key]
+            for key in ("peak_memory_bytes", "model_loads", "pictures_encoded")
+        })
+
+    def on_round_end(self, account: Round, arrays: Arrays) -> None:
+        """Add the round and write the file."""
+        self.seconds["rounds"] += account.seconds
+        self.seconds["waiting"] += account.waiting
+        self.bytes["up"] += account.bytes_up
+        self.bytes["down"] += account.bytes_down
+        self.arrays = {
+            "tensors": len(arrays), "numbers": sum(values.size for values in arrays.values())
+        }
+        self.write()
+
+    def evaluated(self, seconds: float) -> None:
+        """Add the time of an evaluation."""
+        self.seconds["evaluation"] += seconds
+
+    def _process(self, name: str, facts: dict[str, float]) -> None:
+        known = self.processes.setdefault(name, {})
+        for key, value in facts.items():
+            known[key] = max(known.get(key, 0), int(value))
+
+    def write(self) -> None:
+        """Replace cost.json."""
+        self.seconds["wall"] = time.monotonic() - self._began
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB
+        name = f"server {platform.node()}:{os.getpid()}"
+        self._process(name, {"peak_memory_bytes": peak, "model_loads": load_count()})
+        account = {
+            "seconds": {key: round(value, 3) for key, value in self.seconds.items()},
+            "bytes": self.bytes,
+            "shared_arrays": self.arrays,
+            "processes": self.processes,
+        }
+        self._folder.write(COST, json.dumps(account, indent=2) + "\n")

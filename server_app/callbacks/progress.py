@@ -1,0 +1,68 @@
+"""Live progress: events in progress.jsonl, and on standard output unless somebody follows them."""
+
+import os
+import time
+from typing import Any
+
+from fedvlm_flwr.report.live import plain_line
+from fedvlm_flwr.run_folder import FOLLOWED, PROGRESS, RunFolder
+from fedvlm_flwr.wire import Arrays
+from strategies.core.events import Callback, Round
+from strategies.core.replies import Reply
+
+SECONDS_BETWEEN = 0.2  # events that only move a bar are thinned to this
+
+
+class Progress(Callback):
+    """Turns what happens into events."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self._folder = folder
+        self._last = 0.0
+        self.rounds = 0
+
+    def tell(self, event: str, **facts: Any) -> None:
+        """Record an event, and print its line when nobody follows."""
+        record = {"event": event, **facts}
+        self._folder.append(PROGRESS, record)
+        line = plain_line(record)
+        if line is not None and not os.environ.get(FOLLOWED):
+            print(line, flush=True)
+
+    def step(self, event: str, done: int, total: int, **facts: Any) -> None:
+        """Record how far something has come; the first step is never left out."""
+        now = time.monotonic()
+        if done == 0 or now - self._last > SECONDS_BETWEEN:
+            self._last = now
+            self.tell(event, done=done, total=total, **facts)
+
+    def on_round_start(self, account: Round) -> None:
+        """The cohort's size."""
+        self.tell("round_start", **self._place(account), clients=len(account.cohort))
+
+    def on_reply(self, account: Round, client: int, reply: Reply | None) -> None:
+        """A client is back, or failed."""
+        done = len(account.replies) + len(account.failures)
+        self.tell(
+            "reply",
+            **self._place(account),
+            client=client,
+            done=done,
+            clients=len(account.cohort),
+            failure=account.failures.get(client),
+        )
+
+    def on_round_end(self, account: Round, arrays: Arrays) -> None:
+        """The round's numbers."""
+        self.tell(
+            "round_end",
+            **self._place(account),
+            loss=account.loss,
+            clients=len(account.replies),
+            seconds=account.seconds,
+            bytes_up=account.bytes_up,
+            bytes_down=account.bytes_down,
+        )
+
+    def _place(self, account: Round) -> dict[str, int]:
+        return {"stage": account.stage, "round": account.number, "rounds": self.rounds}

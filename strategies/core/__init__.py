@@ -1,0 +1,1 @@
+"""The pieces of the round loop that every algorithm shares."""

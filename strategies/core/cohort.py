@@ -1,0 +1,101 @@
+"""Which clients there are, where they are reached, and who takes part in a round."""
+
+import time
+from collections.abc import Mapping
+from typing import cast
+
+from flwr.app import ConfigRecord, Message, MessageType, RecordDict
+from flwr.serverapp import Grid
+
+from fedvlm_flwr.errors import RunError
+from fedvlm_flwr.seeding import stream
+from strategies.core.replies import flower_reason
+
+SETTLE_SECONDS = 2.0  # simulated nodes register at once: a count that stands this long is final
+
+
+def find_clients(grid: Grid, num_clients: int, timeout: float) -> dict[int, int]:
+    """Ask every node who it is, and say which node serves which client.
+
+    Node ids are random in every run; clients are numbered by the partition-id of their node's
+    configuration, so that the same seed picks the same clients. Simulated nodes can serve any
+    client: fewer of them than clients share the clients in turn.
+
+    Returns:
+        The node id of each client 0 .. num_clients - 1.
+
+    Raises:
+        RunError: too few nodes within `timeout` seconds, two nodes with one partition-id, or a node
+            without one.
+    """
+    deadline = time.monotonic() + timeout
+    nodes = _wait_for_nodes(grid, num_clients, deadline, settle=SETTLE_SECONDS)
+    sites = _ask(grid, nodes, timeout)
+    simulated = all(site["simulated"] for site in sites.values())
+    if len(nodes) < num_clients and not simulated:
+        nodes = _wait_for_nodes(grid, num_clients, deadline, settle=timeout)
+        sites = _ask(grid, nodes, timeout)
+    found = _by_partition(sites)
+    missing = [client for client in range(num_clients) if client not in found]
+    if not missing:
+        return {client: found[client] for client in range(num_clients)}
+    if simulated:
+        ordered = [found[partition] for partition in sorted(found)]
+        return {client: ordered[client % len(ordered)] for client in range(num_clients)}
+    raise RunError(
+        f"num_clients={num_clients} but no SuperNode has partition-id {missing[0]} (connected: "
+        f"{sorted(found)}); start it or lower num_clients."
+    )
+
+
+def _wait_for_nodes(grid: Grid, wanted: int, deadline: float, settle: float) -> list[int]:
+    changed, nodes = time.monotonic(), sorted(grid.get_node_ids())
+    while len(nodes) < wanted and time.monotonic() < deadline:
+        if nodes and time.monotonic() - changed > settle:
+            break
+        time.sleep(0.1)
+        now = sorted(grid.get_node_ids())
+        if now != nodes:
+            changed, nodes = time.monotonic(), now
+    if not nodes:
+        raise RunError("No SuperNode connected in time; start them, or raise round_timeout.")
+    return nodes
+
+
+def _ask(grid: Grid, nodes: list[int], timeout: float) -> dict[int, ConfigRecord]:
+    questions = [Message(RecordDict(), node, MessageType.QUERY) for node in nodes]
+    sites: dict[int, ConfigRecord] = {}
+    for answer in grid.send_and_receive(questions, timeout=timeout):
+        node = answer.metadata.src_node_id
+        if answer.has_error():
+            raise RunError(
+                f"SuperNode {node} cannot run the ClientApp ({flower_reason(answer)}); mend its "
+                "installation."
+            )
+        sites[node] = cast(ConfigRecord, answer.content["site"])
+    return sites
+
+
+def _by_partition(sites: Mapping[int, ConfigRecord]) -> dict[int, int]:
+    found: dict[int, int] = {}
+    for node, site in sorted(sites.items()):
+        partition = site.get("partition-id", -1)
+        if not isinstance(partition, int) or partition < 0:
+            raise RunError(
+                f"SuperNode {node} has no partition-id; start it with "
+                "--node-config 'partition-id=0' (its own number)."
+            )
+        if partition in found:
+            raise RunError(
+                f"Two SuperNodes have partition-id={partition}; give each a number of its own."
+            )
+        found[partition] = node
+    return found
+
+
+def choose_cohort(num_clients: int, size: int, seed: int, stage: int, server_round: int) -> list[int]:
+    """The clients of a round, sorted: all of them, or a seeded sample without replacement."""
+    if size >= num_clients:
+        return list(range(num_clients))
+    drawn = stream(seed, "cohort", stage, server_round).choice(num_clients, size, replace=False)
+    return sorted(int(client) for client in drawn)
