@@ -12,18 +12,20 @@ from flwr.common.logger import log
 
 app = ClientApp()
 
-# The node-config keys that Flower itself gives to a simulated node; a real site sets more or others.
+# The node-config keys that Flower gives to a simulated node; a real site sets others.
 SIMULATED_KEYS = {"partition-id", "num-partitions"}
 
 
 @app.query()
 def query(message: Message, context: Context) -> Message:
     """Say which client this node is, and whether it is a simulated one."""
-    site = {
-        "partition-id": context.node_config.get("partition-id", -1),
-        "simulated": set(context.node_config) == SIMULATED_KEYS,
-    }
-    return Message(RecordDict({"site": ConfigRecord(site)}), reply_to=message)
+    site = ConfigRecord(
+        {
+            "partition-id": context.node_config.get("partition-id", -1),
+            "simulated": set(context.node_config) == SIMULATED_KEYS,
+        }
+    )
+    return Message(RecordDict({"site": site}), reply_to=message)
 
 
 @app.train()

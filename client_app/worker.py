@@ -65,19 +65,23 @@ class Worker:
             hook,
         )
         extra = hook.on_end(parameters, result.steps)
-        reply = RecordDict({
-            "arrays": pack(read(parameters), config.wire.dtype),
-            "metrics": MetricRecord({
-                "num_examples": len(examples),
-                "loss": result.loss,
-                "steps": result.steps,
-                "examples_seen": result.examples_seen,
-                "seconds": time.monotonic() - began,
-                "pictures_encoded": model.features.encoded,
-                **process_facts(),
-            }),
-            "source": ConfigRecord({"host": platform.node(), "pid": str(os.getpid())}),
-        })
+        reply = RecordDict(
+            {
+                "arrays": pack(read(parameters), config.wire.dtype),
+                "metrics": MetricRecord(
+                    {
+                        "num_examples": len(examples),
+                        "loss": result.loss,
+                        "steps": result.steps,
+                        "examples_seen": result.examples_seen,
+                        "seconds": time.monotonic() - began,
+                        "pictures_encoded": model.features.encoded,
+                        **process_facts(),
+                    }
+                ),
+                "source": ConfigRecord({"host": platform.node(), "pid": str(os.getpid())}),
+            }
+        )
         if extra:
             reply["extra"] = pack(extra, config.wire.dtype)
         return reply
@@ -95,4 +99,3 @@ _worker = Worker()
 def worker() -> Worker:
     """The worker of this process."""
     return _worker
-

@@ -36,10 +36,11 @@ def sample(found: dict[str, list[Example]], settings: Eval, seed: int) -> dict[s
     most = settings.max_examples
     result = {}
     for task, members in found.items():
+        drawn = list(range(len(members)))
         if most is not None and len(members) > most:
-            drawn = stream(seed, f"eval {task}").choice(len(members), most, replace=False)
-            members = [members[i] for i in sorted(drawn)]
-        result[task] = members
+            chooser = stream(seed, f"eval {task}")
+            drawn = sorted(chooser.choice(len(members), most, replace=False).tolist())
+        result[task] = [members[i] for i in drawn]
     return result
 
 
@@ -73,9 +74,7 @@ def score(task: str, predictions: Sequence[str], found: Sequence[Example]) -> di
     return values
 
 
-def majority_scores(
-    found: dict[str, list[Example]], training: dict[str, list[Example]]
-) -> Scores:
+def majority_scores(found: dict[str, list[Example]], training: dict[str, list[Example]]) -> Scores:
     """What a model scores that always gives the training pool's most frequent answer."""
     result: Scores = {}
     for task, members in found.items():

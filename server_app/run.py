@@ -63,8 +63,9 @@ class Run:
     def _describe(self) -> str:
         c = self._config
         return (
-            f"{c.algorithm.name} on {c.dataset.name} ({c.partition.name}), {c.num_clients} clients, "
-            f"{c.num_rounds} rounds, {c.model.name} with {c.tuning.name}, seed {c.seed}"
+            f"{c.algorithm.name} on {c.dataset.name} ({c.partition.name}), "
+            f"{c.num_clients} clients, {c.num_rounds} rounds, "
+            f"{c.model.name} with {c.tuning.name}, seed {c.seed}"
         )
 
     def _prepare(self) -> None:
@@ -117,9 +118,7 @@ class Run:
         )
         return unpack(result.arrays)
 
-    def _evaluate(
-        self, number: int, stage: int, evaluator: Evaluator, full: bool
-    ) -> MetricRecord:
+    def _evaluate(self, number: int, stage: int, evaluator: Evaluator, full: bool) -> MetricRecord:
         what = "test set" if full else "test sample"
         scores, predictions, seconds = evaluator.run(
             full, lambda done, total: self._progress.step("evaluating", done, total, what=what)
@@ -129,7 +128,11 @@ class Run:
         lines = "".join(json.dumps({"round": number, **record}) + "\n" for record in predictions)
         self._folder.write(PREDICTIONS, lines)
         self._tell_scores(number, stage, what, scores, seconds)
-        flat = {f"{task}.{key}": value for task, values in scores.items() for key, value in values.items()}
+        flat = {
+            f"{task}.{key}": value
+            for task, values in scores.items()
+            for key, value in values.items()
+        }
         return MetricRecord(cast(dict[str, int | float | list[int] | list[float]], flat))
 
     def _controls(self, evaluator: Evaluator) -> None:

@@ -5,6 +5,7 @@ from fedvlm_flwr.plugins import load_module
 from strategies.base import FederatedStrategy, Loop
 from strategies.core.hooks import ClientHook
 
+
 def load_strategy(choice: Choice, loop: Loop) -> FederatedStrategy:
     """The server side of the chosen algorithm.
 

@@ -26,11 +26,11 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from fedvlm_flwr.report.follow import following
 from fedvlm_flwr.config import Config, Scalar, from_hydra
 from fedvlm_flwr.engines import App, run_app
 from fedvlm_flwr.errors import FedVLMError, RunError
 from fedvlm_flwr.paths import PACKAGE, conf_dir
+from fedvlm_flwr.report.follow import following
 from fedvlm_flwr.run_folder import FOLLOWED, PROGRESS, RunFolder, run_name, runs_root
 
 LOG = "engine.log"
@@ -97,9 +97,7 @@ def _job_name(number: int, overrides: list[str]) -> str:
     return "-".join([f"{number:03d}", *([plain] if plain else [])])[:120]
 
 
-def run_federation(
-    config: Config, run_config: dict[str, Scalar], folder: RunFolder
-) -> RunFolder:
+def run_federation(config: Config, run_config: dict[str, Scalar], folder: RunFolder) -> RunFolder:
     """Start the engine and show what the run folder tells until it ends.
 
     Raises:

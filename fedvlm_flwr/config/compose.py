@@ -101,7 +101,7 @@ def from_hydra(tree: DictConfig) -> Config:
     raw.pop("hydra", None)
     plain = {key: raw[key] for key in raw if key not in CHOICES and key not in SECTIONS}
     top = typed(_TopLevel, plain, "")
-    sections = {key: typed(cls, raw[key], key) for key, cls in SECTIONS.items()}
+    sections: dict[str, Any] = {key: typed(cls, raw[key], key) for key, cls in SECTIONS.items()}
     choices = {key: _choice(key, raw[key]) for key in CHOICES}
     return Config(**choices, **sections, **vars(top))  # type: ignore[arg-type]
 

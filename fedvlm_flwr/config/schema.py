@@ -161,7 +161,7 @@ class Engine:
     """What carries the messages, and each client process's share of the machine."""
 
     name: str
-    cpus_per_client: float
+    cpus_per_client: int
     gpus_per_client: float
     threads: int
     device: str

@@ -64,8 +64,14 @@ def run(
                 f"client-resources-num-gpus={engine.gpus_per_client}"
             )
             command = [
-                *_flwr("run"), str(app.folder), CONNECTION, "--stream",
-                "--run-config", str(config_file), "--federation-config", federation,
+                *_flwr("run"),
+                str(app.folder),
+                CONNECTION,
+                "--stream",
+                "--run-config",
+                str(config_file),
+                "--federation-config",
+                federation,
             ]
             code = subprocess.run(
                 command, env=environment, stdout=log, stderr=log, check=False
@@ -103,13 +109,24 @@ def _superlink(home: Path, environment: Mapping[str, str], log_file: Path) -> It
     """A SuperLink in simulation mode; yields its port, and ends it with all its children."""
     port = free_port()
     command = [
-        _script("flower-superlink"), "--insecure", "--simulation", "--isolation", "subprocess",
-        "--host", "127.0.0.1", "--port", str(port),
-        "--control-api-address", f"127.0.0.1:{free_port()}",
+        _script("flower-superlink"),
+        "--insecure",
+        "--simulation",
+        "--isolation",
+        "subprocess",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
     ]
     with log_file.open("ab") as log:
         process = subprocess.Popen(
-            command, env=dict(environment), cwd=home, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+            command,
+            env=dict(environment),
+            cwd=home,
+            stdout=log,
+            stderr=log,
+            stdin=subprocess.DEVNULL,
         )
     try:
         _wait_until_up(process, port, log_file)
@@ -172,7 +189,10 @@ def _status(environment: Mapping[str, str]) -> str:
     while True:
         listing = subprocess.run(
             [*_flwr("list"), CONNECTION, "--format", "json"],
-            env=dict(environment), capture_output=True, text=True, check=False,
+            env=dict(environment),
+            capture_output=True,
+            text=True,
+            check=False,
         )
         try:
             runs = json.loads(listing.stdout)["runs"]

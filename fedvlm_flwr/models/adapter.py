@@ -27,7 +27,9 @@ def save_adapter(vlm: VLM, tuning: Tuning, arrays: Arrays, folder: Path) -> None
     modes = {part: mode for stage in tuning.stages for part, mode in stage.trained.items()}
     tensors = {name: torch.from_numpy(values) for name, values in arrays.items()}
     for part in (part for part, mode in modes.items() if mode == "full"):
-        own = {n.removeprefix(f"{part}."): t for n, t in tensors.items() if n.startswith(f"{part}.")}
+        own = {
+            n.removeprefix(f"{part}."): t for n, t in tensors.items() if n.startswith(f"{part}.")
+        }
         save_file(own, str(folder / f"{part}.safetensors"))
     if "lora" not in modes.values():
         return

@@ -74,5 +74,7 @@ def choose_device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name.startswith("cuda") and not torch.cuda.is_available():
-        raise ConfigError(f"device={name} but torch sees no CUDA device; set device to cpu or auto.")
+        raise ConfigError(
+            f"device={name} but torch sees no CUDA device; set device to cpu or auto."
+        )
     return torch.device(name)

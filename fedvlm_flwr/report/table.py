@@ -37,8 +37,10 @@ def result_table(folder: RunFolder, width: int = 110) -> str:
     values = server_values(folder)
     shown = headlines(values)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("round", "loss", "seconds", "down", "up", *(f"{t} {m}" for t, m in shown.items())):
-        table.add_column(heading, justify="right")
+    table.add_column("round", no_wrap=True)
+    fixed = ("loss", "seconds", "down", "up")
+    for heading in (*fixed, *(f"{task}\n{metric}" for task, metric in shown.items())):
+        table.add_column(heading, justify="right", no_wrap=True)
     for number in sorted({number for number, _, _ in values}):
         table.add_row(*_round_row(values, shown, number))
     last = max((number for number, _, _ in values), default=0)
@@ -46,9 +48,9 @@ def result_table(folder: RunFolder, width: int = 110) -> str:
         cells = [values.get((last, t, f"control_{control}_{m}")) for t, m in shown.items()]
         if any(cell is not None for cell in cells):
             table.add_row(text, "", "", "", "", *(_number(cell) for cell in cells))
-    text = StringIO()
-    Console(file=text, width=width, color_system=None).print(table)
-    return "\n".join(line.rstrip() for line in text.getvalue().splitlines()).strip("\n")
+    page = StringIO()
+    Console(file=page, width=width, color_system=None).print(table)
+    return "\n".join(line.rstrip() for line in page.getvalue().splitlines()).strip("\n")
 
 
 def _round_row(values: Values, shown: dict[str, str], number: int) -> list[str]:

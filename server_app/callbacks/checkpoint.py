@@ -9,7 +9,7 @@ from strategies.core.events import Callback, Round
 
 
 class Checkpoint(Callback):
-    """Keeps `checkpoints/stage_S_round_NNNN.safetensors` of the newest round, replaced atomically."""
+    """Keeps `checkpoints/stage_S_round_NNNN.safetensors` of the newest round."""
 
     def __init__(self, folder: RunFolder) -> None:
         self._folder = folder.path / "checkpoints"

@@ -12,16 +12,15 @@ from fedvlm_flwr.wire import Arrays
 from strategies.core.events import Callback, Round
 from strategies.core.replies import Reply
 
-
 SECONDS = ("wall", "rounds", "waiting", "local_training", "evaluation")
 
 
 class CostMeter(Callback):
     """Adds up seconds, bytes, memory and model loads.
 
-    Of the seconds, `wall` is the server's from its start, `rounds` the part inside rounds, `waiting`
-    the part of that in which it waited for replies, `evaluation` its own scoring; `local_training`
-    is the clients' time added up, whether they worked side by side or not.
+    Of the seconds, `wall` is the server's from its start, `rounds` the part inside rounds,
+    `waiting` the part of that in which it waited for replies, `evaluation` its own scoring;
+    `local_training` is the clients' time added up, whether they worked side by side or not.
     """
 
     def __init__(self, folder: RunFolder) -> None:
@@ -38,10 +37,13 @@ class CostMeter(Callback):
             return
         self.seconds["local_training"] += reply.metrics["seconds"]
         name = f"client {reply.source['host']}:{reply.source['pid']}"
-        self._process(name, {
-            key: reply.metrics[key]
-            for key in ("peak_memory_bytes", "model_loads", "pictures_encoded")
-        })
+        self._process(
+            name,
+            {
+                key: reply.metrics[key]
+                for key in ("peak_memory_bytes", "model_loads", "pictures_encoded")
+            },
+        )
 
     def on_round_end(self, account: Round, arrays: Arrays) -> None:
         """Add the round and write the file."""
@@ -50,7 +52,8 @@ class CostMeter(Callback):
         self.bytes["up"] += account.bytes_up
         self.bytes["down"] += account.bytes_down
         self.arrays = {
-            "tensors": len(arrays), "numbers": sum(values.size for values in arrays.values())
+            "tensors": len(arrays),
+            "numbers": sum(values.size for values in arrays.values()),
         }
         self.write()
 

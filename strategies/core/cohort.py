@@ -93,7 +93,9 @@ def _by_partition(sites: Mapping[int, ConfigRecord]) -> dict[int, int]:
     return found
 
 
-def choose_cohort(num_clients: int, size: int, seed: int, stage: int, server_round: int) -> list[int]:
+def choose_cohort(
+    num_clients: int, size: int, seed: int, stage: int, server_round: int
+) -> list[int]:
     """The clients of a round, sorted: all of them, or a seeded sample without replacement."""
     if size >= num_clients:
         return list(range(num_clients))

@@ -52,7 +52,8 @@ def read_reply(message: Message, expected: Arrays) -> Reply:
     if missing := {"arrays", "metrics", "source"} - set(content):
         raise BadReply(f"its reply lacks the record '{sorted(missing)[0]}'")
     metrics = {
-        key: float(value) for key, value in cast(MetricRecord, content["metrics"]).items()
+        key: float(value)
+        for key, value in cast(MetricRecord, content["metrics"]).items()
         if isinstance(value, int | float)
     }
     source = {key: str(value) for key, value in cast(ConfigRecord, content["source"]).items()}
@@ -90,8 +91,6 @@ def check_arrays(arrays: Arrays, expected: Arrays) -> None:
         raise BadReply(f"its arrays hold '{odd[0]}', which was not asked for")
     for name, values in arrays.items():
         if values.shape != expected[name].shape:
-            raise BadReply(
-                f"'{name}' has shape {values.shape} instead of {expected[name].shape}"
-            )
+            raise BadReply(f"'{name}' has shape {values.shape} instead of {expected[name].shape}")
         if not np.isfinite(values).all():
             raise BadReply(f"'{name}' holds NaN or Inf")

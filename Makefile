@@ -1,0 +1,38 @@
+# Each target sets up .venv by itself; PYTHON chooses the interpreter that makes it.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+DEV_STAMP := .venv/.installed-dev
+ARGS ?=
+
+.PHONY: run test lint format clean
+
+run: $(STAMP)  ## the default federation; e.g. make run ARGS="num_rounds=3 engine=inprocess"
+	$(BIN)/fedvlm run $(ARGS)
+
+test: lint  ## lint, types and all tests
+	$(BIN)/pytest
+
+lint: $(DEV_STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(DEV_STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@# a bare `flwr run` would otherwise reinstall every dependency for each run
+	@grep -q FLWR_DISABLE_RUNTIME .venv/bin/activate || \
+	  echo 'export FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION=1' >> .venv/bin/activate
+	touch $@
+
+$(DEV_STAMP): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	touch $@
+
+clean:
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,140 @@
+"""Look at this machine: versions, devices, ports, caches; what would fail, and how to mend it.
+
+usage: fedvlm doctor
+
+Each line is `ok`, `warn` or `FAIL`. The exit status is 1 if a line says FAIL.
+"""
+
+import importlib.metadata
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+
+from fedvlm_flwr.config import compose
+from fedvlm_flwr.data.clients import federated_data
+from fedvlm_flwr.engines.ray import free_port
+from fedvlm_flwr.errors import FedVLMError
+from fedvlm_flwr.models import model_state
+from fedvlm_flwr.paths import conf_dir, fedvlm_home
+
+NEEDED = ("flwr", "ray", "torch", "transformers", "peft", "datasets", "hydra-core", "omegaconf")
+OPTIONAL = {"bitsandbytes": "a 4-bit or 8-bit base model", "tensorboard": "TensorBoard curves"}
+FREE_DISK, FREE_MEMORY = 2e9, 3e9  # bytes: caches and a run; a server and two small clients
+
+
+class Finding(NamedTuple):
+    """One line of the report."""
+
+    level: str
+    text: str
+
+
+def main(arguments: list[str]) -> int:
+    """Print the findings."""
+    if arguments:
+        print(__doc__)
+        return 0 if arguments[0] in ("-h", "--help") else 2
+    failed = False
+    for check in CHECKS:
+        for finding in check():
+            print(f"{finding.level:<5} {finding.text}")
+            failed |= finding.level == "FAIL"
+    return 1 if failed else 0
+
+
+def versions() -> Iterator[Finding]:
+    """Python and the packages."""
+    python = ".".join(str(part) for part in sys.version_info[:3])
+    yield Finding(
+        "ok" if sys.version_info >= (3, 11) else "FAIL", f"Python {python} (3.11 or newer)"
+    )
+    for name in NEEDED:
+        try:
+            yield Finding("ok", f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            yield Finding("FAIL", f"{name} is not installed; run `pip install fedvlm-flwr`")
+    for name, purpose in OPTIONAL.items():
+        try:
+            yield Finding("ok", f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            yield Finding("ok", f"{name} is not installed (needed only for {purpose})")
+
+
+def devices() -> Iterator[Finding]:
+    """Cores, memory and GPUs."""
+    import torch
+
+    free = psutil.virtual_memory().available
+    yield Finding("ok", f"{os.cpu_count()} CPU cores")
+    yield Finding(
+        "ok" if free > FREE_MEMORY else "warn",
+        f"{free / 1e9:.1f} GB of memory free (the default run takes about {FREE_MEMORY / 1e9:.0f})",
+    )
+    if not torch.cuda.is_available():
+        yield Finding("ok", "no CUDA device: runs use the CPU")
+    for index in range(torch.cuda.device_count()):
+        facts = torch.cuda.get_device_properties(index)
+        yield Finding("ok", f"GPU {index}: {facts.name}, {facts.total_memory / 1e9:.0f} GB")
+
+
+def ports() -> Iterator[Finding]:
+    """Whether a local server can be started."""
+    try:
+        free_port()
+        yield Finding("ok", "a local port can be opened")
+    except OSError as error:
+        yield Finding("FAIL", f"no local port can be opened ({error}); use engine=inprocess")
+    if os.environ.get("FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION") != "1":
+        yield Finding(
+            "warn",
+            "a bare `flwr run` reinstalls every dependency for each run; set "
+            "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION=1 before it (`fedvlm run` does)",
+        )
+
+
+def caches() -> Iterator[Finding]:
+    """The cache folder, the data and the base model of the default run."""
+    home = fedvlm_home()
+    existing = next(path for path in (home, *home.parents) if path.exists())
+    if not os.access(existing, os.W_OK):
+        yield Finding("FAIL", f"{existing} cannot be written; set FEDVLM_HOME to another folder")
+        return
+    free = shutil.disk_usage(existing).free
+    level = "ok" if free > FREE_DISK else "warn"
+    yield Finding(level, f"caches and runs in {home}, {free / 1e9:.1f} GB free")
+    yield from _app(conf_dir().parent)
+    try:
+        config = compose({})
+        data = federated_data(config)
+        yield Finding("ok", f"dataset {data.name}: {len(data.train)} training records")
+        choice = config.model
+        folder = model_state(choice.name, choice.kind, choice.params)
+        text = (
+            f"model {choice.name}: {folder}"
+            if folder
+            else (
+                f"model {choice.name} is not prepared; the first run does it, or `fedvlm prepare`"
+            )
+        )
+        yield Finding("ok", text)
+    except FedVLMError as error:
+        yield Finding("FAIL", str(error))
+
+
+def _app(folder: Path) -> Iterator[Finding]:
+    missing = [name for name in ("flwr", "flower-superlink") if not _command(name)]
+    for name in missing:
+        yield Finding("FAIL", f"the command {name} is missing; install flwr[simulation]")
+    yield Finding("ok", f"configuration in {folder}")
+
+
+def _command(name: str) -> bool:
+    return Path(sys.executable).with_name(name).exists() or shutil.which(name) is not None
+
+
+CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (versions, devices, ports, caches)

@@ -1,0 +1,128 @@
+"""What holds for every partition."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from datasets import Dataset
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from omegaconf import OmegaConf
+
+from fedvlm_flwr.data import partitions
+from fedvlm_flwr.data.federated import FederatedData
+from fedvlm_flwr.data.partitions import iid, partition_table
+from fedvlm_flwr.errors import ConfigError, DataError
+from fedvlm_flwr.plugins import available
+
+CONF = Path(__file__).parents[3] / "conf" / "partition"
+KINDS: dict[str, dict[str, Any]] = {
+    "iid": {},
+    "dirichlet": {"alpha": 5.0, "by": "organ"},
+    "natural": {"by": "organ", "split_groups": True},
+}
+
+
+def table(organs: list[str], tasks: list[str], shuffled: bool = False) -> Dataset:
+    """One picture for each of `organs`, one row for each of its tasks."""
+    rows = [
+        {"image": f"{i}.png", "organ": organ, "task": task, "conversations": [{"from": "human"}]}
+        for i, organ in enumerate(organs)
+        for task in tasks
+    ]
+    return Dataset.from_list(rows[::2] + rows[1::2] if shuffled else rows)
+
+
+tables = st.builds(
+    table,
+    st.lists(st.sampled_from(["lung", "liver", "brain"]), min_size=4, max_size=40),
+    st.sampled_from([["vqa"], ["vqa", "detection"], ["vqa", "vqa", "vqa"]]),
+    st.booleans(),
+)
+
+
+def attempt(kind: str, *rest: Any) -> list[list[int]] | None:
+    """The parts, or None where the partition says that this table cannot be dealt so."""
+    try:
+        return partition_table(kind, KINDS[kind], *rest)
+    except ConfigError:
+        assert kind != "iid"
+        return None
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=40, deadline=None)
+@given(data=tables, num_clients=st.integers(1, 4), seed=st.integers(0, 2**31 - 1))
+def test_every_row_once_and_nobody_empty(
+    kind: str, data: Dataset, num_clients: int, seed: int
+) -> None:
+    parts = attempt(kind, data, num_clients, seed)
+    assume(parts is not None)
+    assert parts is not None
+    assert len(parts) == num_clients
+    assert all(parts)
+    assert all(part == sorted(part) for part in parts)
+    assert sorted(row for part in parts for row in part) == list(range(len(data)))
+    assert parts == attempt(kind, data, num_clients, seed)
+    images = [{data[row]["image"] for row in part} for part in parts]
+    assert sum(map(len, images)) == len(set(data["image"]))  # no picture in two parts
+
+
+def test_every_kind_is_among_the_properties() -> None:
+    assert available("fedvlm_flwr.data.partitions") == sorted(KINDS)
+
+
+@pytest.mark.parametrize("path", sorted(CONF.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_shipped_yaml_deals_the_default_dataset(
+    path: Path, small_easyvqa: FederatedData
+) -> None:
+    values: Any = OmegaConf.to_container(OmegaConf.load(path))
+    name = values.pop("name")
+    assert name == path.stem
+    parts = partition_table(values.pop("kind", name), values, small_easyvqa.train, 4, 0)
+    assert sorted(row for part in parts for row in part) == list(range(len(small_easyvqa.train)))
+
+
+def test_iid_parts_depend_on_the_seed_and_are_even() -> None:
+    data = table(["lung"] * 50 + ["liver"] * 50, ["vqa", "detection"])
+    one, other = (partition_table("iid", {}, data, 4, seed) for seed in (0, 1))
+    assert one != other
+    assert [len(part) for part in one] == [50] * 4  # 25 pictures of two rows
+    assert all({data[row]["organ"] for row in part} == {"lung", "liver"} for part in one)
+
+
+@pytest.mark.parametrize(
+    ("kind", "params", "clients", "why"),
+    [
+        ("iid", {}, 0, "num_clients=0 must be at least 1"),
+        ("iid", {}, 7, "num_clients=7 but the training table has 6 pictures; lower .* to 6"),
+        ("shards", {}, 2, "partition 'shards'; choose one of: dirichlet, iid, natural"),
+        ("base", {}, 2, "partition 'base'; choose one of"),
+        ("iid", {"alpha": 1}, 2, r"Unknown key partition\.alpha"),
+        ("dirichlet", {"alpha": 1.0}, 2, r"partition\.by is not set"),
+        ("dirichlet", {"alpha": 1.0, "by": "color"}, 2, "one of: image, organ, task"),
+        ("natural", {"by": "conversations", "split_groups": False}, 2, "image, organ, task"),
+    ],
+)
+def test_what_cannot_be_dealt_is_refused(
+    kind: str, params: dict[str, Any], clients: int, why: str
+) -> None:
+    with pytest.raises(ConfigError, match=why):
+        partition_table(kind, params, table(["lung"] * 6, ["vqa"]), clients, 0)
+
+
+def test_a_row_without_a_value_is_named() -> None:
+    data = Dataset.from_dict({"image": ["1", "2"], "organ": ["lung", None]})
+    with pytest.raises(DataError, match=r"Row 1 .* has no organ"):
+        partition_table("natural", {"by": "organ", "split_groups": False}, data, 1, 0)
+
+
+@pytest.mark.parametrize("parts", [[[0, 1], []], [[0], [0, 1]], [[0], []], [[0, 1]]])
+def test_a_broken_partition_is_caught(
+    parts: list[list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = SimpleNamespace(Params=iid.Params, partition=lambda *_: parts)
+    monkeypatch.setattr(partitions, "load_module", lambda *_: broken)
+    with pytest.raises(DataError, match="Partition 'mine' made"):
+        partition_table("mine", {}, table(["lung", "lung"], ["vqa"]), 2, 0)
