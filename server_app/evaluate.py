@@ -26,7 +26,7 @@ def by_task(found: Sequence[Example]) -> dict[str, list[Example]]:
     return dict(sorted(grouped.items()))
 
 
-def test_examples(config: Config, data: FederatedData) -> dict[str, list[Example]]:
+def global_test_set(config: Config, data: FederatedData) -> dict[str, list[Example]]:
     """The global test set by task."""
     return by_task(examples(data.test, data.root))
 
@@ -106,7 +106,7 @@ class Evaluator:
     def __init__(self, config: Config, model: Resident, data: FederatedData) -> None:
         self._config = config
         self._model = model
-        self.full = test_examples(config, data)
+        self.full = global_test_set(config, data)
         self.part = sample(self.full, config.eval, config.seed)
         self._training = by_task(examples(data.train, data.root))
 

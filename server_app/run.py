@@ -13,6 +13,7 @@ from fedvlm_flwr.models import prepare_model
 from fedvlm_flwr.models.adapter import save_adapter
 from fedvlm_flwr.models.parts import set_trainable, write
 from fedvlm_flwr.models.resident import Resident, choose_device, resident
+from fedvlm_flwr.report.curve import draw_curve
 from fedvlm_flwr.report.table import result_table
 from fedvlm_flwr.run_folder import ADAPTER, CONFIG, PREDICTIONS, RunFolder
 from fedvlm_flwr.tasks import load_task
@@ -58,6 +59,7 @@ class Run:
         self._controls(evaluator)
         save_adapter(model.vlm, config.tuning, arrays, self._folder.path / ADAPTER)
         self._cost.write()
+        draw_curve(self._folder)
         self._progress.tell("end", table=result_table(self._folder), folder=str(self._folder.path))
 
     def _describe(self) -> str:

@@ -73,7 +73,7 @@ def by_picture(records: Iterable[Record]) -> list[Picture]:
 
 def shifted(
     pixels: Tensor, pictures: Sequence[Picture], draw: torch.Generator
-) -> tuple[Tensor, list[str | None]]:
+) -> tuple[Tensor, Tensor]:
     """Pictures moved at random so far as their shape stays inside, and the boxes after the move.
 
     What comes into view is filled with the border's median colour. A picture without a box stays as it is.
@@ -84,7 +84,7 @@ def shifted(
         draw: source of the moves.
 
     Returns:
-        The moved pixels, and each box's answer text (None without a box).
+        The moved pixels, and the boxes after the move, [N, 4] (zeros without a box).
     """
     side = pixels.shape[-1]
     moves, boxes = [], []
@@ -92,7 +92,7 @@ def shifted(
         box = picture.box
         if box is None:
             moves.append((0, 0))
-            boxes.append(None)
+            boxes.append([0.0] * 4)
             continue
         left, top, width, height = (round(value * side) for value in box)
         x, y = (
@@ -100,7 +100,7 @@ def shifted(
             for size in (width, height)
         )
         moves.append((x - left, y - top))
-        boxes.append(box_text([v / side for v in (x, y, width, height)]))
+        boxes.append([value / side for value in (x, y, width, height)])
     dx, dy = torch.tensor(moves).unbind(1)
     place = torch.arange(side)
     rows, columns = place - dy[:, None], place - dx[:, None]  # [N, side]: where each comes from
@@ -110,7 +110,7 @@ def shifted(
     ]  # [N, side, side, 3]
     seen = inside(rows, side)[:, :, None] & inside(columns, side)[:, None, :]
     moved = torch.where(seen[..., None], moved, background(pixels)[:, None, None, :])
-    return moved.permute(0, 3, 1, 2), boxes
+    return moved.permute(0, 3, 1, 2), torch.tensor(boxes)
 
 
 def inside(places: Tensor, side: int) -> Tensor:
@@ -124,9 +124,16 @@ def background(pixels: Tensor) -> Tensor:
     return torch.cat(border, dim=2).median(dim=2).values
 
 
-def box_text(box: Sequence[float]) -> str:
+def box_text(box: Tensor) -> str:
     """`[0.31, 0.20, 0.45, 0.45]`."""
-    return "[" + ", ".join(f"{value:.2f}" for value in box) + "]"
+    return "[" + ", ".join(f"{value:.2f}" for value in box.tolist()) + "]"
+
+
+def sources(picture: Picture, task: str) -> list[tuple[str, str]]:
+    """The questions and answers from which a picture's rows of a task are drawn."""
+    if task != TEXT:
+        return picture.asked.get(task, [])
+    return picture.asked.get("vqa", []) if picture.caption else []
 
 
 def words(pictures: Iterable[Picture]) -> set[str]:

@@ -1,42 +1,47 @@
-"""Teach a tiny model to see and to read, on public pictures and on text, before any federation."""
+"""Teach a tiny model to see, then to speak and to read, on public pictures and on text."""
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
 
 from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.models.base import Encoded
-from fedvlm_flwr.models.curriculum import BOX, TEXT, Picture, check_mix, shifted
+from fedvlm_flwr.models.curriculum import (
+    BOX,
+    TEXT,
+    Picture,
+    box_text,
+    check_mix,
+    shifted,
+    sources,
+)
+from fedvlm_flwr.models.fitting import Schedule, fit
 from fedvlm_flwr.models.llava import Llava
+from fedvlm_flwr.models.vision_start import start_vision
 
 Progress = Callable[[int, int, float], None]  # steps done, steps in all, loss of the last one
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a tiny model is pretrained.
+    """How a tiny model is pretrained, in two phases.
 
-    `mix` is the number of rows of each task in a batch; `text` rows are public questions with the
-    picture's caption in words in the picture's place, and teach the logic of questions.
+    `vision` trains the vision tower alone: two linear heads, thrown away afterwards, name the
+    words of the caption and the place of the shape. `language` trains everything by next tokens.
+    `mix` is its number of rows of each task in a batch; `text` rows are public questions with the
+    caption in words in the picture's place, and teach the logic of questions.
     """
 
     seed: int
-    steps: int
-    warmup: int  # steps of rising learning rate
-    lr: float
-    weight_decay: float
-    max_grad_norm: float
-    pictures: int  # in a batch; the rows of every task go round them
+    vision: Schedule
+    box_weight: float  # of the box's mean absolute error beside the words' cross-entropy
+    language: Schedule
     mix: dict[str, int]
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or self.pictures < 1 or self.warmup < 0 or self.lr <= 0:
-            raise ConfigError(
-                "Pretraining needs steps and pictures of 1 or more, warmup of 0 or more, lr above 0."
-            )
         if not any(self.mix.values()) or min(self.mix.values()) < 0:
             raise ConfigError("The pretraining mix needs counts of 0 or more, one above 0.")
 
@@ -44,69 +49,87 @@ class Recipe:
 def pretrain(
     model: Llava, pictures: Sequence[Picture], recipe: Recipe, progress: Progress | None = None
 ) -> None:
-    """Train all weights of `model` in place for `recipe.steps` steps; the same seed, the same end.
+    """Train all weights of `model` in place; on one machine the same seed gives the same weights.
 
     Every picture is moved at random each time it is seen (and its box with it), or a few
     thousand of them would be learnt by heart.
     """
     check_mix(recipe.mix, pictures)
+    total = recipe.vision.steps + recipe.language.steps
     draw = torch.Generator().manual_seed(recipe.seed)
     pixels = torch.cat([model.pixels([picture.path]) for picture in pictures])  # [N, 3, S, S]
-    optimizer = torch.optim.AdamW(
-        model.module.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay, betas=(0.9, 0.98)
-    )
+
+    def report(before: int) -> Callable[[int, float], None]:
+        return lambda done, loss: progress(before + done, total, loss) if progress else None
+
     model.module.train()
-    for step in range(recipe.steps):
-        for group in optimizer.param_groups:
-            group["lr"] = recipe.lr * rate(step, recipe)
-        chosen = torch.randint(len(pictures), (recipe.pictures,), generator=draw).tolist()
-        loss = step_loss(model, pixels[chosen], [pictures[i] for i in chosen], recipe, draw)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.module.parameters(), recipe.max_grad_norm)
-        optimizer.step()
-        if progress is not None:
-            progress(step + 1, recipe.steps, loss.item())
+    learn_to_see(model, pictures, pixels, (recipe, draw), report(0))
+
+    def language_loss() -> Tensor:
+        chosen = torch.randint(len(pictures), (recipe.language.pictures,), generator=draw).tolist()
+        return rows_loss(model, pixels[chosen], [pictures[i] for i in chosen], recipe.mix, draw)
+
+    fit(model.module.parameters(), language_loss, recipe.language, report(recipe.vision.steps))
     model.module.eval()
 
 
-def rate(step: int, recipe: Recipe) -> float:
-    """The learning rate's share of its peak: a linear rise, then half a cosine to nearly nothing."""
-    if step < recipe.warmup:
-        return (step + 1) / recipe.warmup
-    done = (step - recipe.warmup) / max(recipe.steps - recipe.warmup, 1)
-    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done))
+def learn_to_see(
+    model: Llava,
+    pictures: Sequence[Picture],
+    pixels: Tensor,
+    how: tuple[Recipe, torch.Generator],
+    progress: Callable[[int, float], None],
+) -> None:
+    """Train the vision tower to tell the caption's words and the box from the mean of its tokens."""
+    recipe, draw = how
+    tower = model.module.model.vision_tower
+    start_vision(tower.embeddings, pixels)
+    able = [i for i, picture in enumerate(pictures) if picture.caption and picture.box]
+    hot = torch.zeros(len(pictures), len(model.tokenizer))  # the words of each caption
+    for i in able:
+        hot[i, model.tokenizer(pictures[i].caption, add_special_tokens=False)["input_ids"]] = 1
+    said = hot.any(0)
+    width = tower.config.hidden_size
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        heads = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, int(said.sum()) + 4))
+
+    def step_loss() -> Tensor:
+        picks = torch.randint(len(able), (recipe.vision.pictures,), generator=draw).tolist()
+        chosen = [able[i] for i in picks]
+        moved, boxes = shifted(pixels[chosen], [pictures[i] for i in chosen], draw)
+        out = heads(model.encode_pixels(moved).mean(dim=1))
+        words = F.binary_cross_entropy_with_logits(
+            out[:, 4:], hot[chosen][:, said], reduction="none"
+        )
+        return words.sum(1).mean() + recipe.box_weight * (out[:, :4] - boxes).abs().mean()
+
+    fit([*tower.parameters(), *heads.parameters()], step_loss, recipe.vision, progress)
 
 
-def step_loss(
+def rows_loss(
     model: Llava,
     pixels: Tensor,
     pictures: Sequence[Picture],
-    recipe: Recipe,
+    mix: dict[str, int],
     draw: torch.Generator,
 ) -> Tensor:
-    """Mean loss over the answer tokens of one batch on `pictures`, moved at random."""
-    pixels, boxes = shifted(pixels, pictures, draw)
+    """Mean over the rows of a batch on `pictures`, moved at random, of each row's mean loss."""
+    moved, boxes = shifted(pixels, pictures, draw)
     rows: list[Encoded] = []
     owners: list[int] = []  # which picture each row with a picture is about
-    for task, count in recipe.mix.items():
-        able = [i for i, picture in enumerate(pictures) if row_source(picture, task)]
+    for task, count in mix.items():
+        able = [i for i, picture in enumerate(pictures) if sources(picture, task)]
         for k in range(count if able else 0):
             i = able[k % len(able)]
-            source = row_source(pictures[i], task)
-            question, answer = source[int(torch.randint(len(source), (), generator=draw))]
+            pairs = sources(pictures[i], task)
+            question, answer = pairs[int(torch.randint(len(pairs), (), generator=draw))]
             if task == TEXT:
                 rows.append(model.encode_text(pictures[i].caption or "", question, answer))
                 continue
-            moved = boxes[i] if task == BOX else None
-            rows.append(model.encode(question, moved or answer))
+            rows.append(model.encode(question, box_text(boxes[i]) if task == BOX else answer))
             owners.append(i)
-    image = model.connect(model.encode_pixels(pixels))[owners]
-    return model.answer_loss(image, rows).mean()
-
-
-def row_source(picture: Picture, task: str) -> list[tuple[str, str]]:
-    """The questions and answers from which a picture's rows of a task are drawn."""
-    if task != TEXT:
-        return picture.asked.get(task, [])
-    return picture.asked.get("vqa", []) if picture.caption else []
+    image = model.connect(model.encode_pixels(moved))[owners]
+    losses = model.answer_loss(image, rows)
+    shares = torch.tensor([1 / len(row.answer_ids) for row in rows for _ in row.answer_ids])
+    return (losses * shares).sum() / len(rows)

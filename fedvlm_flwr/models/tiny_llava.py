@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
-from torch import nn
 from transformers import (
     CLIPVisionConfig,
     LlamaConfig,
@@ -24,6 +23,8 @@ class Sizes:
 
     image_size: int  # pixels a side
     patch_size: int  # pixels a side
+    image_mean: float  # subtracted from pixel values in 0..1
+    image_std: float  # then divided by
     vision_width: int
     vision_layers: int  # the last one is not used: features come from the layer before it
     vision_heads: int
@@ -39,7 +40,6 @@ def build(sizes: Sizes, template: str, texts: Iterable[str], seed: int) -> Llava
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         module = LlavaForConditionalGeneration(configuration(sizes, tokenizer))
-    place_patches(module.model.vision_tower.embeddings, sizes.image_size // sizes.patch_size)
     return Llava(module, tokenizer, picture_processor(sizes), template)
 
 
@@ -74,25 +74,12 @@ def configuration(sizes: Sizes, tokenizer: PreTrainedTokenizerFast) -> LlavaConf
     )
 
 
-@torch.no_grad()
-def place_patches(embeddings: nn.Module, grid: int) -> None:
-    """Start the position embedding from sines and cosines of each patch's row and column.
-
-    CLIP's own start is 25 times smaller than the patches' content, so that position is learnt very
-    late; a short training then never gets to where a shape is.
-    """
-    table = embeddings.position_embedding.weight  # [1 + grid * grid, width], the class token first
-    quarter = table.shape[1] // 4
-    frequency = torch.pi / grid * torch.linspace(0.5, grid, quarter)
-    angle = torch.arange(grid)[:, None] * frequency  # [grid, quarter]
-    wave = torch.cat([angle.sin(), angle.cos()], dim=1)  # [grid, width / 2]
-    rows, columns = wave.repeat_interleave(grid, 0), wave.repeat(grid, 1)
-    table[1:] = 0.5 * torch.cat([rows, columns], dim=1)
-
-
 def picture_processor(sizes: Sizes) -> CLIPImageProcessorPil:
-    """CLIP's own picture processing at this size."""
+    """CLIP's own picture processing with this size, mean and deviation."""
     side = sizes.image_size
     return CLIPImageProcessorPil(
-        size={"shortest_edge": side}, crop_size={"height": side, "width": side}
+        size={"shortest_edge": side},
+        crop_size={"height": side, "width": side},
+        image_mean=[sizes.image_mean] * 3,
+        image_std=[sizes.image_std] * 3,
     )

@@ -1,0 +1,67 @@
+"""The short training loop of both pretraining phases."""
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from fedvlm_flwr.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """AdamW for a fixed number of steps; a fixed number, not a time, so that a seed decides all."""
+
+    steps: int
+    warmup: int  # steps of rising learning rate
+    lr: float  # at its peak, after the warm-up; it falls to a hundredth by half a cosine
+    weight_decay: float
+    max_grad_norm: float
+    pictures: int  # in a batch
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.pictures < 1 or self.warmup < 0:
+            raise ConfigError(
+                "A pretraining phase needs 1 or more steps and pictures and no negative warmup; "
+                f"it has {self.steps}, {self.pictures} and {self.warmup}."
+            )
+        if self.lr <= 0 or self.max_grad_norm <= 0 or self.weight_decay < 0:
+            raise ConfigError(
+                "A pretraining phase needs lr and max_grad_norm above 0 and no negative "
+                f"weight_decay; it has {self.lr}, {self.max_grad_norm} and {self.weight_decay}."
+            )
+
+
+def fit(
+    parameters: Iterable[nn.Parameter],
+    step_loss: Callable[[], Tensor],
+    schedule: Schedule,
+    progress: Callable[[int, float], None],
+) -> None:
+    """Minimise what `step_loss` returns (a new batch at every call) over `parameters`.
+
+    `progress` is called with the steps done and the last loss.
+    """
+    weights = list(parameters)
+    optimizer = torch.optim.AdamW(
+        weights, lr=schedule.lr, weight_decay=schedule.weight_decay, betas=(0.9, 0.98)
+    )
+    for step in range(schedule.steps):
+        for group in optimizer.param_groups:
+            group["lr"] = schedule.lr * rate(step, schedule)
+        loss = step_loss()
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(weights, schedule.max_grad_norm)
+        optimizer.step()
+        progress(step + 1, loss.item())
+
+
+def rate(step: int, schedule: Schedule) -> float:
+    """The learning rate's share of its peak: a linear rise, then half a cosine."""
+    if step < schedule.warmup:
+        return (step + 1) / schedule.warmup
+    done = (step - schedule.warmup) / max(schedule.steps - schedule.warmup, 1)
+    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done))

@@ -1,0 +1,51 @@
+"""The learning curve of a run as a picture."""
+
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from fedvlm_flwr.report.table import Values, headlines, server_values
+from fedvlm_flwr.run_folder import RunFolder
+
+CURVE = "learning_curve.png"
+CONTROLS = {"majority": ("majority answer", ":"), "shuffled": ("exchanged pictures", "--")}
+
+
+def draw_curve(folder: RunFolder) -> Path:
+    """Draw each task's score over rounds, with the two controls as lines; returns the PNG's path.
+
+    Hollow points are scores on the sample used between the first and the last round.
+    """
+    values = server_values(folder)
+    shown = headlines(values)
+    figure = Figure(figsize=(3.2 * max(1, len(shown)), 2.9), layout="constrained")
+    panels = figure.subplots(1, max(1, len(shown)), squeeze=False)[0]
+    for panel, (task, metric) in zip(panels, shown.items(), strict=False):
+        _draw(panel, values, task, metric)
+    if shown:
+        panels[-1].legend(fontsize=7, loc="lower right")
+    path = folder.path / CURVE
+    figure.savefig(path, dpi=110)
+    return path
+
+
+def _draw(panel: Axes, values: Values, task: str, metric: str) -> None:
+    rounds = sorted(number for number, name, key in values if (name, key) == (task, metric))
+    scores = [values[number, task, metric] for number in rounds]
+    panel.plot(rounds, scores, color="tab:blue", linewidth=1.5)
+    for number, score in zip(rounds, scores, strict=True):
+        full = bool(values.get((number, task, "full"), 1.0))
+        panel.plot(
+            number, score, "o", color="tab:blue", markersize=4, fillstyle="full" if full else "none"
+        )
+    for control, (label, style) in CONTROLS.items():
+        key = (rounds[-1], task, f"control_{control}_{metric}")
+        if key in values:
+            panel.axhline(values[key], color="0.4", linestyle=style, linewidth=1, label=label)
+    panel.set_title(f"{task}: {metric}", fontsize=9)
+    panel.set_xlabel("round", fontsize=8)
+    panel.set_ylim(bottom=0)
+    panel.tick_params(labelsize=8)
+    panel.xaxis.get_major_locator().set_params(integer=True)
+    panel.grid(alpha=0.25)

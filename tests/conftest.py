@@ -1,0 +1,65 @@
+"""One cache for the whole test session, and small real runs."""
+
+import shlex
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from fedvlm_flwr.config import compose
+from fedvlm_flwr.engines import App, run_app
+from fedvlm_flwr.models import prepare_model
+from fedvlm_flwr.run_folder import RunFolder
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# The real tiny model, pretrained for a few steps only, on a few pictures.
+SMALL = ("experiment=smoke", "engine=inprocess")
+
+Start = Callable[..., RunFolder]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """$FEDVLM_HOME of the session: nothing is read from or left in the user's own cache."""
+    folder = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FEDVLM_HOME", str(folder))
+        patch.setenv("FEDVLM_FOLLOWED", "1")
+        patch.setenv("TOKENIZERS_PARALLELISM", "false")
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def small(home: Path) -> list[str]:
+    """Overrides of a small run, with its base model prepared."""
+    choice = compose({"overrides": shlex.join(SMALL)}).model
+    prepare_model(choice.name, choice.kind, choice.params)
+    return list(SMALL)
+
+
+@pytest.fixture(scope="session")
+def app() -> App:
+    """The app of this checkout."""
+    return App(ROOT, "server_app.app:app", "client_app.app:app")
+
+
+@pytest.fixture(scope="session")
+def start(small: list[str], app: App, tmp_path_factory: pytest.TempPathFactory) -> Start:
+    """Run the app with further overrides and return the run folder; what it raises comes through."""
+
+    def run(*overrides: str, name: str = "run", client: str | None = None) -> RunFolder:
+        root = tmp_path_factory.mktemp("runs")
+        run_config = {
+            "overrides": shlex.join([*small, *overrides]),
+            "output-dir": str(root),
+            "run-name": name,
+        }
+        config = compose(run_config)
+        chosen = App(app.folder, app.server, client or app.client)
+        folder = RunFolder(root / name)
+        folder.path.mkdir()
+        run_app(chosen, run_config, config.engine, config.num_clients, folder.path / "engine.log")
+        return folder
+
+    return run

@@ -1,0 +1,213 @@
+"""The wire format."""
+
+import pickle
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from numpy.typing import NDArray
+
+from fedvlm_flwr.wire import (
+    HEADER_BYTES,
+    from_bfloat16,
+    pack,
+    payload_bytes,
+    to_bfloat16,
+    unpack,
+)
+
+SPECIAL = np.array(
+    [
+        *(0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan),
+        *(1e-45, -1e-45, 1e-40, 1.1754942e-38, 1.17549435e-38),  # subnormal, and the least normal
+        *(3.4028235e38, -3.4028235e38, 3.3895314e38),  # the greatest float32 rounds up to inf
+        *(1.00390625, 1.01171875),  # halfway between two bfloat16: to the even one, down and up
+    ],
+    dtype=np.float32,
+)
+
+
+def torch_bfloat16(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    result: NDArray[np.float32] = torch.from_numpy(values).to(torch.bfloat16).float().numpy()
+    return result
+
+
+def saved(values: NDArray[np.generic], allow_pickle: bool = False) -> bytes:
+    buffer = BytesIO()
+    np.save(buffer, values, allow_pickle=allow_pickle)
+    return buffer.getvalue()
+
+
+def record_of(data: bytes, dtype: str = "float32") -> ArrayRecord:
+    record = ArrayRecord()
+    record["llm.x"] = Array(dtype=dtype, shape=(2,), stype="numpy.ndarray", data=data)
+    return record
+
+
+float32_arrays = hnp.arrays(
+    np.float32,
+    hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=5),
+    elements=st.floats(width=32),
+)
+
+
+@settings(deadline=None, max_examples=50)
+@given(float32_arrays)
+def test_float32_is_exact(values: NDArray[np.float32]) -> None:
+    back = unpack(pack({"connector.w": values}))["connector.w"]
+    assert back.dtype == np.float32
+    assert back.shape == values.shape
+    np.testing.assert_array_equal(back, values)
+
+
+@settings(deadline=None, max_examples=100)
+@given(hnp.arrays(np.uint32, 64, elements=st.integers(0, 2**32 - 1)))
+def test_bfloat16_rounds_as_torch_does(bits: NDArray[np.uint32]) -> None:
+    values = bits.view(np.float32)  # any bit pattern: subnormal numbers and every NaN among them
+    back = unpack(pack({"w": values}, "bfloat16"))["w"]
+    np.testing.assert_array_equal(back, torch_bfloat16(values))
+
+
+def test_bfloat16_of_special_values() -> None:
+    back = unpack(pack({"w": SPECIAL}, "bfloat16"))["w"]
+    np.testing.assert_array_equal(back, torch_bfloat16(SPECIAL))
+    np.testing.assert_array_equal(np.signbit(back[:2]), [False, True])
+    assert np.isnan(back[6])
+    assert np.isposinf(back[12])
+    np.testing.assert_array_equal(back[-2:], np.array([1.0, 1.015625], np.float32))
+
+
+def test_bfloat16_bits_by_hand() -> None:
+    values = np.array([1.0, -2.0, 0.15625], np.float32)
+    np.testing.assert_array_equal(to_bfloat16(values), [0x3F80, 0xC000, 0x3E20])
+    np.testing.assert_array_equal(
+        from_bfloat16(np.array([0x3F80, 0xC000, 0x3E20], np.uint16)), values
+    )
+
+
+def test_bfloat16_keeps_shapes() -> None:
+    arrays = {"a": np.float32(3.5).reshape(()), "b": np.ones((2, 3, 4), np.float32).T}
+    back = unpack(pack(arrays, "bfloat16"))
+    assert {name: values.shape for name, values in back.items()} == {"a": (), "b": (4, 3, 2)}
+
+
+def test_packing_twice_changes_nothing_more() -> None:
+    once = unpack(pack({"w": SPECIAL}, "bfloat16"))
+    np.testing.assert_array_equal(unpack(pack(once, "bfloat16"))["w"], once["w"])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_dtype_is_recorded(dtype: str) -> None:
+    assert pack({"w": SPECIAL}, dtype)["w"].dtype == dtype
+
+
+def test_names_and_their_order_are_kept() -> None:
+    arrays = {name: np.zeros(1, np.float32) for name in ("llm.b", "connector.a", "llm.a")}
+    assert list(unpack(pack(arrays))) == ["llm.b", "connector.a", "llm.a"]
+
+
+@pytest.mark.parametrize(("dtype", "width"), [("float32", 4), ("bfloat16", 2)])
+def test_a_message_weighs_its_tensors_and_small_headers(dtype: str, width: int) -> None:
+    shapes = {
+        "connector.linear_1.weight": (100, 70),
+        "llm.model.layers.31.self_attn.q_proj.lora_A": (8, 500),
+        "llm.model.layers.31.mlp.down_proj.lora_B": (3,),
+        "scalar": (),
+    }
+    arrays = {name: np.ones(shape, np.float32) for name, shape in shapes.items()}
+    numbers = 7000 + 4000 + 3 + 1
+    weight = payload_bytes(RecordDict({"arrays": pack(arrays, dtype)}))
+    assert numbers * width < weight <= numbers * width + len(arrays) * HEADER_BYTES
+
+
+def test_metrics_and_config_are_weighed_too() -> None:
+    arrays = pack({"w": SPECIAL})
+    bare = payload_bytes(RecordDict({"arrays": arrays}))
+    more = RecordDict(
+        {
+            "arrays": arrays,
+            "metrics": MetricRecord({"loss": 1.0}),
+            "config": ConfigRecord({"round": 3}),
+        }
+    )
+    assert bare < payload_bytes(more) < bare + 100
+
+
+class Trap:
+    """Unpickling it makes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (Path.touch, (self.path,))
+
+
+def test_pickled_objects_are_refused_and_never_run(tmp_path: Path) -> None:
+    sprung = tmp_path / "sprung"
+    objects = np.array([Trap(sprung)], dtype=object)
+    for data in (saved(objects, allow_pickle=True), pickle.dumps(Trap(sprung))):
+        for dtype in ("float32", "bfloat16", "object"):
+            with pytest.raises(ValueError, match=r"."):
+                unpack(record_of(data, dtype))
+    assert not sprung.exists()
+
+
+def npz() -> bytes:
+    buffer = BytesIO()
+    np.savez(buffer, a=np.ones(2, np.float32))
+    return buffer.getvalue()
+
+
+def endless() -> bytes:
+    """A header that promises 4 * 10^15 bytes."""
+    whole = saved(np.zeros(10, np.float32))
+    return whole.replace(b"(10,), }" + b" " * 15, b"(1000000000000000,), }" + b" ")
+
+
+GARBAGE = {
+    "empty": b"",
+    "noise": b"\x00\x01garbage" * 9,
+    "magic alone": b"\x93NUMPY",
+    "header cut": saved(SPECIAL)[:40],
+    "numbers cut": saved(SPECIAL)[:-3],
+    "zip file": npz(),
+    "broken zip file": b"PK\x03\x04" + b"\x00" * 40,
+    "endless": endless(),
+}
+
+
+@pytest.mark.parametrize("data", GARBAGE.values(), ids=GARBAGE.keys())
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_garbage_bytes_are_a_value_error(data: bytes, dtype: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        unpack(record_of(data, dtype))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.array(["a", "b"]),
+        np.array([1 + 2j, 0]),
+        np.array([True, False]),
+        np.array(["2020-01-01", "2020-01-02"], dtype="datetime64[D]"),
+        np.zeros(2, dtype=[("a", "<f4")]),
+    ],
+    ids=["text", "complex", "bool", "dates", "structured"],
+)
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_what_is_no_real_number_is_a_value_error(values: NDArray[np.generic], dtype: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        unpack(record_of(saved(values), dtype))
+
+
+@pytest.mark.parametrize("sent", [np.float32, np.float64, np.int64, np.uint32, np.int16])
+def test_bfloat16_must_come_as_uint16(sent: type[np.generic]) -> None:
+    with pytest.raises(ValueError, match=r"llm\.x"):
+        unpack(record_of(saved(np.array([1, 2], dtype=sent)), "bfloat16"))

@@ -1,0 +1,205 @@
+"""A small real run: what its folder holds and what must be true of it."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+from peft import PeftModel
+from safetensors.numpy import load_file
+from transformers import LlavaForConditionalGeneration
+
+from fedvlm_flwr.config import compose, from_hydra
+from fedvlm_flwr.data.clients import federated_data
+from fedvlm_flwr.models.kinds.llava import Params, prepared_folder, recipe
+from fedvlm_flwr.models.resident import resident
+from fedvlm_flwr.config import typed
+from fedvlm_flwr.run_folder import METRICS, PREDICTIONS, RunFolder
+from fedvlm_flwr.wire import HEADER_BYTES
+from server_app.evaluate import answers, global_test_set, with_exchanged_pictures
+
+TASKS = {"captioning": "cider", "classification": "accuracy", "detection": "iou", "vqa": "accuracy"}
+
+
+@pytest.fixture(scope="module")
+def folder(start) -> RunFolder:
+    return start()
+
+
+@pytest.fixture(scope="module")
+def values(folder) -> dict[tuple[int, str, str, str], float]:
+    return {
+        (line["round"], line["where"], line["task"], line["metric"]): line["value"]
+        for line in folder.lines(METRICS)
+    }
+
+
+def numbers(folder: RunFolder) -> list[dict]:
+    """The metrics without those that measure time."""
+    return [line for line in folder.lines(METRICS) if line["metric"] != "seconds"]
+
+
+def test_every_task_is_scored_before_and_after_each_round(values):
+    for number in (0, 1, 2):
+        for task, metric in TASKS.items():
+            assert (number, "server", task, metric) in values
+
+
+def test_both_controls_stand_beside_the_last_scores(values):
+    for task, metric in TASKS.items():
+        assert (2, "server", task, f"control_majority_{metric}") in values
+        assert (2, "server", task, f"control_shuffled_{metric}") in values
+
+
+def test_every_client_reports_its_loss_steps_and_examples(values):
+    for client in range(3):
+        assert values[1, f"client:{client}", "train", "steps"] == 3
+        assert values[1, f"client:{client}", "train", "examples_seen"] == 24
+        assert values[1, f"client:{client}", "train", "num_examples"] > 80
+        assert values[2, f"client:{client}", "train", "loss"] > 0
+
+
+def test_the_round_loss_is_the_mean_weighted_by_examples(values):
+    clients = [f"client:{client}" for client in range(3)]
+    weights = [values[1, client, "train", "num_examples"] for client in clients]
+    losses = [values[1, client, "train", "loss"] for client in clients]
+    expected = sum(w * x for w, x in zip(weights, losses, strict=True)) / sum(weights)
+    assert values[1, "server", "train", "loss"] == pytest.approx(expected)
+
+
+def test_messages_weigh_the_trained_tensors_and_a_small_header(folder, values):
+    arrays = load_file(folder.path / "checkpoints" / "stage_0_round_0002.safetensors")
+    exact = sum(array.nbytes for array in arrays.values())
+    for direction in ("bytes_down", "bytes_up"):
+        each = values[1, "server", "train", direction] / 3
+        assert exact < each <= exact + HEADER_BYTES * len(arrays) + 1024
+    assert not any("embed" in name or "vision" in name for name in arrays)
+
+
+def test_the_base_is_loaded_once_and_each_picture_encoded_at_most_once(folder, start):
+    before = folder.cost()["processes"]
+    again = start("seed=0").cost()["processes"]
+    (server,) = [facts for name, facts in again.items() if name.startswith("server")]
+    (client,) = [facts for name, facts in again.items() if name.startswith("client")]
+    (server_before,) = [facts for name, facts in before.items() if name.startswith("server")]
+    assert server["model_loads"] == client["model_loads"] == server_before["model_loads"]
+    assert client["pictures_encoded"] <= 24 + 12
+
+
+def test_cost_accounts_for_seconds_and_memory(folder):
+    cost = folder.cost()
+    seconds = cost["seconds"]
+    assert 0 < seconds["local_training"] <= seconds["rounds"] <= seconds["wall"]
+    assert 0 < seconds["evaluation"] <= seconds["wall"]
+    assert all(facts["peak_memory_bytes"] > 1e8 for facts in cost["processes"].values())
+
+
+def test_predictions_are_those_of_the_last_round_on_the_whole_test_set(folder):
+    lines = list(folder.lines(PREDICTIONS))
+    config = compose({"overrides": "dataset.test_pictures=12"})
+    assert len(lines) == len(federated_data(config).test)
+    assert {line["round"] for line in lines} == {2}
+    correct = [line["prediction"] == line["reference"] for line in lines if line["task"] == "vqa"]
+    score = [
+        line["value"]
+        for line in folder.lines(METRICS)
+        if (line["round"], line["task"], line["metric"]) == (2, "vqa", "accuracy")
+    ]
+    assert score == [pytest.approx(sum(correct) / len(correct))]
+
+
+def test_the_saved_configuration_is_the_one_that_ran(folder):
+    saved = from_hydra(OmegaConf.load(folder.path / "config.yaml"))
+    assert (saved.num_rounds, saved.num_clients, saved.train.local_steps) == (2, 3, 3)
+    assert saved.engine.name == "inprocess"
+
+
+def test_the_same_seed_gives_identical_metrics_and_another_seed_others(folder, start):
+    assert numbers(start()) == numbers(folder)
+    assert numbers(start("seed=1")) != numbers(folder)
+
+
+def test_the_cohort_is_a_seeded_sample(start):
+    folder = start("num_clients=4", "clients_per_round=2", "num_rounds=3", "eval.every=3")
+    seen = {
+        (line["round"], line["where"])
+        for line in folder.lines(METRICS)
+        if line["where"].startswith("client:") and line["metric"] == "loss"
+    }
+    cohorts = [{where for number, where in seen if number == r} for r in (1, 2, 3)]
+    assert [len(cohort) for cohort in cohorts] == [2, 2, 2]
+    assert len({frozenset(cohort) for cohort in cohorts}) > 1
+
+
+def test_the_adapter_loads_in_plain_transformers_and_peft_and_answers_the_same(folder, small):
+    config = compose({"overrides": " ".join(small)})
+    base = prepared_folder("tiny_llava", recipe(typed(Params, config.model.params, "model")))
+    plain = LlavaForConditionalGeneration.from_pretrained(base)
+    tuned = PeftModel.from_pretrained(plain, str(folder.path / "adapter")).eval()
+    ours = resident(config, torch.device("cpu")).vlm
+    examples = global_test_set(config, federated_data(config))["vqa"][:20]
+    told = {line["id"]: line["prediction"] for line in folder.lines(PREDICTIONS)}
+    for example in examples:
+        prompt = ours.encode(example.question).prompt_ids
+        image = plain.config.image_token_id
+        ids = torch.tensor([[t for p in prompt for t in ([p] * 16 if p == image else [p])]])
+        pixels = ours.pixels([example.image])
+        with torch.inference_mode():
+            made = tuned.generate(input_ids=ids, pixel_values=pixels, max_new_tokens=16, do_sample=False)
+        text = ours.tokenizer.decode(made[0, ids.shape[1] :], skip_special_tokens=True).strip()
+        assert text == told[example.id]
+
+
+def test_no_answer_reaches_the_model_in_evaluation(small):
+    config = compose({"overrides": " ".join(small)})
+    model = resident(config, torch.device("cpu"))
+    examples = global_test_set(config, federated_data(config))["vqa"][:10]
+    lied = [replace(example, answer="nonsense") for example in examples]
+    assert answers(model, examples, config.eval) == answers(model, lied, config.eval)
+
+
+def test_answers_do_not_depend_on_the_batch_size(small):
+    config = compose({"overrides": " ".join(small)})
+    model = resident(config, torch.device("cpu"))
+    examples = global_test_set(config, federated_data(config))["vqa"][:21]
+    one = answers(model, examples, replace(config.eval, batch_size=1))
+    assert one == answers(model, examples, replace(config.eval, batch_size=8))
+
+
+def test_exchanged_pictures_leave_no_example_its_own(small):
+    config = compose({"overrides": " ".join(small)})
+    examples = global_test_set(config, federated_data(config))["vqa"]
+    exchanged = with_exchanged_pictures(examples, seed=3)
+    assert all(a.image != b.image for a, b in zip(examples, exchanged, strict=True))
+    assert [a.question for a in examples] == [b.question for b in exchanged]
+    assert {a.image for a in examples} == {b.image for b in exchanged}
+
+
+def test_bfloat16_on_the_wire_halves_the_bytes_and_still_learns(folder, start):
+    half = start("wire.dtype=bfloat16")
+
+    def up(run: RunFolder) -> float:
+        return sum(line["value"] for line in run.lines(METRICS) if line["metric"] == "bytes_up")
+
+    assert up(half) < 0.6 * up(folder)
+    losses = [
+        line["value"]
+        for line in half.lines(METRICS)
+        if line["where"] == "server" and line["metric"] == "loss"
+    ]
+    assert losses[1] < losses[0]
+
+
+def test_the_learning_curve_is_a_picture(folder: RunFolder):
+    content = Path(folder.path / "learning_curve.png").read_bytes()
+    assert content.startswith(b"\x89PNG") and len(content) > 5000
+
+
+def test_progress_tells_rounds_and_evaluations(folder):
+    events = [json.loads(line) for line in (folder.path / "progress.jsonl").read_text().splitlines()]
+    kinds = [event["event"] for event in events]
+    assert kinds.count("round_end") == 2
+    assert kinds.count("reply") == 6
+    assert kinds[-1] == "end"

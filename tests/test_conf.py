@@ -1,0 +1,57 @@
+"""Every YAML under conf/ composes, and the module behind each choice takes its parameters."""
+
+from pathlib import Path
+
+import pytest
+
+from fedvlm_flwr.config import Choice, compose, typed
+from fedvlm_flwr.plugins import load_module
+
+CONF = Path(__file__).parents[1] / "conf"
+FILES = sorted(path for path in CONF.glob("*/*.yaml"))
+PACKAGES = {
+    "model": "fedvlm_flwr.models.kinds",
+    "dataset": "fedvlm_flwr.data.sets",
+    "partition": "fedvlm_flwr.data.partitions",
+    "algorithm": "strategies",
+}
+
+
+def identify(path: Path) -> str:
+    return f"{path.parent.name}={path.stem}"
+
+
+def test_conf_holds_the_groups() -> None:
+    groups = {path.parent.name for path in FILES}
+    assert groups >= {*PACKAGES, "tuning", "train", "engine"}
+    assert not list(CONF.glob("*/*.yml")), "Hydra reads .yaml only"
+
+
+@pytest.mark.parametrize("path", FILES, ids=identify)
+def test_option_composes(path: Path) -> None:
+    group, name = path.parent.name, path.stem
+    config = compose({"overrides": f"{group}={name}"})
+    choice = getattr(config, group, None)
+    if group not in ("train", "experiment"):
+        assert choice is not None, f"conf/{group} sets nothing in the configuration"
+        assert choice.name == name, f"conf/{group}/{path.name} says name: {choice.name}"
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in FILES if path.parent.name in PACKAGES], ids=identify
+)
+def test_module_takes_the_parameters(path: Path) -> None:
+    group = path.parent.name
+    choice = getattr(compose({"overrides": f"{group}={path.stem}"}), group)
+    assert isinstance(choice, Choice)
+    module = load_module(PACKAGES[group], choice.kind, group)
+    params = typed(module.Params, choice.params, group)
+    assert isinstance(params, module.Params)
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in FILES if path.parent.name == "engine"], ids=identify
+)
+def test_engine_has_its_module(path: Path) -> None:
+    module = load_module("fedvlm_flwr.engines", path.stem, "engine")
+    assert callable(module.run)
