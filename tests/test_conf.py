@@ -50,6 +50,17 @@ def test_module_takes_the_parameters(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "path", [path for path in FILES if path.parent.name == "experiment"], ids=identify
+)
+def test_experiment_changes_the_run_and_its_modules_take_it(path: Path) -> None:
+    config = compose({"overrides": f"experiment={path.stem}"})
+    assert config != compose({})
+    for group, package in PACKAGES.items():
+        choice = getattr(config, group)
+        typed(load_module(package, choice.kind, group).Params, choice.params, group)
+
+
+@pytest.mark.parametrize(
     "path", [path for path in FILES if path.parent.name == "engine"], ids=identify
 )
 def test_engine_has_its_module(path: Path) -> None:

@@ -76,7 +76,7 @@ def shifted(
 ) -> tuple[Tensor, Tensor]:
     """Pictures moved at random so far as their shape stays inside, and the boxes after the move.
 
-    What comes into view is filled with the border's median colour. A picture without a box stays as it is.
+    What comes into view gets the border's median colour; a picture without a box stays put.
 
     Args:
         pixels: [N, 3, side, side].
@@ -138,9 +138,7 @@ def sources(picture: Picture, task: str) -> list[tuple[str, str]]:
 
 def words(pictures: Iterable[Picture]) -> set[str]:
     """Every question and answer, for the vocabulary."""
-    return {
-        text for p in pictures for pairs in p.asked.values() for pair in pairs for text in pair
-    }
+    return {text for p in pictures for pairs in p.asked.values() for pair in pairs for text in pair}
 
 
 def check_mix(mix: Mapping[str, int], pictures: Sequence[Picture]) -> None:

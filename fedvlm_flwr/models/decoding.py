@@ -1,5 +1,7 @@
 """Greedy decoding with a key/value cache over input embeddings."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from transformers import DynamicCache
@@ -7,7 +9,7 @@ from transformers import DynamicCache
 
 @torch.no_grad()
 def greedy(
-    llm: nn.Module, head: nn.Module, prompt: tuple[Tensor, Tensor], end_id: int, limit: int
+    llm: Any, head: nn.Module, prompt: tuple[Tensor, Tensor], end_id: int, limit: int
 ) -> list[list[int]]:
     """The most likely tokens after each prompt, without the end token.
 

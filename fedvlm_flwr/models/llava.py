@@ -5,11 +5,12 @@ import json
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
-from transformers import LlavaForConditionalGeneration, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.image_processing_utils import BaseImageProcessor
 
 from fedvlm_flwr.errors import ConfigError, DataError, ModelError
@@ -37,7 +38,7 @@ class Llava(VLM):
 
     def __init__(
         self,
-        module: LlavaForConditionalGeneration,
+        module: PreTrainedModel,
         tokenizer: PreTrainedTokenizerBase,
         processor: BaseImageProcessor,
         template: str,
@@ -55,12 +56,32 @@ class Llava(VLM):
             "connector": "model.multi_modal_projector",
             "llm": "model.language_model",
         }
-        self.lora_targets = linear_names(module.model.language_model)
+        self.lora_targets = linear_names(self.llm)
         self.fingerprint = fingerprint(module, processor)
         self.device = next(module.parameters()).device
-        self.image_id = int(tokenizer.convert_tokens_to_ids(IMAGE))
-        self.end_id = int(tokenizer.eos_token_id)
+        self.image_id = tokenizer.get_vocab()[IMAGE]
+        self.end_id: int = tokenizer.eos_token_id
         self._prompt_ids = lru_cache(maxsize=4096)(self._tokenize_prompt)
+
+    @property
+    def vision(self) -> Any:
+        """The vision tower."""
+        return self.module.get_submodule(self.parts["vision"])
+
+    @property
+    def connector(self) -> Any:
+        """Vision width to LLM width."""
+        return self.module.get_submodule(self.parts["connector"])
+
+    @property
+    def llm(self) -> Any:
+        """The language model without its head."""
+        return self.module.get_submodule(self.parts["llm"])
+
+    @property
+    def head(self) -> nn.Module:
+        """Hidden states to logits."""
+        return self.module.get_submodule("lm_head")
 
     @torch.no_grad()
     def features(self, images: Sequence[Path]) -> Tensor:
@@ -87,10 +108,9 @@ class Llava(VLM):
 
     def encode_pixels(self, pixels: Tensor) -> Tensor:
         """The vision tower's chosen layers of [N, 3, height, width], with gradient."""
-        config = self.module.config
-        tower = self.module.model.vision_tower
+        config: Any = self.module.config
         layers = config.vision_feature_layer
-        states = tower(pixels.to(tower.dtype), output_hidden_states=True).hidden_states
+        states = self.vision(pixels.to(self.vision.dtype), output_hidden_states=True).hidden_states
         chosen = [states[i] for i in ([layers] if isinstance(layers, int) else layers)]
         first = 1 if config.vision_feature_select_strategy == "default" else 0
         return torch.cat([state[:, first:] for state in chosen], dim=-1)
@@ -131,9 +151,8 @@ class Llava(VLM):
 
     def connect(self, features: Tensor) -> Tensor:
         """The connector's image tokens, [B, tokens, LLM width], of [B, tokens, vision width]."""
-        connector = self.module.model.multi_modal_projector
-        weight = next(connector.parameters())
-        image: Tensor = connector(features.to(weight.device, weight.dtype))
+        weight = next(self.connector.parameters())
+        image: Tensor = self.connector(features.to(weight.device, weight.dtype))
         return image
 
     def loss(self, features: Tensor, batch: Sequence[Encoded]) -> Tensor:
@@ -151,19 +170,20 @@ class Llava(VLM):
         rows = [(*row.prompt_ids, *row.answer_ids) for row in batch]
         embeds, _ = self.assemble(image, rows, left=False)
         # Causal attention never looks to the right, so right padding needs no mask.
-        hidden = self.module.model.language_model(
-            inputs_embeds=embeds, use_cache=False
-        ).last_hidden_state  # [B, T, D]
+        hidden = self.llm(inputs_embeds=embeds, use_cache=False).last_hidden_state  # [B, T, D]
         grown = image.shape[1] - 1  # one placeholder becomes this many tokens more
-        where, targets = [], []
+        where: list[int] = []
+        targets: list[int] = []
         for i, row in enumerate(batch):
             first = len(row.prompt_ids) + grown * row.prompt_ids.count(self.image_id)
             start = i * hidden.shape[1] + first - 1  # a token is predicted one place before it
             where.extend(range(start, start + len(row.answer_ids)))
             targets.extend(row.answer_ids)
         labelled = hidden.flatten(0, 1)[torch.tensor(where, device=hidden.device)]
-        logits = self.module.lm_head(labelled).float()
-        return F.cross_entropy(logits, torch.tensor(targets, device=hidden.device), reduction="none")
+        logits = self.head(labelled).float()
+        return F.cross_entropy(
+            logits, torch.tensor(targets, device=hidden.device), reduction="none"
+        )
 
     @torch.no_grad()
     def generate(
@@ -173,8 +193,8 @@ class Llava(VLM):
         rows = [row.prompt_ids for row in batch]
         embeds, mask = self.assemble(self.connect(features), rows, left=True)
         answers = greedy(
-            self.module.model.language_model,
-            self.module.lm_head,
+            self.llm,
+            self.head,
             (embeds, mask),
             self.end_id,
             max_new_tokens,
@@ -212,7 +232,7 @@ class Llava(VLM):
             [pad + row if left else row + pad for pad, row in zip(pads, grown, strict=True)],
             device=image.device,
         )
-        embeds = self.module.get_input_embeddings()(ids.clamp(min=0))
+        embeds = self.llm.get_input_embeddings()(ids.clamp(min=0))
         places = (ids == -1).unsqueeze(-1)
         embeds = embeds.masked_scatter(places, image.to(embeds.dtype).flatten(0, 1))
         return embeds, ids != -2
@@ -228,7 +248,7 @@ def linear_names(llm: nn.Module) -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
-def fingerprint(module: LlavaForConditionalGeneration, processor: BaseImageProcessor) -> str:
+def fingerprint(module: PreTrainedModel, processor: BaseImageProcessor) -> str:
     """Sixteen hex digits over configuration, picture processing and every weight."""
     digest = hashlib.sha256(module.config.to_json_string(use_diff=False).encode())
     digest.update(json.dumps(processor.to_dict(), sort_keys=True, default=str).encode())

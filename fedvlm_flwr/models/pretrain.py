@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
 
 from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.models.base import Encoded
@@ -30,7 +29,8 @@ class Recipe:
     """How a tiny model is pretrained, in two phases.
 
     `vision` trains the vision tower alone: two linear heads, thrown away afterwards, name the
-    words of the caption and the place of the shape. `language` trains everything by next tokens.
+    words of the caption and the place of the shape. `language` trains connector and language model
+    by next tokens on the frozen tower, as LLaVA's own pretraining does.
     `mix` is its number of rows of each task in a batch; `text` rows are public questions with the
     caption in words in the picture's place, and teach the logic of questions.
     """
@@ -69,7 +69,8 @@ def pretrain(
         chosen = torch.randint(len(pictures), (recipe.language.pictures,), generator=draw).tolist()
         return rows_loss(model, pixels[chosen], [pictures[i] for i in chosen], recipe.mix, draw)
 
-    fit(model.module.parameters(), language_loss, recipe.language, report(recipe.vision.steps))
+    rest = [*model.connector.parameters(), *model.llm.parameters(), *model.head.parameters()]
+    fit(rest, language_loss, recipe.language, report(recipe.vision.steps))
     model.module.eval()
 
 
@@ -80,15 +81,15 @@ def learn_to_see(
     how: tuple[Recipe, torch.Generator],
     progress: Callable[[int, float], None],
 ) -> None:
-    """Train the vision tower to tell the caption's words and the box from the mean of its tokens."""
+    """Train the vision tower to tell caption words and box from the mean of its tokens."""
     recipe, draw = how
-    tower = model.module.model.vision_tower
+    tower = model.vision
     start_vision(tower.embeddings, pixels)
     able = [i for i, picture in enumerate(pictures) if picture.caption and picture.box]
     hot = torch.zeros(len(pictures), len(model.tokenizer))  # the words of each caption
     for i in able:
         hot[i, model.tokenizer(pictures[i].caption, add_special_tokens=False)["input_ids"]] = 1
-    said = hot.any(0)
+    said = hot.any(0) & ~hot[able].all(0)  # a word of every caption tells nothing
     width = tower.config.hidden_size
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
@@ -99,10 +100,9 @@ def learn_to_see(
         chosen = [able[i] for i in picks]
         moved, boxes = shifted(pixels[chosen], [pictures[i] for i in chosen], draw)
         out = heads(model.encode_pixels(moved).mean(dim=1))
-        words = F.binary_cross_entropy_with_logits(
-            out[:, 4:], hot[chosen][:, said], reduction="none"
-        )
-        return words.sum(1).mean() + recipe.box_weight * (out[:, :4] - boxes).abs().mean()
+        words = -(hot[chosen][:, said] * out[:, 4:].log_softmax(1)).sum(1)
+        loss: Tensor = words.mean() + recipe.box_weight * (out[:, :4] - boxes).abs().mean()
+        return loss
 
     fit([*tower.parameters(), *heads.parameters()], step_loss, recipe.vision, progress)
 
@@ -129,7 +129,10 @@ def rows_loss(
                 continue
             rows.append(model.encode(question, box_text(boxes[i]) if task == BOX else answer))
             owners.append(i)
-    image = model.connect(model.encode_pixels(moved))[owners]
+    with torch.no_grad():
+        features = model.encode_pixels(moved)
+    image = model.connect(features)[owners]
     losses = model.answer_loss(image, rows)
     shares = torch.tensor([1 / len(row.answer_ids) for row in rows for _ in row.answer_ids])
-    return (losses * shares).sum() / len(rows)
+    mean: Tensor = (losses * shares).sum() / len(rows)
+    return mean

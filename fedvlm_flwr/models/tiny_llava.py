@@ -67,7 +67,7 @@ def configuration(sizes: Sizes, tokenizer: PreTrainedTokenizerFast) -> LlavaConf
     return LlavaConfig(
         vision_config=vision,
         text_config=llm,
-        image_token_index=tokenizer.convert_tokens_to_ids(IMAGE),
+        image_token_index=tokenizer.get_vocab()[IMAGE],
         image_seq_length=(sizes.image_size // sizes.patch_size) ** 2,
         vision_feature_layer=-2,
         vision_feature_select_strategy="default",

@@ -36,7 +36,7 @@ def word_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:
             decoders.Replace(" :", ":"),
         ]
     )
-    return PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=tokenizer,
         pad_token=PAD,
         bos_token=START,

@@ -1,14 +1,16 @@
 """Where a small CLIP vision tower starts, so that minutes of training are enough."""
 
+from typing import Any
+
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 AMPLITUDE = 0.5  # standard deviation of content and position where they are added
 
 
 @torch.no_grad()
-def start_vision(embeddings: nn.Module, pixels: Tensor) -> None:
+def start_vision(embeddings: Any, pixels: Tensor) -> None:
     """Set the patch and position embeddings of a CLIP vision tower from waves.
 
     Patches start as cosine filters, lowest frequencies first, each scaled to the same standard
@@ -32,7 +34,7 @@ def cosine_filters(count: int, patch: int) -> Tensor:
     """The lowest two-dimensional cosine waves on each colour, [count, 3, patch, patch]."""
     angle = (torch.arange(patch) + 0.5) * torch.pi / patch
     order = sorted(
-        ((u + v, max(u, v), u, v, c) for u in range(patch) for v in range(patch) for c in range(3))
+        (u + v, max(u, v), u, v, c) for u in range(patch) for v in range(patch) for c in range(3)
     )
     filters = torch.zeros(count, 3, patch, patch)
     for row, (_, _, u, v, colour) in zip(filters, order, strict=False):

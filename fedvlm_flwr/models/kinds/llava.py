@@ -6,7 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoImageProcessor, AutoTokenizer, LlavaForConditionalGeneration
+from torch import nn
+from transformers import (
+    AutoImageProcessor,
+    AutoTokenizer,
+    LlavaForConditionalGeneration,
+    PreTrainedModel,
+)
 
 from fedvlm_flwr.data.federated import examples
 from fedvlm_flwr.data.load import load_data
@@ -54,9 +60,7 @@ class Params:
                 "Set exactly one of model.checkpoint (a folder or hub id) and model.tiny."
             )
         if self.dtype not in DTYPES:
-            raise ConfigError(
-                f"model.dtype is '{self.dtype}'; choose one of: {', '.join(DTYPES)}."
-            )
+            raise ConfigError(f"model.dtype is '{self.dtype}'; choose one of: {', '.join(DTYPES)}.")
 
 
 def load(name: str, params: Params, device: torch.device) -> Llava:
@@ -81,14 +85,18 @@ def from_checkpoint(checkpoint: str, params: Params, device: torch.device) -> Ll
             checkpoint, dtype=DTYPES[params.dtype], use_safetensors=True
         )
         tokenizer = AutoTokenizer.from_pretrained(checkpoint)
-        processor = AutoImageProcessor.from_pretrained(checkpoint, backend="pil")
+        processor = AutoImageProcessor.from_pretrained(  # type: ignore[no-untyped-call]
+            checkpoint, backend="pil"
+        )
     except (OSError, ValueError, KeyError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ModelError(
             f"The checkpoint {checkpoint} cannot be read as a LLaVA model: {reason}"
         ) from error
     module.requires_grad_(False)
-    return Llava(module.eval().to(device), tokenizer, processor, params.template)
+    network: nn.Module = module
+    network.eval().to(device)
+    return Llava(module, tokenizer, processor, params.template)
 
 
 def prepare(name: str, params: Params, progress: Progress | None = None) -> Path | None:
@@ -111,6 +119,7 @@ def builder(params: Params, tiny: Tiny, progress: Progress | None) -> Callable[[
         pictures = by_picture(examples(data.public, data.root))
         model = build(tiny.sizes, params.template, words(pictures), tiny.pretrain.seed)
         pretrain(model, pictures, tiny.pretrain, progress)
+        assert isinstance(model.module, PreTrainedModel)
         model.module.save_pretrained(folder)
         model.tokenizer.save_pretrained(folder)
         model.processor.save_pretrained(folder)

@@ -145,11 +145,11 @@ def test_template_must_hold_image_and_question(model):
 
 
 def test_fingerprint_follows_the_weights(model):
-    again = Llava(model.module, model.tokenizer, model.processor, model.template)
-    assert again.fingerprint == model.fingerprint
+    def fingerprint():
+        return Llava(model.module, model.tokenizer, model.processor, model.template).fingerprint
+
+    before = fingerprint()
+    assert fingerprint() == before
     with torch.no_grad():
         model.module.model.vision_tower.embeddings.class_embedding[0] += 1
-    assert (
-        Llava(model.module, model.tokenizer, model.processor, model.template).fingerprint
-        != model.fingerprint
-    )
+    assert fingerprint() != before

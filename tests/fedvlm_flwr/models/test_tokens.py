@@ -36,7 +36,7 @@ def test_vocabulary_does_not_depend_on_the_order_of_texts():
 
 
 def test_saved_and_read_again_it_is_the_same(tmp_path):
-    from transformers import AutoTokenizer  # noqa: PLC0415
+    from transformers import AutoTokenizer
 
     tokenizer = word_tokenizer(TEXTS)
     tokenizer.save_pretrained(tmp_path)

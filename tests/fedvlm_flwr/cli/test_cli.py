@@ -1,0 +1,101 @@
+"""The command line in this process: exit statuses, sentences, sweeps."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from fedvlm_flwr.cli import main
+from fedvlm_flwr.run_folder import METRICS, RunFolder
+
+
+def run_folders(text: str) -> list[Path]:
+    return [Path(found) for found in re.findall(r"run folder: (\S+)", text)]
+
+
+def test_help_lists_every_command_with_its_summary(capsys):
+    assert main(["--help"]) == 0
+    text = capsys.readouterr().out
+    for command in ("run", "prepare", "doctor"):
+        assert re.search(rf"^  {command} +[A-Z]", text, re.MULTILINE)
+
+
+def test_no_command_and_an_unknown_one_are_wrong_usage(capsys):
+    assert main([]) == 2
+    assert main(["fly"]) == 2
+    assert "Unknown command 'fly'; choose one of: doctor, prepare, run." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["run", "prepare", "doctor"])
+def test_every_command_explains_itself(command, capsys):
+    assert main([command, "--help"]) == 0
+    assert f"usage: fedvlm {command}" in capsys.readouterr().out
+
+
+def test_a_run_prints_progress_a_table_and_last_the_folder(small, capsys):
+    assert main(["run", *small]) == 0
+    lines = capsys.readouterr().out.strip().splitlines()
+    (folder,) = run_folders(lines[-1])
+    assert lines[-1] == f"run folder: {folder}"
+    assert (folder / "adapter" / "adapter_model.safetensors").exists()
+    text = "\n".join(lines)
+    assert re.search(r"^round 1/2: loss \d\.\d+, 3 clients, [\d.]+ s, .* down, .* up$", text, re.M)
+    assert re.search(r"^ before +", text, re.M) and re.search(r"^ exchanged pictures +", text, re.M)
+
+
+def test_a_failed_run_says_why_in_one_sentence_and_exits_1(small, capsys):
+    assert main(["run", *small, "num_clients=25"]) == 1
+    error = capsys.readouterr().err.strip().splitlines()
+    assert error[0].startswith("error: num_clients=25 but")
+
+
+def test_an_unknown_key_exits_1_before_anything_starts(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["run", "num_round=3"])
+    assert caught.value.code == 1
+    assert "num_round" in capsys.readouterr().err
+
+
+def test_a_contradiction_exits_1(small, capsys):
+    assert main(["run", *small, "train.local_epochs=1"]) == 1
+    assert "train.local_epochs=1 and train.local_steps=3" in capsys.readouterr().err
+
+
+def test_a_sweep_runs_every_job_and_tells_by_its_status_that_one_failed(small, capsys):
+    status = main(["run", "-m", *small, "num_rounds=1", "num_clients=2,25,3", "eval.shuffled=false"])
+    captured = capsys.readouterr()
+    assert status == 1
+    assert "error: num_clients=25 but" in captured.err
+    assert "1 runs failed: " in captured.err and "num_clients=25" in captured.err.splitlines()[-1]
+    folders = run_folders(captured.out)
+    assert len(folders) == 2 and len({folder.parent for folder in folders}) == 1
+    clients = [
+        line["value"]
+        for folder in folders
+        for line in RunFolder(folder).lines(METRICS)
+        if line["where"] == "server" and line["metric"] == "clients"
+    ]
+    assert clients == [2, 3]
+
+
+def test_prepare_is_quick_when_there_is_nothing_to_do(small, capsys):
+    assert main(["prepare", *small]) == 0
+    text = capsys.readouterr().out
+    assert "dataset easyvqa: 27210 public" in text
+    assert re.search(r"model tiny_llava: /\S+/models/tiny_llava-\w+ ", text)
+
+
+def test_doctor_finds_this_machine_fit(capsys):
+    assert main(["doctor"]) == 0
+    text = capsys.readouterr().out
+    assert "FAIL" not in text
+    assert re.search(r"^ok +flwr 1\.", text, re.M)
+    assert re.search(r"CPU cores", text)
+
+
+def test_doctor_fails_where_the_cache_cannot_be_written(capsys, monkeypatch, tmp_path):
+    occupied = tmp_path / "file"
+    occupied.write_text("not a folder")
+    monkeypatch.setenv("FEDVLM_HOME", str(occupied / "home"))
+    assert main(["doctor"]) == 1
+    assert "set FEDVLM_HOME" in capsys.readouterr().out

@@ -1,0 +1,85 @@
+"""The Ray engine: the same results as in-process, its own SuperLink, an honest exit status."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+from safetensors.numpy import load_file
+
+from fedvlm_flwr.run_folder import METRICS, RunFolder
+
+TOLERANCE = 1e-5  # Ray's replies arrive in any order: the mean may differ in its last bits
+
+
+def fedvlm(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    # A real program of its own: the follower must not think that somebody else follows.
+    inherited = {key: value for key, value in os.environ.items() if key != "FEDVLM_FOLLOWED"}
+    return subprocess.run(
+        [str(Path(sys.executable).with_name("fedvlm")), *arguments],
+        env={**inherited, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+
+def losses(folder: RunFolder) -> list[float]:
+    return [
+        line["value"]
+        for line in folder.lines(METRICS)
+        if line["task"] == "train" and line["metric"] == "loss"
+    ]
+
+
+def last_arrays(folder: RunFolder):
+    return load_file(folder.path / "checkpoints" / "stage_0_round_0002.safetensors")
+
+
+@pytest.fixture(scope="module")
+def ray_run(small) -> tuple["subprocess.CompletedProcess[str]", RunFolder]:
+    done = fedvlm("run", *small, "engine=ray")
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = re.search(r"run folder: (\S+)", done.stdout)
+    assert found
+    return done, RunFolder(Path(found.group(1)))
+
+
+def test_ray_equals_in_process(ray_run, start):
+    _, folder = ray_run
+    here = start()
+    assert losses(folder) == pytest.approx(losses(here), abs=TOLERANCE)
+    expected = last_arrays(here)
+    for name, values in last_arrays(folder).items():
+        assert values == pytest.approx(expected[name], abs=TOLERANCE), name
+
+
+def test_each_ray_process_loads_the_base_once(ray_run):
+    processes = ray_run[1].cost()["processes"]
+    clients = {name: facts for name, facts in processes.items() if name.startswith("client")}
+    assert clients and not set(clients) & {name for name in processes if name.startswith("server")}
+    assert {facts["model_loads"] for facts in processes.values()} == {1}
+    assert all(facts["peak_memory_bytes"] < 2e9 for facts in processes.values())
+
+
+def test_the_output_is_plain_lines_and_ends_with_the_folder(ray_run):
+    done, folder = ray_run
+    lines = done.stdout.strip().splitlines()
+    assert lines[-1] == f"run folder: {folder.path}"
+    assert "\x1b" not in done.stdout
+    assert any(line.startswith("round 2/2: loss") for line in lines)
+
+
+def test_nothing_is_left_running(ray_run):
+    commands = [" ".join(process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"])]
+    assert not [command for command in commands if "fedvlm-flwr-" in command]
+
+
+def test_a_failing_client_gives_a_sentence_and_exit_1(small):
+    done = fedvlm("run", *small, "engine=ray", "num_rounds=1", "train.lr=1e30")
+    assert done.returncode == 1
+    assert re.search(r"^error: Round 1 got 0 good replies and needs 3 .*client 0: ", done.stderr)

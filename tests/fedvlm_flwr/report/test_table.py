@@ -1,0 +1,85 @@
+"""The table at the end of a run."""
+
+from pathlib import Path
+
+import pytest
+
+from fedvlm_flwr.report.table import result_table
+from fedvlm_flwr.run_folder import METRICS, RunFolder
+from fedvlm_flwr.tasks import task_names
+
+
+def write(folder: RunFolder, number: int, task: str, where: str = "server", **values: float) -> None:
+    place = {"round": number, "where": where, "task": task}
+    folder.append(
+        METRICS, *({**place, "metric": name, "value": value} for name, value in values.items())
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    """Two rounds of two tasks; the middle one is scored on a sample."""
+    result = RunFolder(tmp_path)
+    write(result, 0, "vqa", accuracy=0.25, full=1.0)
+    write(result, 0, "detection", iou=0.1, accuracy_iou50=0.0, full=1.0)
+    write(result, 1, "train", loss=1.23456, seconds=12.34, bytes_down=1_500_000, bytes_up=900)
+    write(result, 1, "train", where="client:0", loss=77.7, seconds=55.5)
+    write(result, 1, "vqa", accuracy=0.5, full=0.0)
+    write(result, 1, "detection", iou=0.2, full=0.0)
+    write(result, 2, "train", loss=0.5, seconds=9.96, bytes_down=1_500_000, bytes_up=900)
+    write(result, 2, "vqa", accuracy=0.7512, full=1.0)
+    write(result, 2, "detection", iou=0.3, full=1.0)
+    write(result, 2, "vqa", control_majority_accuracy=0.125, control_shuffled_accuracy=0.375)
+    write(result, 2, "detection", control_majority_iou=0.0625)
+    return result
+
+
+def rows(folder: RunFolder) -> list[list[str]]:
+    return [line.split() for line in result_table(folder).splitlines()]
+
+
+def test_shows_each_round_and_the_controls(folder: RunFolder) -> None:
+    heading, _, before, first, second, majority, exchanged = rows(folder)
+    assert heading[:5] == ["round", "loss", "seconds", "down", "up"]
+    assert heading[5:] == ["detection", "iou", "vqa", "accuracy"]
+    assert before == ["before", "0.100", "0.250"]
+    assert first == ["1", "1.2346", "12.3", "1.5", "MB", "900", "B", "~0.200", "~0.500"]
+    assert second == ["2", "0.5000", "10.0", "1.5", "MB", "900", "B", "0.300", "0.751"]
+    assert majority == ["majority", "answer", "0.062", "0.125"]
+    assert exchanged == ["exchanged", "pictures", "0.375"]
+
+
+def test_clients_numbers_stay_out(folder: RunFolder) -> None:
+    text = result_table(folder)
+    assert "77.7" not in text
+    assert "55.5" not in text
+
+
+def test_a_later_line_replaces_an_earlier_one(folder: RunFolder) -> None:
+    write(folder, 2, "vqa", accuracy=0.9)
+    assert rows(folder)[4][-1] == "0.900"
+
+
+def test_a_missing_control_is_no_row(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    write(folder, 0, "vqa", accuracy=0.25, full=1.0)
+    write(folder, 0, "vqa", control_majority_accuracy=0.5)
+    text = result_table(folder)
+    assert "majority" in text
+    assert "exchanged" not in text
+
+
+def test_nothing_is_cut_off_with_every_task(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    headlines = {"captioning": "cider", "detection": "iou"}
+    for task in task_names():
+        write(folder, 1, task, full=0.0, **{headlines.get(task, "accuracy"): 0.98765})
+    write(folder, 1, "train", loss=12.5, seconds=12345.6, bytes_down=1.5e9, bytes_up=999.9e6)
+    text = result_table(folder)
+    assert "…" not in text
+    assert text.count("~0.988") == len(task_names())
+    assert max(len(line) for line in text.splitlines()) <= 110
+
+
+def test_an_empty_run_is_an_empty_table(tmp_path: Path) -> None:
+    assert rows(RunFolder(tmp_path))[0] == ["round", "loss", "seconds", "down", "up"]

@@ -1,0 +1,147 @@
+"""Who takes part in a round, and where clients are reached."""
+
+from collections.abc import Callable, Iterable, Mapping
+
+import numpy as np
+import pytest
+from flwr.app import Message, RecordDict
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fedvlm_flwr.engines.inprocess import InProcessGrid
+from fedvlm_flwr.errors import RunError
+from strategies.core import cohort
+from strategies.core.cohort import choose_cohort, find_clients
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.data())
+def test_cohort_is_sorted_distinct_and_seeded(data: st.DataObject) -> None:
+    num_clients = data.draw(st.integers(1, 40))
+    size = data.draw(st.integers(1, num_clients))
+    place = data.draw(st.tuples(st.integers(0, 2**32), st.integers(0, 2), st.integers(1, 500)))
+    np.random.seed(data.draw(st.integers(0, 9)))  # noqa: NPY002  # must not matter
+    chosen = choose_cohort(num_clients, size, *place)
+    np.random.random(3)  # noqa: NPY002
+    assert chosen == choose_cohort(num_clients, size, *place)
+    assert chosen == sorted(set(chosen))
+    assert len(chosen) == size
+    assert set(chosen) <= set(range(num_clients))
+
+
+def test_everyone_when_the_cohort_is_the_federation() -> None:
+    assert choose_cohort(4, 4, 0, 0, 1) == [0, 1, 2, 3]
+    assert choose_cohort(4, 9, 0, 0, 1) == [0, 1, 2, 3]
+
+
+def test_differs_over_rounds_stages_and_seeds() -> None:
+    first = [choose_cohort(20, 5, 0, 0, number) for number in range(1, 11)]
+    assert len({tuple(chosen) for chosen in first}) > 8
+    assert first != [choose_cohort(20, 5, 1, 0, number) for number in range(1, 11)]
+    assert first != [choose_cohort(20, 5, 0, 1, number) for number in range(1, 11)]
+
+
+def test_everyone_has_a_turn() -> None:
+    turns = np.zeros(10)
+    for number in range(1, 401):
+        turns[choose_cohort(10, 3, 0, 0, number)] += 1
+    # 400 rounds, probability 0.3: mean 120, standard deviation 9.2; five of them either way
+    assert turns.sum() == 1200
+    assert turns.min() > 74
+    assert turns.max() < 166
+
+
+Site = Callable[[int], Mapping[str, int | bool]]
+MakeGrid = Callable[..., InProcessGrid]
+
+
+def never(client: int, number: int, shared: object) -> RecordDict:
+    raise AssertionError("nobody trains here")
+
+
+def real(*partitions: int) -> Site:
+    """Sites with the partition-ids that their owners gave them."""
+    return lambda node: {"partition-id": partitions[node], "simulated": False}
+
+
+def test_finds_clients_by_partition_and_not_by_node_id(make_grid: MakeGrid) -> None:
+    grid = make_grid(never, 4)
+    nodes = find_clients(grid, 4, 5.0)
+    assert list(nodes) == [0, 1, 2, 3]
+    assert list(nodes.values()) == list(grid.get_node_ids())  # made in this order, ids random
+
+
+def test_sites_may_connect_in_any_order(make_grid: MakeGrid) -> None:
+    grid = make_grid(never, 3, real(2, 0, 1))
+    node = list(grid.get_node_ids())
+    assert find_clients(grid, 3, 5.0) == {0: node[1], 1: node[2], 2: node[0]}
+
+
+def test_more_sites_than_clients(make_grid: MakeGrid) -> None:
+    grid = make_grid(never, 3, real(2, 0, 1))
+    node = list(grid.get_node_ids())
+    assert find_clients(grid, 2, 5.0) == {0: node[1], 1: node[2]}
+
+
+def test_two_simulated_nodes_share_five_clients_in_turn(
+    make_grid: MakeGrid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cohort, "SETTLE_SECONDS", 0.0)
+    grid = make_grid(never, 2)
+    first, second = grid.get_node_ids()
+    assert find_clients(grid, 5, 5.0) == {0: first, 1: second, 2: first, 3: second, 4: first}
+
+
+def test_a_missing_site_is_named(make_grid: MakeGrid, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cohort, "SETTLE_SECONDS", 0.0)
+    with pytest.raises(RunError, match=r"num_clients=3 .*partition-id 1 .*\[0, 2\]"):
+        find_clients(make_grid(never, 2, real(0, 2)), 3, 0.2)
+
+
+def test_site_that_comes_late_is_waited_for(make_grid: MakeGrid) -> None:
+    class Late(InProcessGrid):
+        asked = 0
+
+        def get_node_ids(self) -> Iterable[int]:
+            self.asked += 1
+            ids = list(super().get_node_ids())
+            return ids if self.asked > 3 else ids[:1]
+
+    grid = make_grid(never, 2, real(0, 1), Late)
+    assert list(find_clients(grid, 2, 5.0)) == [0, 1]
+
+
+@pytest.mark.parametrize("site", [{"simulated": False}, {"partition-id": -1, "simulated": False}])
+def test_site_without_partition_id(make_grid: MakeGrid, site: dict[str, int | bool]) -> None:
+    with pytest.raises(RunError, match=r"SuperNode \d+ has no partition-id; .*--node-config"):
+        find_clients(make_grid(never, 2, lambda node: site), 2, 5.0)
+
+
+def test_two_sites_with_one_partition_id(make_grid: MakeGrid) -> None:
+    with pytest.raises(RunError, match=r"Two SuperNodes have partition-id=1"):
+        find_clients(make_grid(never, 3, real(0, 1, 1)), 3, 5.0)
+
+
+def test_site_that_cannot_answer_is_named_with_its_reason(make_grid: MakeGrid) -> None:
+    def broken(node: int) -> dict[str, int | bool]:
+        raise ImportError("no module named torch")
+
+    with pytest.raises(RunError, match=r"SuperNode \d+ .*no module named torch"):
+        find_clients(make_grid(never, 1, broken), 1, 5.0)
+
+
+def test_no_node_at_all(make_grid: MakeGrid) -> None:
+    with pytest.raises(RunError, match="No SuperNode connected"):
+        find_clients(make_grid(never, 0), 2, 0.1)
+
+
+class Deaf(InProcessGrid):
+    """Its nodes are connected and never answer."""
+
+    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+        return []
+
+
+def test_nodes_that_never_answer(make_grid: MakeGrid) -> None:
+    with pytest.raises(RunError, match=r"SuperNode"):
+        find_clients(make_grid(never, 2, grid_class=Deaf), 2, 0.1)

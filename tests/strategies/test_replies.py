@@ -1,0 +1,144 @@
+"""Which replies may enter the mean."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, MetricRecord, RecordDict
+
+from fedvlm_flwr.wire import Arrays, pack, payload_bytes
+from strategies.core.replies import BadReply, read_reply
+
+Wrap = Callable[[RecordDict | Error], Message]
+EXPECTED = {
+    "connector.w": np.zeros((2, 3), np.float32),
+    "llm.a": np.zeros(4, np.float32),
+}
+
+
+def ones() -> Arrays:
+    return {name: np.ones_like(values) for name, values in EXPECTED.items()}
+
+
+def content(
+    arrays: ArrayRecord | None = None, metrics: dict[str, float] | None = None
+) -> RecordDict:
+    numbers = {"num_examples": 5, "loss": 0.5} if metrics is None else metrics
+    return RecordDict(
+        {
+            "arrays": pack(ones()) if arrays is None else arrays,
+            "metrics": MetricRecord(dict(numbers)),
+            "source": ConfigRecord({"host": "here", "pid": "7"}),
+        }
+    )
+
+
+def changed(name: str, values: object) -> ArrayRecord:
+    return pack(ones() | {name: np.asarray(values, np.float32)})
+
+
+def test_good_reply_is_read_whole(as_message: Wrap) -> None:
+    sent = content()
+    sent["extra"] = pack({"control.w": np.array([2.0], np.float32)})
+    reply = read_reply(as_message(sent), EXPECTED)
+    for name, values in ones().items():
+        np.testing.assert_array_equal(reply.arrays[name], values)
+    np.testing.assert_array_equal(reply.extra["control.w"], [2.0])
+    assert reply.metrics == {"num_examples": 5.0, "loss": 0.5}
+    assert reply.num_examples == 5.0
+    assert reply.source == {"host": "here", "pid": "7"}
+    assert reply.num_bytes == payload_bytes(sent) > 10 * 4
+
+
+def test_bfloat16_reply_is_read(as_message: Wrap) -> None:
+    reply = read_reply(as_message(content(pack(ones(), "bfloat16"))), EXPECTED)
+    np.testing.assert_array_equal(reply.arrays["llm.a"], np.ones(4))
+
+
+def refused(message: Message, reason: str) -> None:
+    with pytest.raises(BadReply, match=reason):
+        read_reply(message, EXPECTED)
+
+
+def test_error_of_flower(as_message: Wrap) -> None:
+    trace = "Traceback (most recent call last):\n  ...\nMemoryError: no room\n"
+    refused(as_message(Error(3, trace)), r"^error 3: MemoryError: no room$")
+
+
+@pytest.mark.parametrize("reason", [None, "", "\n"])
+def test_error_of_flower_without_a_reason(as_message: Wrap, reason: str | None) -> None:
+    refused(as_message(Error(3, reason)), r"^error 3: ")
+
+
+def test_failure_of_the_client(as_message: Wrap) -> None:
+    failure = RecordDict({"failure": ConfigRecord({"reason": "No disk."})})
+    refused(as_message(failure), r"^No disk\.$")
+
+
+@pytest.mark.parametrize("record", ["arrays", "metrics", "source"])
+def test_missing_record(as_message: Wrap, record: str) -> None:
+    sent = content()
+    del sent[record]
+    refused(as_message(sent), f"lacks the record '{record}'")
+
+
+def test_missing_array(as_message: Wrap) -> None:
+    refused(as_message(content(pack({"llm.a": ones()["llm.a"]}))), "lack 'connector.w'")
+
+
+def test_extra_array(as_message: Wrap) -> None:
+    refused(as_message(content(changed("llm.embed", [1.0]))), "hold 'llm.embed'")
+
+
+@pytest.mark.parametrize("shape", [(3, 2), (6,), (2, 3, 1), (2, 2), (1, 3)])
+def test_wrong_shape(as_message: Wrap, shape: tuple[int, ...]) -> None:
+    refused(
+        as_message(content(changed("connector.w", np.zeros(shape)))), r"'connector.w' has shape"
+    )
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_numbers_that_are_not_finite(as_message: Wrap, number: float, dtype: str) -> None:
+    arrays = ones()
+    arrays["llm.a"][3] = number
+    refused(as_message(content(pack(arrays, dtype))), r"'llm\.a' holds NaN or Inf")
+
+
+@pytest.mark.parametrize("number", [0, -3, np.nan, np.inf, -np.inf])
+def test_number_of_examples(as_message: Wrap, number: float) -> None:
+    refused(as_message(content(metrics={"num_examples": number, "loss": 0.1})), "num_examples")
+
+
+def test_no_number_of_examples(as_message: Wrap) -> None:
+    refused(as_message(content(metrics={"loss": 0.1})), "num_examples")
+
+
+@pytest.mark.parametrize("data", [b"", b"garbage", b"PK\x03\x04" + b"\x00" * 40])
+def test_arrays_that_cannot_be_read(as_message: Wrap, data: bytes) -> None:
+    record = pack(ones())
+    record["llm.a"] = Array(dtype="float32", shape=(4,), stype="numpy.ndarray", data=data)
+    refused(as_message(content(record)), "cannot be read")
+
+
+@pytest.mark.parametrize("record", ["arrays", "metrics", "source", "failure", "extra"])
+def test_record_of_another_kind(as_message: Wrap, record: str) -> None:
+    """A site with other code must not end the run for the rest."""
+    sent = content()
+    other = ConfigRecord({"a": 1}) if record != "source" else MetricRecord({"a": 1})
+    sent.pop(record, None)
+    sent[record] = other
+    if record == "source":
+        read = read_reply(as_message(sent), EXPECTED)
+        assert read.source == {"a": "1"}
+        return
+    with pytest.raises(BadReply):
+        read_reply(as_message(sent), EXPECTED)
+
+
+def test_extra_numbers_that_are_not_finite(as_message: Wrap) -> None:
+    sent = content()
+    sent["extra"] = pack({"control.w": np.array([np.nan], np.float32)})
+    refused(as_message(sent), r"control\.w")
+
+

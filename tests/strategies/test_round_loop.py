@@ -1,0 +1,409 @@
+"""The round loop with federated averaging, from `start` to the result."""
+
+import tracemalloc
+from collections.abc import Callable, Iterable
+from typing import cast
+
+import numpy as np
+import pytest
+from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
+
+from fedvlm_flwr.config import Choice
+from fedvlm_flwr.engines.inprocess import InProcessGrid
+from fedvlm_flwr.errors import ConfigError, RunError
+from fedvlm_flwr.wire import Arrays, pack, payload_bytes, unpack
+from strategies import load_hook, load_strategy
+from strategies.base import Loop
+from strategies.core import cohort
+from strategies.core.events import Callback, Callbacks, Round
+from strategies.core.hooks import ClientHook
+from strategies.core.replies import Reply
+from strategies.fedavg import Algorithm, Params
+
+MakeGrid = Callable[..., InProcessGrid]
+GoodReply = Callable[..., RecordDict]
+Train = Callable[[int, int, Arrays], RecordDict]
+
+START: Arrays = {
+    "connector.w": np.array([1.0, 2.0], np.float32),
+    "llm.a": np.zeros((1, 2), np.float32),
+}
+EXAMPLES, LOSSES = {0: 1, 1: 3}, {0: 2.0, 1: 1.0}
+STEPS = {
+    0: {"connector.w": [1.0, 1.0], "llm.a": [[8.0, 0.0]]},
+    1: {"connector.w": [5.0, -3.0], "llm.a": [[0.0, 4.0]]},
+}
+# (1 * (1, 1) + 3 * (5, -3)) / 4 = (4, -2) and (1 * (8, 0) + 3 * (0, 4)) / 4 = (2, 3)
+
+
+class Watcher(Callback):
+    """Notes what it is told, in order."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[object, ...]] = []
+        self.rounds: list[Round] = []
+        self.arrays: list[Arrays] = []
+
+    def on_round_start(self, account: Round) -> None:
+        self.told.append(("start", account.number, tuple(account.cohort)))
+
+    def on_reply(self, account: Round, client: int, reply: Reply | None) -> None:
+        self.told.append(("reply", account.number, client, reply is not None))
+
+    def on_round_end(self, account: Round, arrays: Arrays) -> None:
+        self.told.append(("end", account.number))
+        self.rounds.append(account)
+        self.arrays.append({name: values.copy() for name, values in arrays.items()})
+
+
+@pytest.fixture
+def steps_by_hand(good_reply: GoodReply) -> Train:
+    """Clients 0 and 1 add their constant steps; any other one adds nothing."""
+
+    def train(client: int, number: int, shared: Arrays) -> RecordDict:
+        steps = STEPS.get(client, {})
+        result = {
+            name: values + np.asarray(steps.get(name, 0.0), np.float32)
+            for name, values in shared.items()
+        }
+        return good_reply(result, EXAMPLES.get(client, 1), LOSSES.get(client, 0.0))
+
+    return train
+
+
+def loop(num_clients: int = 2, min_replies: int | None = None, **more: object) -> Loop:
+    facts = {"cohort_size": num_clients, "seed": 0, **more}
+    needed = num_clients if min_replies is None else min_replies
+    return Loop(num_clients=num_clients, min_replies=needed, **facts)  # type: ignore[arg-type]
+
+
+def test_two_clients_by_hand(make_grid: MakeGrid, steps_by_hand: Train) -> None:
+    watcher = Watcher()
+    strategy = Algorithm(Params(), loop(callback=watcher))
+    result = strategy.start(make_grid(steps_by_hand), pack(START), num_rounds=2, timeout=10)
+    np.testing.assert_array_equal(watcher.arrays[0]["connector.w"], [5.0, 0.0])
+    np.testing.assert_array_equal(watcher.arrays[0]["llm.a"], [[2.0, 3.0]])
+    final = unpack(result.arrays)
+    np.testing.assert_array_equal(final["connector.w"], [9.0, -2.0])
+    np.testing.assert_array_equal(final["llm.a"], [[4.0, 6.0]])
+    # loss: (1 * 2 + 3 * 1) / 4
+    metrics = result.train_metrics_clientapp
+    assert {number: dict(values) for number, values in metrics.items()} == {
+        number: {"loss": 1.25, "num_examples": 4.0} for number in (1, 2)
+    }
+    assert [account.loss for account in watcher.rounds] == [1.25, 1.25]
+
+
+def test_callbacks_are_told_in_order(make_grid: MakeGrid, steps_by_hand: Train) -> None:
+    first, second, scored = Watcher(), Watcher(), []
+
+    def evaluate(number: int, arrays: ArrayRecord) -> MetricRecord | None:
+        scored.append((number, unpack(arrays)["connector.w"].tolist(), len(first.told)))
+        return MetricRecord({"accuracy": number / 10}) if number != 1 else None
+
+    strategy = Algorithm(Params(), loop(callback=Callbacks([first, second])))
+    result = strategy.start(
+        make_grid(steps_by_hand), pack(START), num_rounds=2, timeout=10, evaluate_fn=evaluate
+    )
+    assert first.told == second.told
+    one, two = first.told[:4], first.told[4:]
+    for number, told in enumerate((one, two), start=1):
+        assert told[0] == ("start", number, (0, 1))
+        assert sorted(told[1:3]) == [("reply", number, 0, True), ("reply", number, 1, True)]
+        assert told[3] == ("end", number)
+    # before the first round, then after each, when its callbacks have been told
+    assert scored == [(0, [1.0, 2.0], 0), (1, [5.0, 0.0], 4), (2, [9.0, -2.0], 8)]
+    scores = result.evaluate_metrics_serverapp
+    assert {number: dict(values) for number, values in scores.items()} == {
+        0: {"accuracy": 0.0},
+        2: {"accuracy": 0.2},
+    }
+
+
+def test_account_holds_what_went_over_the_wire(
+    make_grid: MakeGrid, steps_by_hand: Train
+) -> None:
+    down: list[int] = []
+    up: list[int] = []
+
+    class Scales(InProcessGrid):
+        def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
+            kept = list(messages)
+            down.extend(payload_bytes(m.content) for m in kept if "config" in m.content)
+            return super().push_messages(kept)
+
+        def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+            replies = list(super().pull_messages(message_ids))
+            up.extend(payload_bytes(m.content) for m in replies if "arrays" in m.content)
+            return replies
+
+    watcher = Watcher()
+    strategy = Algorithm(Params(), loop(callback=watcher))
+    strategy.start(
+        make_grid(steps_by_hand, grid_class=Scales), pack(START), num_rounds=1, timeout=10
+    )
+    (account,) = watcher.rounds
+    assert len(down) == len(up) == 2
+    assert account.bytes_down == sum(down) > 2 * 4 * 4
+    assert account.bytes_up == sum(up) > 2 * 4 * 4
+    assert 0 <= account.waiting <= account.seconds < 10
+    assert account.replies == {
+        client: {"num_examples": EXAMPLES[client], "loss": LOSSES[client]} for client in (0, 1)
+    }
+    assert account.failures == {}
+
+
+def test_bfloat16_halves_what_is_sent(make_grid: MakeGrid, good_reply: GoodReply) -> None:
+    start = {"w": np.ones(10_000, np.float32)}
+    sent = {}
+    for dtype in ("float32", "bfloat16"):
+        watcher = Watcher()
+        strategy = Algorithm(Params(), loop(1, callback=watcher, wire_dtype=dtype))
+        grid = make_grid(lambda client, number, shared: good_reply(shared), 1)
+        result = strategy.start(grid, pack(start, dtype), num_rounds=2, timeout=10)
+        sent[dtype] = watcher.rounds[1].bytes_down
+        assert result.arrays["w"].dtype == dtype
+    assert 40_000 < sent["float32"] < 41_000
+    assert 20_000 < sent["bfloat16"] < 21_000
+
+
+def test_only_the_cohort_is_asked(make_grid: MakeGrid, good_reply: GoodReply) -> None:
+    asked: dict[int, list[int]] = {}
+
+    def train(client: int, number: int, shared: Arrays) -> RecordDict:
+        asked.setdefault(number, []).append(client)
+        return good_reply(shared)
+
+    watcher = Watcher()
+    strategy = Algorithm(Params(), loop(6, 2, cohort_size=2, callback=watcher))
+    strategy.start(make_grid(train, 6), pack(START), num_rounds=4, timeout=10)
+    expected = {n: cohort.choose_cohort(6, 2, 0, 0, n) for n in range(1, 5)}
+    assert {number: sorted(clients) for number, clients in asked.items()} == expected
+    assert [account.cohort for account in watcher.rounds] == list(expected.values())
+
+
+def test_two_nodes_serve_five_clients(
+    make_grid: MakeGrid, good_reply: GoodReply, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cohort, "SETTLE_SECONDS", 0.0)
+    nodes: dict[int, int] = {}
+
+    class Notes(InProcessGrid):
+        def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
+            kept = list(messages)
+            for message in kept:
+                if "config" in message.content:
+                    order = cast(ConfigRecord, message.content["config"])
+                    nodes[cast(int, order["client"])] = message.metadata.dst_node_id
+            return super().push_messages(kept)
+
+    def train(client: int, number: int, shared: Arrays) -> RecordDict:
+        return good_reply({"w": shared["w"] + np.float32(client)})
+
+    grid = make_grid(train, 2, grid_class=Notes)
+    result = Algorithm(Params(), loop(5)).start(
+        grid, pack({"w": np.zeros(1, np.float32)}), num_rounds=1, timeout=10
+    )
+    assert unpack(result.arrays)["w"] == 2.0  # (0 + 1 + 2 + 3 + 4) / 5
+    first, second = grid.get_node_ids()
+    assert nodes == {0: first, 1: second, 2: first, 3: second, 4: first}
+
+
+def poison(value: float, bad: int, good: Train) -> Train:
+    def train(client: int, number: int, shared: Arrays) -> RecordDict:
+        reply = good(client, number, shared)
+        if client == bad:
+            reply["arrays"] = pack({name: values + value for name, values in shared.items()})
+        return reply
+
+    return train
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_poisoned_reply_leaves_the_mean_of_the_others(
+    make_grid: MakeGrid, steps_by_hand: Train, value: float
+) -> None:
+    watcher = Watcher()
+    strategy = Algorithm(Params(), loop(3, 2, callback=watcher))
+    grid = make_grid(poison(value, 2, steps_by_hand), 3)
+    result = strategy.start(grid, pack(START), num_rounds=1, timeout=10)
+    np.testing.assert_array_equal(unpack(result.arrays)["connector.w"], [5.0, 0.0])
+    (account,) = watcher.rounds
+    assert account.failures.keys() == {2}
+    assert "NaN or Inf" in account.failures[2]
+    assert account.replies.keys() == {0, 1}
+    assert account.loss == 1.25
+    assert ("reply", 1, 2, False) in watcher.told
+
+
+def test_examples_beyond_measure_cannot_poison_the_mean(
+    make_grid: MakeGrid, good_reply: GoodReply
+) -> None:
+    """1e308 examples are finite, and their sum with 1e308 others is not."""
+
+    def train(client: int, number: int, shared: Arrays) -> RecordDict:
+        return good_reply(shared, 1e308 if client else 10)
+
+    try:
+        result = Algorithm(Params(), loop(3, 1)).start(
+            make_grid(train, 3), pack(START), num_rounds=1, timeout=10
+        )
+    except RunError:
+        return
+    assert all(np.isfinite(values).all() for values in unpack(result.arrays).values())
+
+
+def test_too_few_good_replies_end_the_run(make_grid: MakeGrid, steps_by_hand: Train) -> None:
+    watcher = Watcher()
+    strategy = Algorithm(Params(), loop(3, 3, callback=watcher))
+    grid = make_grid(poison(np.nan, 1, steps_by_hand), 3)
+    with pytest.raises(RunError) as refusal:
+        strategy.start(grid, pack(START), num_rounds=2, timeout=10)
+    text = str(refusal.value)
+    assert "Round 1" in text
+    assert "2 good replies" in text
+    assert "needs 3" in text
+    assert "min_replies" in text
+    assert "client 1: " in text
+    assert "NaN or Inf" in text
+    assert "client 0" not in text
+    assert watcher.rounds == []
+
+
+def test_a_client_that_raises_is_named(make_grid: MakeGrid, steps_by_hand: Train) -> None:
+    def train(client: int, number: int, shared: Arrays) -> RecordDict:
+        if client == 1:
+            raise OSError("the disk is full")
+        return steps_by_hand(client, number, shared)
+
+    watcher = Watcher()
+    Algorithm(Params(), loop(2, 1, callback=watcher)).start(
+        make_grid(train), pack(START), num_rounds=1, timeout=10
+    )
+    assert "the disk is full" in watcher.rounds[0].failures[1]
+    with pytest.raises(RunError, match=r"client 1: .*the disk is full"):
+        Algorithm(Params(), loop()).start(
+            make_grid(train), pack(START), num_rounds=1, timeout=10
+        )
+
+
+@pytest.mark.parametrize("min_replies", [0, 1, 2])
+def test_a_round_without_a_good_reply_never_ends_well(
+    make_grid: MakeGrid, min_replies: int
+) -> None:
+    def train(client: int, number: int, shared: Arrays) -> RecordDict:
+        return RecordDict({"failure": ConfigRecord({"reason": f"tired of {number}"})})
+
+    with pytest.raises(RunError, match=r"client 0: tired of 1; client 1: tired of 1"):
+        Algorithm(Params(), loop(2, min_replies)).start(
+            make_grid(train), pack(START), num_rounds=1, timeout=10
+        )
+
+
+class Silent(InProcessGrid):
+    """Client 1 is never heard of again."""
+
+    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
+        kept = list(messages)
+        ids = list(super().push_messages(kept))
+        self.lost = {
+            message_id
+            for message_id, message in zip(ids, kept, strict=True)
+            if "config" in message.content
+            and cast(ConfigRecord, message.content["config"])["client"] == 1
+        }
+        return ids
+
+    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+        return super().pull_messages(set(message_ids) - self.lost)
+
+
+def test_a_reply_past_the_timeout_is_a_failure(
+    make_grid: MakeGrid, steps_by_hand: Train
+) -> None:
+    watcher = Watcher()
+    result = Algorithm(Params(), loop(2, 1, callback=watcher)).start(
+        make_grid(steps_by_hand, grid_class=Silent), pack(START), num_rounds=1, timeout=0.3
+    )
+    np.testing.assert_array_equal(unpack(result.arrays)["connector.w"], [2.0, 3.0])
+    (account,) = watcher.rounds
+    assert account.failures == {1: "no reply within 0.3 s"}
+    assert account.waiting >= 0.25
+    with pytest.raises(RunError, match=r"client 1: no reply within 0\.3 s"):
+        Algorithm(Params(), loop()).start(
+            make_grid(steps_by_hand, grid_class=Silent), pack(START), num_rounds=1, timeout=0.3
+        )
+
+
+def test_messages_that_cannot_be_sent_end_the_run(
+    make_grid: MakeGrid, steps_by_hand: Train
+) -> None:
+    class Full(InProcessGrid):
+        def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
+            kept = list(messages)
+            is_round = any("config" in message.content for message in kept)
+            return super().push_messages(kept[:1] if is_round else kept)
+
+    with pytest.raises(RunError, match="Only 1 of 2 messages"):
+        Algorithm(Params(), loop()).start(
+            make_grid(steps_by_hand, grid_class=Full), pack(START), num_rounds=1, timeout=10
+        )
+
+
+def peak_memory(grid: InProcessGrid, num_clients: int, start: Arrays) -> int:
+    strategy = Algorithm(Params(), loop(num_clients))
+    record = pack(start)
+    tracemalloc.start()
+    try:
+        strategy.start(grid, record, num_rounds=1, timeout=60)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_server_memory_does_not_grow_with_the_cohort(
+    make_grid: MakeGrid, good_reply: GoodReply
+) -> None:
+    start = {"w": np.ones(250_000, np.float32)}  # 1 MB
+    peaks = [
+        peak_memory(
+            make_grid(lambda client, number, shared: good_reply(shared), size), size, start
+        )
+        for size in (3, 30)
+    ]
+    assert peaks[1] < peaks[0] + 1e6  # less than one more reply for 27 more clients
+
+
+def test_rounds_without_evaluation_give_no_scores(
+    make_grid: MakeGrid, steps_by_hand: Train
+) -> None:
+    result = Algorithm(Params(), loop()).start(
+        make_grid(steps_by_hand), pack(START), num_rounds=1, timeout=10
+    )
+    assert dict(result.evaluate_metrics_serverapp) == {}
+
+
+def test_no_rounds_give_the_arrays_back(make_grid: MakeGrid, steps_by_hand: Train) -> None:
+    result = Algorithm(Params(), loop()).start(
+        make_grid(steps_by_hand), pack(START), num_rounds=0, timeout=10
+    )
+    np.testing.assert_array_equal(unpack(result.arrays)["connector.w"], [1.0, 2.0])
+
+
+def test_chosen_by_name() -> None:
+    choice = Choice("fedavg", "fedavg", {})
+    assert isinstance(load_strategy(choice, loop()), Algorithm)
+    assert isinstance(load_hook(choice), ClientHook)
+
+
+def test_unknown_parameter_is_refused() -> None:
+    choice = Choice("fedavg", "fedavg", {"mu": 0.1})
+    for load in (lambda: load_strategy(choice, loop()), lambda: load_hook(choice)):
+        with pytest.raises(ConfigError, match=r"algorithm\.mu"):
+            load()
+
+
+@pytest.mark.parametrize("kind", ["base", "core", "fedsmth", "core.mean"])
+def test_unknown_algorithm_is_refused(kind: str) -> None:
+    with pytest.raises(ConfigError, match=rf"algorithm '{kind}'; choose one of: .*fedavg"):
+        load_strategy(Choice(kind, kind, {}), loop())
