@@ -49,17 +49,26 @@ class RunFolder:
         path = runs_root(config) / run_name(config)
         try:
             path.mkdir(parents=True, exist_ok=True)
-            taken = (path / CONFIG).exists()
         except OSError as error:
             raise RunError(
                 f"The run folder {path} cannot be made ({error.strerror}); set output_dir to a "
                 "folder that you can write."
             ) from error
-        if taken:
+        folder = cls(path)
+        folder.require_new()
+        return folder
+
+    def require_new(self) -> None:
+        """Refuse a folder that a run has written to.
+
+        Raises:
+            RunError: names the folder.
+        """
+        if (self.path / CONFIG).exists():
             raise RunError(
-                f"The run folder {path} already holds a run; choose another run_name or move it."
+                f"The run folder {self.path} already holds a run; choose another run_name or "
+                "move it."
             )
-        return cls(path)
 
     def write(self, name: str, text: str) -> None:
         """Replace a text file whole."""
@@ -74,13 +83,14 @@ class RunFolder:
             os.fsync(file.fileno())
 
     def lines(self, name: str) -> Iterator[dict[str, Any]]:
-        """The JSON lines of a file; none when it is not there yet."""
+        """The finished JSON lines of a file; none when it is not there yet."""
         path = self.path / name
         if not path.exists():
             return
         with path.open(encoding="utf-8") as file:
             for line in file:
-                yield json.loads(line)
+                if line.endswith("\n"):  # a killed run may leave half a line behind
+                    yield json.loads(line)
 
     def cost(self) -> dict[str, Any]:
         """The account of seconds, bytes, memory and model loads."""

@@ -1,7 +1,9 @@
 """The wire format: named float arrays <-> Flower's `ArrayRecord`, and what a message weighs."""
 
+import math
 from collections.abc import Mapping
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, RecordDict
@@ -21,8 +23,8 @@ def pack(arrays: Mapping[str, NDArray[np.float32]], dtype: str = "float32") -> A
     """
     record = ArrayRecord()
     for name, values in arrays.items():
-        numbers = to_bfloat16(values) if dtype == BFLOAT16 else values.astype(np.float32)
-        array = Array(np.ascontiguousarray(numbers))
+        numbers = to_bfloat16(values) if dtype == BFLOAT16 else values.astype(np.float32, order="C")
+        array = Array(numbers)
         if dtype == BFLOAT16:
             array.dtype = BFLOAT16
         record[name] = array
@@ -39,18 +41,38 @@ def unpack(record: ArrayRecord) -> Arrays:
 
 
 def _read(name: str, array: Array) -> NDArray[np.float32]:
-    numbers = np.load(BytesIO(array.data), allow_pickle=False)
+    try:
+        numbers = _parse(array.data)
+    except Exception as error:  # whatever a stranger's bytes set off, it is this array's fault
+        raise ValueError(f"array '{name}' is no NumPy array of numbers ({error})") from error
     if array.dtype == BFLOAT16:
+        if numbers.dtype != np.uint16:
+            raise ValueError(f"array '{name}' is bfloat16 but its bits come as {numbers.dtype}")
         return from_bfloat16(numbers)
-    if numbers.dtype.kind not in "fiu":
-        raise ValueError(f"array '{name}' has dtype {numbers.dtype}, not a real number")
-    result: NDArray[np.float32] = numbers.astype(np.float32, copy=False)
-    return result
+    return numbers.astype(np.float32, copy=False)
+
+
+def _parse(data: bytes) -> NDArray[Any]:
+    """The array in NumPy's file format, without reserving what its header merely promises."""
+    stream = BytesIO(data)
+    version = np.lib.format.read_magic(stream)
+    read_header = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }[version]
+    shape, fortran, dtype = read_header(stream)
+    if dtype.kind not in "fiu":
+        raise ValueError(f"its dtype is {dtype}")
+    promised, held = math.prod(shape) * dtype.itemsize, len(data) - stream.tell()
+    if min(shape, default=0) < 0 or promised != held:
+        raise ValueError(f"its header promises {promised} bytes and {held} follow")
+    flat = np.frombuffer(data, dtype=dtype, offset=stream.tell())
+    return flat.reshape(shape, order="F" if fortran else "C")
 
 
 def to_bfloat16(values: NDArray[np.float32]) -> NDArray[np.uint16]:
     """The upper half of each float32's bits, rounded to nearest even; NaN stays NaN."""
-    bits = np.ascontiguousarray(values, dtype=np.float32).view(np.uint32)
+    bits = np.array(values, dtype=np.float32, order="C").view(np.uint32)
     rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16
     return np.where(np.isnan(values), 0x7FC0, rounded).astype(np.uint16)
 

@@ -138,6 +138,7 @@ class FederatedStrategy(Strategy):
                 mark = time.monotonic()
             if waiting and not arrived:
                 time.sleep(POLL_SECONDS)
+        self._account.waiting += time.monotonic() - mark
         for message_id in waiting:
             self._reject(self._client_of[message_id], f"no reply within {timeout:g} s")
 

@@ -46,7 +46,7 @@ def app() -> App:
 
 @pytest.fixture(scope="session")
 def start(small: list[str], app: App, tmp_path_factory: pytest.TempPathFactory) -> Start:
-    """Run the app with further overrides and return the run folder; what it raises comes through."""
+    """Run the app with further overrides and return its run folder; errors come through."""
 
     def run(*overrides: str, name: str = "run", client: str | None = None) -> RunFolder:
         root = tmp_path_factory.mktemp("runs")

@@ -14,6 +14,7 @@ is 0 only if every run succeeded.
 """
 
 import os
+import re
 import shlex
 import sys
 from collections.abc import Callable
@@ -93,7 +94,7 @@ def run_job(tree: DictConfig, stamp: str) -> RunFolder:
 
 
 def _job_name(number: int, overrides: list[str]) -> str:
-    plain = "-".join(overrides).replace("/", "_").replace("=", "_")
+    plain = re.sub(r"[^\w.,=+-]+", "_", "-".join(overrides))
     return "-".join([f"{number:03d}", *([plain] if plain else [])])[:120]
 
 
@@ -103,6 +104,7 @@ def run_federation(config: Config, run_config: dict[str, Scalar], folder: RunFol
     Raises:
         FedVLMError: the run failed; the server's own sentence where it left one.
     """
+    folder.require_new()
     folder.path.mkdir(parents=True, exist_ok=True)
     app = App(app_folder(), "server_app.app:app", "client_app.app:app")
     os.environ[FOLLOWED] = "1"

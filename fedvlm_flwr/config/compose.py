@@ -24,6 +24,7 @@ CHOICES = ("model", "algorithm", "dataset", "partition")
 SECTIONS = {"tuning": Tuning, "train": Train, "eval": Eval, "wire": Wire, "engine": Engine}
 
 # Flower's kebab-case keys whose name differs from ours by more than the hyphens.
+PATHS = ("run_name", "output_dir")
 RENAMED = {"num_server_rounds": "num_rounds"}
 
 _lock = threading.Lock()  # Hydra keeps its state in a process-wide singleton
@@ -44,6 +45,8 @@ def to_overrides(run_config: Mapping[str, Scalar]) -> list[str]:
         if name == "overrides" or value == "":
             continue
         text = str(value).lower() if isinstance(value, bool) else str(value)
+        if name in PATHS:  # a folder's name may hold what Hydra's grammar gives a meaning to
+            text = "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
         result.append(f"{RENAMED.get(name, name)}={text}")
     try:
         return result + shlex.split(str(run_config.get("overrides", "")))
@@ -74,7 +77,7 @@ def _compose_hydra(overrides: list[str]) -> DictConfig:
         group, _, name = str(error.missing_cfg_file).rpartition("/")
         known = ", ".join(error.options or []) or "none"
         raise ConfigError(f"Unknown {group} '{name}'; choose one of: {known}.") from error
-    except (HydraException, OmegaConfBaseException, TypeError) as error:
+    except (HydraException, OmegaConfBaseException, TypeError, ValueError) as error:
         raise ConfigError(_one_sentence(error)) from error
     finally:
         restore_gh_from_backup(outer)
@@ -99,6 +102,8 @@ def from_hydra(tree: DictConfig) -> Config:
     except OmegaConfBaseException as error:
         raise ConfigError(_one_sentence(error)) from error
     raw.pop("hydra", None)
+    if gone := [key for key in (*CHOICES, *SECTIONS) if not isinstance(raw.get(key), Mapping)]:
+        raise ConfigError(f"{gone[0]} is not set; choose one of the files in conf/{gone[0]}.")
     plain = {key: raw[key] for key in raw if key not in CHOICES and key not in SECTIONS}
     top = typed(_TopLevel, plain, "")
     sections: dict[str, Any] = {key: typed(cls, raw[key], key) for key, cls in SECTIONS.items()}

@@ -1,5 +1,6 @@
 """The typed, frozen configuration of a run; `conf/` holds every value."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +20,9 @@ def _one_of(key: str, value: str, choices: tuple[str, ...]) -> None:
 
 
 def _positive(key: str, value: float | None) -> None:
-    _require(value is None or value > 0, f"{key}={value} must be greater than 0.")
+    _require(
+        value is None or 0 < value < math.inf, f"{key}={value} must be finite and greater than 0."
+    )
 
 
 @dataclass(frozen=True)

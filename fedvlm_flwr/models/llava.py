@@ -179,7 +179,8 @@ class Llava(VLM):
             start = i * hidden.shape[1] + first - 1  # a token is predicted one place before it
             where.extend(range(start, start + len(row.answer_ids)))
             targets.extend(row.answer_ids)
-        labelled = hidden.flatten(0, 1)[torch.tensor(where, device=hidden.device)]
+        # index_select, since the gradient of plain indexing adds up in no fixed order.
+        labelled = hidden.flatten(0, 1).index_select(0, torch.tensor(where, device=hidden.device))
         logits = self.head(labelled).float()
         return F.cross_entropy(
             logits, torch.tensor(targets, device=hidden.device), reduction="none"

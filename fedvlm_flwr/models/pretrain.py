@@ -81,7 +81,7 @@ def learn_to_see(
     how: tuple[Recipe, torch.Generator],
     progress: Callable[[int, float], None],
 ) -> None:
-    """Train the vision tower to tell caption words and box from the mean of its tokens."""
+    """Train the vision tower to tell caption words and box by its tokens."""
     recipe, draw = how
     tower = model.vision
     start_vision(tower.embeddings, pixels)
@@ -99,9 +99,11 @@ def learn_to_see(
         picks = torch.randint(len(able), (recipe.vision.pictures,), generator=draw).tolist()
         chosen = [able[i] for i in picks]
         moved, boxes = shifted(pixels[chosen], [pictures[i] for i in chosen], draw)
-        out = heads(model.encode_pixels(moved).mean(dim=1))
-        words = -(hot[chosen][:, said] * out[:, 4:].log_softmax(1)).sum(1)
-        loss: Tensor = words.mean() + recipe.box_weight * (out[:, :4] - boxes).abs().mean()
+        out = heads(model.encode_pixels(moved))  # [B, tokens, 4 + words]
+        words = -(hot[chosen][:, said] * out[..., 4:].mean(1).log_softmax(1)).sum(1)
+        # Every token tells the box, so that it stands wherever the language model looks.
+        miss = (out[..., :4] - boxes[:, None]).abs().mean()
+        loss: Tensor = words.mean() + recipe.box_weight * miss
         return loss
 
     fit([*tower.parameters(), *heads.parameters()], step_loss, recipe.vision, progress)
@@ -114,7 +116,7 @@ def rows_loss(
     mix: dict[str, int],
     draw: torch.Generator,
 ) -> Tensor:
-    """Mean over the rows of a batch on `pictures`, moved at random, of each row's mean loss."""
+    """Mean loss over the answer tokens of one batch on `pictures`, moved at random."""
     moved, boxes = shifted(pixels, pictures, draw)
     rows: list[Encoded] = []
     owners: list[int] = []  # which picture each row with a picture is about
@@ -131,8 +133,5 @@ def rows_loss(
             owners.append(i)
     with torch.no_grad():
         features = model.encode_pixels(moved)
-    image = model.connect(features)[owners]
-    losses = model.answer_loss(image, rows)
-    shares = torch.tensor([1 / len(row.answer_ids) for row in rows for _ in row.answer_ids])
-    mean: Tensor = (losses * shares).sum() / len(rows)
-    return mean
+    image = model.connect(features).index_select(0, torch.tensor(owners, dtype=torch.long))
+    return model.answer_loss(image, rows).mean()

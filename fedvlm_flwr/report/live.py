@@ -43,11 +43,11 @@ def _round(event: Event) -> str:
 
 def size(num_bytes: float) -> str:
     """Bytes in words, powers of ten."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if num_bytes < 1000 or unit == "GB":
-            return f"{num_bytes:.0f} {unit}" if unit == "B" else f"{num_bytes:.1f} {unit}"
-        num_bytes /= 1000
-    raise AssertionError("unreachable")
+    units = ("B", "kB", "MB", "GB")
+    power = 0
+    while power < len(units) - 1 and round(num_bytes / 1000**power, 1) >= 1000:
+        power += 1
+    return f"{num_bytes / 1000**power:.{1 if power else 0}f} {units[power]}"
 
 
 class LiveView:
@@ -73,7 +73,7 @@ class LiveView:
         """Tell one event; an error is left to whoever ends the program with it."""
         line = plain_line(event) if event["event"] != "error" else None
         if line is not None:
-            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+            self._console.print(line, markup=False, highlight=False, emoji=False, soft_wrap=True)
         if self._console.is_terminal:
             self._move(event)
 

@@ -35,13 +35,14 @@ class CostMeter(Callback):
         """Note what the client's process has used so far."""
         if reply is None:
             return
-        self.seconds["local_training"] += reply.metrics["seconds"]
-        name = f"client {reply.source['host']}:{reply.source['pid']}"
+        self.seconds["local_training"] += reply.metrics.get("seconds", 0.0)
+        name = f"client {reply.source.get('host', '?')}:{reply.source.get('pid', '?')}"
         self._process(
             name,
             {
                 key: reply.metrics[key]
                 for key in ("peak_memory_bytes", "model_loads", "pictures_encoded")
+                if key in reply.metrics
             },
         )
 

@@ -73,6 +73,11 @@ def _ask(grid: Grid, nodes: list[int], timeout: float) -> dict[int, ConfigRecord
                 "installation."
             )
         sites[node] = cast(ConfigRecord, answer.content["site"])
+    if silent := sorted(set(nodes) - set(sites)):
+        raise RunError(
+            f"SuperNode {silent[0]} did not answer within {timeout:g} s; restart it, or raise "
+            "round_timeout."
+        )
     return sites
 
 

@@ -38,5 +38,6 @@ class RunningMean:
     def result(self) -> Arrays:
         """The mean of all that was added, float32; empty when nothing was."""
         return {
-            name: (total / self.weight).astype(np.float32) for name, total in self._sums.items()
+            name: np.asarray(total / self.weight, dtype=np.float32)
+            for name, total in self._sums.items()
         }

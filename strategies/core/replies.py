@@ -2,12 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import TypeVar
 
 import numpy as np
-from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
+from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 
 from fedvlm_flwr.wire import Arrays, payload_bytes, unpack
+
+R = TypeVar("R", ArrayRecord, ConfigRecord, MetricRecord)
+
+MOST_EXAMPLES = 1e12  # beyond what any site holds; keeps one lie from overflowing the sums
 
 
 class BadReply(Exception):  # noqa: N818  # a verdict, caught where replies are counted
@@ -48,39 +52,59 @@ def read_reply(message: Message, expected: Arrays) -> Reply:
         raise BadReply(flower_reason(message))
     content = message.content
     if "failure" in content:
-        raise BadReply(str(cast(ConfigRecord, content["failure"])["reason"]))
-    if missing := {"arrays", "metrics", "source"} - set(content):
-        raise BadReply(f"its reply lacks the record '{sorted(missing)[0]}'")
+        raise BadReply(str(_record(content, "failure", ConfigRecord).get("reason", "no reason")))
     metrics = {
         key: float(value)
-        for key, value in cast(MetricRecord, content["metrics"]).items()
+        for key, value in _record(content, "metrics", MetricRecord).items()
         if isinstance(value, int | float)
     }
-    source = {key: str(value) for key, value in cast(ConfigRecord, content["source"]).items()}
+    source = {key: str(v) for key, v in _record(content, "source", ConfigRecord).items()}
+    _check_metrics(metrics)
+    arrays = _arrays(content, "arrays")
+    check_names_and_shapes(arrays, expected)
+    extra = _arrays(content, "extra") if "extra" in content else {}
+    return Reply(arrays, extra, metrics, payload_bytes(content), source)
+
+
+def _record(content: RecordDict, name: str, kind: type[R]) -> R:
+    if name not in content:
+        raise BadReply(f"its reply lacks the record '{name}'")
+    record = content[name]
+    if not isinstance(record, kind):
+        raise BadReply(f"its record '{name}' is a {type(record).__name__}, not a {kind.__name__}")
+    return record
+
+
+def _arrays(content: RecordDict, name: str) -> Arrays:
     try:
-        arrays = unpack(cast(ArrayRecord, content["arrays"]))
-        extra = unpack(cast(ArrayRecord, content["extra"])) if "extra" in content else {}
+        arrays = unpack(_record(content, name, ArrayRecord))
     except ValueError as error:
         raise BadReply(f"its arrays cannot be read: {error}") from error
-    _check_examples(metrics)
-    check_arrays(arrays, expected)
-    return Reply(arrays, extra, metrics, payload_bytes(content), source)
+    for key, values in arrays.items():
+        if not np.isfinite(values).all():
+            raise BadReply(f"'{key}' holds NaN or Inf")
+    return arrays
 
 
 def flower_reason(message: Message) -> str:
     """What Flower says of a message that never became a reply (a dead process, a lost node)."""
-    reason = (message.error.reason or "no reason given").strip()
-    return f"error {message.error.code}: {reason.splitlines()[-1].strip()}"
+    lines = (message.error.reason or "").strip().splitlines() or ["no reason given"]
+    return f"error {message.error.code}: {lines[-1].strip()}"
 
 
-def _check_examples(metrics: Mapping[str, float]) -> None:
+def _check_metrics(metrics: Mapping[str, float]) -> None:
     examples = metrics.get("num_examples", 0.0)
-    if not (np.isfinite(examples) and examples > 0):
-        raise BadReply(f"it reports num_examples={examples}, which must be greater than 0")
+    if not 0 < examples <= MOST_EXAMPLES:  # false for NaN too
+        raise BadReply(
+            f"it reports num_examples={examples:g}, which must be greater than 0 and at most "
+            f"{MOST_EXAMPLES:g}"
+        )
+    if not np.isfinite(metrics.get("loss", 0.0)):
+        raise BadReply(f"it reports loss={metrics['loss']}")
 
 
-def check_arrays(arrays: Arrays, expected: Arrays) -> None:
-    """Refuse a missing or extra name, another shape, and numbers that are not finite.
+def check_names_and_shapes(arrays: Arrays, expected: Arrays) -> None:
+    """Refuse a missing or extra name, and another shape.
 
     Raises:
         BadReply: names the array and what is wrong with it.
@@ -92,5 +116,3 @@ def check_arrays(arrays: Arrays, expected: Arrays) -> None:
     for name, values in arrays.items():
         if values.shape != expected[name].shape:
             raise BadReply(f"'{name}' has shape {values.shape} instead of {expected[name].shape}")
-        if not np.isfinite(values).all():
-            raise BadReply(f"'{name}' holds NaN or Inf")

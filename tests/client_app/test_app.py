@@ -14,7 +14,11 @@ HEAVY = ("torch", "transformers", "peft", "datasets")
 
 def context(run_config=None, **node_config) -> Context:
     return Context(
-        run_id=1, node_id=2, node_config=node_config, state=RecordDict(), run_config=run_config or {}
+        run_id=1,
+        node_id=2,
+        node_config=node_config,
+        state=RecordDict(),
+        run_config=run_config or {},
     )
 
 
@@ -27,7 +31,9 @@ def message(kind: str, content: RecordDict | None = None) -> Message:
 
 def test_importing_the_door_imports_nothing_heavy():
     script = f"import sys, client_app.app; print([m for m in {HEAVY!r} if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == "[]"
 
 

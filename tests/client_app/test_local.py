@@ -1,5 +1,7 @@
 """Local training: one client's federation is a plain training loop, and the loop's own rules."""
 
+from itertools import chain
+
 import numpy as np
 import pytest
 import torch
@@ -16,11 +18,12 @@ ONE_CLIENT = ("num_clients=1", "num_rounds=2", "train.lr=2e-3", "eval.every=2", 
 
 
 def plain_loop(config, vlm) -> dict[str, np.ndarray]:
-    """Two rounds of AdamW on the pooled data, written without any of the project's training code."""
+    """Two rounds of AdamW on the pooled data, with none of the project's training code."""
     llm = vlm.module.get_submodule("model.language_model")
     torch.manual_seed(torch_seed(config.seed, "lora"))
     inject_adapter_in_model(
-        LoraConfig(r=8, lora_alpha=32, lora_dropout=0.05, target_modules=list(vlm.lora_targets)), llm
+        LoraConfig(r=8, lora_alpha=32, lora_dropout=0.05, target_modules=list(vlm.lora_targets)),
+        llm,
     )
     connector = vlm.module.get_submodule("model.multi_modal_projector")
     vlm.module.requires_grad_(False)
@@ -76,7 +79,7 @@ def test_an_epoch_is_every_example_once_in_steps_of_the_batch():
     picks = batches(20, chosen, np.random.default_rng(0))
     first = [next(picks) for _ in range(3)]
     assert [len(pick) for pick in first] == [8, 8, 4]
-    assert sorted(sum(first, [])) == list(range(20))
+    assert sorted(chain.from_iterable(first)) == list(range(20))
 
 
 def test_accumulation_divides_the_steps_of_an_epoch():
@@ -88,7 +91,7 @@ def test_local_steps_go_on_into_another_pass():
     chosen = settings(**{"train.local_epochs": "null", "train.local_steps": 5})
     assert steps_of(chosen, 20) == 5
     picks = batches(40, chosen, np.random.default_rng(0))
-    seen = sum((next(picks) for _ in range(4)), [])
+    seen = chain.from_iterable(next(picks) for _ in range(4))
     assert sorted(seen) == sorted([*range(40), *range(40)])
 
 

@@ -30,8 +30,10 @@ def test_unknown_name_lists_the_choices() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["base", "core", "", ".iid", "iid.py", "../iid", "fedvlm_flwr.errors", "__init__"]
-    + ["iid\n", "IID", "_iid", "iid/", "os", "iid:load", "None"],
+    [
+        *("base", "core", "", ".iid", "iid.py", "../iid", "fedvlm_flwr.errors", "__init__"),
+        *("iid\n", "IID", "_iid", "iid/", "os", "iid:load", "None"),
+    ],
 )
 def test_what_is_no_plain_choice_is_refused(name: str) -> None:
     for package in (PARTITIONS, "strategies"):

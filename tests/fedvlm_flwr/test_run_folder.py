@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -55,7 +56,7 @@ def test_create_says_which_folder_cannot_be_made(tmp_path: Path) -> None:
 
 def test_lines_give_back_what_was_appended(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
-    records = [
+    records: list[dict[str, Any]] = [
         {"round": 0, "value": 0.1, "text": 'a "b"\nc'},
         {"round": 1, "value": None, "text": "größer"},
         {"nested": {"list": [1, 2]}},

@@ -28,7 +28,7 @@ def test_same_arguments_same_numbers_whatever_was_drawn_before(
     stream(seed, "batches", *place).random(100)
     stream(seed, "cohort").random(7)
     np.random.default_rng(seed).random(3)
-    np.random.seed(1)  # noqa: NPY002  # global state must not matter
+    np.random.seed(1)  # global state must not matter
     random.seed(1)
     assert draws(seed, "batches", *place) == first
 

@@ -92,7 +92,7 @@ def test_bfloat16_bits_by_hand() -> None:
 
 
 def test_bfloat16_keeps_shapes() -> None:
-    arrays = {"a": np.float32(3.5).reshape(()), "b": np.ones((2, 3, 4), np.float32).T}
+    arrays = {"a": np.array(3.5, np.float32), "b": np.ones((2, 3, 4), np.float32).T}
     back = unpack(pack(arrays, "bfloat16"))
     assert {name: values.shape for name, values in back.items()} == {"a": (), "b": (4, 3, 2)}
 

@@ -11,11 +11,10 @@ from peft import PeftModel
 from safetensors.numpy import load_file
 from transformers import LlavaForConditionalGeneration
 
-from fedvlm_flwr.config import compose, from_hydra
+from fedvlm_flwr.config import compose, from_hydra, typed
 from fedvlm_flwr.data.clients import federated_data
 from fedvlm_flwr.models.kinds.llava import Params, prepared_folder, recipe
 from fedvlm_flwr.models.resident import resident
-from fedvlm_flwr.config import typed
 from fedvlm_flwr.run_folder import METRICS, PREDICTIONS, RunFolder
 from fedvlm_flwr.wire import HEADER_BYTES
 from server_app.evaluate import answers, global_test_set, with_exchanged_pictures
@@ -147,7 +146,9 @@ def test_the_adapter_loads_in_plain_transformers_and_peft_and_answers_the_same(f
         ids = torch.tensor([[t for p in prompt for t in ([p] * 16 if p == image else [p])]])
         pixels = ours.pixels([example.image])
         with torch.inference_mode():
-            made = tuned.generate(input_ids=ids, pixel_values=pixels, max_new_tokens=16, do_sample=False)
+            made = tuned.generate(
+                input_ids=ids, pixel_values=pixels, max_new_tokens=16, do_sample=False
+            )
         text = ours.tokenizer.decode(made[0, ids.shape[1] :], skip_special_tokens=True).strip()
         assert text == told[example.id]
 
@@ -198,7 +199,9 @@ def test_the_learning_curve_is_a_picture(folder: RunFolder):
 
 
 def test_progress_tells_rounds_and_evaluations(folder):
-    events = [json.loads(line) for line in (folder.path / "progress.jsonl").read_text().splitlines()]
+    events = [
+        json.loads(line) for line in (folder.path / "progress.jsonl").read_text().splitlines()
+    ]
     kinds = [event["event"] for event in events]
     assert kinds.count("round_end") == 2
     assert kinds.count("reply") == 6

@@ -20,9 +20,9 @@ def test_cohort_is_sorted_distinct_and_seeded(data: st.DataObject) -> None:
     num_clients = data.draw(st.integers(1, 40))
     size = data.draw(st.integers(1, num_clients))
     place = data.draw(st.tuples(st.integers(0, 2**32), st.integers(0, 2), st.integers(1, 500)))
-    np.random.seed(data.draw(st.integers(0, 9)))  # noqa: NPY002  # must not matter
+    np.random.seed(data.draw(st.integers(0, 9)))  # must not matter
     chosen = choose_cohort(num_clients, size, *place)
-    np.random.random(3)  # noqa: NPY002
+    np.random.random(3)
     assert chosen == choose_cohort(num_clients, size, *place)
     assert chosen == sorted(set(chosen))
     assert len(chosen) == size

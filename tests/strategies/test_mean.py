@@ -20,9 +20,7 @@ replies = st.lists(st.tuples(numbers, st.integers(1, 100_000)), min_size=1, max_
 @settings(deadline=None, max_examples=100)
 @given(replies.flatmap(lambda items: st.tuples(st.just(items), st.permutations(items))))
 def test_equals_the_batch_mean_in_any_order_of_arrival(
-    orders: tuple[
-        list[tuple[NDArray[np.float32], int]], list[tuple[NDArray[np.float32], int]]
-    ],
+    orders: tuple[list[tuple[NDArray[np.float32], int]], list[tuple[NDArray[np.float32], int]]],
 ) -> None:
     sent, arrived = orders
     running = RunningMean()
@@ -41,11 +39,12 @@ def test_equals_the_batch_mean_in_any_order_of_arrival(
 
 def test_by_hand() -> None:
     mean = RunningMean()
-    mean.add({"a": np.array([1.0, 2.0], np.float32), "b": np.float32(8).reshape(())}, 1)
-    mean.add({"a": np.array([5.0, -2.0], np.float32), "b": np.float32(0).reshape(())}, 3)
+    mean.add({"a": np.array([1.0, 2.0], np.float32), "b": np.array(8, np.float32)}, 1)
+    mean.add({"a": np.array([5.0, -2.0], np.float32), "b": np.array(0, np.float32)}, 3)
     result = mean.result()
     np.testing.assert_array_equal(result["a"], [4.0, -1.0])
     np.testing.assert_array_equal(result["b"], 2.0)
+    assert isinstance(result["b"], np.ndarray)  # a scalar could not be saved
 
 
 def test_one_reply_is_its_own_mean() -> None:

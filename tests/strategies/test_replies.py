@@ -114,7 +114,11 @@ def test_no_number_of_examples(as_message: Wrap) -> None:
     refused(as_message(content(metrics={"loss": 0.1})), "num_examples")
 
 
-@pytest.mark.parametrize("data", [b"", b"garbage", b"PK\x03\x04" + b"\x00" * 40])
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"garbage", b"PK\x03\x04" + b"\x00" * 40],
+    ids=["empty", "garbage", "broken zip file"],
+)
 def test_arrays_that_cannot_be_read(as_message: Wrap, data: bytes) -> None:
     record = pack(ones())
     record["llm.a"] = Array(dtype="float32", shape=(4,), stype="numpy.ndarray", data=data)
@@ -128,10 +132,6 @@ def test_record_of_another_kind(as_message: Wrap, record: str) -> None:
     other = ConfigRecord({"a": 1}) if record != "source" else MetricRecord({"a": 1})
     sent.pop(record, None)
     sent[record] = other
-    if record == "source":
-        read = read_reply(as_message(sent), EXPECTED)
-        assert read.source == {"a": "1"}
-        return
     with pytest.raises(BadReply):
         read_reply(as_message(sent), EXPECTED)
 
@@ -140,5 +140,3 @@ def test_extra_numbers_that_are_not_finite(as_message: Wrap) -> None:
     sent = content()
     sent["extra"] = pack({"control.w": np.array([np.nan], np.float32)})
     refused(as_message(sent), r"control\.w")
-
-

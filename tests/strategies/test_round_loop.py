@@ -120,9 +120,7 @@ def test_callbacks_are_told_in_order(make_grid: MakeGrid, steps_by_hand: Train) 
     }
 
 
-def test_account_holds_what_went_over_the_wire(
-    make_grid: MakeGrid, steps_by_hand: Train
-) -> None:
+def test_account_holds_what_went_over_the_wire(make_grid: MakeGrid, steps_by_hand: Train) -> None:
     down: list[int] = []
     up: list[int] = []
 
@@ -282,9 +280,7 @@ def test_a_client_that_raises_is_named(make_grid: MakeGrid, steps_by_hand: Train
     )
     assert "the disk is full" in watcher.rounds[0].failures[1]
     with pytest.raises(RunError, match=r"client 1: .*the disk is full"):
-        Algorithm(Params(), loop()).start(
-            make_grid(train), pack(START), num_rounds=1, timeout=10
-        )
+        Algorithm(Params(), loop()).start(make_grid(train), pack(START), num_rounds=1, timeout=10)
 
 
 @pytest.mark.parametrize("min_replies", [0, 1, 2])
@@ -318,9 +314,7 @@ class Silent(InProcessGrid):
         return super().pull_messages(set(message_ids) - self.lost)
 
 
-def test_a_reply_past_the_timeout_is_a_failure(
-    make_grid: MakeGrid, steps_by_hand: Train
-) -> None:
+def test_a_reply_past_the_timeout_is_a_failure(make_grid: MakeGrid, steps_by_hand: Train) -> None:
     watcher = Watcher()
     result = Algorithm(Params(), loop(2, 1, callback=watcher)).start(
         make_grid(steps_by_hand, grid_class=Silent), pack(START), num_rounds=1, timeout=0.3
@@ -366,9 +360,7 @@ def test_server_memory_does_not_grow_with_the_cohort(
 ) -> None:
     start = {"w": np.ones(250_000, np.float32)}  # 1 MB
     peaks = [
-        peak_memory(
-            make_grid(lambda client, number, shared: good_reply(shared), size), size, start
-        )
+        peak_memory(make_grid(lambda client, number, shared: good_reply(shared), size), size, start)
         for size in (3, 30)
     ]
     assert peaks[1] < peaks[0] + 1e6  # less than one more reply for 27 more clients

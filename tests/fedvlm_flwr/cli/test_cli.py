@@ -62,7 +62,9 @@ def test_a_contradiction_exits_1(small, capsys):
 
 
 def test_a_sweep_runs_every_job_and_tells_by_its_status_that_one_failed(small, capsys):
-    status = main(["run", "-m", *small, "num_rounds=1", "num_clients=2,25,3", "eval.shuffled=false"])
+    status = main(
+        ["run", "-m", *small, "num_rounds=1", "num_clients=2,25,3", "eval.shuffled=false"]
+    )
     captured = capsys.readouterr()
     assert status == 1
     assert "error: num_clients=25 but" in captured.err

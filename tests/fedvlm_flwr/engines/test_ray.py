@@ -75,7 +75,9 @@ def test_the_output_is_plain_lines_and_ends_with_the_folder(ray_run):
 
 
 def test_nothing_is_left_running(ray_run):
-    commands = [" ".join(process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"])]
+    commands = [
+        " ".join(process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"])
+    ]
     assert not [command for command in commands if "fedvlm-flwr-" in command]
 
 

@@ -9,11 +9,18 @@ from fedvlm_flwr.run_folder import METRICS, RunFolder
 from fedvlm_flwr.tasks import task_names
 
 
-def write(folder: RunFolder, number: int, task: str, where: str = "server", **values: float) -> None:
+def write(folder: RunFolder, number: int, task: str, **values: float) -> None:
+    write_of("server", folder, number, task, **values)
+
+
+def write_of(where: str, folder: RunFolder, number: int, task: str, **values: float) -> None:
     place = {"round": number, "where": where, "task": task}
     folder.append(
         METRICS, *({**place, "metric": name, "value": value} for name, value in values.items())
     )
+
+
+HEADING = ["round", "loss", "seconds", "down", "up"]
 
 
 @pytest.fixture
@@ -23,7 +30,7 @@ def folder(tmp_path: Path) -> RunFolder:
     write(result, 0, "vqa", accuracy=0.25, full=1.0)
     write(result, 0, "detection", iou=0.1, accuracy_iou50=0.0, full=1.0)
     write(result, 1, "train", loss=1.23456, seconds=12.34, bytes_down=1_500_000, bytes_up=900)
-    write(result, 1, "train", where="client:0", loss=77.7, seconds=55.5)
+    write_of("client:0", result, 1, "train", loss=77.7, seconds=55.5)
     write(result, 1, "vqa", accuracy=0.5, full=0.0)
     write(result, 1, "detection", iou=0.2, full=0.0)
     write(result, 2, "train", loss=0.5, seconds=9.96, bytes_down=1_500_000, bytes_up=900)
@@ -34,14 +41,16 @@ def folder(tmp_path: Path) -> RunFolder:
     return result
 
 
-def rows(folder: RunFolder) -> list[list[str]]:
-    return [line.split() for line in result_table(folder).splitlines()]
+def heading_and_rows(folder: RunFolder) -> tuple[list[str], list[list[str]]]:
+    """Words of the heading, in whatever lines it takes, and those of each row below the rule."""
+    lines = [line.split() for line in result_table(folder).splitlines()]
+    rule = next(i for i, words in enumerate(lines) if words and set(words[0]) == {"─"})
+    return [word for words in lines[:rule] for word in words], lines[rule + 1 :]
 
 
 def test_shows_each_round_and_the_controls(folder: RunFolder) -> None:
-    heading, _, before, first, second, majority, exchanged = rows(folder)
-    assert heading[:5] == ["round", "loss", "seconds", "down", "up"]
-    assert heading[5:] == ["detection", "iou", "vqa", "accuracy"]
+    heading, (before, first, second, majority, exchanged) = heading_and_rows(folder)
+    assert set(heading) == set(HEADING) | {"detection", "iou", "vqa", "accuracy"}
     assert before == ["before", "0.100", "0.250"]
     assert first == ["1", "1.2346", "12.3", "1.5", "MB", "900", "B", "~0.200", "~0.500"]
     assert second == ["2", "0.5000", "10.0", "1.5", "MB", "900", "B", "0.300", "0.751"]
@@ -57,7 +66,7 @@ def test_clients_numbers_stay_out(folder: RunFolder) -> None:
 
 def test_a_later_line_replaces_an_earlier_one(folder: RunFolder) -> None:
     write(folder, 2, "vqa", accuracy=0.9)
-    assert rows(folder)[4][-1] == "0.900"
+    assert heading_and_rows(folder)[1][2][-1] == "0.900"
 
 
 def test_a_missing_control_is_no_row(tmp_path: Path) -> None:
@@ -73,7 +82,8 @@ def test_nothing_is_cut_off_with_every_task(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     headlines = {"captioning": "cider", "detection": "iou"}
     for task in task_names():
-        write(folder, 1, task, full=0.0, **{headlines.get(task, "accuracy"): 0.98765})
+        score = {headlines.get(task, "accuracy"): 0.98765}
+        write(folder, 1, task, full=0.0, **score)
     write(folder, 1, "train", loss=12.5, seconds=12345.6, bytes_down=1.5e9, bytes_up=999.9e6)
     text = result_table(folder)
     assert "…" not in text
@@ -82,4 +92,4 @@ def test_nothing_is_cut_off_with_every_task(tmp_path: Path) -> None:
 
 
 def test_an_empty_run_is_an_empty_table(tmp_path: Path) -> None:
-    assert rows(RunFolder(tmp_path))[0] == ["round", "loss", "seconds", "down", "up"]
+    assert heading_and_rows(RunFolder(tmp_path)) == (HEADING, [])
