@@ -77,8 +77,10 @@ def _compose_hydra(overrides: list[str]) -> DictConfig:
         group, _, name = str(error.missing_cfg_file).rpartition("/")
         known = ", ".join(error.options or []) or "none"
         raise ConfigError(f"Unknown {group} '{name}'; choose one of: {known}.") from error
-    except (HydraException, OmegaConfBaseException, TypeError, ValueError) as error:
+    except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(_one_sentence(error)) from error
+    except (TypeError, ValueError) as error:  # Hydra's own, on a group set to null or to a list
+        raise ConfigError(f"One of the overrides {overrides} is wrong: {error}.") from error
     finally:
         restore_gh_from_backup(outer)
 
@@ -102,7 +104,7 @@ def from_hydra(tree: DictConfig) -> Config:
     except OmegaConfBaseException as error:
         raise ConfigError(_one_sentence(error)) from error
     raw.pop("hydra", None)
-    if gone := [key for key in (*CHOICES, *SECTIONS) if not isinstance(raw.get(key), Mapping)]:
+    if gone := [key for key in (*CHOICES, *SECTIONS) if raw.get(key) is None]:
         raise ConfigError(f"{gone[0]} is not set; choose one of the files in conf/{gone[0]}.")
     plain = {key: raw[key] for key in raw if key not in CHOICES and key not in SECTIONS}
     top = typed(_TopLevel, plain, "")
@@ -112,7 +114,7 @@ def from_hydra(tree: DictConfig) -> Config:
 
 
 def _choice(group: str, values: Mapping[str, Any]) -> Choice:
-    if not isinstance(values.get("name"), str):
+    if not isinstance(values, Mapping) or not isinstance(values.get("name"), str):
         raise ConfigError(f"{group}.name is not set; name the choice in its YAML.")
     params = {key: value for key, value in values.items() if key not in ("name", "kind")}
     return Choice(values["name"], str(values.get("kind", values["name"])), params)
