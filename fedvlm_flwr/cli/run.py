@@ -29,8 +29,9 @@ from omegaconf import DictConfig
 
 from fedvlm_flwr.config import Config, Scalar, from_hydra
 from fedvlm_flwr.engines import App, run_app
+from fedvlm_flwr.bundle import app_folder
 from fedvlm_flwr.errors import FedVLMError, RunError
-from fedvlm_flwr.paths import PACKAGE, conf_dir
+from fedvlm_flwr.paths import conf_dir
 from fedvlm_flwr.report.follow import following
 from fedvlm_flwr.run_folder import FOLLOWED, PROGRESS, RunFolder, run_name, runs_root
 
@@ -106,10 +107,10 @@ def run_federation(config: Config, run_config: dict[str, Scalar], folder: RunFol
     """
     folder.require_new()
     folder.path.mkdir(parents=True, exist_ok=True)
-    app = App(app_folder(), "server_app.app:app", "client_app.app:app")
     os.environ[FOLLOWED] = "1"
     try:
-        with following(folder):
+        with app_folder() as bundle, following(folder):
+            app = App(bundle, "server_app.app:app", "client_app.app:app")
             run_app(app, run_config, config.engine, config.num_clients, folder.path / LOG)
     except FedVLMError as error:
         told = [event["message"] for event in folder.lines(PROGRESS) if event["event"] == "error"]
@@ -119,8 +120,3 @@ def run_federation(config: Config, run_config: dict[str, Scalar], folder: RunFol
     finally:
         del os.environ[FOLLOWED]
     return folder
-
-
-def app_folder() -> Path:
-    """The Flower app's folder: the checkout, or the installed packages."""
-    return PACKAGE.parent

@@ -1,11 +1,20 @@
 """What can go wrong in a run: one clear sentence, and finished rounds stay on disk."""
 
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import easy_vqa
 import pytest
 from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
 from client_app.app import query, train
 from fedvlm_flwr.config import compose, typed
+from fedvlm_flwr.data.load import load_data
 from fedvlm_flwr.errors import ConfigError, FedVLMError, ModelError, RunError
 from fedvlm_flwr.models.kinds.llava import Params, prepared_folder, recipe
 from fedvlm_flwr.run_folder import METRICS, PROGRESS
@@ -28,8 +37,6 @@ HERE = "failing_client:failing"
 @pytest.fixture
 def client(monkeypatch):
     """The reference under which the engine finds the app above."""
-    import sys
-
     monkeypatch.setitem(sys.modules, "failing_client", sys.modules[__name__])
     return HERE
 
@@ -117,3 +124,22 @@ def test_a_corrupt_base_model_is_named_with_how_to_mend_it(start, small):
 def test_an_unknown_engine_is_refused(start):
     with pytest.raises(ConfigError, match="choose one of: inprocess, ray"):
         start("engine.name=carrier_pigeon")
+
+
+def test_an_unreadable_picture_is_named_with_its_client(start, small, tmp_path):
+    """The tables are cached already, so that it is a client who meets the broken picture."""
+    load_data("easyvqa", compose({"overrides": " ".join(small)}).dataset.params)
+    package = tmp_path / "site" / "easy_vqa"
+    shutil.copytree(Path(easy_vqa.__file__).parent, package)
+    picture = package / "data" / "train" / "images" / "2003.png"
+    content = picture.read_bytes()
+    picture.write_bytes(content[: len(content) // 2] + bytes(len(content) - len(content) // 2))
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("fedvlm")), "run", *small],
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "site")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert re.search(r"^error: .*client \d: .*/2003\.png .*cannot be read", done.stderr, re.M)

@@ -1,0 +1,112 @@
+"""The README's commands run, shrunk to the smoke experiment; its files exist."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from fedvlm_flwr.engines.ray import free_port
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```bash\n(.*?)```", README, flags=re.DOTALL)
+LINES = [line.split(" #")[0].strip() for block in BLOCKS for line in block.splitlines()]
+COMMANDS = list(dict.fromkeys(line for line in LINES if line))
+SHRUNK = ("experiment=smoke", "num_rounds=1", "eval.shuffled=false")
+
+
+def of(program: str) -> list[str]:
+    return [command for command in COMMANDS if command.startswith(program)]
+
+
+def run(command: list[str], **environment: str) -> str:
+    bin_folder = Path(sys.executable).parent
+    inherited = {key: value for key, value in os.environ.items() if key != "FEDVLM_FOLLOWED"}
+    path = f"{bin_folder}{os.pathsep}{inherited['PATH']}"
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**inherited, "PATH": path, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=400,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_readme_shows_the_two_commands_and_flower_s_own():
+    assert {"make run", "make test"} <= set(COMMANDS)
+    assert of("flwr run") and of("fedvlm run") and of("fedvlm prepare") and of("fedvlm doctor")
+
+
+def test_every_command_is_of_a_program_that_is_tested_here():
+    known = ("make ", "fedvlm ", "flwr run", "git clone", "cd ", "source ", "export ", "python ")
+    assert [command for command in COMMANDS if not command.startswith(known)] == []
+
+
+@pytest.mark.parametrize("command", of("make "))
+def test_make_targets_exist(command):
+    target = shlex.split(command)[1]
+    assert run(["make", "--dry-run", target])
+
+
+@pytest.mark.parametrize("command", of("fedvlm run"))
+def test_fedvlm_run(command, small, tmp_path):
+    text = run([*shlex.split(command), *SHRUNK, "engine=inprocess", f"output_dir={tmp_path}"])
+    assert text.strip().splitlines()[-1].startswith("run folder: ")
+
+
+@pytest.mark.parametrize("command", of("fedvlm prepare") + of("fedvlm doctor"))
+def test_other_commands(command, small):
+    extra = ["experiment=smoke"] if "prepare" in command else []
+    assert run([*shlex.split(command), *extra])
+
+
+@pytest.fixture
+def own_superlink(tmp_path):
+    """Ports and a home of our own; the SuperLink that `flwr run` leaves behind is ended."""
+    port = str(free_port())
+    yield {
+        "FLWR_HOME": str(tmp_path / "flwr"),
+        "FLWR_LOCAL_SUPERLINK_HTTP_API_PORT": port,
+        "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
+        "FLWR_TELEMETRY_ENABLED": "0",
+    }
+    for process in psutil.process_iter(["cmdline"]):
+        words = process.info["cmdline"] or []
+        if port in words and any("flower-superlink" in word for word in words):
+            family = [process, *process.children(recursive=True)]
+            for member in family:
+                member.terminate()
+            psutil.wait_procs(family, timeout=20)
+
+
+def test_a_bare_flwr_run(small, own_superlink, tmp_path):
+    """One for all of them: each differs from it by its run-config alone, which is composed."""
+    config = f"experiment='smoke' num-server-rounds=1 output-dir='{tmp_path}' run-name='r'"
+    text = run(["flwr", "run", ".", "--stream", "--run-config", config], **own_superlink)
+    assert f"run folder: {tmp_path}/r" in text
+    assert (tmp_path / "r" / "adapter" / "adapter_model.safetensors").exists()
+
+
+@pytest.mark.parametrize("command", [c for c in of("flwr run") if "--run-config" in c])
+def test_flwr_run_configs_compose(command):
+    from flwr.common.config import parse_config_args
+
+    from fedvlm_flwr.config import compose
+
+    words = shlex.split(command)
+    assert compose(parse_config_args([words[words.index("--run-config") + 1]]))
+
+
+def test_every_file_the_readme_names_exists():
+    linked = re.findall(r"\]\(([^)#:]+)\)", README)
+    assert linked
+    assert [name for name in linked if not (ROOT / name).exists()] == []
