@@ -49,7 +49,7 @@ def _read(name: str, array: Array) -> NDArray[np.float32]:
         if numbers.dtype != np.uint16:
             raise ValueError(f"array '{name}' is bfloat16 but its bits come as {numbers.dtype}")
         return from_bfloat16(numbers)
-    return numbers.astype(np.float32, copy=False)
+    return numbers.astype(np.float32)  # a copy: the bytes of a message cannot be written to
 
 
 def _parse(data: bytes) -> NDArray[Any]:
