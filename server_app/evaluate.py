@@ -85,6 +85,28 @@ def majority_scores(found: dict[str, list[Example]], training: dict[str, list[Ex
     return result
 
 
+def question_majority_scores(
+    found: dict[str, list[Example]], training: dict[str, list[Example]]
+) -> Scores:
+    """What a model scores that reads the question and never looks at the picture.
+
+    It gives the most frequent answer of the training pool to that very question, and of the whole
+    task where the pool does not hold the question.
+    """
+    result: Scores = {}
+    for task, members in found.items():
+        pool: dict[str, list[str]] = {}
+        for example in training.get(task, []):
+            pool.setdefault(example.question, []).append(example.answer)
+        if pool:
+            majority = load_task(task).majority
+            best = {question: majority(known) for question, known in pool.items()}
+            otherwise = majority([answer for known in pool.values() for answer in known])
+            blind = [best.get(example.question, otherwise) for example in members]
+            result[task] = score(task, blind, members)
+    return result
+
+
 def with_exchanged_pictures(found: Sequence[Example], seed: int) -> list[Example]:
     """The same questions, each asked about another picture of the set.
 
@@ -134,6 +156,10 @@ class Evaluator:
     def majority(self) -> Scores:
         """Scores of the constant answer on the whole test set."""
         return majority_scores(self.full, self._training)
+
+    def question_majority(self) -> Scores:
+        """Scores of the most frequent answer to each question on the whole test set."""
+        return question_majority_scores(self.full, self._training)
 
     def _score(
         self, chosen: dict[str, list[Example]], step: StepFn | None

@@ -138,9 +138,12 @@ class Run:
         return MetricRecord(cast(dict[str, int | float | list[int] | list[float]], flat))
 
     def _controls(self, evaluator: Evaluator) -> None:
-        """What a model scores that is blind to the picture, by two ways of being blind."""
+        """What a model scores that is blind to the picture, by three ways of being blind."""
         rounds, stage = self._progress.rounds, len(self._config.tuning.stages) - 1
-        controls = {"majority": (evaluator.majority(), 0.0)}
+        controls = {
+            "majority": (evaluator.majority(), 0.0),
+            "question": (evaluator.question_majority(), 0.0),
+        }
         if self._config.eval.shuffled:
             controls["shuffled"] = evaluator.exchanged(
                 lambda done, total: self._progress.step(

@@ -1,4 +1,4 @@
-"""The same configuration from the checkout, from Flower's app bundle and from an installed wheel."""
+"""The same configuration from checkout, app bundle and installed wheel."""
 
 import json
 import os

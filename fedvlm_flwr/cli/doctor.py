@@ -19,7 +19,7 @@ from fedvlm_flwr.config import compose
 from fedvlm_flwr.data.clients import federated_data
 from fedvlm_flwr.engines.ray import free_port
 from fedvlm_flwr.errors import FedVLMError
-from fedvlm_flwr.models import model_state
+from fedvlm_flwr.models import prepared_model
 from fedvlm_flwr.paths import conf_dir, fedvlm_home
 
 NEEDED = ("flwr", "ray", "torch", "transformers", "peft", "datasets", "hydra-core", "omegaconf")
@@ -113,7 +113,7 @@ def caches() -> Iterator[Finding]:
         data = federated_data(config)
         yield Finding("ok", f"dataset {data.name}: {len(data.train)} training records")
         choice = config.model
-        folder = model_state(choice.name, choice.kind, choice.params)
+        folder = prepared_model(choice.name, choice.kind, choice.params)
         text = (
             f"model {choice.name}: {folder}"
             if folder

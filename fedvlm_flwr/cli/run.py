@@ -27,9 +27,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from fedvlm_flwr.bundle import app_folder
 from fedvlm_flwr.config import Config, Scalar, from_hydra
 from fedvlm_flwr.engines import App, run_app
-from fedvlm_flwr.bundle import app_folder
 from fedvlm_flwr.errors import FedVLMError, RunError
 from fedvlm_flwr.paths import conf_dir
 from fedvlm_flwr.report.follow import following

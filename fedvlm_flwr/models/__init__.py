@@ -1,7 +1,8 @@
 """Vision-language models: chosen by kind, loaded behind one interface, tiny ones made here.
 
 A kind is a module of `fedvlm_flwr.models.kinds` with a frozen dataclass `Params`, a function
-`load(name, params, device) -> VLM` and a function `prepare(name, params, progress) -> Path | None`.
+`load(name, params, device) -> VLM`, and the functions `prepare(name, params, progress)` and
+`found(name, params)` that give the folder of a model that is made here.
 """
 
 from collections.abc import Callable, Mapping
@@ -51,4 +52,15 @@ def prepare_model(
     """
     module = load_module(KINDS, kind, "model kind")
     folder: Path | None = module.prepare(name, typed(module.Params, params, "model"), progress)
+    return folder
+
+
+def prepared_model(name: str, kind: str, params: Mapping[str, Any]) -> Path | None:
+    """The folder of a model that `prepare_model` has made; None where there is none.
+
+    Raises:
+        ModelError: its files are damaged.
+    """
+    module = load_module(KINDS, kind, "model kind")
+    folder: Path | None = module.found(name, typed(module.Params, params, "model"))
     return folder

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from fedvlm_flwr.errors import DataError
 
+WORD = re.compile(r"\w+")
 FRACTION = re.compile(r"\d\.\d\d")
-CAPTION, BOX, TEXT = "captioning", "detection", "text"
+CAPTION, BOX, VQA, TEXT = "captioning", "detection", "vqa", "text"
 
 
 class Record(Protocol):
@@ -63,12 +64,43 @@ class Picture:
 
 
 def by_picture(records: Iterable[Record]) -> list[Picture]:
-    """The records gathered by picture, in the order of their first appearance."""
+    """The records gathered by picture, in the order of their first appearance.
+
+    What is asked about any picture of a caption can be asked about the caption itself (`text`).
+    """
     pictures: dict[Path, Picture] = {}
     for record in records:
         picture = pictures.setdefault(record.image, Picture(record.image))
         picture.asked.setdefault(record.task, []).append((record.question, record.answer))
+    captioned = [picture for picture in pictures.values() if picture.caption]
+    asked: dict[str, list[tuple[str, str]]] = {}
+    for picture in captioned:
+        asked.setdefault(picture.caption or "", []).extend(picture.asked.get(VQA, []))
+    common = set.intersection(*(set(caption.split()) for caption in asked)) if asked else set()
+    balanced = {caption: balance(pairs, caption, common) for caption, pairs in asked.items()}
+    for picture in captioned:
+        picture.asked[TEXT] = picture.asked[VQA] = balanced[picture.caption or ""]
     return list(pictures.values())
+
+
+def balance(
+    pairs: Iterable[tuple[str, str]], caption: str, common: set[str]
+) -> list[tuple[str, str]]:
+    """The distinct pairs, those whose question shares a word with the caption about half of them.
+
+    Few questions happen to name what the picture shows, so that without this a model does well by
+    answering "no" to "is there ...?" and "yes" to "is there no ...?", and learns to compare late.
+
+    Args:
+        pairs: questions and answers about pictures with this caption.
+        caption: what these pictures show.
+        common: words of every caption, which do not count.
+    """
+    telling = set(caption.split()) - common
+    distinct = sorted(set(pairs))
+    about = [pair for pair in distinct if telling & set(WORD.findall(pair[0]))]
+    other = [pair for pair in distinct if not telling & set(WORD.findall(pair[0]))]
+    return about * max(1, round(len(other) / max(len(about), 1))) + other
 
 
 def shifted(
@@ -131,9 +163,7 @@ def box_text(box: Tensor) -> str:
 
 def sources(picture: Picture, task: str) -> list[tuple[str, str]]:
     """The questions and answers from which a picture's rows of a task are drawn."""
-    if task != TEXT:
-        return picture.asked.get(task, [])
-    return picture.asked.get("vqa", []) if picture.caption else []
+    return picture.asked.get(task, [])
 
 
 def words(pictures: Iterable[Picture]) -> set[str]:
@@ -148,8 +178,7 @@ def check_mix(mix: Mapping[str, int], pictures: Sequence[Picture]) -> None:
         DataError: names the task.
     """
     for task, count in mix.items():
-        needed = (CAPTION, "vqa") if task == TEXT else (task,)
-        if count and not any(all(name in p.asked for name in needed) for p in pictures):
+        if count and not any(task in picture.asked for picture in pictures):
             raise DataError(
                 f"The public pictures hold no example of '{task}'; remove it from the mix."
             )

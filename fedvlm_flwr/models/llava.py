@@ -126,11 +126,13 @@ class Llava(VLM):
             return Encoded(prompt)
         return Encoded(prompt, self._answer_ids(self.template, question, prompt, answer))
 
-    def encode_text(self, words: str, question: str, answer: str) -> Encoded:
+    def encode_text(self, words: str, question: str, answer: str | None = None) -> Encoded:
         """As `encode`, with `words` standing where the picture would: a text-only example."""
         template = self.template.replace(IMAGE, words)
         text = template.replace("{question}", question)
         prompt = tuple(self.tokenizer(text)["input_ids"])
+        if answer is None:
+            return Encoded(prompt)
         return Encoded(prompt, self._answer_ids(template, question, prompt, answer))
 
     def _tokenize_prompt(self, question: str) -> tuple[int, ...]:

@@ -60,6 +60,8 @@ def configuration(sizes: Sizes, tokenizer: PreTrainedTokenizerFast) -> LlavaConf
         num_hidden_layers=sizes.llm_layers,
         num_attention_heads=sizes.llm_heads,
         max_position_embeddings=512,
+        # The usual 0.02 suits widths of thousands; here attention would start uniform and stay so.
+        initializer_range=sizes.llm_width**-0.5,
         pad_token_id=tokenizer.pad_token_id,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,

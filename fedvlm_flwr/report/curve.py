@@ -4,12 +4,13 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
-from fedvlm_flwr.report.table import Values, headlines, server_values
+from fedvlm_flwr.report.table import CONTROLS, Values, headlines, server_values
 from fedvlm_flwr.run_folder import RunFolder
 
 CURVE = "learning_curve.png"
-CONTROLS = {"majority": ("majority answer", ":"), "shuffled": ("exchanged pictures", "--")}
+STYLES = {"majority": ":", "shuffled": "--"}
 
 
 def draw_curve(folder: RunFolder) -> Path:
@@ -39,13 +40,15 @@ def _draw(panel: Axes, values: Values, task: str, metric: str) -> None:
         panel.plot(
             number, score, "o", color="tab:blue", markersize=4, fillstyle="full" if full else "none"
         )
-    for control, (label, style) in CONTROLS.items():
+    for control, style in STYLES.items():
         key = (rounds[-1], task, f"control_{control}_{metric}")
         if key in values:
-            panel.axhline(values[key], color="0.4", linestyle=style, linewidth=1, label=label)
+            panel.axhline(
+                values[key], color="0.4", linestyle=style, linewidth=1, label=CONTROLS[control]
+            )
     panel.set_title(f"{task}: {metric}", fontsize=9)
     panel.set_xlabel("round", fontsize=8)
     panel.set_ylim(bottom=0)
     panel.tick_params(labelsize=8)
-    panel.xaxis.get_major_locator().set_params(integer=True)
+    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     panel.grid(alpha=0.25)

@@ -11,6 +11,12 @@ from fedvlm_flwr.report.live import size
 from fedvlm_flwr.run_folder import METRICS, RunFolder
 from fedvlm_flwr.tasks import load_task
 
+CONTROLS = {
+    "majority": "majority answer",
+    "question": "... of the question",
+    "shuffled": "exchanged pictures",
+}
+
 Values = dict[tuple[int, str, str], Any]
 
 
@@ -44,7 +50,7 @@ def result_table(folder: RunFolder, width: int = 110) -> str:
     for number in sorted({number for number, _, _ in values}):
         table.add_row(*_round_row(values, shown, number))
     last = max((number for number, _, _ in values), default=0)
-    for control, text in (("majority", "majority answer"), ("shuffled", "exchanged pictures")):
+    for control, text in CONTROLS.items():
         cells = [values.get((last, t, f"control_{control}_{m}")) for t, m in shown.items()]
         if any(cell is not None for cell in cells):
             table.add_row(text, "", "", "", "", *(_number(cell) for cell in cells))

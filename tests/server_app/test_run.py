@@ -13,11 +13,17 @@ from transformers import LlavaForConditionalGeneration
 
 from fedvlm_flwr.config import compose, from_hydra, typed
 from fedvlm_flwr.data.clients import federated_data
+from fedvlm_flwr.data.federated import Example
 from fedvlm_flwr.models.kinds.llava import Params, prepared_folder, recipe
 from fedvlm_flwr.models.resident import resident
 from fedvlm_flwr.run_folder import METRICS, PREDICTIONS, RunFolder
 from fedvlm_flwr.wire import HEADER_BYTES
-from server_app.evaluate import answers, global_test_set, with_exchanged_pictures
+from server_app.evaluate import (
+    answers,
+    global_test_set,
+    question_majority_scores,
+    with_exchanged_pictures,
+)
 
 TASKS = {"captioning": "cider", "classification": "accuracy", "detection": "iou", "vqa": "accuracy"}
 
@@ -46,10 +52,10 @@ def test_every_task_is_scored_before_and_after_each_round(values):
             assert (number, "server", task, metric) in values
 
 
-def test_both_controls_stand_beside_the_last_scores(values):
+def test_the_controls_stand_beside_the_last_scores(values):
     for task, metric in TASKS.items():
-        assert (2, "server", task, f"control_majority_{metric}") in values
-        assert (2, "server", task, f"control_shuffled_{metric}") in values
+        for control in ("majority", "question", "shuffled"):
+            assert (2, "server", task, f"control_{control}_{metric}") in values
 
 
 def test_every_client_reports_its_loss_steps_and_examples(values):
@@ -176,6 +182,17 @@ def test_exchanged_pictures_leave_no_example_its_own(small):
     assert all(a.image != b.image for a, b in zip(examples, exchanged, strict=True))
     assert [a.question for a in examples] == [b.question for b in exchanged]
     assert {a.image for a in examples} == {b.image for b in exchanged}
+
+
+def test_a_reader_of_questions_alone_gives_each_its_most_frequent_answer():
+    def example(question: str, answer: str, name: str = "x") -> Example:
+        return Example(name, Path(f"{name}.png"), question, answer, "vqa")
+
+    known = [("is it red?", "no"), ("is it red?", "no"), ("is it red?", "yes"), ("what?", "blue")]
+    training = {"vqa": [example(question, answer) for question, answer in known]}
+    asked = {"vqa": [example("is it red?", "no"), example("what?", "red"), example("new?", "no")]}
+    scores = question_majority_scores(asked, training)  # no, blue, and "no" for the unknown one
+    assert scores["vqa"]["accuracy"] == pytest.approx(2 / 3)
 
 
 def test_bfloat16_on_the_wire_halves_the_bytes_and_still_learns(folder, start):

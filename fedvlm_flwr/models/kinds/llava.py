@@ -13,6 +13,7 @@ from transformers import (
     LlavaForConditionalGeneration,
     PreTrainedModel,
 )
+from transformers.utils.logging import disable_progress_bar
 
 from fedvlm_flwr.data.federated import examples
 from fedvlm_flwr.data.load import load_data
@@ -23,6 +24,9 @@ from fedvlm_flwr.models.prepared import prepare as prepare_folder
 from fedvlm_flwr.models.prepared import prepared_folder, verify
 from fedvlm_flwr.models.pretrain import Progress, Recipe, pretrain
 from fedvlm_flwr.models.tiny_llava import Sizes, build
+
+# Bars would write between the lines of a run's own progress.
+disable_progress_bar()  # type: ignore[no-untyped-call]
 
 CODE = 1  # raised by every change of code that changes what a recipe gives
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -104,6 +108,21 @@ def prepare(name: str, params: Params, progress: Progress | None = None) -> Path
     if params.tiny is None:
         return None
     return prepare_folder(name, recipe(params), builder(params, params.tiny, progress))
+
+
+def found(name: str, params: Params) -> Path | None:
+    """The folder of a tiny model that is prepared already, None where there is none.
+
+    Raises:
+        ModelError: its files are not what was written.
+    """
+    if params.tiny is None:
+        return None
+    folder = prepared_folder(name, recipe(params))
+    if not folder.exists():
+        return None
+    verify(folder)
+    return folder
 
 
 def recipe(params: Params) -> dict[str, Any]:

@@ -59,5 +59,6 @@ def cheap() -> dict:
     params = yaml.safe_load(CONF.read_text())
     del params["name"], params["kind"]
     recipe = params["tiny"]["pretrain"]
-    recipe["vision"]["steps"] = recipe["language"]["steps"] = 3
+    for phase in ("vision", "text", "language"):
+        recipe[phase]["steps"] = 3
     return params

@@ -34,7 +34,7 @@ def test_the_same_seed_gives_the_same_weights(cheap, tmp_path, monkeypatch):
 def test_prepared_model_loads_and_answers(cheap, pictures):
     steps = []
     folder = prepare_model("tiny_llava", "llava", cheap, lambda *at: steps.append(at[:2]))
-    assert steps == [(i, 6) for i in range(1, 7)]
+    assert steps == [(i, 9) for i in range(1, 10)]
     assert prepare_model("tiny_llava", "llava", cheap) == folder
     model = load_model("tiny_llava", "llava", cheap, CPU)
     assert not any(p.requires_grad for p in model.module.parameters())
