@@ -14,7 +14,8 @@ from fedvlm_flwr.paths import fedvlm_home, write_atomic
 CONFIG, METRICS, COST = "config.yaml", "metrics.jsonl", "cost.json"
 PREDICTIONS, PROGRESS, ADAPTER = "predictions.jsonl", "progress.jsonl", "adapter"
 
-FOLLOWED = "FEDVLM_FOLLOWED"  # set in the environment by whoever shows progress.jsonl itself
+# In the environment: the process id of the command that shows progress.jsonl and owns the run.
+FOLLOWED = "FEDVLM_FOLLOWED"
 
 
 def run_name(config: Config) -> str:

@@ -16,6 +16,7 @@ is 0 only if every run succeeded.
 import os
 import re
 import shlex
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -36,6 +37,7 @@ from fedvlm_flwr.report.follow import following
 from fedvlm_flwr.run_folder import FOLLOWED, PROGRESS, RunFolder, run_name, runs_root
 
 LOG = "engine.log"
+TERMINATED = 128 + signal.SIGTERM
 
 
 def main(arguments: list[str]) -> int:
@@ -43,6 +45,7 @@ def main(arguments: list[str]) -> int:
     if "-h" in arguments or "--help" in arguments:
         print(__doc__)
         return 0
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # so that engines are ended
     failures: list[str] = []
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
 
@@ -107,7 +110,7 @@ def run_federation(config: Config, run_config: dict[str, Scalar], folder: RunFol
     """
     folder.require_new()
     folder.path.mkdir(parents=True, exist_ok=True)
-    os.environ[FOLLOWED] = "1"
+    os.environ[FOLLOWED] = str(os.getpid())
     try:
         with app_folder() as bundle, following(folder):
             app = App(bundle, "server_app.app:app", "client_app.app:app")

@@ -1,5 +1,6 @@
 """Flower's simulation on Ray, in a SuperLink of the run's own that ends with it."""
 
+import ctypes
 import json
 import os
 import shutil
@@ -127,6 +128,8 @@ def _superlink(home: Path, environment: Mapping[str, str], log_file: Path) -> It
             stdout=log,
             stderr=log,
             stdin=subprocess.DEVNULL,
+            start_new_session=True,  # an interrupt at the terminal reaches it through us, in order
+            preexec_fn=_end_with_parent,  # noqa: PLW1509  # one system call, nothing that can lock
         )
     try:
         _wait_until_up(process, port, log_file)
@@ -134,6 +137,16 @@ def _superlink(home: Path, environment: Mapping[str, str], log_file: Path) -> It
     finally:
         _stop_tree(process.pid)
         process.wait()
+
+
+_LIBC = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG = 1
+
+
+def _end_with_parent() -> None:
+    """Ask Linux to end this child when its parent dies, even by a kill that runs no code."""
+    if sys.platform == "linux":
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _wait_until_up(process: "subprocess.Popen[bytes]", port: int, log_file: Path) -> None:

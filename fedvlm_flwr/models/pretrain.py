@@ -39,6 +39,7 @@ class Recipe:
     """
 
     seed: int
+    threads: int  # of torch: sums over threads round differently
     vision: Schedule
     box_weight: float  # of the box's cross-entropy beside the caption words'
     text: Schedule
@@ -46,6 +47,8 @@ class Recipe:
     mix: dict[str, int]
 
     def __post_init__(self) -> None:
+        if self.threads < 1:
+            raise ConfigError(f"tiny.pretrain.threads={self.threads} must be 1 or more.")
         if not any(self.mix.values()) or min(self.mix.values()) < 0:
             raise ConfigError("The pretraining mix needs counts of 0 or more, one above 0.")
 

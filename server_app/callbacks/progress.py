@@ -4,6 +4,9 @@ import os
 import time
 from typing import Any
 
+import psutil
+
+from fedvlm_flwr.errors import RunError
 from fedvlm_flwr.report.live import plain_line
 from fedvlm_flwr.run_folder import FOLLOWED, PROGRESS, RunFolder
 from fedvlm_flwr.wire import Arrays
@@ -36,8 +39,19 @@ class Progress(Callback):
             self._last = now
             self.tell(event, done=done, total=total, **facts)
 
+    def require_owner(self) -> None:
+        """Stop a run whose command was killed: nobody would ever end its processes.
+
+        Raises:
+            RunError: the process that owns the run is gone.
+        """
+        owner = os.environ.get(FOLLOWED)
+        if owner and not psutil.pid_exists(int(owner)):
+            raise RunError(f"The command that started this run (process {owner}) is gone.")
+
     def on_round_start(self, account: Round) -> None:
         """The cohort's size."""
+        self.require_owner()
         self.tell("round_start", **self._place(account), clients=len(account.cohort))
 
     def on_reply(self, account: Round, client: int, reply: Reply | None) -> None:

@@ -137,7 +137,12 @@ def builder(params: Params, tiny: Tiny, progress: Progress | None) -> Callable[[
         data = load_data(tiny.public.name, tiny.public.params)
         pictures = by_picture(examples(data.public, data.root))
         model = build(tiny.sizes, params.template, words(pictures), tiny.pretrain.seed)
-        pretrain(model, pictures, tiny.pretrain, progress)
+        threads = torch.get_num_threads()
+        torch.set_num_threads(tiny.pretrain.threads)
+        try:
+            pretrain(model, pictures, tiny.pretrain, progress)
+        finally:
+            torch.set_num_threads(threads)
         assert isinstance(model.module, PreTrainedModel)
         model.module.save_pretrained(folder)
         model.tokenizer.save_pretrained(folder)

@@ -2,8 +2,10 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -75,13 +77,33 @@ def test_the_output_is_plain_lines_and_ends_with_the_folder(ray_run):
 
 
 def test_nothing_is_left_running(ray_run):
-    commands = [
-        " ".join(process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"])
-    ]
-    assert not [command for command in commands if "fedvlm-flwr-" in command]
+    assert started_by_us() == []
 
 
 def test_a_failing_client_gives_a_sentence_and_exit_1(small):
     done = fedvlm("run", *small, "engine=ray", "num_rounds=1", "train.lr=1e30")
     assert done.returncode == 1
     assert re.search(r"^error: Round 1 got 0 good replies and needs 3 .*client 0: ", done.stderr)
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGKILL, -9), (signal.SIGTERM, 143)])
+def test_killing_the_command_ends_everything_it_started(small, tmp_path, number, status):
+    arguments = ["run", *small, "engine=ray", "num_rounds=500", f"output_dir={tmp_path}"]
+    program = str(Path(sys.executable).with_name("fedvlm"))
+    process = subprocess.Popen([program, *arguments], stdout=subprocess.DEVNULL)
+    wait_for(lambda: list(tmp_path.glob("*/metrics.jsonl")), 120)
+    process.send_signal(number)
+    assert process.wait(timeout=60) == status
+    wait_for(lambda: not started_by_us(), 60)
+
+
+def started_by_us() -> list[str]:
+    commands = [" ".join(p.info["cmdline"] or []) for p in psutil.process_iter(["cmdline"])]
+    return [c for c in commands if "fedvlm-flwr-" in c or "flwr-simulation" in c]
+
+
+def wait_for(condition, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it took too long"
+        time.sleep(0.5)
