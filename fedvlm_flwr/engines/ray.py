@@ -50,7 +50,9 @@ def run(
         RunError: the SuperLink does not start, or the run does not end as completed.
     """
     home = Path(tempfile.mkdtemp(prefix="fedvlm-flwr-"))
-    environment = {**os.environ, **ENVIRONMENT, "FLWR_HOME": str(home)}
+    # Flower starts its own commands by name, and the environment need not be activated.
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    environment = {**os.environ, **ENVIRONMENT, "FLWR_HOME": str(home), "PATH": path}
     try:
         with log_file.open("ab") as log, _superlink(home, environment, log_file) as port:
             _write_connection(home, port)

@@ -20,6 +20,7 @@ TOLERANCE = 1e-5  # Ray's replies arrive in any order: the mean may differ in it
 def fedvlm(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     # A real program of its own: the follower must not think that somebody else follows.
     inherited = {key: value for key, value in os.environ.items() if key != "FEDVLM_FOLLOWED"}
+    inherited["PATH"] = "/usr/bin:/bin"  # the environment need not be activated
     return subprocess.run(
         [str(Path(sys.executable).with_name("fedvlm")), *arguments],
         env={**inherited, **environment},
