@@ -2,8 +2,9 @@
 
 import os
 
-# Threads that wait for each other by spinning starve once another process wants the cores: small
-# models were seen to train ten times slower. libgomp reads this when torch is first imported.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Threads that spin long while they wait for each other starve once another process wants the
+# cores (small models were seen to train ten times slower); threads that sleep at once are slow to
+# wake. A short spin is near the best of both. libgomp reads it when torch is first imported.
+os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
 __version__ = "0.1.0"

@@ -141,7 +141,7 @@ class Evaluator:
             Metrics by task, one record per prediction, seconds.
         """
         began = time.monotonic()
-        torch.set_num_threads(self._config.engine.threads)
+        torch.set_num_threads(self._config.eval.threads)
         chosen = self.full if full else self.part
         scores, predictions = self._score(chosen, step)
         return scores, predictions, time.monotonic() - began
@@ -149,6 +149,7 @@ class Evaluator:
     def exchanged(self, step: StepFn | None = None) -> tuple[Scores, float]:
         """Scores on exchanged pictures: what remains comes from the questions alone."""
         began = time.monotonic()
+        torch.set_num_threads(self._config.eval.threads)
         seed = self._config.seed
         chosen = {task: with_exchanged_pictures(m, seed) for task, m in self.full.items()}
         return self._score(chosen, step)[0], time.monotonic() - began

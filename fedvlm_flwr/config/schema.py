@@ -141,11 +141,12 @@ class Eval:
     every: int
     max_examples: int | None
     batch_size: int
+    threads: int
     max_new_tokens: int
     shuffled: bool
 
     def __post_init__(self) -> None:
-        for key in ("every", "max_examples", "batch_size", "max_new_tokens"):
+        for key in ("every", "max_examples", "batch_size", "threads", "max_new_tokens"):
             _positive(f"eval.{key}", getattr(self, key))
 
 

@@ -35,7 +35,7 @@ def headlines(values: Values) -> dict[str, str]:
     return {task: load_task(task).HEADLINE for task in tasks}
 
 
-def result_table(folder: RunFolder, width: int = 110) -> str:
+def result_table(folder: RunFolder, width: int = 120) -> str:
     """Each round's training loss, seconds, bytes and scores, then the controls, as plain text.
 
     Scores marked ~ come from the sample that is used between the first and the last round.
