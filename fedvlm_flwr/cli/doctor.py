@@ -101,8 +101,8 @@ def caches() -> Iterator[Finding]:
     """The cache folder, the data and the base model of the default run."""
     home = fedvlm_home()
     existing = next(path for path in (home, *home.parents) if path.exists())
-    if not os.access(existing, os.W_OK):
-        yield Finding("FAIL", f"{existing} cannot be written; set FEDVLM_HOME to another folder")
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        yield Finding("FAIL", f"{existing} is no folder to write to; set FEDVLM_HOME to one")
         return
     free = shutil.disk_usage(existing).free
     level = "ok" if free > FREE_DISK else "warn"

@@ -89,8 +89,11 @@ def run_job(tree: DictConfig, stamp: str) -> RunFolder:
             run_name=config.run_name or _job_name(settings.job.num, list(settings.overrides.task)),
         )
     folder = RunFolder(runs_root(config) / run_name(config))
+    # The folder is settled here; free-form overrides win over the run-config's own keys.
+    placed = ("output_dir", "run_name")
+    chosen = [word for word in settings.overrides.task if word.split("=")[0] not in placed]
     run_config: dict[str, Scalar] = {
-        "overrides": shlex.join(settings.overrides.task),
+        "overrides": shlex.join(chosen),
         "output-dir": str(folder.path.parent),
         "run-name": folder.path.name,
     }
