@@ -2,7 +2,6 @@
 
 import os
 import platform
-import resource
 import time
 from collections.abc import Mapping
 from typing import cast
@@ -14,7 +13,7 @@ from client_app.local import train_locally
 from fedvlm_flwr.config import Scalar, compose
 from fedvlm_flwr.data.clients import client_examples
 from fedvlm_flwr.models.parts import read, set_trainable, write
-from fedvlm_flwr.models.resident import choose_device, load_count, resident
+from fedvlm_flwr.models.resident import choose_device, process_facts, resident
 from fedvlm_flwr.schedule import round_lr
 from fedvlm_flwr.seeding import stream, torch_seed
 from fedvlm_flwr.wire import pack, unpack
@@ -85,12 +84,6 @@ class Worker:
         if extra:
             reply["extra"] = pack(extra, config.wire.dtype)
         return reply
-
-
-def process_facts() -> dict[str, int]:
-    """What the process has used so far: peak resident memory in bytes, base models loaded."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB
-    return {"peak_memory_bytes": peak, "model_loads": load_count()}
 
 
 _worker = Worker()

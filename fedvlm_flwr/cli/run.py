@@ -21,7 +21,6 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -32,7 +31,7 @@ from fedvlm_flwr.bundle import app_folder
 from fedvlm_flwr.config import Config, Scalar, from_hydra
 from fedvlm_flwr.engines import App, run_app
 from fedvlm_flwr.errors import FedVLMError, RunError
-from fedvlm_flwr.paths import conf_dir
+from fedvlm_flwr.paths import conf_dir, fedvlm_home
 from fedvlm_flwr.report.follow import following
 from fedvlm_flwr.run_folder import FOLLOWED, PROGRESS, RunFolder, run_name, runs_root
 
@@ -64,8 +63,7 @@ def main(arguments: list[str]) -> int:
 
 def _with_hydra(arguments: list[str], stamp: str, job: Callable[[DictConfig], None]) -> None:
     """Let Hydra read the command line, call `job` once or once per combination."""
-    root = os.environ.get("FEDVLM_HOME") or "~/.cache/fedvlm_flwr"
-    sweep = Path(root).expanduser() / "runs" / f"sweep-{stamp}"
+    sweep = fedvlm_home() / "runs" / f"sweep-{stamp}"
     before = sys.argv
     sys.argv = ["fedvlm run", *arguments, f"hydra.sweep.dir='{sweep}'"]
     try:

@@ -1,5 +1,6 @@
 """The base model that stays in the process: loaded once, only its trained parts are exchanged."""
 
+import resource
 import threading
 from dataclasses import dataclass, field
 
@@ -63,6 +64,12 @@ def resident(config: Config, device: torch.device) -> Resident:
 def load_count() -> int:
     """How many times this process has loaded a base model."""
     return _loads
+
+
+def process_facts() -> dict[str, int]:
+    """What the process has used so far: peak resident memory in bytes, base models loaded."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB
+    return {"peak_memory_bytes": peak, "model_loads": load_count()}
 
 
 def choose_device(name: str) -> torch.device:

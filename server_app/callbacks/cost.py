@@ -3,10 +3,10 @@
 import json
 import os
 import platform
-import resource
 import time
+from collections.abc import Mapping
 
-from fedvlm_flwr.models.resident import load_count
+from fedvlm_flwr.models.resident import process_facts
 from fedvlm_flwr.run_folder import COST, RunFolder
 from fedvlm_flwr.wire import Arrays
 from strategies.core.events import Callback, Round
@@ -62,7 +62,7 @@ class CostMeter(Callback):
         """Add the time of an evaluation."""
         self.seconds["evaluation"] += seconds
 
-    def _process(self, name: str, facts: dict[str, float]) -> None:
+    def _process(self, name: str, facts: Mapping[str, float]) -> None:
         known = self.processes.setdefault(name, {})
         for key, value in facts.items():
             known[key] = max(known.get(key, 0), int(value))
@@ -70,9 +70,8 @@ class CostMeter(Callback):
     def write(self) -> None:
         """Replace cost.json."""
         self.seconds["wall"] = time.monotonic() - self._began
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB
         name = f"server {platform.node()}:{os.getpid()}"
-        self._process(name, {"peak_memory_bytes": peak, "model_loads": load_count()})
+        self._process(name, process_facts())
         account = {
             "seconds": {key: round(value, 3) for key, value in self.seconds.items()},
             "bytes": self.bytes,
