@@ -4,16 +4,18 @@ A SuperNode starts a new process for every message, so that whatever is imported
 each time; the work is handed to a worker, which imports what it needs.
 """
 
+from collections.abc import Callable, Mapping
 from logging import ERROR
 
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.common.logger import log
 
-app = ClientApp()
+from client_app.node import is_simulated
 
-# The node-config keys that Flower gives to a simulated node; a real site sets others.
-SIMULATED_KEYS = {"partition-id", "num-partitions"}
+Scalars = Mapping[str, bool | int | float | str]
+
+app = ClientApp()
 
 
 @app.query()
@@ -22,7 +24,7 @@ def query(message: Message, context: Context) -> Message:
     site = ConfigRecord(
         {
             "partition-id": context.node_config.get("partition-id", -1),
-            "simulated": set(context.node_config) == SIMULATED_KEYS,
+            "simulated": is_simulated(context.node_config),
         }
     )
     return Message(RecordDict({"site": site}), reply_to=message)
@@ -30,15 +32,30 @@ def query(message: Message, context: Context) -> Message:
 
 @app.train()
 def train(message: Message, context: Context) -> Message:
-    """Train the shared tensors on a client's own data.
+    """Train the shared tensors on a client's own data."""
+    from client_app.worker import worker  # torch comes in here
+
+    return answer(worker().train, message, context)
+
+
+@app.evaluate()
+def evaluate(message: Message, context: Context) -> Message:
+    """Score the model that the client has, private tensors included."""
+    from client_app.worker import worker
+
+    return answer(worker().evaluate, message, context)
+
+
+def answer(
+    work: Callable[[RecordDict, Scalars, Scalars], RecordDict], message: Message, context: Context
+) -> Message:
+    """The reply to a message.
 
     A failure becomes a reply that carries its reason in one sentence, the same on every engine; the
     traceback goes to the log of the process.
     """
-    from client_app.worker import worker  # torch comes in here
-
     try:
-        content = worker().train(message.content, context.run_config, context.node_config)
+        content = work(message.content, context.run_config, context.node_config)
     except Exception as error:
         log(ERROR, "A client failed in round %s", message.metadata.group_id, exc_info=error)
         content = RecordDict({"failure": ConfigRecord({"reason": reason(error)})})

@@ -55,6 +55,7 @@ def train_locally(  # noqa: PLR0913  # the round's ingredients, each from anothe
     parameters: Mapping[str, nn.Parameter],
     examples: Sequence[Example],
     settings: Train,
+    steps: int,
     lr: float,
     order: np.random.Generator,
     hook: ClientHook,
@@ -62,6 +63,7 @@ def train_locally(  # noqa: PLR0913  # the round's ingredients, each from anothe
     """Run one round's optimiser steps on the trainable `parameters`, in place.
 
     Args:
+        steps: optimiser steps, see `steps_of`.
         lr: learning rate, constant inside the round.
         order: draws the order of the examples; dropout draws from torch's global generator.
 
@@ -76,7 +78,6 @@ def train_locally(  # noqa: PLR0913  # the round's ingredients, each from anothe
     picks = batches(len(examples), settings, order)
     losses, seen = [], 0
     vlm.module.train()
-    steps = steps_of(settings, len(examples))
     for step in range(steps):
         optimizer.zero_grad(set_to_none=True)
         for _ in range(settings.accumulation):

@@ -4,24 +4,82 @@ import os
 import platform
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import cast
 
 import torch
 from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
+from torch import nn
 
-from client_app.local import train_locally
-from fedvlm_flwr.config import Scalar, compose
-from fedvlm_flwr.data.clients import client_examples
+from client_app.local import steps_of, train_locally
+from client_app.private import PrivateState
+from client_app.site import check_order, state_folder
+from fedvlm_flwr.config import Config, Scalar, compose
+from fedvlm_flwr.data.clients import client_examples, federated_data
+from fedvlm_flwr.evaluation import Evaluator
 from fedvlm_flwr.models.parts import read, set_trainable, write
-from fedvlm_flwr.models.resident import choose_device, process_facts, resident
+from fedvlm_flwr.models.resident import Resident, choose_device, process_facts, resident
 from fedvlm_flwr.schedule import round_lr
 from fedvlm_flwr.seeding import stream, torch_seed
-from fedvlm_flwr.wire import pack, unpack
+from fedvlm_flwr.wire import Arrays, pack, unpack
 from strategies import load_hook
+from strategies.core.hooks import Opening
+from strategies.core.order import Order
+from strategies.core.personal import pack_scores
+
+
+@dataclass(frozen=True)
+class Session:
+    """A message's order, and the resident model as the client of that order has it.
+
+    Attributes:
+        parameters: the trained tensors, holding the shared values of the message and, where a
+            tensor is not shared, the client's own.
+        opening: what the algorithm's hook starts from.
+        private: what stays with the client.
+    """
+
+    config: Config
+    order: Order
+    model: Resident
+    parameters: dict[str, nn.Parameter]
+    opening: Opening
+    private: PrivateState
+
+    @classmethod
+    def open(
+        cls,
+        content: RecordDict,
+        run_config: Mapping[str, Scalar],
+        node_config: Mapping[str, Scalar],
+    ) -> "Session":
+        """Put the message's client in charge of the model.
+
+        Raises:
+            FedVLMError: the configuration, the data or the model cannot be used; one sentence.
+        """
+        order = Order.read(cast(ConfigRecord, content["config"]))
+        check_order(order, node_config)
+        config = compose(run_config)
+        torch.set_num_threads(config.engine.threads)
+        device = choose_device(str(node_config.get("device", config.engine.device)))
+        model = resident(config, device)
+        private = PrivateState(state_folder(order, node_config), order.client, order.stage)
+        tensors, kept = private.load(order.kept_round)
+        shared = unpack(cast(ArrayRecord, content["arrays"]))
+        sent = unpack(cast(ArrayRecord, content["extra"])) if "extra" in content else {}
+        parameters = set_trainable(model.vlm, config.tuning.stages[order.stage])
+        initial = model.initial[order.stage]
+        own = {name: tensors.get(name, initial[name]) for name in initial if name not in shared}
+        write(parameters, shared | own)
+        return cls(config, order, model, parameters, Opening(shared, sent, kept), private)
 
 
 class Worker:
-    """Trains on a message's arrays and returns the result; holds no state of any client."""
+    """Trains on a message's arrays, or scores them.
+
+    Between messages it holds the frozen model and the features of pictures, and nothing else.
+    """
 
     def train(
         self,
@@ -32,58 +90,80 @@ class Worker:
         """One client's round.
 
         Args:
-            content: `arrays` (the shared tensors) and `config` (round, stage, client).
+            content: `arrays` (the shared tensors), `config` (an `Order`) and, where the algorithm
+                sends something beside them, `extra`.
             run_config: Flower's run-config, the same on the server.
-            node_config: the site's own facts (`device`).
+            node_config: the site's own facts (`device`, `state-dir`).
 
         Raises:
-            FedVLMError: the configuration, the data or the model cannot be used; one sentence.
+            FedVLMError: see `Session.open`; or the loss is not finite.
         """
         began = time.monotonic()
-        order = cast(ConfigRecord, content["config"])
-        client, stage, number = (int(cast(int, order[key])) for key in ("client", "stage", "round"))
-        config = compose(run_config)
-        torch.set_num_threads(config.engine.threads)
-        device = choose_device(str(node_config.get("device", config.engine.device)))
-        model = resident(config, device)
-        examples = client_examples(config, client)
-        shared = unpack(cast(ArrayRecord, content["arrays"]))
-        parameters = set_trainable(model.vlm, config.tuning.stages[stage])
-        write(parameters, shared)
+        session = Session.open(content, run_config, node_config)
+        config, order, parameters = session.config, session.order, session.parameters
+        shares = [client_examples(config, client) for client in order.data]
         hook = load_hook(config.algorithm)
-        hook.on_start(parameters, shared)
-        place = (stage, number, client)
+        hook.on_start(parameters, session.opening)
+        place = (order.stage, order.round, order.client)
         torch.manual_seed(torch_seed(config.seed, "dropout", *place))
         result = train_locally(
-            model,
+            session.model,
             parameters,
-            examples,
+            [example for share in shares for example in share],
             config.train,
-            round_lr(config, stage, number),
+            sum(steps_of(config.train, len(share)) for share in shares),
+            round_lr(config, order.stage, order.round),
             stream(config.seed, "batches", *place),
             hook,
         )
-        extra = hook.on_end(parameters, result.steps)
+        closing = hook.on_end(parameters, result.steps)
+        after = read(parameters)
+        shared = {name: values for name, values in after.items() if name in session.opening.shared}
+        own = {name: values for name, values in after.items() if name not in shared}
+        kept = session.private.save(order.round, own, closing.kept)
+        session.private.forget_before(order.kept_round)
+        metrics = {
+            "num_examples": sum(len(share) for share in shares),
+            "loss": result.loss,
+            "steps": result.steps,
+            "examples_seen": result.examples_seen,
+            "seconds": time.monotonic() - began,
+            "kept": int(kept),
+            "pictures_encoded": session.model.features.encoded,
+            **process_facts(),
+        }
+        return self._reply(config, shared, metrics, closing.extra)
+
+    def _reply(
+        self, config: Config, shared: Arrays, metrics: Mapping[str, float], extra: Arrays
+    ) -> RecordDict:
         reply = RecordDict(
             {
-                "arrays": pack(read(parameters), config.wire.dtype),
-                "metrics": MetricRecord(
-                    {
-                        "num_examples": len(examples),
-                        "loss": result.loss,
-                        "steps": result.steps,
-                        "examples_seen": result.examples_seen,
-                        "seconds": time.monotonic() - began,
-                        "pictures_encoded": model.features.encoded,
-                        **process_facts(),
-                    }
-                ),
+                "arrays": pack(shared, config.wire.dtype),
+                "metrics": MetricRecord(dict(metrics)),
                 "source": ConfigRecord({"host": platform.node(), "pid": str(os.getpid())}),
             }
         )
         if extra:
             reply["extra"] = pack(extra, config.wire.dtype)
         return reply
+
+    def evaluate(
+        self,
+        content: RecordDict,
+        run_config: Mapping[str, Scalar],
+        node_config: Mapping[str, Scalar],
+    ) -> RecordDict:
+        """Score the client's own model (shared and private tensors) on the global test set.
+
+        Raises:
+            FedVLMError: see `Session.open`.
+        """
+        session = Session.open(content, run_config, node_config)
+        config = session.config
+        evaluator = Evaluator(config, session.model, federated_data(config), config.engine.threads)
+        scores, _, seconds = evaluator.run(session.order.full)
+        return RecordDict({"scores": pack_scores(scores, seconds)})
 
 
 _worker = Worker()

@@ -1,8 +1,10 @@
 """The run folder: what a run writes, and the reading of it."""
 
+import fcntl
 import json
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,8 @@ from fedvlm_flwr.paths import fedvlm_home, write_atomic
 
 CONFIG, METRICS, COST = "config.yaml", "metrics.jsonl", "cost.json"
 PREDICTIONS, PROGRESS, ADAPTER = "predictions.jsonl", "progress.jsonl", "adapter"
+CHECKPOINT, LOCK = "checkpoint.json", ".lock"
+RUN_CONFIG = "run_config.json"  # what the run was started with, so that it can be resumed
 
 # In the environment: the process id of the command that shows progress.jsonl and owns the run.
 FOLLOWED = "FEDVLM_FOLLOWED"
@@ -59,6 +63,18 @@ class RunFolder:
         folder.require_new()
         return folder
 
+    @classmethod
+    def existing(cls, path: str | Path) -> "RunFolder":
+        """The folder of a run to go on with.
+
+        Raises:
+            RunError: it holds no run.
+        """
+        folder = cls(Path(path).expanduser().resolve())
+        if not (folder.path / CONFIG).exists():
+            raise RunError(f"resume={path}, but that folder holds no run; name a run folder.")
+        return folder
+
     def require_new(self) -> None:
         """Refuse a folder that a run has written to.
 
@@ -71,6 +87,27 @@ class RunFolder:
                 "move it."
             )
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other processes from writing to the run while the block lasts.
+
+        Raises:
+            RunError: another process is running it.
+        """
+        with (self.path / LOCK).open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # ends with the process
+            except BlockingIOError as error:
+                raise RunError(
+                    f"{self.path} is being run by another process; wait for it or end it."
+                ) from error
+            yield
+
+    def is_finished(self) -> bool:
+        """Whether nothing is left to do."""
+        path = self.path / CHECKPOINT
+        return path.exists() and bool(json.loads(path.read_text(encoding="utf-8"))["finished"])
+
     def write(self, name: str, text: str) -> None:
         """Replace a text file whole."""
         write_atomic(self.path / name, text)
@@ -82,6 +119,22 @@ class RunFolder:
                 file.write(json.dumps(record) + "\n")
             file.flush()
             os.fsync(file.fileno())
+
+    def size(self, name: str) -> int:
+        """Bytes of a file; 0 when it is not there."""
+        path = self.path / name
+        return path.stat().st_size if path.exists() else 0
+
+    def cut(self, name: str, size: int) -> None:
+        """Keep only the first bytes of a file."""
+        if self.size(name) > size:
+            os.truncate(self.path / name, size)
+
+    def cut_half_line(self, name: str) -> None:
+        """Remove the line that a killed run did not finish."""
+        if self.size(name):
+            content = (self.path / name).read_bytes()
+            self.cut(name, content.rfind(b"\n") + 1)
 
     def lines(self, name: str) -> Iterator[dict[str, Any]]:
         """The finished JSON lines of a file; none when it is not there yet."""

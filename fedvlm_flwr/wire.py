@@ -15,6 +15,11 @@ BFLOAT16 = "bfloat16"
 HEADER_BYTES = 256  # an upper bound on what one array adds to its numbers: NumPy's own header
 
 
+def float32(values: NDArray[Any]) -> NDArray[np.float32]:
+    """An array in the precision of `Arrays`."""
+    return np.asarray(values, dtype=np.float32)
+
+
 def pack(arrays: Mapping[str, NDArray[np.float32]], dtype: str = "float32") -> ArrayRecord:
     """Arrays as a record, in the wire dtype.
 

@@ -21,10 +21,11 @@ def main(grid: Grid, context: Context) -> None:
             stay in the run folder.
     """
     config = compose(context.run_config)
-    folder = RunFolder.create(config)
+    folder = RunFolder.existing(config.resume) if config.resume else RunFolder.create(config)
     progress = Progress(folder)
     try:
-        Run(config, folder, progress).execute(grid)
+        with folder.held():
+            Run(config, folder, progress, context.run_config).execute(grid)
     except Exception as error:
         text = str(error) if isinstance(error, FedVLMError) else f"{type(error).__name__}: {error}"
         progress.tell("error", message=" ".join(text.split()))

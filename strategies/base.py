@@ -1,9 +1,10 @@
-"""The round loop that every algorithm runs in; an algorithm overrides the server step."""
+"""The round loop that every algorithm runs in; an algorithm overrides the steps it changes."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from logging import INFO
+from logging import INFO, WARNING
+from typing import Any
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord, RecordDict
 from flwr.common.logger import log
@@ -13,11 +14,13 @@ from flwr.serverapp.strategy import Result, Strategy
 from fedvlm_flwr.errors import RunError
 from fedvlm_flwr.wire import Arrays, pack, payload_bytes, unpack
 from strategies.core.cohort import choose_cohort, find_clients
-from strategies.core.events import Callback, Round
+from strategies.core.events import Callback, Evaluation, Round
+from strategies.core.exchange import Exchange
 from strategies.core.mean import RunningMean
-from strategies.core.replies import BadReply, Reply, read_reply
-
-POLL_SECONDS = 0.05
+from strategies.core.order import Order
+from strategies.core.personal import Scores, mean_scores, pack_scores, read_scores
+from strategies.core.replies import BadReply, Expected, Reply, read_reply, require_finite
+from strategies.core.state import LoopState
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,14 @@ class Loop:
     """What the round loop needs to know of a run.
 
     Attributes:
+        max_update_norm: a reply further than this from the shared tensors (L2 over all of them)
+            is left out; None: any distance.
         nodes: node id by client, when they are known already; asked for otherwise.
+        run: the run's id, under which clients keep what stays with them.
+        folder: the run folder, which simulated clients share.
+        resume: where to go on; None: at the initial arrays.
+        full_scores: where clients score models of their own: whether a round's evaluation is on
+            the whole test set; None: none is due.
     """
 
     num_clients: int
@@ -34,8 +44,13 @@ class Loop:
     seed: int
     stage: int = 0
     wire_dtype: str = "float32"
+    max_update_norm: float | None = None
     callback: Callback = field(default_factory=Callback)
     nodes: dict[int, int] | None = None
+    run: str = ""
+    folder: str = ""
+    resume: LoopState | None = None
+    full_scores: Callable[[int], bool | None] = lambda number: None
 
 
 class FederatedStrategy(Strategy):
@@ -43,20 +58,65 @@ class FederatedStrategy(Strategy):
 
     A round: choose the cohort, send the shared arrays, add each reply to a running weighted mean as
     it arrives (server memory does not grow with the number of clients), then the server step. A
-    reply that cannot be used is left out and named; too few good ones end the run.
+    reply that cannot be used is left out and named; where too few are good, those that failed are
+    asked once more, and then the run ends.
+
+    Attributes:
+        state: the shared tensors and the algorithm's own, as they stand.
+        mean: the round's running mean.
+        personal: whether trained tensors stay with the clients, who then score models of their own.
     """
 
-    def __init__(self, params: object, loop: Loop) -> None:
+    def __init__(self, params: Any, loop: Loop) -> None:
         self.params = params
         self.loop = loop
-        self.arrays: Arrays = {}
+        self.state = LoopState({})
+        self.mean = RunningMean()
+        self.personal = False
         self._nodes: dict[int, int] = {}
         self._account = Round(loop.stage, 0, [])
+        self._sent: dict[int, RecordDict] = {}
         self._client_of: dict[str, int] = {}
 
+    # What an algorithm may change, in the order of a round.
+
+    def shared(self, trained: Arrays) -> Arrays:
+        """Which of the trained tensors travel; all of them."""
+        return trained
+
+    def choose(self, server_round: int) -> dict[int, tuple[int, ...]]:
+        """The round's cohort; for each member the clients whose examples it trains on: its own."""
+        loop = self.loop
+        cohort = choose_cohort(
+            loop.num_clients, loop.cohort_size, loop.seed, loop.stage, server_round
+        )
+        return {client: (client,) for client in cohort}
+
+    def broadcast(self) -> Arrays:
+        """What travels down beside the shared tensors; nothing."""
+        return {}
+
+    def open_round(self) -> None:
+        """Before the first reply."""
+        self.mean = RunningMean()
+
+    def expected_extra(self) -> Arrays:
+        """Names and shapes of what clients send beside the trained tensors; nothing."""
+        return {}
+
+    def take(self, client: int, reply: Reply) -> None:
+        """Add a good reply, as it arrives."""
+        self.mean.add(reply.arrays, reply.num_examples)
+
+    def combine(self) -> Arrays:
+        """What the good replies come to: their mean, weighted by examples."""
+        return self.mean.result()
+
     def server_step(self, server_round: int, arrays: Arrays, mean: Arrays) -> Arrays:
-        """The new global arrays from the old ones and the clients' weighted mean."""
+        """The new global arrays from the old ones and the clients' combined result."""
         return mean
+
+    # The loop.
 
     def start(  # noqa: PLR0913  # Flower's own signature
         self,
@@ -71,6 +131,7 @@ class FederatedStrategy(Strategy):
         """Run the rounds.
 
         Args:
+            initial_arrays: all trained tensors; `shared` picks those that travel.
             timeout: seconds to wait for the replies of a round.
             evaluate_fn: called with the shared arrays before the first round and after each.
 
@@ -80,67 +141,41 @@ class FederatedStrategy(Strategy):
         result = Result()
         loop = self.loop
         self._nodes = loop.nodes or find_clients(grid, loop.num_clients, timeout)
-        self.arrays = unpack(initial_arrays)
-        result.arrays = initial_arrays
-        self._evaluate(0, result, evaluate_fn)
-        for server_round in range(1, num_rounds + 1):
+        trained = unpack(initial_arrays)
+        shared = self.shared(trained)
+        self.personal = len(shared) < len(trained)
+        self.state = loop.resume or LoopState(shared)
+        result.arrays = self._packed()
+        if not self.state.scored:
+            self._score(grid, timeout, result, evaluate_fn)
+        for server_round in range(self.state.number + 1, num_rounds + 1):
             began = time.monotonic()
-            messages = list(
-                self.configure_train(
-                    server_round, result.arrays, train_config or ConfigRecord(), grid
-                )
-            )
-            replies = self._stream(grid, messages, timeout)
+            config = train_config or ConfigRecord()
+            messages = list(self.configure_train(server_round, result.arrays, config, grid))
+            replies = self._replies(grid, messages, timeout)
             arrays, metrics = self.aggregate_train(server_round, replies)
             assert arrays is not None and metrics is not None
             result.arrays = arrays
             result.train_metrics_clientapp[server_round] = metrics
             self._account.seconds = time.monotonic() - began
-            loop.callback.on_round_end(self._account, self.arrays)
-            self._evaluate(server_round, result, evaluate_fn)
+            loop.callback.on_round_end(self._account, self.state)
+            self._score(grid, timeout, result, evaluate_fn)
         return result
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
         """One message for each client of the round's cohort, all with the same shared arrays."""
-        loop = self.loop
-        cohort = choose_cohort(
-            loop.num_clients, loop.cohort_size, loop.seed, loop.stage, server_round
-        )
-        self._account = Round(loop.stage, server_round, cohort)
+        loop, chosen = self.loop, self.choose(server_round)
+        self._account = Round(loop.stage, server_round, sorted(chosen))
         loop.callback.on_round_start(self._account)
-        for client in cohort:
-            order = ConfigRecord(
-                {**config, "round": server_round, "stage": loop.stage, "client": client}
-            )
-            content = RecordDict({"arrays": arrays, "config": order})
-            self._account.bytes_down += payload_bytes(content)
-            yield Message(content, self._nodes[client], MessageType.TRAIN)
-
-    def _stream(self, grid: Grid, messages: list[Message], timeout: float) -> Iterator[Message]:
-        """Push the messages and yield replies as they come, until all are in or time is up."""
-        mark, clients = time.monotonic(), list(self._account.cohort)
-        pushed = list(grid.push_messages(messages))
-        if len(pushed) != len(clients):
-            raise RunError(
-                f"Only {len(pushed)} of {len(clients)} messages could be sent; see the SuperLink."
-            )
-        self._client_of = dict(zip(pushed, clients, strict=True))
-        waiting = set(pushed)
-        deadline = time.monotonic() + timeout
-        while waiting and time.monotonic() < deadline:
-            arrived = list(grid.pull_messages(waiting))
-            for reply in arrived:
-                waiting.discard(reply.metadata.reply_to_message_id)
-                self._account.waiting += time.monotonic() - mark
-                yield reply
-                mark = time.monotonic()
-            if waiting and not arrived:
-                time.sleep(POLL_SECONDS)
-        self._account.waiting += time.monotonic() - mark
-        for message_id in waiting:
-            self._reject(self._client_of[message_id], f"no reply within {timeout:g} s")
+        beside = self.broadcast()
+        extra = {"extra": pack(beside, loop.wire_dtype)} if beside else {}
+        self._sent = {}
+        for client, data in sorted(chosen.items()):
+            order = self._order(client, server_round, data).record(config)
+            self._sent[client] = RecordDict({"arrays": arrays, "config": order, **extra})
+        return [self._message(client) for client in self._sent]
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
@@ -150,67 +185,156 @@ class FederatedStrategy(Strategy):
         Raises:
             RunError: fewer than `min_replies` good replies.
         """
-        mean, loss = RunningMean(), 0.0
+        account, state = self._account, self.state
+        self.open_round()
         for message in replies:
-            client = self._client_of[message.metadata.reply_to_message_id]
-            reply = self._accept(client, message)
-            if reply is not None:
-                mean.add(reply.arrays, reply.num_examples)
-                loss += reply.num_examples * reply.metrics.get("loss", float("nan"))
-        self._require_replies(mean.count)
-        self._account.loss = loss / mean.weight
-        self.arrays = self.server_step(server_round, self.arrays, mean.result())
-        metrics = MetricRecord({"loss": self._account.loss, "num_examples": mean.weight})
-        return pack(self.arrays, self.loop.wire_dtype), metrics
+            self._judge(message)
+        self._require_replies()
+        weight = sum(reply["num_examples"] for reply in account.replies.values())
+        account.loss = sum(r["num_examples"] * r["loss"] for r in account.replies.values()) / weight
+        state.arrays = self.server_step(server_round, state.arrays, self.combine())
+        self._require_finite(server_round)
+        keepers = [client for client, metrics in account.replies.items() if metrics.get("kept")]
+        state.kept |= dict.fromkeys(keepers, server_round)
+        state.number, state.scored = server_round, False
+        return self._packed(), MetricRecord({"loss": account.loss, "num_examples": weight})
 
-    def _accept(self, client: int, message: Message) -> Reply | None:
+    def _order(self, client: int, number: int, data: tuple[int, ...], full: bool = True) -> Order:
+        loop = self.loop
+        kept = self.state.kept.get(client, 0)
+        return Order(client, loop.stage, number, data, kept, loop.run, loop.folder, full)
+
+    def _message(self, client: int) -> Message:
+        content = self._sent[client]
+        self._account.bytes_down += payload_bytes(content)
+        return Message(content, self._nodes[client], MessageType.TRAIN)
+
+    def _packed(self) -> ArrayRecord:
+        return pack(self.state.arrays, self.loop.wire_dtype)
+
+    def _replies(self, grid: Grid, messages: list[Message], timeout: float) -> Iterator[Message]:
+        """Every reply as it comes; where too few of them are good, those of a second attempt too.
+
+        The taker judges each reply before it asks for the next one, so that the count is right.
+        """
+        account, exchange = self._account, Exchange(grid, timeout)
+        yield from self._attempt(exchange, dict(zip(account.cohort, messages, strict=True)))
+        if len(account.replies) < self.loop.min_replies:
+            again = sorted(account.failures)
+            log(WARNING, "Round %d: clients %s are asked once more.", account.number, again)
+            account.retried = {client: account.failures.pop(client) for client in again}
+            yield from self._attempt(exchange, {c: self._message(c) for c in again})
+        account.waiting = exchange.waiting
+
+    def _attempt(self, exchange: Exchange, messages: dict[int, Message]) -> Iterator[Message]:
+        for client, reply in exchange.run(messages):
+            if reply is None:
+                self._reject(client, exchange.late())
+            else:
+                self._client_of = {reply.metadata.reply_to_message_id: client}
+                yield reply
+
+    def _judge(self, message: Message) -> None:
+        client = self._client_of[message.metadata.reply_to_message_id]
+        expected = Expected(self.state.arrays, self.expected_extra(), self.loop.max_update_norm)
         try:
-            reply = read_reply(message, self.arrays)
+            reply = read_reply(message, expected)
+            self.take(client, reply)
         except BadReply as verdict:
             self._reject(client, str(verdict))
-            return None
+            return
         self._account.bytes_up += reply.num_bytes
         self._account.replies[client] = reply.metrics
         self.loop.callback.on_reply(self._account, client, reply)
-        return reply
 
     def _reject(self, client: int, reason: str) -> None:
+        log(WARNING, "Round %d: client %d is left out: %s", self._account.number, client, reason)
         self._account.failures[client] = reason
         self.loop.callback.on_reply(self._account, client, None)
 
-    def _require_replies(self, good: int) -> None:
+    def _require_replies(self) -> None:
+        account, good = self._account, len(self._account.replies)
         if good >= max(1, self.loop.min_replies):
             return
-        account = self._account
         named = "; ".join(f"client {c}: {r}" for c, r in sorted(account.failures.items()))
         raise RunError(
             f"Round {account.number} got {good} good replies and needs {self.loop.min_replies} "
             f"(min_replies). {named}"
         )
 
-    def _evaluate(
+    def _require_finite(self, server_round: int) -> None:
+        try:
+            require_finite(self.state.arrays | self.state.server)
+        except BadReply as verdict:
+            raise RunError(
+                f"After the server step of round {server_round} {verdict}; lower the algorithm's "
+                "server step size or train.lr."
+            ) from verdict
+
+    def _score(
         self,
-        server_round: int,
+        grid: Grid,
+        timeout: float,
         result: Result,
         evaluate_fn: Callable[[int, ArrayRecord], MetricRecord | None] | None,
     ) -> None:
-        if evaluate_fn is None:
-            return
-        metrics = evaluate_fn(server_round, result.arrays)
+        """Have the model scored: by the server, or by each client with its private tensors."""
+        number, metrics = self.state.number, None
+        if self.personal:
+            order = ConfigRecord()
+            messages = list(self.configure_evaluate(number, result.arrays, order, grid))
+            replies = self._attempt(Exchange(grid, timeout), dict(enumerate(messages)))
+            metrics = self.aggregate_evaluate(number, replies) if messages else None
+        elif evaluate_fn is not None:
+            metrics = evaluate_fn(number, result.arrays)
         if metrics is not None:
-            result.evaluate_metrics_serverapp[server_round] = metrics
+            result.evaluate_metrics_serverapp[number] = metrics
+        self.state.scored = True
+        self.loop.callback.on_scored(self.state)
 
     def configure_evaluate(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
-        """No message: the global model is scored on the server, by `evaluate_fn`."""
-        return []
+        """A message to every client where each has a model of its own and a score is due.
+
+        Elsewhere none: the global model is scored on the server, by `evaluate_fn`.
+        """
+        self._account = Round(self.loop.stage, server_round, list(range(self.loop.num_clients)))
+        full = self.loop.full_scores(server_round) if self.personal else None
+        for client in self._account.cohort if full is not None else ():
+            order = self._order(client, server_round, (client,), bool(full)).record(config)
+            content = RecordDict({"arrays": arrays, "config": order})
+            yield Message(content, self._nodes[client], MessageType.EVALUATE)
 
     def aggregate_evaluate(
         self, server_round: int, replies: Iterable[Message]
     ) -> MetricRecord | None:
-        """Nothing to aggregate, see `configure_evaluate`."""
-        return None
+        """Tell each client's scores and their mean over the clients.
+
+        Raises:
+            RunError: a client could not be scored; the mean would be over others than before.
+        """
+        tell, stage = self.loop.callback.on_evaluated, self.loop.stage
+        full = self.loop.full_scores(server_round)
+        what = "test set" if full else "test sample"
+        found: dict[int, Scores] = {}
+        total = 0.0
+        for message in replies:
+            client = self._client_of[message.metadata.reply_to_message_id]
+            try:
+                found[client], seconds = read_scores(message)
+            except BadReply as verdict:
+                self._account.failures[client] = str(verdict)
+                continue
+            total += seconds
+            where = f"client:{client}"
+            tell(Evaluation(stage, server_round, where, what, found[client], seconds, full))
+        if failed := self._account.failures:
+            named = "; ".join(f"client {c}: {reason}" for c, reason in sorted(failed.items()))
+            raise RunError(f"After round {server_round} a client could not be scored. {named}")
+        mean = mean_scores([found[client] for client in sorted(found)])
+        tell(Evaluation(stage, server_round, "clients", what, mean, total, full))
+        return pack_scores(mean, total)
 
     def summary(self) -> None:
         """Log what runs."""

@@ -8,11 +8,14 @@ Keys and values are Hydra's, from the YAML files in conf/:
     fedvlm run num_rounds=3 partition=dirichlet partition.alpha=0.1
     fedvlm run engine=inprocess train.lr=3e-4
     fedvlm run -m seed=0,1,2 partition=iid,task    six runs, one after the other
+    fedvlm run resume=<run folder>                 go on with a run that was ended
+    fedvlm run -m ... resume=<sweep folder>        go on with a sweep: finished runs are kept
 
 --cfg job prints the whole configuration, --info all where each value comes from. The exit status
 is 0 only if every run succeeded.
 """
 
+import json
 import os
 import re
 import shlex
@@ -21,6 +24,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -29,13 +33,23 @@ from omegaconf import DictConfig
 
 from fedvlm_flwr.bundle import app_folder
 from fedvlm_flwr.config import Config, Scalar, from_hydra
+from fedvlm_flwr.config.compose import quoted, to_overrides
 from fedvlm_flwr.engines import App, run_app
 from fedvlm_flwr.errors import FedVLMError, RunError
 from fedvlm_flwr.paths import conf_dir, fedvlm_home
 from fedvlm_flwr.report.follow import following
-from fedvlm_flwr.run_folder import FOLLOWED, PROGRESS, RunFolder, run_name, runs_root
+from fedvlm_flwr.run_folder import (
+    CONFIG,
+    FOLLOWED,
+    PROGRESS,
+    RUN_CONFIG,
+    RunFolder,
+    run_name,
+    runs_root,
+)
 
 LOG = "engine.log"
+PLACES = ("output_dir", "run_name", "resume")  # keys that say where, not what
 TERMINATED = 128 + signal.SIGTERM
 
 
@@ -48,17 +62,42 @@ def main(arguments: list[str]) -> int:
     failures: list[str] = []
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
 
+    sweeps: set[Path] = set()
+
     def job(tree: DictConfig) -> None:
         try:
-            run_job(tree, stamp)
+            folder = run_job(tree, stamp)
+            sweeps.add(folder.path.parent)
         except FedVLMError as error:
             print(f"error: {error}", file=sys.stderr)
             failures.append(" ".join(HydraConfig.get().overrides.task) or "the default run")
 
-    _with_hydra(arguments, stamp, job)
-    if failures and ("-m" in arguments or "--multirun" in arguments):
+    multirun = "-m" in arguments or "--multirun" in arguments
+    _with_hydra(arguments if multirun else with_saved(arguments), stamp, job)
+    for sweep in sorted(sweeps) if multirun else ():
+        print(f"sweep folder: {sweep} (fedvlm report {sweep})")
+    if failures and multirun:
         print(f"{len(failures)} runs failed: {'; '.join(failures)}", file=sys.stderr)
     return 1 if failures else 0
+
+
+def with_saved(arguments: list[str]) -> list[str]:
+    """The arguments of a run to go on with: what it was started with, then what is given now.
+
+    Raises:
+        RunError: the folder of `resume=` holds no run.
+    """
+    given = [word for word in arguments if word.startswith("resume=")]
+    path = given[-1].partition("=")[2].strip("'\"") if given else ""
+    if path in ("", "null"):
+        return arguments
+    folder = RunFolder.existing(path)
+    saved = json.loads((folder.path / RUN_CONFIG).read_text(encoding="utf-8"))
+    kept = {k: v for k, v in saved.items() if k not in ("output-dir", "run-name", "resume")}
+    now = {word.partition("=")[0] for word in arguments}
+    others = [word for word in arguments if word not in given]
+    before = [word for word in to_overrides(kept) if word.partition("=")[0] not in now]
+    return [*before, *others, f"resume={quoted(str(folder.path))}"]
 
 
 def _with_hydra(arguments: list[str], stamp: str, job: Callable[[DictConfig], None]) -> None:
@@ -80,22 +119,32 @@ def run_job(tree: DictConfig, stamp: str) -> RunFolder:
     """
     settings = HydraConfig.get()
     config = from_hydra(tree)
-    if settings.mode == RunMode.MULTIRUN:
-        config = replace(
-            config,
-            output_dir=str(runs_root(config) / f"sweep-{stamp}"),
-            run_name=config.run_name or _job_name(settings.job.num, list(settings.overrides.task)),
-        )
-    folder = RunFolder(runs_root(config) / run_name(config))
     # The folder is settled here; free-form overrides win over the run-config's own keys.
-    placed = ("output_dir", "run_name")
-    chosen = [word for word in settings.overrides.task if word.split("=")[0] not in placed]
-    run_config: dict[str, Scalar] = {
-        "overrides": shlex.join(chosen),
-        "output-dir": str(folder.path.parent),
-        "run-name": folder.path.name,
-    }
+    chosen = [word for word in settings.overrides.task if word.split("=")[0] not in PLACES]
+    if settings.mode == RunMode.MULTIRUN:
+        config = _in_sweep(config, stamp, _job_name(settings.job.num, chosen))
+    run_config: dict[str, Scalar] = {"overrides": shlex.join(chosen)}
+    if config.resume:
+        folder = RunFolder.existing(config.resume)
+        run_config["resume"] = str(folder.path)
+        if settings.mode == RunMode.MULTIRUN and folder.is_finished():
+            print(f"already finished: {folder.path}")
+            return folder
+    else:
+        folder = RunFolder(runs_root(config) / run_name(config))
+        folder.require_new()
+        run_config |= {"output-dir": str(folder.path.parent), "run-name": folder.path.name}
     return run_federation(config, run_config, folder)
+
+
+def _in_sweep(config: Config, stamp: str, name: str) -> Config:
+    """Place a job: new in the sweep's folder, or where an earlier call has left it."""
+    sweep = Path(config.resume).resolve() if config.resume else None
+    parent = sweep or runs_root(config) / f"sweep-{stamp}"
+    placed = replace(config, output_dir=str(parent), run_name=config.run_name or name, resume=None)
+    folder = RunFolder(parent / run_name(placed))
+    begun = sweep is not None and (folder.path / CONFIG).exists()
+    return replace(placed, resume=str(folder.path)) if begun else placed
 
 
 def _job_name(number: int, overrides: list[str]) -> str:
@@ -109,15 +158,17 @@ def run_federation(config: Config, run_config: dict[str, Scalar], folder: RunFol
     Raises:
         FedVLMError: the run failed; the server's own sentence where it left one.
     """
-    folder.require_new()
     folder.path.mkdir(parents=True, exist_ok=True)
+    folder.cut_half_line(PROGRESS)
+    told_before = len(list(folder.lines(PROGRESS)))
     os.environ[FOLLOWED] = str(os.getpid())
     try:
         with app_folder() as bundle, following(folder):
             app = App(bundle, "server_app.app:app", "client_app.app:app")
             run_app(app, run_config, config.engine, config.num_clients, folder.path / LOG)
     except FedVLMError as error:
-        told = [event["message"] for event in folder.lines(PROGRESS) if event["event"] == "error"]
+        events = list(folder.lines(PROGRESS))[told_before:]
+        told = [event["message"] for event in events if event["event"] == "error"]
         if not told:
             raise
         raise RunError(f"{told[-1]}\nrun folder: {folder.path}") from error

@@ -24,7 +24,7 @@ CHOICES = ("model", "algorithm", "dataset", "partition")
 SECTIONS = {"tuning": Tuning, "train": Train, "eval": Eval, "wire": Wire, "engine": Engine}
 
 # Flower's kebab-case keys whose name differs from ours by more than the hyphens.
-PATHS = ("run_name", "output_dir")
+PATHS = ("run_name", "output_dir", "resume")
 RENAMED = {"num_server_rounds": "num_rounds"}
 
 _lock = threading.Lock()  # Hydra keeps its state in a process-wide singleton
@@ -46,12 +46,17 @@ def to_overrides(run_config: Mapping[str, Scalar]) -> list[str]:
             continue
         text = str(value).lower() if isinstance(value, bool) else str(value)
         if name in PATHS:  # a folder's name may hold what Hydra's grammar gives a meaning to
-            text = "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+            text = quoted(text)
         result.append(f"{RENAMED.get(name, name)}={text}")
     try:
         return result + shlex.split(str(run_config.get("overrides", "")))
     except ValueError as error:
         raise ConfigError(f"overrides={run_config['overrides']!r}: {error}; mend it.") from error
+
+
+def quoted(text: str) -> str:
+    """Text as one value in Hydra's grammar."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def compose(run_config: Mapping[str, Scalar]) -> Config:

@@ -197,16 +197,27 @@ class Config:
     num_rounds: int
     num_clients: int
     clients_per_round: int | None
+    client_fraction: float | None
     min_replies: int | None
+    max_update_norm: float | None
     round_timeout: float
     seed: int
     output_dir: str | None
     run_name: str | None
+    resume: str | None
+    tensorboard: bool
 
     def __post_init__(self) -> None:
         for key in ("num_rounds", "num_clients", "clients_per_round", "min_replies"):
             _positive(key, getattr(self, key))
-        _positive("round_timeout", self.round_timeout)
+        for key in ("round_timeout", "max_update_norm", "client_fraction"):
+            _positive(key, getattr(self, key))
+        fraction = self.client_fraction
+        _require(
+            fraction is None or (fraction <= 1 and self.clients_per_round is None),
+            f"client_fraction={fraction} must be at most 1 and go without clients_per_round="
+            f"{self.clients_per_round}; set one of the two to null.",
+        )
         _require(self.seed >= 0, f"seed={self.seed} must not be negative.")
         _require(
             self.cohort_size <= self.num_clients,
@@ -226,7 +237,9 @@ class Config:
 
     @property
     def cohort_size(self) -> int:
-        """Clients that take part in a round."""
+        """Clients that take part in a round: a number, a rounded fraction (at least 1) or all."""
+        if self.client_fraction is not None:
+            return max(1, round(self.client_fraction * self.num_clients))
         return self.clients_per_round or self.num_clients
 
     @property

@@ -21,7 +21,8 @@ def following(folder: RunFolder, console: Console | None = None) -> Iterator[Non
     """
     done = threading.Event()
     with LiveView(console) as view:
-        thread = threading.Thread(target=_follow, args=(folder, view, done), daemon=True)
+        told = folder.size(PROGRESS)  # what a run that is resumed has told before
+        thread = threading.Thread(target=_follow, args=(folder, told, view, done), daemon=True)
         thread.start()
         try:
             yield
@@ -30,8 +31,8 @@ def following(folder: RunFolder, console: Console | None = None) -> Iterator[Non
             thread.join()
 
 
-def _follow(folder: RunFolder, view: LiveView, done: threading.Event) -> None:
-    path, position = folder.path / PROGRESS, 0
+def _follow(folder: RunFolder, told: int, view: LiveView, done: threading.Event) -> None:
+    path, position = folder.path / PROGRESS, told
     while True:
         last = done.wait(POLL_SECONDS)  # read once more after the end
         if path.exists():

@@ -18,6 +18,8 @@ def plain_line(event: Event) -> str | None:
             return f"prepared {event['what']} in {event['seconds']:.0f} s"
         case "start":
             return f"{event['what']}"
+        case "resumed":
+            return f"going on after round {event['round']} ({event['folder']})"
         case "reply" if event["failure"]:
             return f"{_round(event)}: client {event['client']} failed: {event['failure']}"
         case "round_end":
@@ -28,7 +30,10 @@ def plain_line(event: Event) -> str | None:
             )
         case "evaluated":
             scores = ", ".join(f"{name} {value:.3f}" for name, value in event["scores"].items())
-            return f"{_round(event)}: {event['what']}: {scores} ({event['seconds']:.1f} s)"
+            where = {"server": "", "clients": "mean of the clients, "}.get(
+                event.get("where", "server"), f"{event.get('where')}, "
+            )
+            return f"{_round(event)}: {where}{event['what']}: {scores} ({event['seconds']:.1f} s)"
         case "end":
             return f"\n{event['table']}\nrun folder: {event['folder']}"
         case "error":

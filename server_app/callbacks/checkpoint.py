@@ -1,24 +1,111 @@
-"""The shared arrays after each finished round."""
+"""What an exact continuation needs, on disk after each round."""
 
-from safetensors.numpy import save_file
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from fedvlm_flwr.errors import RunError
 from fedvlm_flwr.paths import atomic_path
-from fedvlm_flwr.run_folder import RunFolder
-from fedvlm_flwr.wire import Arrays
+from fedvlm_flwr.run_folder import CHECKPOINT, RunFolder
 from strategies.core.events import Callback, Round
+from strategies.core.state import LoopState
+
+FORMAT = 1
+SHARED, SERVER = "shared/", "server/"
+FOLDER = "checkpoints"
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A checkpoint as read back.
+
+    Attributes:
+        run: the run's id, under which clients keep what stays with them.
+        finished: whether nothing is left to do.
+        memory: what the other callbacks must know again.
+    """
+
+    run: str
+    stage: int
+    finished: bool
+    state: LoopState
+    memory: dict[str, Any]
 
 
 class Checkpoint(Callback):
-    """Keeps `checkpoints/stage_S_round_NNNN.safetensors` of the newest round."""
+    """Keeps `checkpoint.json` and the newest round's tensors, `checkpoints/*.safetensors`.
 
-    def __init__(self, folder: RunFolder) -> None:
-        self._folder = folder.path / "checkpoints"
+    The JSON names the tensor file and is replaced in one step after that file is complete, so that
+    a kill at any moment leaves a whole checkpoint: the new one, or the one before.
+    """
 
-    def on_round_end(self, account: Round, arrays: Arrays) -> None:
-        """Write the new file, then remove the older ones."""
-        name = f"stage_{account.stage}_round_{account.number:04d}.safetensors"
-        with atomic_path(self._folder / name) as temporary:
-            save_file(arrays, str(temporary))
-        for old in self._folder.glob("stage_*.safetensors"):
-            if old.name != name:
+    def __init__(self, folder: RunFolder, run: str, stage: int, others: Callback) -> None:
+        self._folder = folder
+        self._facts: dict[str, Any] = {"format": FORMAT, "run": run, "stage": stage}
+        self._others = others
+
+    def on_round_end(self, account: Round, state: LoopState) -> None:
+        """Save the round; its evaluation is still to come."""
+        self._write(state)
+
+    def on_scored(self, state: LoopState) -> None:
+        """Save that the scores are in, too."""
+        self._write(state)
+
+    def _write(self, state: LoopState) -> None:
+        name = f"stage_{self._facts['stage']}_round_{state.number:04d}.safetensors"
+        path = self._folder.path / FOLDER / name
+        if not path.exists() or not state.scored:  # the scores change no tensor
+            tensors = {SHARED + key: values for key, values in state.arrays.items()}
+            tensors |= {SERVER + key: values for key, values in state.server.items()}
+            with atomic_path(path) as temporary:
+                save_file(tensors, str(temporary))
+        kept = {str(client): number for client, number in sorted(state.kept.items())}
+        self._facts |= {"round": state.number, "scored": state.scored, "kept": kept}
+        self._facts |= {"tensors": name, "callbacks": self._others.memory()}
+        self._save(finished=False)
+        for old in path.parent.glob("stage_*.safetensors"):
+            if old != path:
                 old.unlink()
+
+    def finish(self) -> None:
+        """Note that nothing is left to do."""
+        self._save(finished=True)
+
+    def _save(self, finished: bool) -> None:
+        facts = {**self._facts, "finished": finished}
+        self._folder.write(CHECKPOINT, json.dumps(facts, indent=2) + "\n")
+
+
+def read_checkpoint(folder: RunFolder) -> Saved | None:
+    """The checkpoint of a run folder; None where the run was ended before its first one.
+
+    Raises:
+        RunError: it is damaged, or of another format; names the file.
+    """
+    path = folder.path / CHECKPOINT
+    if not path.exists():
+        return None
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        if facts["format"] != FORMAT:
+            raise RunError(
+                f"{path} has format {facts['format']} and this version reads {FORMAT}; resume with "
+                "the version that wrote it."
+            )
+        return _saved(facts, load_file(folder.path / FOLDER / facts["tensors"]))
+    except (ValueError, KeyError, TypeError, OSError, SafetensorError) as error:
+        raise RunError(f"{path} cannot be read ({error}); start a new run.") from error
+
+
+def _saved(facts: Mapping[str, Any], tensors: Mapping[str, Any]) -> Saved:
+    def section(prefix: str) -> dict[str, Any]:
+        return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+    kept = {int(client): int(number) for client, number in facts["kept"].items()}
+    state = LoopState(section(SHARED), section(SERVER), facts["round"], facts["scored"], kept)
+    return Saved(facts["run"], facts["stage"], facts["finished"], state, facts["callbacks"])

@@ -5,12 +5,13 @@ import os
 import platform
 import time
 from collections.abc import Mapping
+from typing import Any
 
 from fedvlm_flwr.models.resident import process_facts
 from fedvlm_flwr.run_folder import COST, RunFolder
-from fedvlm_flwr.wire import Arrays
-from strategies.core.events import Callback, Round
+from strategies.core.events import Callback, Evaluation, Round
 from strategies.core.replies import Reply
+from strategies.core.state import LoopState
 
 SECONDS = ("wall", "rounds", "waiting", "local_training", "evaluation")
 
@@ -25,7 +26,7 @@ class CostMeter(Callback):
 
     def __init__(self, folder: RunFolder) -> None:
         self._folder = folder
-        self._began = time.monotonic()
+        self._began = time.monotonic()  # moved back by what a resumed run has used before
         self.seconds = dict.fromkeys(SECONDS, 0.0)
         self.bytes = {"up": 0, "down": 0}
         self.processes: dict[str, dict[str, float]] = {}
@@ -46,21 +47,33 @@ class CostMeter(Callback):
             },
         )
 
-    def on_round_end(self, account: Round, arrays: Arrays) -> None:
+    def on_round_end(self, account: Round, state: LoopState) -> None:
         """Add the round and write the file."""
         self.seconds["rounds"] += account.seconds
         self.seconds["waiting"] += account.waiting
         self.bytes["up"] += account.bytes_up
         self.bytes["down"] += account.bytes_down
         self.arrays = {
-            "tensors": len(arrays),
-            "numbers": sum(values.size for values in arrays.values()),
+            "tensors": len(state.arrays),
+            "numbers": sum(values.size for values in state.arrays.values()),
         }
         self.write()
 
-    def evaluated(self, seconds: float) -> None:
-        """Add the time of an evaluation."""
-        self.seconds["evaluation"] += seconds
+    def on_evaluated(self, evaluation: Evaluation) -> None:
+        """Add the time of an evaluation; the clients' own come once more, added up."""
+        if not evaluation.where.startswith("client:"):
+            self.seconds["evaluation"] += evaluation.seconds
+
+    def memory(self) -> dict[str, Any]:
+        """All that is counted."""
+        return self._account()
+
+    def recall(self, memory: Mapping[str, Any]) -> None:
+        """Go on counting from there."""
+        if memory:
+            self.seconds, self.bytes = dict(memory["seconds"]), dict(memory["bytes"])
+            self.processes, self.arrays = memory["processes"], memory["shared_arrays"]
+            self._began -= self.seconds["wall"]
 
     def _process(self, name: str, facts: Mapping[str, float]) -> None:
         known = self.processes.setdefault(name, {})
@@ -69,13 +82,15 @@ class CostMeter(Callback):
 
     def write(self) -> None:
         """Replace cost.json."""
+        self._folder.write(COST, json.dumps(self._account(), indent=2) + "\n")
+
+    def _account(self) -> dict[str, Any]:
         self.seconds["wall"] = time.monotonic() - self._began
         name = f"server {platform.node()}:{os.getpid()}"
         self._process(name, process_facts())
-        account = {
+        return {
             "seconds": {key: round(value, 3) for key, value in self.seconds.items()},
             "bytes": self.bytes,
             "shared_arrays": self.arrays,
             "processes": self.processes,
         }
-        self._folder.write(COST, json.dumps(account, indent=2) + "\n")

@@ -1,14 +1,15 @@
 """metrics.jsonl: one flat object a line."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from fedvlm_flwr.run_folder import METRICS, RunFolder
-from fedvlm_flwr.wire import Arrays
-from strategies.core.events import Callback, Round
+from strategies.core.events import Callback, Evaluation, Round
+from strategies.core.state import LoopState
 
 
 class MetricsWriter(Callback):
-    """Writes each round's training numbers, and what the evaluation hands over.
+    """Writes each round's training numbers, and the scores.
 
     Lines are `{"round", "where", "task", "metric", "value"}`, with `stage` beside them from the
     second stage on.
@@ -30,7 +31,7 @@ class MetricsWriter(Callback):
             ),
         )
 
-    def on_round_end(self, account: Round, arrays: Arrays) -> None:
+    def on_round_end(self, account: Round, state: LoopState) -> None:
         """The round as a whole, then each client's loss, steps and seconds, then the failures."""
         whole = {
             "loss": account.loss,
@@ -43,9 +44,29 @@ class MetricsWriter(Callback):
         self.write(account.number, "server", "train", whole, account.stage)
         for client, metrics in sorted(account.replies.items()):
             kept = ("loss", "num_examples", "steps", "examples_seen", "seconds")
-            values = {key: metrics[key] for key in kept if key in metrics}
-            self.write(account.number, f"client:{client}", "train", values, account.stage)
-        for client, reason in sorted(account.failures.items()):
-            self.write(
-                account.number, f"client:{client}", "train", {"failure": reason}, account.stage
-            )
+            numbers = {key: metrics[key] for key in kept if key in metrics}
+            self.write(account.number, f"client:{client}", "train", numbers, account.stage)
+        for metric, reasons in (("retried", account.retried), ("failure", account.failures)):
+            for client, reason in sorted(reasons.items()):
+                values: dict[str, float | str] = {metric: reason}
+                self.write(account.number, f"client:{client}", "train", values, account.stage)
+
+    def on_evaluated(self, evaluation: Evaluation) -> None:
+        """Each task's metrics, and whether they are of the whole test set; controls by their name.
+
+        A control's metrics are named `control_<name>_<metric>`.
+        """
+        prefix = f"control_{evaluation.control}_" if evaluation.control else ""
+        full = {} if evaluation.full is None else {"full": float(evaluation.full)}
+        place = (evaluation.number, evaluation.where)
+        for task, metrics in evaluation.scores.items():
+            values = {f"{prefix}{key}": value for key, value in metrics.items()} | full
+            self.write(*place, task, values, evaluation.stage)
+
+    def memory(self) -> dict[str, Any]:
+        """How much of the file belongs to what is finished."""
+        return {"bytes": self._folder.size(METRICS)}
+
+    def recall(self, memory: Mapping[str, Any]) -> None:
+        """Remove what was written after that: it will be written again."""
+        self._folder.cut(METRICS, int(memory.get("bytes", 0)))

@@ -9,9 +9,10 @@ import psutil
 from fedvlm_flwr.errors import RunError
 from fedvlm_flwr.report.live import plain_line
 from fedvlm_flwr.run_folder import FOLLOWED, PROGRESS, RunFolder
-from fedvlm_flwr.wire import Arrays
-from strategies.core.events import Callback, Round
+from fedvlm_flwr.tasks import load_task
+from strategies.core.events import Callback, Evaluation, Round
 from strategies.core.replies import Reply
+from strategies.core.state import LoopState
 
 SECONDS_BETWEEN = 0.2  # events that only move a bar are thinned to this
 
@@ -66,7 +67,7 @@ class Progress(Callback):
             failure=account.failures.get(client),
         )
 
-    def on_round_end(self, account: Round, arrays: Arrays) -> None:
+    def on_round_end(self, account: Round, state: LoopState) -> None:
         """The round's numbers."""
         self.tell(
             "round_end",
@@ -76,6 +77,20 @@ class Progress(Callback):
             seconds=account.seconds,
             bytes_up=account.bytes_up,
             bytes_down=account.bytes_down,
+        )
+
+    def on_evaluated(self, evaluation: Evaluation) -> None:
+        """Each task's headline score."""
+        scores = evaluation.scores
+        self.tell(
+            "evaluated",
+            stage=evaluation.stage,
+            round=evaluation.number,
+            rounds=self.rounds,
+            where=evaluation.where,
+            what=evaluation.what,
+            scores={task: values[load_task(task).HEADLINE] for task, values in scores.items()},
+            seconds=evaluation.seconds,
         )
 
     def _place(self, account: Round) -> dict[str, int]:

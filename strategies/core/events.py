@@ -1,10 +1,11 @@
 """What a round tells those who watch it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from fedvlm_flwr.wire import Arrays
 from strategies.core.replies import Reply
+from strategies.core.state import LoopState
 
 
 @dataclass
@@ -17,7 +18,8 @@ class Round:
         waiting: the part of it in which the server sent messages and waited for replies.
         bytes_down: weight of the messages sent, all clients together.
         bytes_up: weight of the good replies.
-        failures: reason by client, for each reply that was left out.
+        failures: reason by client, for each that was left out.
+        retried: reason by client, for each that failed at first and was asked once more.
         replies: metrics by client, for each good one.
     """
 
@@ -30,7 +32,31 @@ class Round:
     bytes_down: int = 0
     bytes_up: int = 0
     failures: dict[int, str] = field(default_factory=dict)
+    retried: dict[int, str] = field(default_factory=dict)
     replies: dict[int, dict[str, float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores of one model on one set of examples.
+
+    Attributes:
+        where: `server` (the global model), `client:5` (the model with that client's private
+            tensors) or `clients` (the mean over those).
+        what: the set in words.
+        scores: metrics by task.
+        full: whether it was the whole test set; None for a control.
+        control: the way of being blind to the picture (`majority`, ...), empty for a model.
+    """
+
+    stage: int
+    number: int
+    where: str
+    what: str
+    scores: Mapping[str, Mapping[str, float]]
+    seconds: float
+    full: bool | None = None
+    control: str = ""
 
 
 class Callback:
@@ -42,8 +68,21 @@ class Callback:
     def on_reply(self, account: Round, client: int, reply: Reply | None) -> None:
         """A client answered; `reply` is None where it failed (the reason is in the account)."""
 
-    def on_round_end(self, account: Round, arrays: Arrays) -> None:
-        """The server step is done; `arrays` is the new global state."""
+    def on_round_end(self, account: Round, state: LoopState) -> None:
+        """The server step is done."""
+
+    def on_evaluated(self, evaluation: Evaluation) -> None:
+        """A model has been scored."""
+
+    def on_scored(self, state: LoopState) -> None:
+        """All scores of the round are in (or none were due); also before the first round."""
+
+    def memory(self) -> dict[str, Any]:
+        """What this callback must know again when the run is resumed, as JSON."""
+        return {}
+
+    def recall(self, memory: Mapping[str, Any]) -> None:
+        """Take up again what `memory` gave."""
 
 
 class Callbacks(Callback):
@@ -62,7 +101,26 @@ class Callbacks(Callback):
         for member in self._members:
             member.on_reply(account, client, reply)
 
-    def on_round_end(self, account: Round, arrays: Arrays) -> None:
+    def on_round_end(self, account: Round, state: LoopState) -> None:
         """Pass on."""
         for member in self._members:
-            member.on_round_end(account, arrays)
+            member.on_round_end(account, state)
+
+    def on_evaluated(self, evaluation: Evaluation) -> None:
+        """Pass on."""
+        for member in self._members:
+            member.on_evaluated(evaluation)
+
+    def on_scored(self, state: LoopState) -> None:
+        """Pass on."""
+        for member in self._members:
+            member.on_scored(state)
+
+    def memory(self) -> dict[str, Any]:
+        """Each member's memory under the name of its class."""
+        return {type(member).__name__: member.memory() for member in self._members}
+
+    def recall(self, memory: Mapping[str, Any]) -> None:
+        """Give each member its own."""
+        for member in self._members:
+            member.recall(memory.get(type(member).__name__, {}))

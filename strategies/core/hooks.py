@@ -1,6 +1,7 @@
 """What an algorithm may do on the client."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from torch import nn
 
@@ -9,18 +10,46 @@ from fedvlm_flwr.wire import Arrays
 Parameters = Mapping[str, nn.Parameter]
 
 
+@dataclass(frozen=True)
+class Opening:
+    """What a client's round starts from.
+
+    Attributes:
+        shared: the shared tensors as the server sent them.
+        sent: what the server side of the algorithm sent beside them (`broadcast`).
+        kept: what this hook kept after this client's newest accepted round; empty before that.
+    """
+
+    shared: Arrays
+    sent: Arrays = field(default_factory=dict)
+    kept: Arrays = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Closing:
+    """What a client's round leaves behind.
+
+    Attributes:
+        extra: arrays that travel to the server beside the trained ones, in a record of their own.
+        kept: arrays that stay on the client's disk until its next round.
+    """
+
+    extra: Arrays = field(default_factory=dict)
+    kept: Arrays = field(default_factory=dict)
+
+
 class ClientHook:
     """Three places in local training where an algorithm may act; FedAvg acts in none."""
 
     def __init__(self, params: object) -> None:
         self.params = params
 
-    def on_start(self, parameters: Parameters, shared: Arrays) -> None:
-        """Before the first step; `shared` holds the round's arrays as the server sent them."""
+    def on_start(self, parameters: Parameters, opening: Opening) -> None:
+        """Before the first step, when the parameters hold the round's tensors."""
 
     def on_gradients(self, parameters: Parameters) -> None:
         """After the backward pass, before clipping and the optimiser step; may change gradients."""
 
-    def on_end(self, parameters: Parameters, steps: int) -> Arrays:
-        """After the last of `steps` steps; the arrays returned travel beside the trained ones."""
-        return {}
+    def on_end(self, parameters: Parameters, steps: int) -> Closing:
+        """After the last of `steps` optimiser steps."""
+        return Closing()

@@ -1,7 +1,7 @@
 """Read one client's reply and judge whether it may enter the mean."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import numpy as np
@@ -42,8 +42,23 @@ class Reply:
         return self.metrics["num_examples"]
 
 
-def read_reply(message: Message, expected: Arrays) -> Reply:
-    """The content of a reply whose arrays have the names and shapes of `expected`.
+@dataclass(frozen=True)
+class Expected:
+    """What a good reply must look like.
+
+    Attributes:
+        shared: the shared tensors as they were sent.
+        extra: names and shapes of what the algorithm's client hook sends beside them.
+        max_norm: how far (L2 over all tensors) the result may lie from `shared`; None: anywhere.
+    """
+
+    shared: Arrays
+    extra: Arrays = field(default_factory=dict)
+    max_norm: float | None = None
+
+
+def read_reply(message: Message, expected: Expected) -> Reply:
+    """The content of a reply, judged.
 
     Raises:
         BadReply: the client failed, or its arrays or metrics cannot be used.
@@ -61,8 +76,10 @@ def read_reply(message: Message, expected: Arrays) -> Reply:
     source = {key: str(v) for key, v in _record(content, "source", ConfigRecord).items()}
     _check_metrics(metrics)
     arrays = _arrays(content, "arrays")
-    check_names_and_shapes(arrays, expected)
+    check_names_and_shapes(arrays, expected.shared)
     extra = _arrays(content, "extra") if "extra" in content else {}
+    check_names_and_shapes(extra, expected.extra)
+    _check_norm(arrays, expected)
     return Reply(arrays, extra, metrics, payload_bytes(content), source)
 
 
@@ -80,10 +97,35 @@ def _arrays(content: RecordDict, name: str) -> Arrays:
         arrays = unpack(_record(content, name, ArrayRecord))
     except ValueError as error:
         raise BadReply(f"its arrays cannot be read: {error}") from error
+    require_finite(arrays)
+    return arrays
+
+
+def require_finite(arrays: Arrays) -> None:
+    """Refuse NaN and infinity.
+
+    Raises:
+        BadReply: names the first array that holds one.
+    """
     for key, values in arrays.items():
         if not np.isfinite(values).all():
             raise BadReply(f"'{key}' holds NaN or Inf")
-    return arrays
+
+
+def _check_norm(arrays: Arrays, expected: Expected) -> None:
+    if expected.max_norm is None:
+        return
+    norm = update_norm(arrays, expected.shared)
+    if not norm <= expected.max_norm:
+        raise BadReply(
+            f"its update has norm {norm:.4g}, more than max_update_norm={expected.max_norm:g}"
+        )
+
+
+def update_norm(arrays: Arrays, before: Arrays) -> float:
+    """The L2 norm of the change from `before` to `arrays`, over all tensors, in float64."""
+    parts = [np.subtract(arrays[name], old, dtype=np.float64) for name, old in before.items()]
+    return float(np.sqrt(sum(float(np.vdot(part, part)) for part in parts)))
 
 
 def flower_reason(message: Message) -> str:

@@ -1,8 +1,9 @@
-"""Scores by generation on the global test set, with the two controls of a blind model."""
+"""Scores by generation on the global test set, with the controls of a blind model."""
 
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -123,14 +124,19 @@ def with_exchanged_pictures(found: Sequence[Example], seed: int) -> list[Example
 
 
 class Evaluator:
-    """Scores the shared arrays that a round left, and tells how long it took."""
+    """Scores the tensors that the model holds, and tells how long it took."""
 
-    def __init__(self, config: Config, model: Resident, data: FederatedData) -> None:
+    def __init__(self, config: Config, model: Resident, data: FederatedData, threads: int) -> None:
         self._config = config
         self._model = model
+        self._data = data
+        self._threads = threads
         self.full = global_test_set(config, data)
         self.part = sample(self.full, config.eval, config.seed)
-        self._training = by_task(examples(data.train, data.root))
+
+    @cached_property
+    def _training(self) -> dict[str, list[Example]]:
+        return by_task(examples(self._data.train, self._data.root))
 
     def run(
         self, full: bool, step: StepFn | None = None
@@ -141,7 +147,7 @@ class Evaluator:
             Metrics by task, one record per prediction, seconds.
         """
         began = time.monotonic()
-        torch.set_num_threads(self._config.eval.threads)
+        torch.set_num_threads(self._threads)
         chosen = self.full if full else self.part
         scores, predictions = self._score(chosen, step)
         return scores, predictions, time.monotonic() - began
@@ -149,7 +155,7 @@ class Evaluator:
     def exchanged(self, step: StepFn | None = None) -> tuple[Scores, float]:
         """Scores on exchanged pictures: what remains comes from the questions alone."""
         began = time.monotonic()
-        torch.set_num_threads(self._config.eval.threads)
+        torch.set_num_threads(self._threads)
         seed = self._config.seed
         chosen = {task: with_exchanged_pictures(m, seed) for task, m in self.full.items()}
         return self._score(chosen, step)[0], time.monotonic() - began

@@ -1,0 +1,46 @@
+"""What a node may be asked, and where it keeps what stays with it."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from client_app.node import is_simulated
+from fedvlm_flwr.config import Scalar
+from fedvlm_flwr.errors import RunError
+from fedvlm_flwr.paths import fedvlm_home
+from strategies.core.order import Order
+
+
+def check_order(order: Order, node_config: Mapping[str, Scalar]) -> None:
+    """Refuse what a site cannot do: be another client, or train on another one's examples.
+
+    Raises:
+        RunError: the order is for another site, or for pooled examples.
+    """
+    if is_simulated(node_config):
+        return
+    own = node_config.get("partition-id", -1)
+    if order.client != own:
+        raise RunError(f"The message is for client {order.client}, but this site is client {own}.")
+    if order.data != (order.client,):
+        raise RunError(
+            f"The message asks for the examples of clients {list(order.data)}, but a site has only "
+            "its own; run the pooled baseline in a simulation."
+        )
+
+
+def state_folder(order: Order, node_config: Mapping[str, Scalar]) -> Path:
+    """Where what stays with a client lies.
+
+    On a site it is `state-dir` of its node-config (or the cache folder), where the server has no
+    say; simulated clients share the run folder.
+
+    Raises:
+        RunError: the run's id is not one that this version makes.
+    """
+    if not re.fullmatch(r"[0-9a-f]{32}", order.run):
+        raise RunError(f"The message's run id {order.run!r} is malformed; update the server's app.")
+    if is_simulated(node_config):
+        return Path(order.folder) / "clients"
+    root = node_config.get("state-dir") or fedvlm_home() / "clients"
+    return Path(str(root)).expanduser() / order.run

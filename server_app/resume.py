@@ -1,0 +1,59 @@
+"""What a run must have noted so that it can go on, and when it may."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import yaml
+
+from fedvlm_flwr.config import Config, Scalar, to_yaml
+from fedvlm_flwr.errors import RunError
+from fedvlm_flwr.run_folder import CONFIG, METRICS, PROGRESS, RUN_CONFIG, RunFolder
+
+# These say where and how a run is carried out, and change none of its numbers.
+FREE = ("resume", "output_dir", "run_name", "round_timeout", "min_replies", "tensorboard")
+FREE_GROUPS = ("engine.",)
+
+
+def record_start(config: Config, folder: RunFolder, run_config: Mapping[str, Scalar]) -> None:
+    """Write down the resolved configuration, and what it was composed from."""
+    given = {key: value for key, value in run_config.items() if value != ""}
+    folder.write(RUN_CONFIG, json.dumps(given, indent=2) + "\n")
+    folder.write(CONFIG, to_yaml(config))
+
+
+def require_same_config(config: Config, folder: RunFolder) -> None:
+    """Refuse to go on with another configuration; remove lines that the ended run left half done.
+
+    Raises:
+        RunError: names the keys that differ, with both values.
+    """
+    saved = flatten(yaml.safe_load((folder.path / CONFIG).read_text(encoding="utf-8")))
+    now = flatten(yaml.safe_load(to_yaml(config)))
+    changed = [
+        f"{key} was {saved.get(key, 'not set')} and is {now.get(key, 'not set')}"
+        for key in sorted(saved.keys() | now.keys())
+        if saved.get(key, None) != now.get(key, None)
+        and key not in FREE
+        and not key.startswith(FREE_GROUPS)
+    ]
+    if changed:
+        raise RunError(
+            f"{folder.path} cannot be resumed with a changed configuration: {'; '.join(changed)}. "
+            "Leave these keys as they were, or start a new run."
+        )
+    for name in (METRICS, PROGRESS):
+        folder.cut_half_line(name)
+
+
+def flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
+    """The leaves of nested mappings by dotted key; lists are leaves."""
+    return dict(_leaves(tree, prefix))
+
+
+def _leaves(tree: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+    if not isinstance(tree, Mapping):
+        yield prefix, tree
+        return
+    for key, value in tree.items():
+        yield from _leaves(value, f"{prefix}.{key}" if prefix else str(key))

@@ -1,0 +1,39 @@
+"""Where a stage's round loop stands: all that an exact continuation needs."""
+
+from dataclasses import dataclass, field
+
+from fedvlm_flwr.wire import Arrays
+
+
+@dataclass
+class LoopState:
+    """The state between two rounds.
+
+    Random draws are no part of it: each comes from a stream of its own, made from the seed and the
+    place (stage, round, client), so that no generator has a memory.
+
+    Attributes:
+        arrays: the shared tensors.
+        server: the algorithm's own tensors, e.g. `momentum/connector.linear_1.weight`.
+        number: rounds that are finished.
+        scored: whether the evaluation after that round is done too.
+        kept: by client that keeps something on its own disk, the newest round whose reply was taken
+            in; what it kept after that very round is what its next one starts from.
+    """
+
+    arrays: Arrays
+    server: Arrays = field(default_factory=dict)
+    number: int = 0
+    scored: bool = False
+    kept: dict[int, int] = field(default_factory=dict)
+
+    def section(self, name: str) -> Arrays:
+        """The algorithm's tensors under `name/`, without that prefix; empty before they exist."""
+        prefix = f"{name}/"
+        return {k.removeprefix(prefix): v for k, v in self.server.items() if k.startswith(prefix)}
+
+    def replace_section(self, name: str, arrays: Arrays) -> None:
+        """Keep `arrays` under `name/` in place of what was there."""
+        prefix = f"{name}/"
+        others = {k: v for k, v in self.server.items() if not k.startswith(prefix)}
+        self.server = others | {f"{prefix}{k}": v for k, v in arrays.items()}

@@ -1,0 +1,46 @@
+"""FedAdam (Reddi et al. 2021, Adaptive Federated Optimization, arXiv 2003.00295)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fedvlm_flwr.wire import Arrays, float32
+from strategies.base import FederatedStrategy
+from strategies.core.adaptive import MomentParams
+from strategies.core.hooks import ClientHook
+
+
+@dataclass(frozen=True)
+class Params(MomentParams):
+    """`eta`, `tau`, `beta_1` and `beta_2`, see `MomentParams`."""
+
+
+class Algorithm(FederatedStrategy):
+    """m = b1 m + (1 - b1) D; v = b2 v + (1 - b2) D^2; w += eta m / (sqrt(v) + tau); v_0 = tau^2.
+
+    With D = mean_k w_k - w, weighted by examples (their Algorithm 2). Flower's FedAdam is not used:
+    it scales eta by a bias correction whose exponent is one round ahead, which is neither this rule
+    nor Adam's.
+    """
+
+    params: Params
+
+    def server_step(self, server_round: int, arrays: Arrays, mean: Arrays) -> Arrays:
+        """One step of Adam without bias correction."""
+        p, state = self.params, self.state
+        m, v = state.section("m"), state.section("v")
+        result: Arrays = {}
+        for name, old in arrays.items():
+            change = mean[name] - old
+            before_m = m.get(name, np.zeros_like(old))
+            before_v = v.get(name, np.full_like(old, p.tau**2))
+            m[name] = float32(p.beta_1 * before_m + (1 - p.beta_1) * change)
+            v[name] = float32(p.beta_2 * before_v + (1 - p.beta_2) * change**2)
+            result[name] = float32(old + p.eta * m[name] / (np.sqrt(v[name]) + p.tau))
+        state.replace_section("m", m)
+        state.replace_section("v", v)
+        return result
+
+
+class Hook(ClientHook):
+    """Plain local training."""

@@ -1,0 +1,223 @@
+"""A run that is killed and resumed ends as one that nobody disturbed, bit for bit."""
+
+import multiprocessing
+import os
+import random
+import shlex
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from fedvlm_flwr.config import compose
+from fedvlm_flwr.engines import App, run_app
+from fedvlm_flwr.errors import RunError
+from fedvlm_flwr.run_folder import METRICS, RunFolder
+from server_app.callbacks.checkpoint import read_checkpoint
+
+# A child process with everything imported but nothing computed: killing it is real, and cheap.
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["server_app.run", "client_app.worker", "fedvlm_flwr.models.llava"])
+ROUNDS = 4
+RUN = (f"num_rounds={ROUNDS}", "eval.shuffled=false", "eval.every=1", "eval.max_examples=5")
+
+
+def kill_at(moment: str, count: int) -> None:
+    """Have this process killed at the count-th file that is replaced whole: before, or right after.
+
+    Checkpoints, the cost account and the predictions are written that way, so that the count runs
+    through every place between two writes.
+    """
+    replace = Path.replace
+    seen = 0
+
+    def deadly(self: Path, target: Path) -> Path:
+        nonlocal seen
+        seen += 1
+        if seen == count and moment == "before":
+            os.kill(os.getpid(), signal.SIGKILL)
+        result = replace(self, target)
+        if seen == count and moment == "after":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+
+    Path.replace = deadly  # type: ignore[method-assign]
+
+
+def federate(run_config: dict[str, str], moment: str | None = None, count: int = 0) -> None:
+    """What the child process does."""
+    if moment:
+        kill_at(moment, count)
+    app = App(Path(), "server_app.app:app", "client_app.app:app")
+    config = compose(run_config)
+    run_app(app, run_config, config.engine, config.num_clients, Path(os.devnull))
+
+
+class Runner:
+    """Starts one configuration in child processes, over and over in one folder."""
+
+    def __init__(self, small: list[str], root: Path, *overrides: str) -> None:
+        self.overrides = shlex.join([*small, *RUN, *overrides])
+        self.root = root
+        self.folder = RunFolder(root / "run")
+
+    def process(self, *how: object) -> multiprocessing.process.BaseProcess:
+        begun = (self.folder.path / "config.yaml").exists()
+        place = (
+            {"resume": str(self.folder.path)}
+            if begun
+            else {"output-dir": str(self.root), "run-name": "run"}
+        )
+        child = FORKS.Process(target=federate, args=({"overrides": self.overrides, **place}, *how))
+        child.start()
+        return child
+
+    def run(self, *how: object) -> int:
+        child = self.process(*how)
+        child.join(120)
+        assert child.exitcode is not None
+        return child.exitcode
+
+    def finish(self) -> None:
+        assert self.run() == 0
+        assert self.folder.is_finished()
+
+
+def outcome(folder: RunFolder) -> tuple[list[dict], dict[str, bytes], dict[str, object]]:
+    """Metrics but for seconds, final tensors, and the bytes that were sent."""
+    lines = [line for line in folder.lines(METRICS) if line["metric"] != "seconds"]
+    (path,) = (folder.path / "checkpoints").glob("*.safetensors")
+    tensors = {name: array.tobytes() for name, array in load_file(path).items()}
+    return lines, tensors, folder.cost()["bytes"]
+
+
+def same(one: RunFolder, other: RunFolder) -> None:
+    lines, tensors, sent = outcome(one)
+    lines_too, tensors_too, sent_too = outcome(other)
+    assert lines == lines_too
+    assert tensors == tensors_too
+    assert sent == sent_too
+
+
+@pytest.fixture(scope="module")
+def undisturbed(small, tmp_path_factory):
+    """Finished runs by their overrides, made once each."""
+    made: dict[tuple[str, ...], RunFolder] = {}
+
+    def make(*overrides: str) -> RunFolder:
+        if overrides not in made:
+            runner = Runner(small, tmp_path_factory.mktemp("whole"), *overrides)
+            runner.finish()
+            made[overrides] = runner.folder
+        return made[overrides]
+
+    return make
+
+
+STATEFUL = ("algorithm=scaffold", "num_clients=4", "clients_per_round=2")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_killed_at_random_moments(small, undisturbed, tmp_path, seed):
+    """SCAFFOLD has state on the server and on each client's disk, and here a cohort that changes."""
+    runner, chance = Runner(small, tmp_path, *STATEFUL), random.Random(seed)
+    kills = 0
+    for _ in range(3):
+        child = runner.process()
+        began = time.monotonic()
+        wait = chance.uniform(0.3, 3.0)
+        while child.is_alive() and time.monotonic() - began < wait:
+            time.sleep(0.01)
+        kills += child.is_alive()
+        child.kill()
+        child.join()
+    assert kills, "the run was over before the first kill"
+    runner.finish()
+    same(runner.folder, undisturbed(*STATEFUL))
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("count", [3, 5, 6, 8, 11])
+def test_killed_while_writing(small, undisturbed, tmp_path, moment, count):
+    runner = Runner(small, tmp_path, *STATEFUL)
+    assert runner.run(moment, count) == -signal.SIGKILL
+    runner.finish()
+    same(runner.folder, undisturbed(*STATEFUL))
+
+
+@pytest.mark.parametrize("algorithm", ["fedavgm", "fedadam", "feddyn", "local"])
+def test_other_algorithms_with_state(small, undisturbed, tmp_path, algorithm):
+    overrides = (f"algorithm={algorithm}", "num_clients=2")
+    runner = Runner(small, tmp_path, *overrides)
+    assert runner.run("after", 9) == -signal.SIGKILL
+    saved = read_checkpoint(runner.folder)
+    assert saved is not None and 0 < saved.state.number < ROUNDS
+    runner.finish()
+    same(runner.folder, undisturbed(*overrides))
+
+
+def test_a_finished_run_is_left_as_it_is(small, undisturbed):
+    folder = undisturbed(*STATEFUL)
+    before = outcome(folder)
+    runner = Runner(small, folder.path.parent, *STATEFUL)
+    assert runner.run() == 0
+    assert outcome(folder) == before
+
+
+def resume(small, folder: RunFolder, *overrides: str) -> None:
+    federate({"overrides": shlex.join([*small, *RUN, *overrides]), "resume": str(folder.path)})
+
+
+def test_a_changed_configuration_is_refused_by_its_keys(small, undisturbed):
+    folder = undisturbed(*STATEFUL)
+    with pytest.raises(RunError) as refusal:
+        resume(small, folder, *STATEFUL, "train.lr=0.5", "seed=9")
+    text = str(refusal.value)
+    assert "train.lr was 0.003 and is 0.5" in text
+    assert "seed was 0 and is 9" in text
+    assert "num_clients" not in text
+
+
+def test_what_changes_no_number_may_change(small, undisturbed):
+    resume(small, undisturbed(*STATEFUL), *STATEFUL, "round_timeout=17", "min_replies=1")
+
+
+def test_a_folder_without_a_run_is_refused(small, tmp_path):
+    with pytest.raises(RunError, match="holds no run"):
+        resume(small, RunFolder(tmp_path))
+
+
+def test_a_damaged_checkpoint_is_named(small, tmp_path):
+    runner = Runner(small, tmp_path)
+    assert runner.run("after", 6) == -signal.SIGKILL
+    (runner.folder.path / "checkpoint.json").write_text('{"format": 1}')
+    with pytest.raises(RunError, match=r"checkpoint\.json cannot be read"):
+        resume(small, runner.folder)
+
+
+def test_a_run_that_is_being_run_is_not_resumed(small, tmp_path):
+    runner = Runner(small, tmp_path)
+    assert runner.run("after", 6) == -signal.SIGKILL
+    with runner.folder.held(), pytest.raises(RunError, match="run by another process"):
+        resume(small, runner.folder)
+
+
+def test_a_lost_private_file_is_told(small, tmp_path):
+    runner = Runner(small, tmp_path, *STATEFUL)
+    assert runner.run("after", 9) == -signal.SIGKILL
+    saved = read_checkpoint(runner.folder)
+    assert saved is not None and saved.state.kept
+    for path in (runner.folder.path / "clients").glob("*/*.safetensors"):
+        path.unlink()
+    with pytest.raises(RunError, match=r"kept after round \d cannot be read"):
+        resume(small, runner.folder, *STATEFUL)
+
+
+def test_the_arrays_are_numbers(undisturbed):
+    _, tensors, _ = outcome(undisturbed(*STATEFUL))
+    control = [name for name in tensors if name.startswith("server/c/")]
+    assert control
+    assert any(np.frombuffer(tensors[name], np.float32).any() for name in control)
