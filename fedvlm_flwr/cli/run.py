@@ -21,6 +21,7 @@ import re
 import shlex
 import signal
 import sys
+import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -70,7 +71,10 @@ def main(arguments: list[str]) -> int:
             sweeps.add(folder.path.parent)
         except FedVLMError as error:
             print(f"error: {error}", file=sys.stderr)
-            failures.append(" ".join(HydraConfig.get().overrides.task) or "the default run")
+            failures.append(_called())
+        except Exception:  # a fault of ours must not take the other runs of a sweep with it
+            traceback.print_exc()
+            failures.append(_called())
 
     multirun = "-m" in arguments or "--multirun" in arguments
     _with_hydra(arguments if multirun else with_saved(arguments), stamp, job)
@@ -79,6 +83,10 @@ def main(arguments: list[str]) -> int:
     if failures and multirun:
         print(f"{len(failures)} runs failed: {'; '.join(failures)}", file=sys.stderr)
     return 1 if failures else 0
+
+
+def _called() -> str:
+    return " ".join(HydraConfig.get().overrides.task) or "the default run"
 
 
 def with_saved(arguments: list[str]) -> list[str]:

@@ -21,11 +21,14 @@ Values = dict[tuple[int, str, str], Any]
 
 
 def server_values(folder: RunFolder) -> Values:
-    """The server's metrics by (round, task, metric); a later line replaces an earlier one."""
+    """The scores and training numbers by (round, task, metric); a later line replaces an earlier.
+
+    They are the server's, or the mean over the clients where each has a model of its own.
+    """
     return {
         (line["round"], line["task"], line["metric"]): line["value"]
         for line in folder.lines(METRICS)
-        if line["where"] == "server"
+        if line["where"] in ("server", "clients")
     }
 
 
