@@ -73,6 +73,7 @@ class FederatedStrategy(Strategy):
         self.state = LoopState({})
         self.mean = RunningMean()
         self.personal = False
+        self._needed = max(1, loop.min_replies)
         self._nodes: dict[int, int] = {}
         self._account = Round(loop.stage, 0, [])
         self._sent: dict[int, RecordDict] = {}
@@ -190,14 +191,15 @@ class FederatedStrategy(Strategy):
         for message in replies:
             self._judge(message)
         self._require_replies()
-        weight = sum(reply["num_examples"] for reply in account.replies.values())
-        account.loss = sum(r["num_examples"] * r["loss"] for r in account.replies.values()) / weight
+        account.loss = account.mean_loss()
         state.arrays = self.server_step(server_round, state.arrays, self.combine())
         self._require_finite(server_round)
         keepers = [client for client, metrics in account.replies.items() if metrics.get("kept")]
         state.kept |= dict.fromkeys(keepers, server_round)
         state.number, state.scored = server_round, False
-        return self._packed(), MetricRecord({"loss": account.loss, "num_examples": weight})
+        return self._packed(), MetricRecord(
+            {"loss": account.loss, "num_examples": account.num_examples}
+        )
 
     def _order(self, client: int, number: int, data: tuple[int, ...], full: bool = True) -> Order:
         loop = self.loop
@@ -219,7 +221,7 @@ class FederatedStrategy(Strategy):
         """
         account, exchange = self._account, Exchange(grid, timeout)
         yield from self._attempt(exchange, dict(zip(account.cohort, messages, strict=True)))
-        if len(account.replies) < self.loop.min_replies:
+        if len(account.replies) < self._needed:
             again = sorted(account.failures)
             log(WARNING, "Round %d: clients %s are asked once more.", account.number, again)
             account.retried = {client: account.failures.pop(client) for client in again}
@@ -254,13 +256,11 @@ class FederatedStrategy(Strategy):
 
     def _require_replies(self) -> None:
         account, good = self._account, len(self._account.replies)
-        if good >= max(1, self.loop.min_replies):
-            return
-        named = "; ".join(f"client {c}: {r}" for c, r in sorted(account.failures.items()))
-        raise RunError(
-            f"Round {account.number} got {good} good replies and needs {self.loop.min_replies} "
-            f"(min_replies). {named}"
-        )
+        if good < self._needed:
+            raise RunError(
+                f"Round {account.number} got {good} good replies and needs {self._needed} "
+                f"(min_replies). {account.reasons()}"
+            )
 
     def _require_finite(self, server_round: int) -> None:
         try:
@@ -329,9 +329,9 @@ class FederatedStrategy(Strategy):
             total += seconds
             where = f"client:{client}"
             tell(Evaluation(stage, server_round, where, what, found[client], seconds, full))
-        if failed := self._account.failures:
-            named = "; ".join(f"client {c}: {reason}" for c, reason in sorted(failed.items()))
-            raise RunError(f"After round {server_round} a client could not be scored. {named}")
+        if self._account.failures:
+            reasons = self._account.reasons()
+            raise RunError(f"After round {server_round} a client could not be scored. {reasons}")
         mean = mean_scores([found[client] for client in sorted(found)])
         tell(Evaluation(stage, server_round, "clients", what, mean, total, full))
         return pack_scores(mean, total)

@@ -9,7 +9,7 @@ from torch import Tensor
 from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.wire import Arrays, float32
 from strategies.base import FederatedStrategy
-from strategies.core.hooks import ClientHook, Closing, Opening, Parameters
+from strategies.core.hooks import ClientHook, Closing, Opening, Parameters, gradient
 from strategies.core.replies import Reply
 
 H = "h"
@@ -70,22 +70,22 @@ class Hook(ClientHook):
         for name in opening.shared if self.params.alpha else ():
             like = parameters[name]
             own = opening.kept.get(name, np.zeros(like.shape, np.float32))
-            self._own[name] = torch.from_numpy(own).to(like)
+            self._own[name] = torch.from_numpy(own).to(like.device)
             self._anchors[name] = like.detach().clone()
 
     def on_gradients(self, parameters: Parameters) -> None:
         """Add -h_k + alpha (w - w_t)."""
         with torch.no_grad():
             for name, anchor in self._anchors.items():
-                gradient = parameters[name].grad
-                assert gradient is not None
-                gradient.add_(parameters[name] - anchor, alpha=self.params.alpha)
-                gradient.sub_(self._own[name])
+                drift = parameters[name] - anchor
+                gradient(parameters[name]).add_(drift, alpha=self.params.alpha).sub_(
+                    self._own[name]
+                )
 
     def on_end(self, parameters: Parameters, steps: int) -> Closing:
         """Keep the new h_k."""
         kept = {}
         for name, anchor in self._anchors.items():
-            moved = parameters[name].detach() - anchor
-            kept[name] = (self._own[name] - self.params.alpha * moved).float().cpu().numpy()
+            moved = parameters[name].detach().float() - anchor.float()
+            kept[name] = (self._own[name] - self.params.alpha * moved).cpu().numpy()
         return Closing(kept=kept)

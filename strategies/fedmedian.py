@@ -18,7 +18,7 @@ class Algorithm(KeptReplies):
 
     params: Params
 
-    def stock(self, num_replies: int) -> FedAvg:
+    def stock(self) -> FedAvg:
         """Flower's FedMedian."""
         return FedMedian()
 

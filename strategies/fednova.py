@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from fedvlm_flwr.wire import Arrays, float32
 from strategies.base import FederatedStrategy
 from strategies.core.hooks import ClientHook
 from strategies.core.replies import BadReply, Reply
+
+MOST_STEPS = 1e9  # beyond what any site takes; keeps one lie from overflowing tau_eff
 
 
 @dataclass(frozen=True)
@@ -19,8 +19,8 @@ class Algorithm(FederatedStrategy):
     """w += tau_eff sum_k p_k (w_k - w) / tau_k with tau_eff = sum_k p_k tau_k (their eq. 6).
 
     tau_k are a client's local steps, so that a client with more of them does not pull harder. The
-    rule is derived for SGD; with another local optimiser the same division by steps is used. With
-    equal steps it is FedAvg.
+    rule is derived for SGD; with AdamW the same weights by steps are used. With equal steps it is
+    FedAvg.
     """
 
     def open_round(self) -> None:
@@ -35,8 +35,10 @@ class Algorithm(FederatedStrategy):
             BadReply: the reply does not say how many steps it took.
         """
         steps = reply.metrics.get("steps", 0.0)
-        if not 1 <= steps < float("inf"):  # false for NaN too
-            raise BadReply(f"it reports steps={steps:g}, which must be at least 1")
+        if not 1 <= steps <= MOST_STEPS:  # false for NaN too
+            raise BadReply(
+                f"it reports steps={steps:g}, which must be at least 1 and at most {MOST_STEPS:g}"
+            )
         before = self.state.arrays
         each = {n: float32((new - before[n]) / steps) for n, new in reply.arrays.items()}
         self.mean.add(each, reply.num_examples)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from fedvlm_flwr.errors import ConfigError
 from strategies.base import FederatedStrategy
-from strategies.core.hooks import ClientHook, Opening, Parameters
+from strategies.core.hooks import ClientHook, Opening, Parameters, gradient
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,4 @@ class Hook(ClientHook):
             return
         with torch.no_grad():
             for name, anchor in self._anchors.items():
-                gradient = parameters[name].grad
-                assert gradient is not None
-                gradient.add_(parameters[name] - anchor, alpha=self.params.mu)
+                gradient(parameters[name]).add_(parameters[name] - anchor, alpha=self.params.mu)

@@ -10,7 +10,7 @@ from fedvlm_flwr.wire import Arrays, float32
 from strategies.base import Loop
 from strategies.core.hooks import ClientHook
 from strategies.core.kept import KeptParams, KeptReplies
-from strategies.core.replies import Reply
+from strategies.core.stock import combine_stock
 
 
 @dataclass(frozen=True)
@@ -40,25 +40,27 @@ class Algorithm(KeptReplies):
     def __init__(self, params: Params, loop: Loop) -> None:
         super().__init__(params, loop)
         needed = 2 * params.num_malicious + 3
-        if loop.min_replies < needed:
+        if min(loop.cohort_size, loop.min_replies) < needed:
             raise ConfigError(
-                f"krum with algorithm.num_malicious={params.num_malicious} needs {needed} good "
-                f"replies and min_replies is {loop.min_replies}; raise the number of clients or "
-                "min_replies, or lower num_malicious."
+                f"algorithm.num_malicious={params.num_malicious} needs {needed} good replies in a "
+                f"round of krum, and clients_per_round={loop.cohort_size}, min_replies="
+                f"{loop.min_replies}; raise both to {needed} at least, or lower num_malicious."
             )
 
-    def take(self, client: int, reply: Reply) -> None:
-        """Keep the change."""
+    def combine(self) -> Arrays:
+        """The chosen change."""
         before = self.state.arrays
-        self._kept[client] = {
-            n: new - before[n].astype(np.float64) for n, new in reply.arrays.items()
-        }
+        changes = (
+            {n: new - before[n].astype(np.float64) for n, new in arrays.items()}
+            for arrays in self.in_order()
+        )
+        return combine_stock(self.stock(), changes)
 
     def server_step(self, server_round: int, arrays: Arrays, mean: Arrays) -> Arrays:
-        """Take the chosen change."""
+        """Take it."""
         return {name: float32(old + mean[name]) for name, old in arrays.items()}
 
-    def stock(self, num_replies: int) -> FedAvg:
+    def stock(self) -> FedAvg:
         """Flower's Krum."""
         return Krum(num_malicious_nodes=self.params.num_malicious)
 

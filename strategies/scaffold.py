@@ -9,7 +9,7 @@ from torch import Tensor
 from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.wire import Arrays, float32
 from strategies.base import FederatedStrategy
-from strategies.core.hooks import ClientHook, Closing, Opening, Parameters
+from strategies.core.hooks import ClientHook, Closing, Opening, Parameters, gradient
 from strategies.core.mean import RunningMean
 from strategies.core.replies import Reply
 
@@ -86,27 +86,24 @@ class Hook(ClientHook):
     def on_start(self, parameters: Parameters, opening: Opening) -> None:
         """Read c and c_k (zeros in a client's first round)."""
         self._sums: dict[str, Tensor] = {}
-        self._own: dict[str, Tensor] = {}
+        self._own: Arrays = {}
         self._correction: dict[str, Tensor] = {}
         for name in opening.shared:
             like = parameters[name]
-            own = opening.kept.get(name, np.zeros(like.shape, np.float32))
-            self._own[name] = torch.from_numpy(own).to(like)
-            self._correction[name] = torch.from_numpy(opening.sent[name]).to(like) - self._own[name]
+            self._own[name] = opening.kept.get(name, np.zeros(like.shape, np.float32))
+            correction = np.asarray(opening.sent[name] - self._own[name])
+            self._correction[name] = torch.from_numpy(correction).to(like)
             self._sums[name] = torch.zeros_like(like, dtype=torch.float64)
 
     def on_gradients(self, parameters: Parameters) -> None:
         """Add up the gradient as it is, then correct it."""
         for name, total in self._sums.items():
-            gradient = parameters[name].grad
-            assert gradient is not None
-            total.add_(gradient)
-            gradient.add_(self._correction[name], alpha=self.params.correction)
+            found = gradient(parameters[name])
+            total.add_(found)
+            found.add_(self._correction[name], alpha=self.params.correction)
 
     def on_end(self, parameters: Parameters, steps: int) -> Closing:
         """Keep c_k', send c_k' - c_k."""
-        kept = {
-            name: (total / steps).to("cpu", torch.float32) for name, total in self._sums.items()
-        }
-        change = {name: (new - self._own[name].cpu()).numpy() for name, new in kept.items()}
-        return Closing(change, {name: new.numpy() for name, new in kept.items()})
+        kept = {name: (total / steps).float().cpu().numpy() for name, total in self._sums.items()}
+        change = {name: np.asarray(new - self._own[name]) for name, new in kept.items()}
+        return Closing(change, kept)

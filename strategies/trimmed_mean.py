@@ -41,7 +41,7 @@ class Algorithm(KeptReplies):
                 "(min_replies); raise beta or the number of clients."
             )
 
-    def stock(self, num_replies: int) -> FedAvg:
+    def stock(self) -> FedAvg:
         """Flower's FedTrimmedAvg."""
         return FedTrimmedAvg(beta=self.params.beta)
 

@@ -35,6 +35,22 @@ class Round:
     retried: dict[int, str] = field(default_factory=dict)
     replies: dict[int, dict[str, float]] = field(default_factory=dict)
 
+    @property
+    def num_examples(self) -> float:
+        """Examples of the good replies, all clients together."""
+        return sum(metrics["num_examples"] for metrics in self.replies.values())
+
+    def mean_loss(self) -> float:
+        """Training loss weighted by examples, over the good replies that tell it; else NaN."""
+        told = [metrics for _, metrics in sorted(self.replies.items()) if "loss" in metrics]
+        weight = sum(metrics["num_examples"] for metrics in told)
+        total = sum(metrics["num_examples"] * metrics["loss"] for metrics in told)
+        return total / weight if told else float("nan")
+
+    def reasons(self) -> str:
+        """Who failed, and why."""
+        return "; ".join(f"client {c}: {reason}" for c, reason in sorted(self.failures.items()))
+
 
 @dataclass(frozen=True)
 class Evaluation:

@@ -3,11 +3,19 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from fedvlm_flwr.wire import Arrays
 
 Parameters = Mapping[str, nn.Parameter]
+
+
+def gradient(parameter: nn.Parameter) -> Tensor:
+    """A parameter's gradient, to be changed in place; zeros where the loss does not reach it."""
+    if parameter.grad is None:
+        parameter.grad = torch.zeros_like(parameter)
+    return parameter.grad
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from strategies.core.stock import combine_stock
 
 @dataclass(frozen=True)
 class KeptParams:
-    """`max_gigabytes`: what the replies of one round may take in the server's memory (10^9 bytes)."""
+    """`max_gigabytes`: what the kept replies of a round may take in the server's memory."""
 
     max_gigabytes: float
 
@@ -24,6 +24,8 @@ class KeptParams:
 
 class KeptReplies(FederatedStrategy):
     """Keeps every reply of a round until its end; memory grows with the cohort, up to a bound.
+
+    Combining them takes a few times that for a moment, since Flower's classes copy what they get.
 
     Each client counts alike, however many examples it has: a weight would be one more thing for a
     hostile client to lie about. One of Flower's classes combines the replies, in the order of their
@@ -36,8 +38,8 @@ class KeptReplies(FederatedStrategy):
         super().__init__(params, loop)
         self._kept: dict[int, Arrays] = {}
 
-    def stock(self, num_replies: int) -> FedAvg:
-        """Flower's strategy for that many replies."""
+    def stock(self) -> FedAvg:
+        """Flower's strategy."""
         raise NotImplementedError
 
     def shared(self, trained: Arrays) -> Arrays:
@@ -65,5 +67,8 @@ class KeptReplies(FederatedStrategy):
 
     def combine(self) -> Arrays:
         """What Flower's class makes of the replies."""
-        kept = [self._kept.pop(client) for client in sorted(self._kept)]
-        return combine_stock(self.stock(len(kept)), kept)
+        return combine_stock(self.stock(), self.in_order())
+
+    def in_order(self) -> list[Arrays]:
+        """The replies by client, no longer kept here."""
+        return [self._kept.pop(client) for client in sorted(self._kept)]

@@ -33,7 +33,8 @@ class Order:
     def record(self, more: Mapping[str, Any] | None = None) -> ConfigRecord:
         """As a record, with further values beside it."""
         own = {name: getattr(self, name) for name in _NAMES}
-        return ConfigRecord({**(more or {}), **own, "data": list(self.data)})
+        own = {name: value for name, value in own.items() if value != ""}  # Flower has no weight
+        return ConfigRecord({**(more or {}), **own, "data": list(self.data)})  # for empty strings
 
     @classmethod
     def read(cls, record: ConfigRecord) -> "Order":
@@ -42,13 +43,14 @@ class Order:
         Raises:
             RunError: a value is missing: the two sides run different versions.
         """
-        if missing := [name for name in _NAMES if name not in record]:
+        if missing := [name for name in _NAMES if name not in record and name not in _TEXTS]:
             raise RunError(
                 f"The message lacks config.{missing[0]}; install the same version of the app on "
                 "both sides."
             )
-        values: dict[str, Any] = {name: record[name] for name in _NAMES}
+        values: dict[str, Any] = {name: record[name] for name in _NAMES if name in record}
         return cls(**{**values, "data": tuple(values["data"])})
 
 
 _NAMES = tuple(field.name for field in fields(Order))
+_TEXTS = {"run", "folder"}  # left out of the record where they are empty

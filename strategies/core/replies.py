@@ -75,12 +75,11 @@ def read_reply(message: Message, expected: Expected) -> Reply:
     }
     source = {key: str(v) for key, v in _record(content, "source", ConfigRecord).items()}
     _check_metrics(metrics)
-    arrays = _arrays(content, "arrays")
-    check_names_and_shapes(arrays, expected.shared)
-    extra = _arrays(content, "extra") if "extra" in content else {}
+    arrays = _arrays(content, "arrays", expected.shared)
+    extra = _arrays(content, "extra", expected.extra) if "extra" in content else {}
     check_names_and_shapes(extra, expected.extra)
     _check_norm(arrays, expected)
-    return Reply(arrays, extra, metrics, payload_bytes(content), source)
+    return Reply(arrays, extra, metrics, _weigh(content), source)
 
 
 def _record(content: RecordDict, name: str, kind: type[R]) -> R:
@@ -92,13 +91,21 @@ def _record(content: RecordDict, name: str, kind: type[R]) -> R:
     return record
 
 
-def _arrays(content: RecordDict, name: str) -> Arrays:
+def _arrays(content: RecordDict, name: str, expected: Arrays) -> Arrays:
     try:
         arrays = unpack(_record(content, name, ArrayRecord))
     except ValueError as error:
         raise BadReply(f"its arrays cannot be read: {error}") from error
     require_finite(arrays)
-    return arrays
+    check_names_and_shapes(arrays, expected)
+    return {key: arrays[key] for key in expected}  # in one order: Flower's classes go by position
+
+
+def _weigh(content: RecordDict) -> int:
+    try:
+        return payload_bytes(content)
+    except (ValueError, IndexError) as error:  # Flower cannot weigh an empty string or list
+        raise BadReply("a record of its reply holds an empty value") from error
 
 
 def require_finite(arrays: Arrays) -> None:

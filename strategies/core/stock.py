@@ -1,12 +1,16 @@
 """Flower's own server optimisers, taking one step on the running mean."""
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, Message, MetricRecord, RecordDict
+from flwr.common.logger import FLOWER_LOGGER
 from flwr.serverapp.strategy import FedAvg, FedAvgM
 from flwr.serverapp.strategy.fedopt import FedOpt
+from numpy.typing import NDArray
 
 from fedvlm_flwr.wire import Arrays, pack, unpack
 from strategies.core.state import LoopState
@@ -24,11 +28,24 @@ def stock_step(
     """
     moments = {"m_t", "v_t"} if isinstance(stock, FedOpt) else {"momentum_vector"}
     _restore(stock, arrays, {name: state.section(name) for name in moments})
-    record, _ = stock.aggregate_train(server_round, [as_reply(mean)])
+    ordered = {name: mean[name] for name in arrays}  # FedAvgM pairs arrays by position
+    with quiet():
+        record, _ = stock.aggregate_train(server_round, [as_reply(ordered)])
     assert record is not None
     for name in moments:
-        state.replace_section(name, _named(getattr(stock, name), mean))
+        state.replace_section(name, _named(getattr(stock, name), ordered))
     return unpack(record)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the stock strategies from counting replies in the log: they see one that is no reply."""
+    level = FLOWER_LOGGER.level
+    FLOWER_LOGGER.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        FLOWER_LOGGER.setLevel(level)
 
 
 def _restore(stock: FedOpt | FedAvgM, arrays: Arrays, moments: Mapping[str, Arrays]) -> None:
@@ -48,7 +65,7 @@ def _named(kept: Any, mean: Arrays) -> Arrays:
     return {name: np.asarray(values, dtype=np.float32) for name, values in pairs}
 
 
-def as_reply(arrays: Arrays, weight: float = 1.0) -> Message:
+def as_reply(arrays: Mapping[str, NDArray[Any]], weight: float = 1.0) -> Message:
     """Arrays as a client's reply in the form that the stock strategies read, in their own dtype."""
     metrics = MetricRecord({WEIGHT: weight})
     record = ArrayRecord({name: Array(values) for name, values in arrays.items()})
@@ -56,8 +73,9 @@ def as_reply(arrays: Arrays, weight: float = 1.0) -> Message:
     return Message(RecordDict({"arrays": record, "metrics": metrics}), reply_to=order)
 
 
-def combine_stock(stock: FedAvg, replies: list[Arrays]) -> Arrays:
+def combine_stock(stock: FedAvg, replies: Iterable[Mapping[str, NDArray[Any]]]) -> Arrays:
     """What a stock strategy makes of several replies of equal weight."""
-    record, _ = stock.aggregate_train(1, [as_reply(arrays) for arrays in replies])
+    with quiet():
+        record, _ = stock.aggregate_train(1, [as_reply(arrays) for arrays in replies])
     assert isinstance(record, ArrayRecord)
     return unpack(record)

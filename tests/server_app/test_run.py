@@ -14,16 +14,16 @@ from transformers import LlavaForConditionalGeneration
 from fedvlm_flwr.config import compose, from_hydra, typed
 from fedvlm_flwr.data.clients import federated_data
 from fedvlm_flwr.data.federated import Example
-from fedvlm_flwr.models.kinds.llava import Params, prepared_folder, recipe
-from fedvlm_flwr.models.resident import resident
-from fedvlm_flwr.run_folder import METRICS, PREDICTIONS, RunFolder
-from fedvlm_flwr.wire import HEADER_BYTES
-from server_app.evaluate import (
+from fedvlm_flwr.evaluation import (
     answers,
     global_test_set,
     question_majority_scores,
     with_exchanged_pictures,
 )
+from fedvlm_flwr.models.kinds.llava import Params, prepared_folder, recipe
+from fedvlm_flwr.models.resident import resident
+from fedvlm_flwr.run_folder import METRICS, PREDICTIONS, RunFolder
+from fedvlm_flwr.wire import HEADER_BYTES
 
 TASKS = {"captioning": "cider", "classification": "accuracy", "detection": "iou", "vqa": "accuracy"}
 

@@ -1,0 +1,208 @@
+"""The table of a sweep: rows of configurations, columns of scores, and what must be said of it."""
+
+import csv
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from io import StringIO
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from fedvlm_flwr.report.sweep import (
+    Key,
+    RunSummary,
+    Sweep,
+    chosen_metrics,
+    grouped,
+    mean_and_sd,
+    varying,
+)
+
+BEFORE = "before training"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What is shown, whatever the format.
+
+    Attributes:
+        keys: the configuration keys in which the runs differ.
+        metrics: (task, metric) pairs.
+        rows: the runs of each row by the values of its keys.
+        warnings: what must be read before the table (unequal budgets).
+        notes: what belongs below it.
+    """
+
+    keys: list[str]
+    metrics: list[tuple[str, str]]
+    rows: Mapping[Key, list[RunSummary]]
+    warnings: list[str]
+    notes: list[str]
+
+    def cells(self, runs: Sequence[RunSummary]) -> list[tuple[float, float] | None]:
+        """Mean and deviation of each metric after the last round; None where a run lacks it."""
+        return [_over([run.last.get(pair) for run in runs]) for pair in self.metrics]
+
+    def before(self) -> list[tuple[float, float] | None]:
+        """The same before the first round, over one run of each seed."""
+        every = [run for runs in self.rows.values() for run in runs]
+        return [_over([run.first.get(pair) for run in every]) for pair in self.metrics]
+
+    def steps(self, runs: Sequence[RunSummary]) -> str:
+        """Total optimiser steps of a run of the row; marked where budgets are unequal."""
+        found = sorted({run.steps for run in runs})
+        text = str(found[0]) if len(found) == 1 else f"{found[0]} to {found[-1]}"
+        return text + (" !" if self.warnings else "")
+
+
+def _over(values: Sequence[float | None]) -> tuple[float, float] | None:
+    known = [value for value in values if value is not None]
+    return mean_and_sd(known) if known and len(known) == len(values) else None
+
+
+def compare(sweep: Sweep, asked: Sequence[str] = ()) -> Comparison:
+    """Put the runs of a sweep side by side.
+
+    Raises:
+        ConfigError: a metric that was asked for is unknown.
+    """
+    keys = varying(sweep.runs)
+    rows = grouped(sweep.runs, keys)
+    metrics = chosen_metrics(sweep.runs, asked)
+    return Comparison(keys, metrics, rows, _budgets(rows), _notes(sweep, rows, metrics))
+
+
+def label(key: Key) -> str:
+    """A row's name in a sentence."""
+    return ", ".join(value for _, value in key) or "the run"
+
+
+def _budgets(rows: Mapping[Key, list[RunSummary]]) -> list[str]:
+    by_steps: dict[int, list[str]] = {}
+    for key, runs in rows.items():
+        for steps in sorted({run.steps for run in runs}):
+            by_steps.setdefault(steps, []).append(label(key))
+    if len(by_steps) == 1:
+        return []
+    told = "; ".join(f"{steps} steps: {', '.join(names)}" for steps, names in by_steps.items())
+    return [f"unequal budgets: rows marked ! are not comparable as they stand. {told}."]
+
+
+def _notes(
+    sweep: Sweep, rows: Mapping[Key, list[RunSummary]], metrics: Sequence[tuple[str, str]]
+) -> list[str]:
+    notes = []
+    for key, runs in rows.items():
+        notes += _client_notes(key, runs, metrics)
+    for key, runs in rows.items():
+        if left_out := sum(run.failures for run in runs):
+            hit = sum(run.failures > 0 for run in runs)
+            notes.append(f"{label(key)}: {left_out} client replies were left out in {hit} run(s)")
+    if any(run.sampled for run in sweep.runs):
+        notes.append("~ score on a sample of the test set")
+    if sweep.unfinished:
+        notes.append(f"left out (not finished): {', '.join(sweep.unfinished)}")
+    return notes
+
+
+def _client_notes(
+    key: Key, runs: Sequence[RunSummary], metrics: Sequence[tuple[str, str]]
+) -> list[str]:
+    """The range over clients where each has a model of its own."""
+    parts = []
+    for task, metric in metrics:
+        found = [
+            (scores[task, metric], client, run.keys.get("seed"))
+            for run in runs
+            for client, scores in run.by_client.items()
+            if (task, metric) in scores
+        ]
+        if found:
+            low, client, seed = min(found)
+            parts.append(
+                f"{task} {metric} {low:.3f} (client {client}, seed {seed}) to {max(found)[0]:.3f}"
+            )
+    return [f"{label(key)}: per client {', '.join(parts)}"] if parts else []
+
+
+def _number(cell: tuple[float, float] | None) -> str:
+    if cell is None:
+        return ""
+    mean, spread = cell
+    return f"{mean:.3f}" if math.isnan(spread) else f"{mean:.3f} ± {spread:.3f}"
+
+
+def _header(found: Comparison) -> list[str]:
+    keys = [key.removesuffix(".name") for key in found.keys] or ["run"]
+    return [*keys, "n", "steps", *(f"{task} {metric}" for task, metric in found.metrics)]
+
+
+def _lines(found: Comparison) -> list[list[str]]:
+    width = max(1, len(found.keys))
+    first = [BEFORE, *[""] * (width - 1), "", "", *(_number(cell) for cell in found.before())]
+    lines = [first]
+    for key, runs in found.rows.items():
+        values = [value for _, value in key] or [runs[0].name]
+        marks = [any(task in run.sampled for run in runs) for task, _ in found.metrics]
+        scores = [
+            ("~" if mark else "") + _number(cell)
+            for mark, cell in zip(marks, found.cells(runs), strict=True)
+        ]
+        lines.append([*values, str(len(runs)), found.steps(runs), *scores])
+    return lines
+
+
+def as_text(found: Comparison, width: int = 120) -> str:
+    """A table for a terminal."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    names = max(1, len(found.keys))
+    for column, heading in enumerate(_header(found)):
+        right = column >= names
+        text = heading.replace(" ", "\n") if right else heading
+        table.add_column(text, justify="right" if right else "left", no_wrap=True)
+    for line in _lines(found):
+        table.add_row(*line)
+    page = StringIO()
+    Console(file=page, width=width, color_system=None).print(table)
+    body = "\n".join(line.rstrip() for line in page.getvalue().splitlines()).strip("\n")
+    return "\n".join([*found.warnings, body, *found.notes])
+
+
+def as_markdown(found: Comparison) -> str:
+    """A Markdown table with its notes as a list."""
+    header = _header(found)
+    names = max(1, len(found.keys))
+    rule = ["---" if column < names else "---:" for column in range(len(header))]
+    rows = [header, rule, *_lines(found)]
+    body = ["| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |" for row in rows]
+    return "\n".join(
+        [*(f"**{text}**\n" for text in found.warnings), *body, "", *(f"- {n}" for n in found.notes)]
+    ).rstrip()
+
+
+def as_csv(found: Comparison) -> str:
+    """One row a configuration: its keys, n, steps, and mean and sd of each metric."""
+    keys = [key.removesuffix(".name") for key in found.keys] or ["run"]
+    columns = [f"{t}.{m}.{part}" for t, m in found.metrics for part in ("mean", "sd")]
+    page = StringIO()
+    writer = csv.writer(page, lineterminator="\n")
+    writer.writerow([*keys, "n", "steps", *columns])
+    blank = [""] * (len(keys) - 1)
+    writer.writerow([BEFORE, *blank, "", "", *_plain(found.before())])
+    for key, runs in found.rows.items():
+        values = [value for _, value in key] or [runs[0].name]
+        steps = statistics_of_steps(runs)
+        writer.writerow([*values, len(runs), steps, *_plain(found.cells(runs))])
+    return page.getvalue().rstrip("\n")
+
+
+def statistics_of_steps(runs: Sequence[RunSummary]) -> float:
+    """Mean total steps of a row's runs."""
+    return mean_and_sd([run.steps for run in runs])[0]
+
+
+def _plain(cells: Sequence[tuple[float, float] | None]) -> list[str]:
+    pairs = [cell or (math.nan, math.nan) for cell in cells]
+    return ["" if math.isnan(value) else repr(value) for pair in pairs for value in pair]

@@ -1,0 +1,187 @@
+"""What the runs of a sweep say together: mean and standard deviation over seeds."""
+
+import json
+import math
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from fedvlm_flwr.errors import ConfigError, RunError
+from fedvlm_flwr.run_folder import CONFIG, METRICS, RunFolder
+from fedvlm_flwr.tasks import load_task
+
+# Keys that do not make two runs different experiments: the seed is what the mean is over, the
+# others say where and how a run was carried out.
+OVERLOOKED = ("seed", "run_name", "output_dir", "resume", "tensorboard", "round_timeout")
+OVERLOOKED_GROUPS = ("engine.",)
+
+Key = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """What one finished run came to.
+
+    Attributes:
+        keys: the leaves of its configuration by dotted key.
+        steps: optimiser steps of all its clients together.
+        first: scores before the first round, by (task, metric).
+        last: scores after the last round.
+        by_client: scores after the last round where each client has a model of its own.
+        sampled: tasks whose last score is on a sample of the test set.
+        failures: client replies that were left out.
+    """
+
+    name: str
+    keys: Mapping[str, Any]
+    steps: int
+    first: Mapping[tuple[str, str], float]
+    last: Mapping[tuple[str, str], float]
+    by_client: Mapping[int, Mapping[tuple[str, str], float]]
+    sampled: frozenset[str]
+    failures: int
+
+
+@dataclass
+class Sweep:
+    """The runs found in a folder, finished ones summarised and the others by name."""
+
+    runs: list[RunSummary] = field(default_factory=list)
+    unfinished: list[str] = field(default_factory=list)
+
+
+def read_sweep(root: Path) -> Sweep:
+    """Every run folder at or below `root`, in the order of their names.
+
+    Raises:
+        RunError: the folder does not exist or holds no finished run; a file in it is damaged.
+    """
+    if not root.is_dir():
+        raise RunError(f"{root} is no folder; name a run folder or a sweep's folder.")
+    found = Sweep()
+    for config in sorted(root.rglob(CONFIG)):
+        folder = RunFolder(config.parent)
+        name = str(config.parent.relative_to(root)) if config.parent != root else root.name
+        if folder.is_finished():
+            found.runs.append(_summary(folder, name))
+        else:
+            found.unfinished.append(name)
+    if not found.runs:
+        told = f" ({len(found.unfinished)} unfinished: resume them)" if found.unfinished else ""
+        raise RunError(f"{root} holds no finished run{told}.")
+    return found
+
+
+def _summary(folder: RunFolder, name: str) -> RunSummary:
+    lines = list(_checked(folder.path / METRICS))
+    scores = [x for x in lines if x["task"] != "train" and not x["metric"].startswith("control_")]
+    ends = {x["round"] for x in scores}
+    shared = [x for x in scores if x["where"] in ("server", "clients")]
+    last = {(x["task"], x["metric"]): x["value"] for x in shared if x["round"] == max(ends)}
+    first = {(x["task"], x["metric"]): x["value"] for x in shared if x["round"] == 0}
+    by_client: dict[int, dict[tuple[str, str], float]] = {}
+    for x in scores:
+        if x["where"].startswith("client:") and x["round"] == max(ends):
+            client = int(x["where"].partition(":")[2])
+            by_client.setdefault(client, {})[x["task"], x["metric"]] = x["value"]
+    trained = [x for x in lines if x["task"] == "train" and x["where"].startswith("client:")]
+    return RunSummary(
+        name=name,
+        keys=leaves(yaml.safe_load((folder.path / CONFIG).read_text(encoding="utf-8"))),
+        steps=int(sum(x["value"] for x in trained if x["metric"] == "steps")),
+        first=first,
+        last=last,
+        by_client=by_client,
+        sampled=frozenset(t for (t, m), value in last.items() if m == "full" and not value),
+        failures=sum(x["metric"] == "failure" for x in trained),
+    )
+
+
+def _checked(path: Path) -> Iterable[dict[str, Any]]:
+    for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            line: dict[str, Any] = json.loads(text)
+            _ = line["round"], line["where"], line["task"], line["metric"], line["value"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise RunError(f"{path}, line {number} is damaged: {text[:80]!r}.") from error
+        yield line
+
+
+def leaves(tree: Any, prefix: str = "") -> dict[str, Any]:
+    """The leaves of nested mappings by dotted key; lists are leaves."""
+    if not isinstance(tree, Mapping):
+        return {prefix: tree}
+    found: dict[str, Any] = {}
+    for key, value in tree.items():
+        found |= leaves(value, f"{prefix}.{key}" if prefix else str(key))
+    return found
+
+
+def varying(runs: Sequence[RunSummary]) -> list[str]:
+    """The keys in which runs differ, a group's name in place of what the name determines."""
+    every = dict.fromkeys(key for run in runs for key in run.keys)
+    differ = [
+        key
+        for key in every
+        if key not in OVERLOOKED
+        and not key.startswith(OVERLOOKED_GROUPS)
+        and len({repr(run.keys.get(key)) for run in runs}) > 1
+    ]
+    names = [key for key in differ if key.endswith(".name")]
+    return names + [key for key in differ if key not in names and not _told(key, names, runs)]
+
+
+def _told(key: str, names: Sequence[str], runs: Sequence[RunSummary]) -> bool:
+    """Whether the name of a key's group says its value already."""
+    name = f"{key.partition('.')[0]}.name"
+    if name not in names:
+        return False
+    values: dict[str, set[str]] = {}
+    for run in runs:
+        values.setdefault(str(run.keys.get(name)), set()).add(repr(run.keys.get(key)))
+    return all(len(found) == 1 for found in values.values())
+
+
+def grouped(runs: Sequence[RunSummary], keys: Sequence[str]) -> dict[Key, list[RunSummary]]:
+    """The runs of each combination of values, in the sweep's own order."""
+    result: dict[Key, list[RunSummary]] = {}
+    for run in runs:
+        values = tuple((key.removesuffix(".name"), str(run.keys.get(key, ""))) for key in keys)
+        result.setdefault(values, []).append(run)
+    return result
+
+
+def chosen_metrics(runs: Sequence[RunSummary], asked: Sequence[str]) -> list[tuple[str, str]]:
+    """The (task, metric) pairs to show: each task's headline, or what was asked for.
+
+    Args:
+        asked: `task.metric` names, which replace the headline of their task.
+
+    Raises:
+        ConfigError: a run has no such metric; lists the known ones.
+    """
+    known = sorted({pair for run in runs for pair in run.last if pair[1] != "full"})
+    wanted = [tuple(name.split(".", 1)) for name in asked]
+    for pair, name in zip(wanted, asked, strict=True):
+        if pair not in known:
+            names = ", ".join(".".join(each) for each in known)
+            raise ConfigError(f"Unknown metric '{name}'; choose one of: {names}.")
+    replaced = {pair[0] for pair in wanted}
+    tasks = sorted({task for task, _ in known})
+    pairs: list[tuple[str, str]] = []
+    for task in tasks:
+        if task in replaced:
+            pairs += [(pair[0], pair[1]) for pair in wanted if pair[0] == task]
+        else:
+            pairs.append((task, load_task(task).HEADLINE))
+    return pairs
+
+
+def mean_and_sd(values: Sequence[float]) -> tuple[float, float]:
+    """Mean and sample standard deviation (ddof 1); NaN for the latter of a single value."""
+    spread = statistics.stdev(values) if len(values) > 1 else math.nan
+    return statistics.fmean(values), spread
