@@ -7,7 +7,7 @@ from pathlib import Path
 from client_app.node import is_simulated
 from fedvlm_flwr.config import Scalar
 from fedvlm_flwr.errors import RunError
-from fedvlm_flwr.paths import fedvlm_home
+from fedvlm_flwr.paths import client_states
 from strategies.core.order import Order
 
 
@@ -30,17 +30,12 @@ def check_order(order: Order, node_config: Mapping[str, Scalar]) -> None:
 
 
 def state_folder(order: Order, node_config: Mapping[str, Scalar]) -> Path:
-    """Where what stays with a client lies.
-
-    On a site it is `state-dir` of its node-config (or the cache folder), where the server has no
-    say; simulated clients share the run folder.
+    """Where what stays with a client lies: `state-dir` of its node-config, or the cache folder.
 
     Raises:
         RunError: the run's id is not one that this version makes.
     """
     if not re.fullmatch(r"[0-9a-f]{32}", order.run):
         raise RunError(f"The message's run id {order.run!r} is malformed; update the server's app.")
-    if is_simulated(node_config):
-        return Path(order.folder) / "clients"
-    root = node_config.get("state-dir") or fedvlm_home() / "clients"
+    root = node_config.get("state-dir") or client_states()
     return Path(str(root)).expanduser() / order.run

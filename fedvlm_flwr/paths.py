@@ -16,6 +16,11 @@ def fedvlm_home() -> Path:
     return Path(os.environ.get("FEDVLM_HOME") or "~/.cache/fedvlm_flwr").expanduser().resolve()
 
 
+def client_states() -> Path:
+    """Where clients keep what stays with them, a folder for each run's id."""
+    return fedvlm_home() / "clients"
+
+
 def conf_dir() -> Path:
     """The folder of YAML choices.
 

@@ -15,7 +15,7 @@ from fedvlm_flwr.paths import fedvlm_home, write_atomic
 
 CONFIG, METRICS, COST = "config.yaml", "metrics.jsonl", "cost.json"
 PREDICTIONS, PROGRESS, ADAPTER = "predictions.jsonl", "progress.jsonl", "adapter"
-CHECKPOINT, LOCK = "checkpoint.json", ".lock"
+CHECKPOINT, CLIENTS, LOCK = "checkpoint.json", "clients", ".lock"
 RUN_CONFIG = "run_config.json"  # what the run was started with, so that it can be resumed
 
 # In the environment: the process id of the command that shows progress.jsonl and owns the run.

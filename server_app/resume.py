@@ -2,13 +2,15 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import yaml
 
 from fedvlm_flwr.config import Config, Scalar, to_yaml
 from fedvlm_flwr.errors import RunError
-from fedvlm_flwr.run_folder import CONFIG, METRICS, PROGRESS, RUN_CONFIG, RunFolder
+from fedvlm_flwr.paths import client_states
+from fedvlm_flwr.run_folder import CLIENTS, CONFIG, METRICS, PROGRESS, RUN_CONFIG, RunFolder
 
 # These say where and how a run is carried out, and change none of its numbers.
 FREE = ("resume", "output_dir", "run_name", "round_timeout", "min_replies", "tensorboard")
@@ -44,6 +46,23 @@ def require_same_config(config: Config, folder: RunFolder) -> None:
         )
     for name in (METRICS, PROGRESS):
         folder.cut_half_line(name)
+
+
+@contextmanager
+def kept_in(folder: RunFolder, run: str) -> Iterator[None]:
+    """Let clients that share this machine's cache folder keep their state in the run folder.
+
+    Clients know the run's id only; under it stands a link, as long as the run lasts.
+    """
+    target, link = folder.path / CLIENTS, client_states() / run
+    target.mkdir(exist_ok=True)
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.unlink(missing_ok=True)
+    link.symlink_to(target, target_is_directory=True)
+    try:
+        yield
+    finally:
+        link.unlink(missing_ok=True)
 
 
 def flatten(tree: Any, prefix: str = "") -> dict[str, Any]:

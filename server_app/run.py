@@ -26,7 +26,7 @@ from server_app.callbacks.cost import CostMeter
 from server_app.callbacks.metrics import MetricsWriter
 from server_app.callbacks.progress import Progress
 from server_app.callbacks.tensorboard import TensorBoard
-from server_app.resume import record_start, require_same_config
+from server_app.resume import kept_in, record_start, require_same_config
 from strategies import load_strategy
 from strategies.base import Loop
 from strategies.core.events import Callbacks, Evaluation
@@ -71,7 +71,9 @@ class Run:
             self._progress.tell("start", what=self._describe())
             self._prepare()
             model = resident(config, choose_device(config.engine.device))
-            self._work(grid, model, Evaluator(config, model, data, config.eval.threads))
+            evaluator = Evaluator(config, model, data, config.eval.threads)
+            with kept_in(self._folder, self._id):
+                self._work(grid, model, evaluator)
         self._progress.tell("end", table=result_table(self._folder), folder=str(self._folder.path))
 
     def _recall(self) -> None:
@@ -127,7 +129,6 @@ class Run:
             wire_dtype=c.wire.dtype,
             max_update_norm=c.max_update_norm,
             run=self._id,
-            folder=str(self._folder.path),
             resume=saved.state if saved and saved.stage == stage else None,
             full_scores=lambda number: self._due(stage, number),
         )

@@ -32,7 +32,6 @@ class Loop:
             is left out; None: any distance.
         nodes: node id by client, when they are known already; asked for otherwise.
         run: the run's id, under which clients keep what stays with them.
-        folder: the run folder, which simulated clients share.
         resume: where to go on; None: at the initial arrays.
         full_scores: where clients score models of their own: whether a round's evaluation is on
             the whole test set; None: none is due.
@@ -48,7 +47,6 @@ class Loop:
     callback: Callback = field(default_factory=Callback)
     nodes: dict[int, int] | None = None
     run: str = ""
-    folder: str = ""
     resume: LoopState | None = None
     full_scores: Callable[[int], bool | None] = lambda number: None
 
@@ -204,7 +202,7 @@ class FederatedStrategy(Strategy):
     def _order(self, client: int, number: int, data: tuple[int, ...], full: bool = True) -> Order:
         loop = self.loop
         kept = self.state.kept.get(client, 0)
-        return Order(client, loop.stage, number, data, kept, loop.run, loop.folder, full)
+        return Order(client, loop.stage, number, data, kept, loop.run, full)
 
     def _message(self, client: int) -> Message:
         content = self._sent[client]

@@ -14,7 +14,10 @@ class Params(KeptParams):
 
 
 class Algorithm(KeptReplies):
-    """Each number is the median over the clients (their Definition 1), by Flower's FedMedian."""
+    """Each number is the median over the clients (their Definition 1), by Flower's FedMedian.
+
+    Unweighted: each client counts alike. Replies are kept until the round's end.
+    """
 
     params: Params
 

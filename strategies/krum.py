@@ -29,7 +29,8 @@ class Algorithm(KeptReplies):
     """The one reply whose n - f - 2 nearest others are nearest (their section 4), by Flower's Krum.
 
     It is given the changes w_k - w in float64 and w is added again: the stock class computes
-    distances as |x|^2 + |y|^2 - 2xy, which for weights in float32 is mostly rounding.
+    distances as |x|^2 + |y|^2 - 2xy, which for weights in float32 is mostly rounding. Unweighted:
+    each client counts alike. Replies are kept until the round's end.
 
     Raises:
         ConfigError: the rule needs more than 2 f + 2 replies, and `min_replies` promises fewer.

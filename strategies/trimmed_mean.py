@@ -25,7 +25,8 @@ class Params(KeptParams):
 class Algorithm(KeptReplies):
     """Each number is the mean over the clients without the smallest and largest int(beta n).
 
-    Their Definition 2, by Flower's FedTrimmedAvg.
+    Their Definition 2, by Flower's FedTrimmedAvg. Unweighted: each client counts alike. Replies are
+    kept until the round's end.
 
     Raises:
         ConfigError: with `min_replies` replies nothing would be cut.

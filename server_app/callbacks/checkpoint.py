@@ -65,19 +65,18 @@ class Checkpoint(Callback):
             with atomic_path(path) as temporary:
                 save_file(tensors, str(temporary))
         kept = {str(client): number for client, number in sorted(state.kept.items())}
-        self._facts |= {"round": state.number, "scored": state.scored, "kept": kept}
-        self._facts |= {"tensors": name, "callbacks": self._others.memory()}
-        self._save(finished=False)
+        place = {"round": state.number, "scored": state.scored, "kept": kept, "finished": False}
+        self._save({**self._facts, **place, "tensors": name, "callbacks": self._others.memory()})
         for old in path.parent.glob("stage_*.safetensors"):
             if old != path:
                 old.unlink()
 
     def finish(self) -> None:
-        """Note that nothing is left to do."""
-        self._save(finished=True)
+        """Note that nothing is left to do; the last checkpoint may be an earlier process's."""
+        text = (self._folder.path / CHECKPOINT).read_text(encoding="utf-8")
+        self._save({**json.loads(text), "finished": True})
 
-    def _save(self, finished: bool) -> None:
-        facts = {**self._facts, "finished": finished}
+    def _save(self, facts: Mapping[str, Any]) -> None:
         self._folder.write(CHECKPOINT, json.dumps(facts, indent=2) + "\n")
 
 

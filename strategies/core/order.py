@@ -17,7 +17,6 @@ class Order:
         data: the clients whose examples are used: its own, or several for the pooled baseline.
         kept_round: the round after which this client kept what it starts from; 0: nothing yet.
         run: the run's own id, under which clients keep what stays with them.
-        folder: the run folder on the server's machine, which simulated clients share.
         full: evaluate on the whole test set rather than on a sample.
     """
 
@@ -27,14 +26,13 @@ class Order:
     data: tuple[int, ...]
     kept_round: int = 0
     run: str = ""
-    folder: str = ""
     full: bool = True
 
     def record(self, more: Mapping[str, Any] | None = None) -> ConfigRecord:
         """As a record, with further values beside it."""
         own = {name: getattr(self, name) for name in _NAMES}
-        own = {name: value for name, value in own.items() if value != ""}  # Flower has no weight
-        return ConfigRecord({**(more or {}), **own, "data": list(self.data)})  # for empty strings
+        own = {name: value for name, value in own.items() if value != ""}
+        return ConfigRecord({**(more or {}), **own, "data": list(self.data)})
 
     @classmethod
     def read(cls, record: ConfigRecord) -> "Order":
@@ -43,7 +41,7 @@ class Order:
         Raises:
             RunError: a value is missing: the two sides run different versions.
         """
-        if missing := [name for name in _NAMES if name not in record and name not in _TEXTS]:
+        if missing := [name for name in _NAMES if name not in record and name not in _MAY_BE_EMPTY]:
             raise RunError(
                 f"The message lacks config.{missing[0]}; install the same version of the app on "
                 "both sides."
@@ -53,4 +51,4 @@ class Order:
 
 
 _NAMES = tuple(field.name for field in fields(Order))
-_TEXTS = {"run", "folder"}  # left out of the record where they are empty
+_MAY_BE_EMPTY = {"run"}  # and is left out of the record then: Flower cannot weigh an empty string

@@ -3,11 +3,17 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
-from flwr.app import ArrayRecord, ConfigRecord, Context, Message, RecordDict
+import torch
+from flwr.app import Context, Message, RecordDict
 from flwr.supercore.task_identity import TaskIdentity
 
 from client_app.app import app as client_app
+from fedvlm_flwr.config import compose
+from fedvlm_flwr.models.resident import resident
+from fedvlm_flwr.wire import pack
+from strategies.core.order import Order
 
 HEAVY = ("torch", "transformers", "peft", "datasets")
 
@@ -51,8 +57,9 @@ def test_a_query_tells_the_client_and_whether_it_is_simulated(node_config, simul
 
 
 def order(client: int) -> RecordDict:
-    config = ConfigRecord({"client": client, "round": 1, "stage": 0})
-    return RecordDict({"arrays": ArrayRecord(), "config": config})
+    record = Order(client, 0, 1, (client,), run="0" * 32).record()
+    arrays = pack({"connector.linear_9.weight": np.zeros(2, np.float32)})
+    return RecordDict({"arrays": arrays, "config": record})
 
 
 def failure(reply: Message) -> str:
@@ -60,16 +67,49 @@ def failure(reply: Message) -> str:
     return str(reply.content["failure"]["reason"])
 
 
-def test_a_client_that_does_not_exist_says_so(small):
+def test_a_client_that_does_not_exist_says_so(small, base_arrays):
     config = {"overrides": " ".join(small)}
-    reply = client_app(message("train", order(99)), context(config, **{"partition-id": 99}))
+    content = order(99)
+    content["arrays"] = pack(base_arrays)
+    reply = client_app(message("train", content), context(config, **{"partition-id": 99}))
     assert failure(reply) == "partition-id=99 but num_clients=3; ids go from 0 to 2."
+
+
+@pytest.fixture
+def base_arrays(small):
+    config = compose({"overrides": " ".join(small)})
+    return resident(config, torch.device("cpu")).initial[0]
+
+
+def test_a_site_is_no_other_client_and_has_nobody_elses_examples(small):
+    config = {"overrides": " ".join(small)}
+    reply = client_app(message("train", order(1)), context(config, **{"partition-id": 0}))
+    assert failure(reply) == "The message is for client 1, but this site is client 0."
+    pooled = order(0)
+    pooled["config"]["data"] = [0, 1]
+    reply = client_app(message("train", pooled), context(config, **{"partition-id": 0}))
+    assert "asks for the examples of clients [0, 1]" in failure(reply)
+
+
+@pytest.mark.parametrize("run", ["", "../../etc", "0" * 31, "g" * 32])
+def test_a_malformed_run_id_names_no_folder(small, run):
+    content = order(0)
+    content["config"]["run"] = run
+    site = context({"overrides": " ".join(small)}, **{"partition-id": 0})
+    assert "run id" in failure(client_app(message("train", content), site))
+
+
+def test_another_version_of_the_server_is_told(small):
+    content = order(0)
+    del content["config"]["data"]
+    site = context({"overrides": " ".join(small)}, **{"partition-id": 0})
+    assert "lacks config.data" in failure(client_app(message("train", content), site))
 
 
 def test_arrays_that_do_not_fit_are_named(small):
     config = {"overrides": " ".join(small)}
     reply = client_app(message("train", order(0)), context(config, **{"partition-id": 0}))
-    assert "connector.linear_1.bias" in failure(reply)
+    assert "connector.linear_9.weight" in failure(reply)
 
 
 def test_a_device_that_is_not_there_is_named(small):

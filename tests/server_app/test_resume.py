@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 from fedvlm_flwr.config import compose
 from fedvlm_flwr.engines import App, run_app
 from fedvlm_flwr.errors import RunError
-from fedvlm_flwr.run_folder import METRICS, RunFolder
+from fedvlm_flwr.run_folder import METRICS, PROGRESS, RunFolder
 from server_app.callbacks.checkpoint import read_checkpoint
 
 # A child process with everything imported but nothing computed: killing it is real, and cheap.
@@ -82,8 +82,11 @@ class Runner:
         return child.exitcode
 
     def finish(self) -> None:
-        assert self.run() == 0
+        code = self.run()
+        assert code == 0, list(self.folder.lines(PROGRESS))[-1]
         assert self.folder.is_finished()
+        saved = read_checkpoint(self.folder)
+        assert saved is not None and saved.state.number == ROUNDS
 
 
 def outcome(folder: RunFolder) -> tuple[list[dict], dict[str, bytes], dict[str, object]]:
@@ -122,7 +125,7 @@ STATEFUL = ("algorithm=scaffold", "num_clients=4", "clients_per_round=2")
 
 @pytest.mark.parametrize("seed", range(3))
 def test_killed_at_random_moments(small, undisturbed, tmp_path, seed):
-    """SCAFFOLD has state on the server and on each client's disk, and here a cohort that changes."""
+    """SCAFFOLD has state on the server and with each client, and here the cohort changes."""
     runner, chance = Runner(small, tmp_path, *STATEFUL), random.Random(seed)
     kills = 0
     for _ in range(3):
@@ -140,10 +143,11 @@ def test_killed_at_random_moments(small, undisturbed, tmp_path, seed):
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
-@pytest.mark.parametrize("count", [3, 5, 6, 8, 11])
+@pytest.mark.parametrize("count", [1, 4, 6, 8, 11, 34])
 def test_killed_while_writing(small, undisturbed, tmp_path, moment, count):
     runner = Runner(small, tmp_path, *STATEFUL)
     assert runner.run(moment, count) == -signal.SIGKILL
+    assert not runner.folder.is_finished()
     runner.finish()
     same(runner.folder, undisturbed(*STATEFUL))
 
@@ -152,7 +156,7 @@ def test_killed_while_writing(small, undisturbed, tmp_path, moment, count):
 def test_other_algorithms_with_state(small, undisturbed, tmp_path, algorithm):
     overrides = (f"algorithm={algorithm}", "num_clients=2")
     runner = Runner(small, tmp_path, *overrides)
-    assert runner.run("after", 9) == -signal.SIGKILL
+    assert runner.run("after", 11) == -signal.SIGKILL
     saved = read_checkpoint(runner.folder)
     assert saved is not None and 0 < saved.state.number < ROUNDS
     runner.finish()
@@ -207,7 +211,7 @@ def test_a_run_that_is_being_run_is_not_resumed(small, tmp_path):
 
 def test_a_lost_private_file_is_told(small, tmp_path):
     runner = Runner(small, tmp_path, *STATEFUL)
-    assert runner.run("after", 9) == -signal.SIGKILL
+    assert runner.run("after", 12) == -signal.SIGKILL
     saved = read_checkpoint(runner.folder)
     assert saved is not None and saved.state.kept
     for path in (runner.folder.path / "clients").glob("*/*.safetensors"):

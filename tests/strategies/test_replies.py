@@ -7,13 +7,14 @@ import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, MetricRecord, RecordDict
 
 from fedvlm_flwr.wire import Arrays, pack, payload_bytes
-from strategies.core.replies import BadReply, read_reply
+from strategies.core.replies import BadReply, Expected, read_reply
 
 Wrap = Callable[[RecordDict | Error], Message]
 EXPECTED = {
     "connector.w": np.zeros((2, 3), np.float32),
     "llm.a": np.zeros(4, np.float32),
 }
+CONTROL = {"control.w": np.zeros(1, np.float32)}
 
 
 def ones() -> Arrays:
@@ -40,7 +41,7 @@ def changed(name: str, values: object) -> ArrayRecord:
 def test_good_reply_is_read_whole(as_message: Wrap) -> None:
     sent = content()
     sent["extra"] = pack({"control.w": np.array([2.0], np.float32)})
-    reply = read_reply(as_message(sent), EXPECTED)
+    reply = read_reply(as_message(sent), Expected(EXPECTED, CONTROL))
     for name, values in ones().items():
         np.testing.assert_array_equal(reply.arrays[name], values)
     np.testing.assert_array_equal(reply.extra["control.w"], [2.0])
@@ -51,13 +52,13 @@ def test_good_reply_is_read_whole(as_message: Wrap) -> None:
 
 
 def test_bfloat16_reply_is_read(as_message: Wrap) -> None:
-    reply = read_reply(as_message(content(pack(ones(), "bfloat16"))), EXPECTED)
+    reply = read_reply(as_message(content(pack(ones(), "bfloat16"))), Expected(EXPECTED))
     np.testing.assert_array_equal(reply.arrays["llm.a"], np.ones(4))
 
 
-def refused(message: Message, reason: str) -> None:
+def refused(message: Message, reason: str, extra: Arrays | None = None) -> None:
     with pytest.raises(BadReply, match=reason):
-        read_reply(message, EXPECTED)
+        read_reply(message, Expected(EXPECTED, extra or {}))
 
 
 def test_error_of_flower(as_message: Wrap) -> None:
@@ -133,10 +134,49 @@ def test_record_of_another_kind(as_message: Wrap, record: str) -> None:
     sent.pop(record, None)
     sent[record] = other
     with pytest.raises(BadReply):
-        read_reply(as_message(sent), EXPECTED)
+        read_reply(as_message(sent), Expected(EXPECTED))
 
 
 def test_extra_numbers_that_are_not_finite(as_message: Wrap) -> None:
     sent = content()
     sent["extra"] = pack({"control.w": np.array([np.nan], np.float32)})
-    refused(as_message(sent), r"control\.w")
+    refused(as_message(sent), r"control\.w", CONTROL)
+
+
+def test_extra_arrays_must_be_those_that_the_algorithm_expects(as_message: Wrap) -> None:
+    refused(as_message(content()), r"lack 'control\.w'", CONTROL)
+    sent = content()
+    sent["extra"] = pack({"control.w": np.ones(1, np.float32)})
+    refused(as_message(sent), r"hold 'control\.w', which was not asked for")
+    refused(as_message(sent), "has shape", {"control.w": np.ones((1, 1), np.float32)})
+
+
+def test_arrays_come_in_the_order_that_was_sent(as_message: Wrap) -> None:
+    """Flower's FedAvgM and Krum pair arrays by position."""
+    sent = content(pack(dict(reversed(ones().items()))))
+    assert list(read_reply(as_message(sent), Expected(EXPECTED)).arrays) == list(EXPECTED)
+
+
+def test_a_loss_may_be_missing_but_not_be_nan(as_message: Wrap) -> None:
+    reply = read_reply(as_message(content(metrics={"num_examples": 2})), Expected(EXPECTED))
+    assert reply.metrics == {"num_examples": 2.0}
+    refused(as_message(content(metrics={"num_examples": 2, "loss": np.nan})), "loss=nan")
+
+
+@pytest.mark.parametrize("value", ["", []])
+def test_a_record_that_cannot_be_weighed(as_message: Wrap, value: object) -> None:
+    """Flower's own count raises; that must not end the run for the rest."""
+    sent = content()
+    sent["source"] = ConfigRecord({"host": value})  # type: ignore[dict-item]
+    refused(as_message(sent), "holds an empty value")
+
+
+def test_norm_of_the_update(as_message: Wrap) -> None:
+    """Ten ones: the norm is sqrt(10) = 3.162."""
+    within, beyond = Expected(EXPECTED, max_norm=3.17), Expected(EXPECTED, max_norm=3.16)
+    assert read_reply(as_message(content()), within).num_examples == 5
+    with pytest.raises(BadReply, match=r"norm 3\.162, more than max_update_norm=3\.16"):
+        read_reply(as_message(content()), beyond)
+    far = content(pack({name: np.full_like(v, 3e38) for name, v in EXPECTED.items()}))
+    with pytest.raises(BadReply, match="max_update_norm"):
+        read_reply(as_message(far), within)

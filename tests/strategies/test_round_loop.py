@@ -18,6 +18,7 @@ from strategies.core import cohort
 from strategies.core.events import Callback, Callbacks, Round
 from strategies.core.hooks import ClientHook
 from strategies.core.replies import Reply
+from strategies.core.state import LoopState
 from strategies.fedavg import Algorithm, Params
 
 MakeGrid = Callable[..., InProcessGrid]
@@ -43,6 +44,7 @@ class Watcher(Callback):
         self.told: list[tuple[object, ...]] = []
         self.rounds: list[Round] = []
         self.arrays: list[Arrays] = []
+        self.scored: list[tuple[int, bool]] = []
 
     def on_round_start(self, account: Round) -> None:
         self.told.append(("start", account.number, tuple(account.cohort)))
@@ -50,10 +52,13 @@ class Watcher(Callback):
     def on_reply(self, account: Round, client: int, reply: Reply | None) -> None:
         self.told.append(("reply", account.number, client, reply is not None))
 
-    def on_round_end(self, account: Round, arrays: Arrays) -> None:
+    def on_round_end(self, account: Round, state: LoopState) -> None:
         self.told.append(("end", account.number))
         self.rounds.append(account)
-        self.arrays.append({name: values.copy() for name, values in arrays.items()})
+        self.arrays.append({name: values.copy() for name, values in state.arrays.items()})
+
+    def on_scored(self, state: LoopState) -> None:
+        self.scored.append((state.number, state.scored))
 
 
 @pytest.fixture
@@ -106,6 +111,7 @@ def test_callbacks_are_told_in_order(make_grid: MakeGrid, steps_by_hand: Train) 
         make_grid(steps_by_hand), pack(START), num_rounds=2, timeout=10, evaluate_fn=evaluate
     )
     assert first.told == second.told
+    assert first.scored == [(0, True), (1, True), (2, True)]
     one, two = first.told[:4], first.told[4:]
     for number, told in enumerate((one, two), start=1):
         assert told[0] == ("start", number, (0, 1))
@@ -342,6 +348,144 @@ def test_messages_that_cannot_be_sent_end_the_run(
         Algorithm(Params(), loop()).start(
             make_grid(steps_by_hand, grid_class=Full), pack(START), num_rounds=1, timeout=10
         )
+
+
+def fails(reason: str) -> RecordDict:
+    return RecordDict({"failure": ConfigRecord({"reason": reason})})
+
+
+def moody(good: Train, refusals: dict[int, int]) -> tuple[Train, list[int]]:
+    """Clients that answer only after so many refusals, and who was asked, in order."""
+    left, asked = dict(refusals), []
+
+    def train(client: int, number: int, shared: Arrays) -> RecordDict:
+        asked.append(client)
+        if left.get(client, 0):
+            left[client] -= 1
+            return fails(f"client {client} is asleep")
+        return good(client, number, shared)
+
+    return train, asked
+
+
+def test_who_fails_once_is_asked_once_more(make_grid: MakeGrid, steps_by_hand: Train) -> None:
+    train, asked = moody(steps_by_hand, {1: 1})
+    watcher = Watcher()
+    result = Algorithm(Params(), loop(callback=watcher)).start(
+        make_grid(train), pack(START), num_rounds=2, timeout=10
+    )
+    assert asked == [0, 1, 1, 0, 1]
+    np.testing.assert_array_equal(unpack(result.arrays)["connector.w"], [9.0, -2.0])
+    first, second = watcher.rounds
+    assert first.retried == {1: "client 1 is asleep"}
+    assert first.failures == {} == second.retried
+    assert sorted(first.replies) == [0, 1]
+    assert 1.4 < first.bytes_down / second.bytes_down < 1.6  # three messages, then two
+
+
+def test_who_fails_twice_ends_the_run(make_grid: MakeGrid, steps_by_hand: Train) -> None:
+    train, asked = moody(steps_by_hand, {1: 2, 2: 1})
+    with pytest.raises(RunError, match=r"Round 1 got 2 .* needs 3 .*client 1: .*asleep$"):
+        Algorithm(Params(), loop(3)).start(make_grid(train, 3), pack(START), 1, timeout=10)
+    assert asked == [0, 1, 2, 1, 2]
+
+
+def test_nobody_is_asked_again_where_enough_are_good(
+    make_grid: MakeGrid, steps_by_hand: Train
+) -> None:
+    train, asked = moody(steps_by_hand, {2: 1})
+    watcher = Watcher()
+    strategy = Algorithm(Params(), loop(3, 2, callback=watcher))
+    strategy.start(make_grid(train, 3), pack(START), num_rounds=1, timeout=10)
+    assert asked == [0, 1, 2]
+    assert watcher.rounds[0].failures == {2: "client 2 is asleep"}
+    assert watcher.rounds[0].retried == {}
+
+
+def test_a_second_attempt_that_is_enough_leaves_the_others_out(
+    make_grid: MakeGrid, steps_by_hand: Train
+) -> None:
+    train, asked = moody(steps_by_hand, {1: 1, 2: 2})
+    watcher = Watcher()
+    strategy = Algorithm(Params(), loop(3, 2, callback=watcher))
+    strategy.start(make_grid(train, 3), pack(START), num_rounds=1, timeout=10)
+    assert asked == [0, 1, 2, 1, 2]
+    (account,) = watcher.rounds
+    assert sorted(account.retried) == [1, 2]
+    assert sorted(account.failures) == [2]
+    np.testing.assert_array_equal(watcher.arrays[0]["connector.w"], [5.0, 0.0])
+
+
+@pytest.mark.parametrize(("bound", "left_out"), [(9.0, [1]), (11.0, []), (None, [])])
+def test_a_reply_that_moved_too_far_is_left_out(
+    make_grid: MakeGrid, steps_by_hand: Train, bound: float | None, left_out: list[int]
+) -> None:
+    """Client 0 moves by sqrt(1 + 1 + 64) = 8.1, client 1 by sqrt(25 + 9 + 16) = 7.1, twice: 10.0"""
+
+    def train(client: int, number: int, shared: Arrays) -> RecordDict:
+        reply = steps_by_hand(client, number, shared)
+        if client == 1:
+            there = unpack(cast(ArrayRecord, reply["arrays"]))
+            reply["arrays"] = pack({n: v + (v - shared[n]) * 0.41421 for n, v in there.items()})
+        return reply
+
+    watcher = Watcher()
+    strategy = Algorithm(Params(), loop(2, 1, callback=watcher, max_update_norm=bound))
+    strategy.start(make_grid(train), pack(START), num_rounds=1, timeout=10)
+    assert sorted(watcher.rounds[0].failures) == left_out
+    if left_out:
+        assert "max_update_norm=9" in watcher.rounds[0].failures[1]
+        np.testing.assert_array_equal(watcher.arrays[0]["connector.w"], [2.0, 3.0])
+
+
+def test_loss_of_replies_that_tell_none(make_grid: MakeGrid, steps_by_hand: Train) -> None:
+    silent: set[int] = {0}
+
+    def train(client: int, number: int, shared: Arrays) -> RecordDict:
+        reply = steps_by_hand(client, number, shared)
+        if client in silent:
+            del cast(MetricRecord, reply["metrics"])["loss"]
+        silent.update({number - 1})  # from round 2 on client 1 is silent too
+        return reply
+
+    watcher = Watcher()
+    strategy = Algorithm(Params(), loop(callback=watcher))
+    strategy.start(make_grid(train), pack(START), num_rounds=3, timeout=10)
+    assert watcher.rounds[0].loss == 1.0
+    assert np.isnan(watcher.rounds[2].loss)
+
+
+def test_a_server_step_that_overflows_ends_the_run(
+    make_grid: MakeGrid, good_reply: GoodReply
+) -> None:
+    class Wild(Algorithm):
+        def server_step(self, server_round: int, arrays: Arrays, mean: Arrays) -> Arrays:
+            return {name: values * np.float32(np.inf) for name, values in mean.items()}
+
+    def train(client: int, number: int, shared: Arrays) -> RecordDict:
+        return good_reply({name: values + 1 for name, values in shared.items()})
+
+    with pytest.raises(RunError, match=r"round 1 'connector\.w' holds NaN or Inf; lower"):
+        Wild(Params(), loop()).start(make_grid(train), pack(START), num_rounds=2, timeout=10)
+
+
+def test_goes_on_from_a_state_that_is_given(make_grid: MakeGrid, steps_by_hand: Train) -> None:
+    scored = []
+
+    def evaluate(number: int, arrays: ArrayRecord) -> MetricRecord | None:
+        scored.append(number)
+        return None
+
+    for done, expected in ((True, [4]), (False, [3, 4])):
+        watcher = Watcher()
+        state = LoopState({n: v.copy() for n, v in START.items()}, {}, 3, done, {1: 2})
+        strategy = Algorithm(Params(), loop(callback=watcher, resume=state))
+        far = pack({name: values + 50 for name, values in START.items()})
+        strategy.start(make_grid(steps_by_hand), far, 4, timeout=10, evaluate_fn=evaluate)
+        assert [account.number for account in watcher.rounds] == [4]
+        np.testing.assert_array_equal(watcher.arrays[0]["connector.w"], [5.0, 0.0])
+        assert scored == expected
+        scored.clear()
 
 
 def peak_memory(grid: InProcessGrid, num_clients: int, start: Arrays) -> int:

@@ -137,6 +137,7 @@ def test_every_app_key_can_be_set() -> None:
         **{"model": "tiny_llava", "tuning": "f_c", "algorithm": "fedavg", "dataset": "easyvqa"},
         **{"partition": "iid", "train": "default", "engine": "ray", "experiment": "smoke"},
         **{"num-server-rounds": 2, "num-clients": 2, "clients-per-round": 2, "min-replies": 2},
+        **{"client-fraction": "", "max-update-norm": 9.5, "resume": "/tmp/a run"},
         **{"round-timeout": 2, "seed": 2, "run-name": "two", "output-dir": "two"},
         "overrides": "eval.every=2",
     }

@@ -1,0 +1,46 @@
+"""What stays with a client between rounds."""
+
+import numpy as np
+import pytest
+
+from client_app.private import PrivateState
+from fedvlm_flwr.errors import RunError
+
+OWN, KEPT = {"connector.w": np.float32([1, 2])}, {"c": np.float32([3])}
+
+
+def test_what_is_kept_comes_back_by_round(tmp_path):
+    state = PrivateState(tmp_path, 3, 0)
+    assert state.load(0) == ({}, {})
+    assert state.save(1, OWN, KEPT)
+    assert state.save(2, {}, {"c": np.float32([4])})
+    tensors, kept = state.load(1)
+    np.testing.assert_array_equal(tensors["connector.w"], [1, 2])
+    np.testing.assert_array_equal(kept["c"], [3])
+    assert state.load(2)[1]["c"] == 4
+
+
+def test_nothing_to_keep_leaves_no_file(tmp_path):
+    state = PrivateState(tmp_path, 3, 0)
+    assert not state.save(1, {}, {})
+    assert not list(tmp_path.rglob("*"))
+
+
+def test_rounds_before_the_one_in_use_are_removed(tmp_path):
+    state, other = PrivateState(tmp_path, 3, 0), PrivateState(tmp_path, 3, 1)
+    for number in (1, 2, 3):
+        state.save(number, OWN, {})
+    other.save(1, OWN, {})
+    state.forget_before(2)
+    assert not state.path(1).exists()
+    assert state.path(2).exists() and state.path(3).exists() and other.path(1).exists()
+
+
+def test_a_missing_or_damaged_file_is_named(tmp_path):
+    state = PrivateState(tmp_path, 3, 0)
+    with pytest.raises(RunError, match=r"kept after round 4 cannot be read .*client_3"):
+        state.load(4)
+    state.save(4, OWN, {})
+    state.path(4).write_bytes(b"rubbish")
+    with pytest.raises(RunError, match=r"kept after round 4 cannot be read"):
+        state.load(4)

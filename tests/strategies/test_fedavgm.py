@@ -1,0 +1,66 @@
+"""FedAvgM: server momentum by hand, with Flower's own class underneath."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from flwr.app import RecordDict
+
+from fedvlm_flwr.errors import ConfigError
+from fedvlm_flwr.wire import Arrays
+from strategies.fedavgm import Params
+
+GoodReply = Callable[..., RecordDict]
+Train = Callable[[int, int, Arrays], RecordDict]
+START = {"v": np.zeros((1, 1), np.float32), "w": np.array([1.0, 2.0], np.float32)}
+
+
+@pytest.fixture
+def train(good_reply: GoodReply) -> Train:
+    """Moves by (1, 1) with 1 example and by (5, -3) with 3, weighted (4, -2); v by 2; always.
+
+    The reply names its tensors in another order than the server does.
+    """
+
+    def make(client: int, number: int, shared: Arrays) -> RecordDict:
+        step = np.array([[1.0, 1.0], [5.0, -3.0]][client], np.float32)
+        return good_reply({"w": shared["w"] + step, "v": shared["v"] + 2}, 1 + 2 * client)
+
+    return make
+
+
+def test_by_hand(federate: Callable[..., Any], train: Train) -> None:
+    """D = (4, -2) each round; m = D, then 1.5 D, then 1.75 D; w moves by half of m."""
+    for rounds, factor in ((1, 0.5), (2, 1.25), (3, 2.125)):
+        strategy = federate("fedavgm", train, START, {"beta": 0.5, "server_lr": 0.5}, rounds)
+        expected = {"w": [1 + 4 * factor, 2 - 2 * factor], "v": [[2 * factor]]}
+        for name, values in expected.items():
+            np.testing.assert_allclose(strategy.state.arrays[name], values, rtol=1e-6)
+            assert strategy.state.arrays[name].dtype == np.float32
+    # Flower's class keeps the momentum with the other sign
+    momentum = strategy.state.section("momentum_vector")
+    np.testing.assert_allclose(momentum["w"], [-1.75 * 4, 1.75 * 2], rtol=1e-6)
+    assert momentum["v"].shape == (1, 1)
+
+
+def test_without_momentum_it_is_a_server_step_size(
+    federate: Callable[..., Any], train: Train
+) -> None:
+    strategy = federate("fedavgm", train, START, {"beta": 0.0, "server_lr": 0.25}, 2)
+    np.testing.assert_allclose(strategy.state.arrays["w"], [3.0, 1.0], rtol=1e-6)
+    assert strategy.state.server == {}
+
+
+def test_a_steady_change_moves_ten_times_as_far(federate: Callable[..., Any], train: Train) -> None:
+    """At beta 0.9: the sum of 0.9^i is 10."""
+    far, near = (federate("fedavgm", train, START, rounds=n).state.arrays for n in (81, 80))
+    np.testing.assert_allclose(far["w"] - near["w"], [40.0, -20.0], rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("beta", 1.0), ("beta", -0.1), ("server_lr", 0.0), ("server_lr", np.inf)]
+)
+def test_refused(key: str, value: float) -> None:
+    with pytest.raises(ConfigError, match=rf"algorithm\.{key}="):
+        Params(**({"beta": 0.9, "server_lr": 1.0} | {key: value}))

@@ -1,0 +1,93 @@
+"""The baseline without a federation: nothing travels, each client goes on from its own."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from flwr.app import MetricRecord, RecordDict
+
+from strategies.core.events import Callback, Evaluation
+from strategies.core.order import Order
+from strategies.core.personal import pack_scores
+
+GoodReply = Callable[..., RecordDict]
+START = {"w": np.zeros(1000, np.float32)}
+
+
+def test_nothing_travels_and_clients_go_on_from_their_own(
+    federate: Callable[..., Any], good_reply: GoodReply
+) -> None:
+    seen: list[tuple[int, int, int]] = []
+
+    def train(content: RecordDict) -> RecordDict:
+        order = Order.read(content["config"])
+        assert set(content) == {"arrays", "config"}
+        assert dict(content["arrays"]) == {}
+        seen.append((order.client, order.round, order.kept_round))
+        return good_reply({}, kept=1)
+
+    strategy = federate("local", train, START, rounds=3)
+    assert strategy.state.arrays == {} == strategy.state.server
+    assert strategy.state.kept == {0: 3, 1: 3}
+    assert seen == [(c, number, number - 1) for number in (1, 2, 3) for c in (0, 1)]
+
+
+def test_a_lost_reply_is_not_gone_on_from(
+    federate: Callable[..., Any], good_reply: GoodReply
+) -> None:
+    seen: list[tuple[int, int]] = []
+
+    def train(content: RecordDict) -> RecordDict:
+        order = Order.read(content["config"])
+        if order.client == 1:
+            seen.append((order.round, order.kept_round))
+            if order.round == 2:
+                return RecordDict({"metrics": MetricRecord({"num_examples": 1, "kept": 1})})
+        return good_reply({}, kept=1)
+
+    federate("local", train, START, rounds=3, min_replies=1)
+    assert seen == [(1, 0), (2, 1), (3, 1)]
+
+
+def test_a_tensor_that_is_sent_all_the_same_is_refused(
+    federate: Callable[..., Any], good_reply: GoodReply
+) -> None:
+    def train(client: int, number: int, shared: object) -> RecordDict:
+        return good_reply({"w": START["w"]} if client else {})
+
+    class Watcher(Callback):
+        failures: dict[int, str] = {}  # noqa: RUF012
+
+        def on_round_end(self, account: Any, state: Any) -> None:
+            self.failures |= account.failures
+
+    federate("local", train, START, min_replies=1, callback=Watcher())
+    assert Watcher.failures == {1: "its arrays hold 'w', which was not asked for"}
+
+
+def test_each_client_scores_its_own_model(
+    federate: Callable[..., Any], good_reply: GoodReply, make_grid: Callable[..., Any]
+) -> None:
+    told: list[Evaluation] = []
+
+    class Watcher(Callback):
+        def on_evaluated(self, evaluation: Evaluation) -> None:
+            told.append(evaluation)
+
+    def score(content: RecordDict) -> RecordDict:
+        order = Order.read(content["config"])
+        accuracy = order.client + order.round + order.kept_round / 10
+        return RecordDict({"scores": pack_scores({"vqa": {"accuracy": accuracy}}, 0.5)})
+
+    grid = make_grid(lambda client, number, shared: good_reply({}, kept=1), evaluate=score)
+    due = {0: True, 2: False}
+    federate("local", None, START, rounds=2, grid=grid, callback=Watcher(), full_scores=due.get)
+    assert [(e.number, e.where, e.full, e.scores["vqa"]["accuracy"]) for e in told] == [
+        (0, "client:0", True, 0.0),
+        (0, "client:1", True, 1.0),
+        (0, "clients", True, 0.5),
+        (2, "client:0", False, 2.2),
+        (2, "client:1", False, 3.2),
+        (2, "clients", False, 2.7),
+    ]
+    assert [evaluation.seconds for evaluation in told] == [0.5, 0.5, 1.0] * 2

@@ -1,0 +1,163 @@
+"""SCAFFOLD: control variates by hand, against the paper's option II, and at work."""
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import numpy as np
+import pytest
+import torch
+from flwr.app import MetricRecord, RecordDict
+from torch import nn
+
+from fedvlm_flwr.errors import ConfigError
+from fedvlm_flwr.wire import Arrays, unpack
+from strategies.core.cohort import choose_cohort
+from strategies.core.hooks import Opening
+from strategies.core.order import Order
+from strategies.scaffold import Hook, Params
+
+GoodReply = Callable[..., RecordDict]
+ZERO = {"w": np.zeros(1, np.float32)}
+
+
+def numbers(*values: float) -> Arrays:
+    return {"w": np.array(values, np.float32)}
+
+
+def test_server_by_hand_under_partial_participation(
+    federate: Callable[..., Any], good_reply: GoodReply
+) -> None:
+    """Two of four clients a round; their changes of c_k are 2 and 6, whoever they are.
+
+    Model: the lower one moves by 1 (1 example), the other by 5 (3 examples): mean 4, eta_g 0.5.
+    """
+    told: list[tuple[int, float]] = []
+
+    def train(content: RecordDict) -> RecordDict:
+        order = Order.read(content["config"])
+        told.append((order.round, float(unpack(content["extra"])["w"][0])))
+        upper = order.client == max(choose_cohort(4, 2, 0, 0, order.round))
+        w = unpack(content["arrays"])["w"]
+        return good_reply(
+            {"w": w + (5 if upper else 1)}, 3 if upper else 1, extra=numbers(6 if upper else 2)
+        )
+
+    strategy = federate(
+        "scaffold", train, ZERO, {"server_lr": 0.5}, 2, num_clients=4, cohort_size=2
+    )
+    # c: (2 + 6) / 4 = 2 a round, though only two clients took part
+    assert told == [(1, 0.0), (1, 0.0), (2, 2.0), (2, 2.0)]
+    assert strategy.state.server.keys() == {"c/w"}
+    np.testing.assert_array_equal(strategy.state.section("c")["w"], [4.0])
+    np.testing.assert_array_equal(strategy.state.arrays["w"], [4.0])
+
+
+def run_hook(
+    correction: float, steps: int = 3, c: float = 0.5, own: float = -0.25
+) -> tuple[float, float, float]:
+    """y, c_k' and its change after SGD steps at 0.1 on 2 (w - 1)^2 from x = 3."""
+    w = nn.Parameter(torch.tensor([3.0], dtype=torch.float64))
+    hook = Hook(Params(1.0, correction))
+    hook.on_start({"w": w}, Opening(numbers(3.0), numbers(c), numbers(own) if own else {}))
+    optimizer = torch.optim.SGD([w], lr=0.1)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        (2 * (w - 1) ** 2).sum().backward()
+        hook.on_gradients({"w": w})
+        optimizer.step()
+    closing = hook.on_end({"w": w}, steps)
+    assert closing.kept["w"].dtype == closing.extra["w"].dtype == np.float32
+    return w.item(), closing.kept["w"].item(), closing.extra["w"].item()
+
+
+def test_client_by_hand() -> None:
+    """Gradient 4 (w - 1), correction 0.5 + 0.25: 3 -> 2.125 -> 1.6, gradients 8 and 4.5."""
+    y, kept, change = run_hook(1.0, steps=2)
+    assert y == pytest.approx(1.6)
+    assert kept == pytest.approx((8 + 4.5) / 2)
+    assert change == pytest.approx(6.25 + 0.25)
+
+
+@pytest.mark.parametrize("steps", [1, 3, 7])
+@pytest.mark.parametrize("own", [-0.25, 0.0, 2.0])
+def test_is_option_two_of_the_paper_under_sgd(steps: int, own: float) -> None:
+    y, kept, change = run_hook(1.0, steps, own=own)
+    option_two = own - 0.5 + (3.0 - y) / (steps * 0.1)
+    assert kept == pytest.approx(option_two, rel=1e-6)
+    assert change == pytest.approx(option_two - own, rel=1e-6)
+
+
+def test_correction_0_is_plain_sgd() -> None:
+    assert run_hook(0.0)[0] == pytest.approx(1 + 2 * 0.6**3)
+
+
+def test_private_tensors_are_left_alone() -> None:
+    shared, private = (nn.Parameter(torch.zeros(1)) for _ in range(2))
+    parameters = {"w": shared, "private": private}
+    hook = Hook(Params(1.0, 1.0))
+    hook.on_start(parameters, Opening(numbers(0.0), numbers(1.0)))
+    for parameter in parameters.values():
+        parameter.grad = torch.ones(1)
+    hook.on_gradients(parameters)
+    assert (shared.grad.item(), private.grad.item()) == (2.0, 1.0)  # type: ignore[union-attr]
+    assert hook.on_end(parameters, 1).kept.keys() == {"w"}
+
+
+def test_takes_the_drift_out(
+    federate: Callable[..., Any], sgd_clients: Callable[..., Any], optimum: float
+) -> None:
+    """Unlike clients, 10 local steps: FedAvg stops elsewhere, SCAFFOLD in the joint optimum."""
+    equal = {"num_clients": 2, "rounds": 60}
+
+    def final(name: str, params: dict[str, float]) -> float:
+        clients = sgd_clients(name, params, examples=(1, 1))
+        return float(federate(name, clients, ZERO, params, **equal).state.arrays["w"][0])
+
+    assert abs(final("fedavg", {}) - optimum) > 0.1
+    assert final("scaffold", {}) == pytest.approx(optimum, abs=1e-4)
+
+
+def test_c_stays_the_mean_of_the_clients_own(
+    federate: Callable[..., Any], good_reply: GoodReply
+) -> None:
+    """A reply that is left out changes neither c nor what its client goes on from."""
+    kept: dict[tuple[int, int], float] = {}
+
+    def train(content: RecordDict) -> RecordDict:
+        order = Order.read(content["config"])
+        before = kept.get((order.client, order.kept_round), 0.0) if order.kept_round else 0.0
+        after = before + order.client + order.round
+        kept[order.client, order.round] = after
+        reply = good_reply(unpack(content["arrays"]), extra=numbers(after - before), kept=1)
+        if order.client == 1 and order.round == 2:
+            cast(MetricRecord, reply["metrics"])["num_examples"] = -1
+        return reply
+
+    strategy = federate("scaffold", train, ZERO, rounds=3, num_clients=3, min_replies=2)
+    assert strategy.state.kept == {0: 3, 1: 3, 2: 3}
+    # client 0: 1 + 2 + 3; client 1: 2 + 4 (round 2 is lost); client 2: 3 + 4 + 5
+    assert [kept[client, 3] for client in range(3)] == [6.0, 6.0, 12.0]
+    np.testing.assert_allclose(strategy.state.section("c")["w"], 8.0, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "change", [{}, numbers(1.0, 2.0), numbers(np.nan), {"v": np.ones(1, np.float32)}]
+)
+def test_a_change_that_cannot_be_used(
+    federate: Callable[..., Any], good_reply: GoodReply, change: Arrays
+) -> None:
+    def train(client: int, number: int, shared: Arrays) -> RecordDict:
+        return good_reply({"w": shared["w"] + client + 1}, extra=change if client else numbers(3.0))
+
+    strategy = federate("scaffold", train, ZERO, min_replies=1)
+    np.testing.assert_array_equal(strategy.state.arrays["w"], [1.0])
+    np.testing.assert_array_equal(strategy.state.section("c")["w"], [1.5])
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("server_lr", 0.0), ("server_lr", np.inf), ("correction", -0.1), ("correction", 1.1)],
+)
+def test_refused(key: str, value: float) -> None:
+    with pytest.raises(ConfigError, match=rf"algorithm\.{key}="):
+        Params(**({"server_lr": 1.0, "correction": 1.0} | {key: value}))
