@@ -141,7 +141,7 @@ class Worker:
             {
                 "arrays": pack(shared, config.wire.dtype),
                 "metrics": MetricRecord(dict(metrics)),
-                "source": ConfigRecord({"host": platform.node(), "pid": str(os.getpid())}),
+                "source": ConfigRecord({"host": platform.node() or "?", "pid": str(os.getpid())}),
             }
         )
         if extra:

@@ -77,10 +77,9 @@ class Hook(ClientHook):
         """Add -h_k + alpha (w - w_t)."""
         with torch.no_grad():
             for name, anchor in self._anchors.items():
-                drift = parameters[name] - anchor
-                gradient(parameters[name]).add_(drift, alpha=self.params.alpha).sub_(
-                    self._own[name]
-                )
+                found = gradient(parameters[name])
+                found.add_(parameters[name] - anchor, alpha=self.params.alpha)
+                found.sub_(self._own[name])
 
     def on_end(self, parameters: Parameters, steps: int) -> Closing:
         """Keep the new h_k."""

@@ -59,7 +59,19 @@ def result_table(folder: RunFolder, width: int = 120) -> str:
             table.add_row(text, "", "", "", "", *(_number(cell) for cell in cells))
     page = StringIO()
     Console(file=page, width=width, color_system=None).print(table)
-    return "\n".join(line.rstrip() for line in page.getvalue().splitlines()).strip("\n")
+    body = "\n".join(line.rstrip() for line in page.getvalue().splitlines()).strip("\n")
+    return "\n".join([body, *left_out(folder)])
+
+
+def left_out(folder: RunFolder, most: int = 20) -> list[str]:
+    """A line for each client that was left out of a round, with its reason."""
+    lines = [
+        f"left out: round {line['round']}, {line['where'].replace(':', ' ')}: {line['value']}"
+        for line in folder.lines(METRICS)
+        if line["metric"] == "failure"
+    ]
+    more = [f"left out: {len(lines) - most} more, see {METRICS}"] if len(lines) > most else []
+    return lines[:most] + more
 
 
 def _round_row(values: Values, shown: dict[str, str], number: int) -> list[str]:

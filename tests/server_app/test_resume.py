@@ -123,7 +123,7 @@ def undisturbed(small, tmp_path_factory):
 STATEFUL = ("algorithm=scaffold", "num_clients=4", "clients_per_round=2")
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_killed_at_random_moments(small, undisturbed, tmp_path, seed):
     """SCAFFOLD has state on the server and with each client, and here the cohort changes."""
     runner, chance = Runner(small, tmp_path, *STATEFUL), random.Random(seed)
@@ -143,7 +143,7 @@ def test_killed_at_random_moments(small, undisturbed, tmp_path, seed):
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
-@pytest.mark.parametrize("count", [1, 4, 6, 8, 11, 34])
+@pytest.mark.parametrize("count", [1, 4, 8, 34])
 def test_killed_while_writing(small, undisturbed, tmp_path, moment, count):
     runner = Runner(small, tmp_path, *STATEFUL)
     assert runner.run(moment, count) == -signal.SIGKILL

@@ -1,0 +1,86 @@
+"""The server's peak memory against the number of clients, each size in a process of its own.
+
+    python benchmarks/server_memory.py [--sizes 10 100 1000] [--megabytes 16] [--algorithm fedavg]
+
+Clients are functions in the server's process that add noise to what they are sent, so that the
+peak is what the round loop holds and nothing of a model. Prints megabytes and the ratio to the
+smallest size.
+"""
+
+import argparse
+import resource
+import subprocess
+import sys
+import time
+
+import numpy as np
+from flwr.app import ConfigRecord, Context, Message, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
+
+from fedvlm_flwr.config import compose
+from fedvlm_flwr.engines.inprocess import InProcessGrid
+from fedvlm_flwr.wire import pack, unpack
+from strategies import load_strategy
+from strategies.base import Loop
+
+
+def client_app() -> ClientApp:
+    """Clients that move every number a little, and answer a control variate with one."""
+    app = ClientApp()
+
+    @app.train()
+    def train(message: Message, context: Context) -> Message:
+        client = message.content["config"]["client"]
+        arrays = unpack(message.content["arrays"])
+        moved = {name: values + np.float32(1e-3 * (client % 7)) for name, values in arrays.items()}
+        reply = {
+            "arrays": pack(moved),
+            "metrics": MetricRecord({"num_examples": 1 + client % 3, "loss": 0.0, "steps": 1}),
+            "source": ConfigRecord({"host": "here", "pid": "1"}),
+        }
+        if "extra" in message.content:
+            reply["extra"] = pack({name: values * 0 for name, values in arrays.items()})
+        return Message(RecordDict(reply), reply_to=message)
+
+    return app
+
+
+def measure(num_clients: int, megabytes: float, algorithm: str) -> None:
+    """Two rounds; prints the peak resident memory in MB and the seconds."""
+    grid = InProcessGrid(client_app(), {}, num_clients)
+    nodes = dict(enumerate(grid.get_node_ids()))
+    loop = Loop(num_clients, num_clients, num_clients, 0, nodes=nodes)
+    strategy = load_strategy(compose({"algorithm": algorithm}).algorithm, loop)
+    start = pack({"w": np.zeros(int(megabytes * 250_000), np.float32)})
+    began = time.monotonic()
+    strategy.start(grid, start, num_rounds=2, timeout=3600)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"{peak:.1f} {time.monotonic() - began:.1f}")
+
+
+def main() -> None:
+    """Measure each size in a fresh process and print them side by side."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--sizes", type=int, nargs="+", default=[10, 100, 1000])
+    parser.add_argument("--megabytes", type=float, default=16)
+    parser.add_argument("--algorithm", default="fedavg")
+    parser.add_argument("--one", type=int, help="measure one size in this process")
+    given = parser.parse_args()
+    if given.one:
+        measure(given.one, given.megabytes, given.algorithm)
+        return
+    base = 0.0
+    print(f"{given.algorithm}, update of {given.megabytes:g} MB, two rounds")
+    for size in given.sizes:
+        words = ["--one", str(size), "--megabytes", str(given.megabytes)]
+        words += ["--algorithm", given.algorithm]
+        done = subprocess.run(
+            [sys.executable, __file__, *words], capture_output=True, text=True, check=True
+        )
+        peak, seconds = (float(word) for word in done.stdout.split()[-2:])
+        base = base or peak
+        print(f"{size:5d} clients: peak {peak:7.1f} MB, {peak / base:.2f} x, {seconds:.1f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""`fedvlm run resume=...`: a run, a sweep, and what is refused."""
+
+import json
+
+import pytest
+
+from fedvlm_flwr.cli import main
+from fedvlm_flwr.cli import run as command
+from fedvlm_flwr.run_folder import RunFolder
+
+WORDS = ["eval.shuffled=false", "eval.max_examples=5", "num_rounds=2", "dataset.tasks=[vqa]"]
+
+
+def cut_short(folder: RunFolder) -> None:
+    """As if the run had been killed when all was done but the last few files."""
+    facts = json.loads((folder.path / "checkpoint.json").read_text())
+    folder.write("checkpoint.json", json.dumps({**facts, "finished": False}))
+    (folder.path / "cost.json").unlink()
+
+
+@pytest.fixture(scope="module")
+def sweep(small, tmp_path_factory):
+    root = tmp_path_factory.mktemp("sweep")
+    words = [*small, *WORDS, "seed=0,1", f"output_dir={root}"]
+    assert main(["run", "-m", *words]) == 0
+    (folder,) = root.iterdir()
+    return words, folder
+
+
+def test_a_run_goes_on_with_what_it_was_started_with(sweep, capsys):
+    _, root = sweep
+    folder = RunFolder(sorted(root.iterdir())[1])
+    cut_short(folder)
+    assert main(["run", f"resume={folder.path}"]) == 0
+    out = capsys.readouterr().out
+    assert "going on after round 2" in out
+    assert "seed 1" in out
+    assert out.strip().splitlines()[-1] == f"run folder: {folder.path}"
+    assert folder.is_finished() and folder.cost()
+
+
+def test_a_changed_key_is_refused(sweep, capsys):
+    _, root = sweep
+    folder = sorted(root.iterdir())[0]
+    assert main(["run", f"resume={folder}", "train.lr=0.1"]) == 1
+    assert "train.lr was 0.003 and is 0.1" in capsys.readouterr().err
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path, capsys):
+    assert main(["run", f"resume={tmp_path}"]) == 1
+    assert "holds no run" in capsys.readouterr().err
+
+
+def test_a_sweep_goes_on_with_the_runs_that_did_not_finish(sweep, capsys):
+    words, root = sweep
+    first, second = (RunFolder(path) for path in sorted(root.iterdir()))
+    cut_short(second)
+    assert main(["run", "-m", *words, f"resume={root}"]) == 0
+    out = capsys.readouterr().out
+    assert f"already finished: {first.path}" in out
+    assert "going on after round 2" in out
+    assert f"sweep folder: {root}" in out
+    assert len(list(root.iterdir())) == 2
+    assert second.is_finished()
+
+
+def test_a_fault_in_one_job_leaves_the_others_and_tells_the_exit_status(
+    small, tmp_path, monkeypatch, capsys
+):
+    federate = command.run_federation
+
+    def faulty(config, run_config, folder):
+        if config.seed == 0:
+            raise ZeroDivisionError("a fault of ours")
+        return federate(config, run_config, folder)
+
+    monkeypatch.setattr(command, "run_federation", faulty)
+    words = [*small, *WORDS, "seed=0,1", f"output_dir={tmp_path}"]
+    assert main(["run", "-m", *words]) == 1
+    told = capsys.readouterr()
+    assert "a fault of ours" in told.err
+    assert "1 runs failed" in told.err and "seed=0" in told.err
+    assert "run folder: " in told.out
