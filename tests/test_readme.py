@@ -1,5 +1,6 @@
 """The README's commands run, shrunk to the smoke experiment; its files exist."""
 
+import itertools
 import os
 import re
 import shlex
@@ -12,10 +13,11 @@ import pytest
 
 from fedvlm_flwr.cli import main
 from fedvlm_flwr.engines.ray import free_port
+from fedvlm_flwr.plugins import available
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```bash\n(.*?)```", README, flags=re.DOTALL)
+BLOCKS = re.findall(r"```bash\n(.*?)```", README.replace("\\\n", ""), flags=re.DOTALL)
 LINES = [line.split(" #")[0].strip() for block in BLOCKS for line in block.splitlines()]
 COMMANDS = list(dict.fromkeys(line for line in LINES if line))
 SHRUNK = ("experiment=smoke", "num_rounds=1", "eval.shuffled=false")
@@ -58,11 +60,27 @@ def test_make_targets_exist(command):
     assert run(["make", "--dry-run", target])
 
 
-@pytest.mark.parametrize("command", of("fedvlm run"))
+LONG = [command for command in of("fedvlm run") if "experiment=compare" in command]
+
+
+@pytest.mark.parametrize("command", LONG)
+def test_the_comparison_composes(command):
+    """It takes an hour; each of its runs differs by names that are composed here."""
+    from fedvlm_flwr.config import compose
+
+    words = [word for word in shlex.split(command)[2:] if word != "-m"]
+    lists = [[f"{word.split('=')[0]}={v}" for v in word.split("=")[1].split(",")] for word in words]
+    jobs = [compose({"overrides": " ".join(job)}) for job in itertools.product(*lists)]
+    assert len({(job.algorithm.name, job.partition.name, job.seed) for job in jobs}) == len(jobs)
+    assert {job.algorithm.name for job in jobs} == set(available("strategies"))
+
+
+@pytest.mark.parametrize("command", [c for c in of("fedvlm run") if c not in LONG])
 def test_fedvlm_run(command, small, tmp_path, capsys):
     words = [word for word in shlex.split(command)[1:] if not word.startswith("experiment=")]
     assert main([*words, *SHRUNK, "engine=inprocess", f"output_dir={tmp_path}"]) == 0
-    assert capsys.readouterr().out.strip().splitlines()[-1].startswith("run folder: ")
+    last = "sweep folder: " if "-m" in words else "run folder: "
+    assert capsys.readouterr().out.strip().splitlines()[-1].startswith(last)
 
 
 @pytest.mark.parametrize("command", of("fedvlm prepare") + of("fedvlm doctor"))

@@ -11,6 +11,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from fedvlm_flwr.errors import RunError
 from fedvlm_flwr.paths import write_atomic
 from fedvlm_flwr.report.compare import as_csv, as_markdown, as_text, compare
 from fedvlm_flwr.report.sweep import read_sweep
@@ -26,7 +27,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser("fedvlm report", add_help=False)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--format", choices=sorted(FORMATS), default="text")
-    parser.add_argument("--metric", nargs="+", default=[])
+    parser.add_argument("--metric", nargs="+", action="extend", default=[])
     parser.add_argument("--out", type=Path)
     try:
         given = parser.parse_args(arguments)
@@ -40,6 +41,8 @@ def main(arguments: list[str]) -> int:
     if given.out is None:
         print(text)
     else:
+        if given.out.is_dir():
+            raise RunError(f"--out {given.out} is a folder; name a file.")
         write_atomic(given.out, text + "\n")
         print(given.out)
     return 0

@@ -46,7 +46,9 @@ class Comparison:
         return [_over([run.last.get(pair) for run in runs]) for pair in self.metrics]
 
     def before(self) -> list[tuple[float, float] | None]:
-        """The same before the first round, over one run of each seed."""
+        """The same before the first round, over all runs."""
+        if any(key.startswith(("dataset.", "model.", "eval.")) for key in self.keys):
+            return [None for _ in self.metrics]  # other ground, other scores: no common beginning
         every = [run for runs in self.rows.values() for run in runs]
         return [_over([run.first.get(pair) for run in every]) for pair in self.metrics]
 
@@ -76,7 +78,8 @@ def compare(sweep: Sweep, asked: Sequence[str] = ()) -> Comparison:
 
 def label(key: Key) -> str:
     """A row's name in a sentence."""
-    return ", ".join(value for _, value in key) or "the run"
+    words = [value if "." not in name else f"{name}={value}" for name, value in key if value]
+    return ", ".join(words) or "the run"
 
 
 def _budgets(rows: Mapping[Key, list[RunSummary]]) -> list[str]:
@@ -100,8 +103,9 @@ def _notes(
         if left_out := sum(run.failures for run in runs):
             hit = sum(run.failures > 0 for run in runs)
             notes.append(f"{label(key)}: {left_out} client replies were left out in {hit} run(s)")
-    if any(run.sampled for run in sweep.runs):
-        notes.append("~ score on a sample of the test set")
+    sampled = [label(key) for key, runs in rows.items() if any(run.sampled for run in runs)]
+    if sampled:
+        notes.append(f"~ score on a sample of the test set: {'; '.join(sampled)}")
     if sweep.unfinished:
         notes.append(f"left out (not finished): {', '.join(sweep.unfinished)}")
     return notes
@@ -155,7 +159,7 @@ def _lines(found: Comparison) -> list[list[str]]:
 
 
 def as_text(found: Comparison, width: int = 120) -> str:
-    """A table for a terminal."""
+    """A table for a terminal; wider than `width` where a number would be cut otherwise."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     names = max(1, len(found.keys))
     for column, heading in enumerate(_header(found)):
@@ -165,7 +169,8 @@ def as_text(found: Comparison, width: int = 120) -> str:
     for line in _lines(found):
         table.add_row(*line)
     page = StringIO()
-    Console(file=page, width=width, color_system=None).print(table)
+    needed = Console(width=10_000).measure(table).maximum
+    Console(file=page, width=max(width, needed), color_system=None).print(table)
     body = "\n".join(line.rstrip() for line in page.getvalue().splitlines()).strip("\n")
     return "\n".join([*found.warnings, body, *found.notes])
 
@@ -193,14 +198,9 @@ def as_csv(found: Comparison) -> str:
     writer.writerow([BEFORE, *blank, "", "", *_plain(found.before())])
     for key, runs in found.rows.items():
         values = [value for _, value in key] or [runs[0].name]
-        steps = statistics_of_steps(runs)
+        steps = " to ".join(str(n) for n in sorted({runs[0].steps, *(r.steps for r in runs)}))
         writer.writerow([*values, len(runs), steps, *_plain(found.cells(runs))])
     return page.getvalue().rstrip("\n")
-
-
-def statistics_of_steps(runs: Sequence[RunSummary]) -> float:
-    """Mean total steps of a row's runs."""
-    return mean_and_sd([run.steps for run in runs])[0]
 
 
 def _plain(cells: Sequence[tuple[float, float] | None]) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from fedvlm_flwr.errors import ConfigError, RunError
-from fedvlm_flwr.run_folder import CONFIG, METRICS, RunFolder
+from fedvlm_flwr.run_folder import CHECKPOINT, CONFIG, METRICS, RunFolder
 from fedvlm_flwr.tasks import load_task
 
 # Keys that do not make two runs different experiments: the seed is what the mean is over, the
@@ -65,8 +65,9 @@ def read_sweep(root: Path) -> Sweep:
     found = Sweep()
     for config in sorted(root.rglob(CONFIG)):
         folder = RunFolder(config.parent)
-        name = str(config.parent.relative_to(root)) if config.parent != root else root.name
-        if folder.is_finished():
+        inside = config.parent != root
+        name = str(config.parent.relative_to(root)) if inside else root.resolve().name
+        if _finished(folder):
             found.runs.append(_summary(folder, name))
         else:
             found.unfinished.append(name)
@@ -76,10 +77,20 @@ def read_sweep(root: Path) -> Sweep:
     return found
 
 
+def _finished(folder: RunFolder) -> bool:
+    try:
+        return folder.is_finished()
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{folder.path / CHECKPOINT} is damaged ({error}).") from error
+
+
 def _summary(folder: RunFolder, name: str) -> RunSummary:
     lines = list(_checked(folder.path / METRICS))
+    keys = _configuration(folder.path / CONFIG)
     scores = [x for x in lines if x["task"] != "train" and not x["metric"].startswith("control_")]
     ends = {x["round"] for x in scores}
+    if not ends:
+        raise RunError(f"{folder.path / METRICS} holds no score; remove the folder or run it anew.")
     shared = [x for x in scores if x["where"] in ("server", "clients")]
     last = {(x["task"], x["metric"]): x["value"] for x in shared if x["round"] == max(ends)}
     first = {(x["task"], x["metric"]): x["value"] for x in shared if x["round"] == 0}
@@ -91,7 +102,7 @@ def _summary(folder: RunFolder, name: str) -> RunSummary:
     trained = [x for x in lines if x["task"] == "train" and x["where"].startswith("client:")]
     return RunSummary(
         name=name,
-        keys=leaves(yaml.safe_load((folder.path / CONFIG).read_text(encoding="utf-8"))),
+        keys=keys,
         steps=int(sum(x["value"] for x in trained if x["metric"] == "steps")),
         first=first,
         last=last,
@@ -101,8 +112,21 @@ def _summary(folder: RunFolder, name: str) -> RunSummary:
     )
 
 
+def _configuration(path: Path) -> dict[str, Any]:
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise RunError(f"{path} is damaged ({' '.join(str(error).split())}).") from error
+    if not isinstance(tree, Mapping):
+        raise RunError(f"{path} is damaged: it holds no configuration.")
+    return leaves(tree)
+
+
 def _checked(path: Path) -> Iterable[dict[str, Any]]:
-    for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    if not path.exists():
+        raise RunError(f"{path} is missing; remove the folder or run it anew.")
+    lines = path.read_text(encoding="utf-8").split("\n")[:-1]  # a killed run may leave half a line
+    for number, text in enumerate(lines, start=1):
         try:
             line: dict[str, Any] = json.loads(text)
             _ = line["round"], line["where"], line["task"], line["metric"], line["value"]
@@ -147,10 +171,20 @@ def _told(key: str, names: Sequence[str], runs: Sequence[RunSummary]) -> bool:
 
 
 def grouped(runs: Sequence[RunSummary], keys: Sequence[str]) -> dict[Key, list[RunSummary]]:
-    """The runs of each combination of values, in the sweep's own order."""
+    """The runs of each combination of values, in the sweep's own order.
+
+    Raises:
+        RunError: two of them have the same seed, so that a spread over seeds would be too small.
+    """
     result: dict[Key, list[RunSummary]] = {}
+    seen: dict[tuple[Key, str], str] = {}
     for run in runs:
         values = tuple((key.removesuffix(".name"), str(run.keys.get(key, ""))) for key in keys)
+        twin = seen.setdefault((values, str(run.keys.get("seed"))), run.name)
+        if twin != run.name:
+            raise RunError(
+                f"{twin} and {run.name} have the same configuration and seed; move one away."
+            )
         result.setdefault(values, []).append(run)
     return result
 
@@ -183,5 +217,5 @@ def chosen_metrics(runs: Sequence[RunSummary], asked: Sequence[str]) -> list[tup
 
 def mean_and_sd(values: Sequence[float]) -> tuple[float, float]:
     """Mean and sample standard deviation (ddof 1); NaN for the latter of a single value."""
-    spread = statistics.stdev(values) if len(values) > 1 else math.nan
-    return statistics.fmean(values), spread
+    known = len(values) > 1 and all(math.isfinite(value) for value in values)
+    return statistics.fmean(values), statistics.stdev(values) if known else math.nan

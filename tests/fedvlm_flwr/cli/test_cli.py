@@ -23,7 +23,10 @@ def test_help_lists_every_command_with_its_summary(capsys):
 def test_no_command_and_an_unknown_one_are_wrong_usage(capsys):
     assert main([]) == 2
     assert main(["fly"]) == 2
-    assert "Unknown command 'fly'; choose one of: doctor, prepare, run." in capsys.readouterr().err
+    assert (
+        "Unknown command 'fly'; choose one of: doctor, prepare, report, run."
+        in capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize("command", ["run", "prepare", "doctor"])

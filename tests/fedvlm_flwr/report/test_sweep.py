@@ -165,3 +165,44 @@ def test_the_command(two_by_two, capsys, tmp_path):
     assert main(["report", str(tmp_path / "nowhere")]) == 1
     assert main(["report"]) == 2
     assert main(["report", str(two_by_two), "--format", "pdf"]) == 2
+
+
+def test_a_score_that_is_no_number_is_shown_as_one(two_by_two):
+    write_run(two_by_two, "004", float("nan"), seed=2)
+    assert re.search(r"fedavg +3 +40 +nan", as_text(compare(read_sweep(two_by_two))))
+
+
+def test_damage_is_named_by_its_file(two_by_two):
+    for name, text, told in (
+        ("config.yaml", "a: [", "config.yaml is damaged"),
+        ("config.yaml", "", "config.yaml is damaged"),
+        ("checkpoint.json", "{}", "checkpoint.json is damaged"),
+        ("metrics.jsonl", "", "holds no score"),
+    ):
+        path = two_by_two / "001" / name
+        before = path.read_text()
+        path.write_text(text)
+        with pytest.raises(RunError, match=told):
+            read_sweep(two_by_two)
+        path.write_text(before)
+    (two_by_two / "001" / "metrics.jsonl").unlink()
+    with pytest.raises(RunError, match=r"metrics\.jsonl is missing"):
+        read_sweep(two_by_two)
+
+
+def test_the_line_a_killed_run_left_half_written_is_overlooked(two_by_two):
+    with (two_by_two / "001" / "metrics.jsonl").open("a") as file:
+        file.write('{"round": 3, "whe')
+    assert len(read_sweep(two_by_two).runs) == 4
+
+
+def test_one_seed_twice_is_refused(two_by_two):
+    write_run(two_by_two, "004", 0.5, seed=0)
+    with pytest.raises(RunError, match="000 and 004 have the same configuration and seed"):
+        compare(read_sweep(two_by_two))
+
+
+def test_no_number_is_cut(two_by_two):
+    for number in range(3):
+        write_run(two_by_two, f"1{number}", 0.5, algorithm="x" * 90, seed=9, mu=number / 7)
+    assert "…" not in as_text(compare(read_sweep(two_by_two)))
