@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from fedvlm_flwr.config import Config
 from fedvlm_flwr.errors import RunError
 from fedvlm_flwr.paths import fedvlm_home, write_atomic
@@ -36,6 +38,15 @@ def runs_root(config: Config) -> Path:
     if config.output_dir:
         return Path(config.output_dir).expanduser().resolve()
     return fedvlm_home() / "runs"
+
+
+def leaves(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The leaves of nested mappings by dotted key; lists are leaves."""
+    found: dict[str, Any] = {}
+    for key, value in tree.items():
+        name = f"{prefix}.{key}" if prefix else str(key)
+        found |= leaves(value, name) if isinstance(value, Mapping) else {name: value}
+    return found
 
 
 class RunFolder:
@@ -145,6 +156,21 @@ class RunFolder:
             for line in file:
                 if line.endswith("\n"):  # a killed run may leave half a line behind
                     yield json.loads(line)
+
+    def settings(self) -> dict[str, Any]:
+        """The leaves of the run's configuration by dotted key (`train.lr`).
+
+        Raises:
+            RunError: the file is damaged.
+        """
+        path = self.path / CONFIG
+        try:
+            tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except yaml.YAMLError as error:
+            raise RunError(f"{path} is damaged ({' '.join(str(error).split())}).") from error
+        if not isinstance(tree, Mapping):
+            raise RunError(f"{path} is damaged: it holds no configuration.")
+        return leaves(tree)
 
     def cost(self) -> dict[str, Any]:
         """The account of seconds, bytes, memory and model loads."""

@@ -3,14 +3,21 @@
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
 
 import yaml
 
 from fedvlm_flwr.config import Config, Scalar, to_yaml
 from fedvlm_flwr.errors import RunError
 from fedvlm_flwr.paths import client_states
-from fedvlm_flwr.run_folder import CLIENTS, CONFIG, METRICS, PROGRESS, RUN_CONFIG, RunFolder
+from fedvlm_flwr.run_folder import (
+    CLIENTS,
+    CONFIG,
+    METRICS,
+    PROGRESS,
+    RUN_CONFIG,
+    RunFolder,
+    leaves,
+)
 
 # These say where and how a run is carried out, and change none of its numbers.
 FREE = ("resume", "output_dir", "run_name", "round_timeout", "min_replies", "tensorboard")
@@ -30,8 +37,7 @@ def require_same_config(config: Config, folder: RunFolder) -> None:
     Raises:
         RunError: names the keys that differ, with both values.
     """
-    saved = flatten(yaml.safe_load((folder.path / CONFIG).read_text(encoding="utf-8")))
-    now = flatten(yaml.safe_load(to_yaml(config)))
+    saved, now = folder.settings(), leaves(yaml.safe_load(to_yaml(config)))
     changed = [
         f"{key} was {saved.get(key, 'not set')} and is {now.get(key, 'not set')}"
         for key in sorted(saved.keys() | now.keys())
@@ -63,16 +69,3 @@ def kept_in(folder: RunFolder, run: str) -> Iterator[None]:
         yield
     finally:
         link.unlink(missing_ok=True)
-
-
-def flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
-    """The leaves of nested mappings by dotted key; lists are leaves."""
-    return dict(_leaves(tree, prefix))
-
-
-def _leaves(tree: Any, prefix: str) -> Iterator[tuple[str, Any]]:
-    if not isinstance(tree, Mapping):
-        yield prefix, tree
-        return
-    for key, value in tree.items():
-        yield from _leaves(value, f"{prefix}.{key}" if prefix else str(key))

@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from fedvlm_flwr.errors import ConfigError, RunError
 from fedvlm_flwr.run_folder import CHECKPOINT, CONFIG, METRICS, RunFolder
 from fedvlm_flwr.tasks import load_task
@@ -86,7 +84,7 @@ def _finished(folder: RunFolder) -> bool:
 
 def _summary(folder: RunFolder, name: str) -> RunSummary:
     lines = list(_checked(folder.path / METRICS))
-    keys = _configuration(folder.path / CONFIG)
+    keys = folder.settings()
     scores = [x for x in lines if x["task"] != "train" and not x["metric"].startswith("control_")]
     ends = {x["round"] for x in scores}
     if not ends:
@@ -112,16 +110,6 @@ def _summary(folder: RunFolder, name: str) -> RunSummary:
     )
 
 
-def _configuration(path: Path) -> dict[str, Any]:
-    try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise RunError(f"{path} is damaged ({' '.join(str(error).split())}).") from error
-    if not isinstance(tree, Mapping):
-        raise RunError(f"{path} is damaged: it holds no configuration.")
-    return leaves(tree)
-
-
 def _checked(path: Path) -> Iterable[dict[str, Any]]:
     if not path.exists():
         raise RunError(f"{path} is missing; remove the folder or run it anew.")
@@ -133,16 +121,6 @@ def _checked(path: Path) -> Iterable[dict[str, Any]]:
         except (ValueError, KeyError, TypeError) as error:
             raise RunError(f"{path}, line {number} is damaged: {text[:80]!r}.") from error
         yield line
-
-
-def leaves(tree: Any, prefix: str = "") -> dict[str, Any]:
-    """The leaves of nested mappings by dotted key; lists are leaves."""
-    if not isinstance(tree, Mapping):
-        return {prefix: tree}
-    found: dict[str, Any] = {}
-    for key, value in tree.items():
-        found |= leaves(value, f"{prefix}.{key}" if prefix else str(key))
-    return found
 
 
 def varying(runs: Sequence[RunSummary]) -> list[str]:

@@ -98,13 +98,40 @@ def test_killing_the_command_ends_everything_it_started(small, tmp_path, number,
     wait_for(lambda: not started_by_us(), 60)
 
 
+def test_scaffold_killed_on_ray_and_resumed_equals_in_process(small, start, tmp_path):
+    """Control variates cross processes by the files of the clients, of which half take part."""
+    words = ["algorithm=scaffold", "num_clients=4", "client_fraction=0.5", "num_rounds=4"]
+    words += ["eval.every=4", "eval.shuffled=false"]
+    place = [f"output_dir={tmp_path}", "run_name=run"]
+    program = str(Path(sys.executable).with_name("fedvlm"))
+    process = subprocess.Popen([program, "run", *small, "engine=ray", *words, *place])
+    folder = RunFolder(tmp_path / "run")
+    wait_for(lambda: list(folder.path.glob("checkpoints/*_0001.safetensors")), 120, every=0.02)
+    process.kill()
+    process.wait(timeout=60)
+    wait_for(lambda: not started_by_us(), 60)
+    assert not folder.is_finished()
+    done = fedvlm("run", f"resume={folder.path}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "going on after round " in done.stdout
+    here = start(*words)
+    assert losses(folder) == pytest.approx(losses(here), abs=TOLERANCE)
+    saved, expected = (
+        load_file(each.path / "checkpoints" / "stage_0_round_0004.safetensors")
+        for each in (folder, here)
+    )
+    assert any(name.startswith("server/c/") for name in saved)
+    for name, values in saved.items():
+        assert values == pytest.approx(expected[name], abs=TOLERANCE), name
+
+
 def started_by_us() -> list[str]:
     commands = [" ".join(p.info["cmdline"] or []) for p in psutil.process_iter(["cmdline"])]
     return [c for c in commands if "fedvlm-flwr-" in c or "flwr-simulation" in c]
 
 
-def wait_for(condition, seconds: float) -> None:
+def wait_for(condition, seconds: float, every: float = 0.5) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it took too long"
-        time.sleep(0.5)
+        time.sleep(every)
