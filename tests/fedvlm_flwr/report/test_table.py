@@ -93,3 +93,21 @@ def test_nothing_is_cut_off_with_every_task(tmp_path: Path) -> None:
 
 def test_an_empty_run_is_an_empty_table(tmp_path: Path) -> None:
     assert heading_and_rows(RunFolder(tmp_path)) == (HEADING, [])
+
+
+def test_clients_that_were_left_out_stand_below_with_their_reason(folder: RunFolder) -> None:
+    reason = "its update has norm 1e+09"
+    folder.append(
+        METRICS,
+        {"round": 2, "where": "client:3", "task": "train", "metric": "failure", "value": reason},
+    )
+    last = result_table(folder).splitlines()[-1]
+    assert last == f"left out: round 2, client 3: {reason}"
+
+
+def test_where_clients_have_models_of_their_own_their_mean_is_shown(tmp_path: Path) -> None:
+    result = RunFolder(tmp_path)
+    write_of("clients", result, 0, "vqa", accuracy=0.25, full=1.0)
+    write_of("client:0", result, 0, "vqa", accuracy=0.99, full=1.0)
+    text = result_table(result)
+    assert "0.250" in text and "0.990" not in text
