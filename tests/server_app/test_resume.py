@@ -127,19 +127,18 @@ STATEFUL = ("algorithm=scaffold", "num_clients=4", "clients_per_round=2")
 def test_killed_at_random_moments(small, undisturbed, tmp_path, seed):
     """SCAFFOLD has state on the server and with each client, and here the cohort changes."""
     runner, chance = Runner(small, tmp_path, *STATEFUL), random.Random(seed)
-    kills = 0
-    for _ in range(3):
+    whole = undisturbed(*STATEFUL)
+    sizes = sorted(chance.uniform(0, 0.9) * whole.size(METRICS) for _ in range(3))
+    for size in sizes:
         child = runner.process()
-        began = time.monotonic()
-        wait = chance.uniform(0.3, 3.0)
-        while child.is_alive() and time.monotonic() - began < wait:
-            time.sleep(0.01)
-        kills += child.is_alive()
+        while child.is_alive() and runner.folder.size(METRICS) < size:
+            time.sleep(0.001)
+        time.sleep(chance.uniform(0, 0.05))
         child.kill()
         child.join()
-    assert kills, "the run was over before the first kill"
+        assert child.exitcode == -signal.SIGKILL
     runner.finish()
-    same(runner.folder, undisturbed(*STATEFUL))
+    same(runner.folder, whole)
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
