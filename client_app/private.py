@@ -7,7 +7,7 @@ from safetensors.numpy import load_file, save_file
 
 from fedvlm_flwr.errors import RunError
 from fedvlm_flwr.paths import atomic_path
-from fedvlm_flwr.wire import Arrays
+from fedvlm_flwr.wire import Arrays, section
 
 TENSORS, HOOK = "tensors/", "hook/"
 
@@ -44,7 +44,7 @@ class PrivateState:
                 f"What this client kept after round {number} cannot be read ({path}: {error}); "
                 "restore the file or start a new run."
             ) from error
-        return _section(held, TENSORS), _section(held, HOOK)
+        return section(held, TENSORS), section(held, HOOK)
 
     def save(self, number: int, tensors: Arrays, hook: Arrays) -> bool:
         """Keep both after a round; false, and no file, when there is nothing to keep."""
@@ -61,7 +61,3 @@ class PrivateState:
         for path in self._folder.glob(f"stage_{self._stage}_round_*.safetensors"):
             if path.name < keep:
                 path.unlink(missing_ok=True)
-
-
-def _section(held: Arrays, prefix: str) -> Arrays:
-    return {k.removeprefix(prefix): v for k, v in held.items() if k.startswith(prefix)}

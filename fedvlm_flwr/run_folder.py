@@ -115,9 +115,16 @@ class RunFolder:
             yield
 
     def is_finished(self) -> bool:
-        """Whether nothing is left to do."""
+        """Whether nothing is left to do.
+
+        Raises:
+            RunError: the checkpoint is damaged.
+        """
         path = self.path / CHECKPOINT
-        return path.exists() and bool(json.loads(path.read_text(encoding="utf-8"))["finished"])
+        try:
+            return path.exists() and bool(json.loads(path.read_text(encoding="utf-8"))["finished"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise RunError(f"{path} is damaged ({error}).") from error
 
     def write(self, name: str, text: str) -> None:
         """Replace a text file whole."""

@@ -20,6 +20,11 @@ def float32(values: NDArray[Any]) -> NDArray[np.float32]:
     return np.asarray(values, dtype=np.float32)
 
 
+def section(arrays: Arrays, prefix: str) -> Arrays:
+    """The arrays whose names begin with `prefix`, named without it."""
+    return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
+
+
 def pack(arrays: Mapping[str, NDArray[np.float32]], dtype: str = "float32") -> ArrayRecord:
     """Arrays as a record, in the wire dtype.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fedvlm_flwr.errors import ConfigError, RunError
-from fedvlm_flwr.run_folder import CHECKPOINT, CONFIG, METRICS, RunFolder
+from fedvlm_flwr.run_folder import CONFIG, METRICS, RunFolder
 from fedvlm_flwr.tasks import load_task
 
 # Keys that do not make two runs different experiments: the seed is what the mean is over, the
@@ -65,7 +65,7 @@ def read_sweep(root: Path) -> Sweep:
         folder = RunFolder(config.parent)
         inside = config.parent != root
         name = str(config.parent.relative_to(root)) if inside else root.resolve().name
-        if _finished(folder):
+        if folder.is_finished():
             found.runs.append(_summary(folder, name))
         else:
             found.unfinished.append(name)
@@ -73,13 +73,6 @@ def read_sweep(root: Path) -> Sweep:
         told = f" ({len(found.unfinished)} unfinished: resume them)" if found.unfinished else ""
         raise RunError(f"{root} holds no finished run{told}.")
     return found
-
-
-def _finished(folder: RunFolder) -> bool:
-    try:
-        return folder.is_finished()
-    except (ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{folder.path / CHECKPOINT} is damaged ({error}).") from error
 
 
 def _summary(folder: RunFolder, name: str) -> RunSummary:

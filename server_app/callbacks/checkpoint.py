@@ -11,6 +11,7 @@ from safetensors.numpy import load_file, save_file
 from fedvlm_flwr.errors import RunError
 from fedvlm_flwr.paths import atomic_path
 from fedvlm_flwr.run_folder import CHECKPOINT, RunFolder
+from fedvlm_flwr.wire import Arrays, section
 from strategies.core.events import Callback, Round
 from strategies.core.state import LoopState
 
@@ -101,10 +102,9 @@ def read_checkpoint(folder: RunFolder) -> Saved | None:
         raise RunError(f"{path} cannot be read ({error}); start a new run.") from error
 
 
-def _saved(facts: Mapping[str, Any], tensors: Mapping[str, Any]) -> Saved:
-    def section(prefix: str) -> dict[str, Any]:
-        return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-
+def _saved(facts: Mapping[str, Any], tensors: Arrays) -> Saved:
     kept = {int(client): int(number) for client, number in facts["kept"].items()}
-    state = LoopState(section(SHARED), section(SERVER), facts["round"], facts["scored"], kept)
+    state = LoopState(
+        section(tensors, SHARED), section(tensors, SERVER), facts["round"], facts["scored"], kept
+    )
     return Saved(facts["run"], facts["stage"], facts["finished"], state, facts["callbacks"])

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from fedvlm_flwr.wire import Arrays
+from fedvlm_flwr.wire import Arrays, section
 
 
 @dataclass
@@ -29,8 +29,7 @@ class LoopState:
 
     def section(self, name: str) -> Arrays:
         """The algorithm's tensors under `name/`, without that prefix; empty before they exist."""
-        prefix = f"{name}/"
-        return {k.removeprefix(prefix): v for k, v in self.server.items() if k.startswith(prefix)}
+        return section(self.server, f"{name}/")
 
     def replace_section(self, name: str, arrays: Arrays) -> None:
         """Keep `arrays` under `name/` in place of what was there."""
