@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from torch import nn
 from fedvlm_flwr.config.schema import Train
 from fedvlm_flwr.data.federated import Example
 from fedvlm_flwr.errors import RunError
+from fedvlm_flwr.models.parts import part_module
 from fedvlm_flwr.models.resident import Resident
 from strategies.core.hooks import ClientHook
 
@@ -50,6 +52,15 @@ def make_optimizer(
     return torch.optim.AdamW(parameters, lr=lr, weight_decay=settings.weight_decay)
 
 
+def checkpoint_gradients(llm: nn.Module, on: bool) -> None:
+    """Keep each layer's input only, and compute the rest again for the gradient; or stop that."""
+    network: Any = llm
+    if on:
+        network.gradient_checkpointing_enable({"use_reentrant": False})
+    elif any(getattr(module, "gradient_checkpointing", False) for module in llm.modules()):
+        network.gradient_checkpointing_disable()
+
+
 def train_locally(  # noqa: PLR0913  # the round's ingredients, each from another place
     resident: Resident,
     parameters: Mapping[str, nn.Parameter],
@@ -74,6 +85,7 @@ def train_locally(  # noqa: PLR0913  # the round's ingredients, each from anothe
     resident.features.encode([example.image for example in examples])
     encoded = [vlm.encode(example.question, example.answer) for example in examples]
     trained = list(parameters.values())
+    checkpoint_gradients(part_module(vlm, "llm"), settings.gradient_checkpointing)
     optimizer = make_optimizer(settings, trained, lr)
     picks = batches(len(examples), settings, order)
     losses, seen = [], 0

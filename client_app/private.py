@@ -21,6 +21,7 @@ class PrivateState:
     """
 
     def __init__(self, folder: Path, client: int, stage: int) -> None:
+        self._run = folder
         self._folder = folder / f"client_{client}"
         self._stage = stage
 
@@ -36,15 +37,25 @@ class PrivateState:
         """
         if number == 0:
             return {}, {}
-        path = self.path(number)
-        try:
-            held = load_file(path)
-        except (SafetensorError, OSError) as error:
-            raise RunError(
-                f"What this client kept after round {number} cannot be read ({path}: {error}); "
-                "restore the file or start a new run."
-            ) from error
+        held = _load(self.path(number), f"after round {number}")
         return section(held, TENSORS), section(held, HOOK)
+
+    def settled(self, told: Arrays | None) -> Arrays:
+        """What earlier stages have come to: as told with this message, or kept from an earlier one.
+
+        It is the same for all clients of a run, and so are the files of those on one machine.
+
+        Raises:
+            RunError: there were earlier stages, and this client was never told or lost the file.
+        """
+        if self._stage == 0:
+            return {}
+        path = self._run / f"settled_before_stage_{self._stage}.safetensors"
+        if told is None:
+            return _load(path, f"before stage {self._stage + 1}")
+        with atomic_path(path) as temporary:
+            save_file(told, temporary)
+        return told
 
     def save(self, number: int, tensors: Arrays, hook: Arrays) -> bool:
         """Keep both after a round; false, and no file, when there is nothing to keep."""
@@ -61,3 +72,14 @@ class PrivateState:
         for path in self._folder.glob(f"stage_{self._stage}_round_*.safetensors"):
             if path.name < keep:
                 path.unlink(missing_ok=True)
+
+
+def _load(path: Path, when: str) -> Arrays:
+    try:
+        held: Arrays = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise RunError(
+            f"What this client kept {when} cannot be read ({path}: {error}); restore the file or "
+            "start a new run."
+        ) from error
+    return held

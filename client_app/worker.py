@@ -17,7 +17,7 @@ from client_app.site import check_order, state_folder
 from fedvlm_flwr.config import Config, Scalar, compose
 from fedvlm_flwr.data.clients import client_examples, federated_data
 from fedvlm_flwr.evaluation import Evaluator
-from fedvlm_flwr.models.parts import read, set_trainable, write
+from fedvlm_flwr.models.parts import read
 from fedvlm_flwr.models.resident import Resident, choose_device, process_facts, resident
 from fedvlm_flwr.schedule import round_lr
 from fedvlm_flwr.seeding import stream, torch_seed
@@ -68,10 +68,12 @@ class Session:
         tensors, kept = private.load(order.kept_round)
         shared = unpack(cast(ArrayRecord, content["arrays"]))
         sent = unpack(cast(ArrayRecord, content["extra"])) if "extra" in content else {}
-        parameters = set_trainable(model.vlm, config.tuning.stages[order.stage])
+        settled = private.settled(
+            unpack(cast(ArrayRecord, content["settled"])) if "settled" in content else None
+        )
         initial = model.initial[order.stage]
         own = {name: tensors.get(name, initial[name]) for name in initial if name not in shared}
-        write(parameters, shared | own)
+        parameters = model.place(order.stage, shared | own, settled)
         return cls(config, order, model, parameters, Opening(shared, sent, kept), private)
 
 
@@ -129,6 +131,7 @@ class Worker:
             "examples_seen": result.examples_seen,
             "seconds": time.monotonic() - began,
             "kept": int(kept),
+            "questions_cut": session.model.vlm.questions_cut,
             "pictures_encoded": session.model.features.encoded,
             **process_facts(),
         }

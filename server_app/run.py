@@ -12,10 +12,10 @@ from flwr.serverapp import Grid
 
 from fedvlm_flwr.config import Config, Scalar
 from fedvlm_flwr.data.clients import client_shares, federated_data
+from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.evaluation import Evaluator, Scores
 from fedvlm_flwr.models import prepare_model
 from fedvlm_flwr.models.adapter import save_adapter
-from fedvlm_flwr.models.parts import set_trainable, write
 from fedvlm_flwr.models.resident import Resident, choose_device, resident
 from fedvlm_flwr.report.curve import draw_curve
 from fedvlm_flwr.report.table import result_table
@@ -24,6 +24,7 @@ from fedvlm_flwr.wire import Arrays, pack, unpack
 from server_app.callbacks.checkpoint import Checkpoint, Saved, read_checkpoint
 from server_app.callbacks.cost import CostMeter
 from server_app.callbacks.metrics import MetricsWriter
+from server_app.callbacks.numbered import Numbered
 from server_app.callbacks.progress import Progress
 from server_app.callbacks.tensorboard import TensorBoard
 from server_app.resume import kept_in, record_start, require_same_config
@@ -45,6 +46,7 @@ class Run:
         self._config = config
         self._folder = folder
         self._progress = progress
+        self._progress.rounds = config.all_rounds
         self._cost = CostMeter(folder)
         extra = [TensorBoard(folder)] if config.tensorboard else []
         self._watchers = Callbacks([self._cost, MetricsWriter(folder), *extra, progress])
@@ -79,29 +81,53 @@ class Run:
     def _recall(self) -> None:
         """Put the folder's files back to where the checkpoint was made."""
         if self._config.resume:
-            number = self._saved.state.number if self._saved else 0
+            saved = self._saved
+            before = self._config.rounds_before(saved.stage) if saved else 0
+            number = before + saved.state.number if saved else 0
             self._watchers.recall(self._saved.memory if self._saved else {})
             self._progress.tell("resumed", round=number, folder=str(self._folder.path))
 
     def _work(self, grid: Grid, model: Resident, evaluator: Evaluator) -> None:
-        config, arrays = self._config, Arrays()
-        for stage in range(len(config.tuning.stages)):
-            checkpoint = Checkpoint(self._folder, self._id, stage, self._watchers)
-            arrays |= self._stage(stage, grid, model, evaluator, checkpoint)
-        self._controls(evaluator, has_model=bool(arrays))
-        if arrays:
-            save_adapter(model.vlm, config.tuning, arrays, self._folder.path / ADAPTER)
+        config, saved = self._config, self._saved
+        self._require_passed_on(model)
+        settled = saved.settled if saved else Arrays()
+        for stage in range(saved.stage if saved else 0, len(config.tuning.stages)):
+            checkpoint = Checkpoint(self._folder, self._id, stage, settled, self._watchers)
+            settled = settled | self._stage(stage, grid, (model, evaluator), settled, checkpoint)
+        self._controls(evaluator, has_model=settled.keys() == model.first.keys())
+        if settled:
+            save_adapter(model.vlm, config.tuning, settled, self._folder.path / ADAPTER)
         self._cost.write()
         draw_curve(self._folder)
         checkpoint.finish()
+
+    def _require_passed_on(self, model: Resident) -> None:
+        """Refuse stages of which the later ones would never see what the earlier ones came to.
+
+        Raises:
+            ConfigError: the algorithm leaves trained tensors with the clients.
+        """
+        algorithm, stages = self._config.algorithm, len(self._config.tuning.stages)
+        for stage, trained in enumerate(model.initial):
+            shared = load_strategy(algorithm, self._loop(stage)).shared(trained)
+            if stages > 1 and len(shared) < len(trained):
+                raise ConfigError(
+                    f"algorithm={algorithm.name} leaves what is trained with the clients, but "
+                    f"tuning={self._config.tuning.name} has {stages} stages, each of which starts "
+                    "from the shared result of the one before; choose a tuning with one stage."
+                )
 
     def _describe(self) -> str:
         c = self._config
         return (
             f"{c.algorithm.name} on {c.dataset.name} ({c.partition.name}), "
-            f"{c.num_clients} clients, {c.num_rounds} rounds, "
+            f"{c.num_clients} clients, {self._rounds()} rounds, "
             f"{c.model.name} with {c.tuning.name}, seed {c.seed}"
         )
+
+    def _rounds(self) -> str:
+        stages = range(len(self._config.tuning.stages))
+        return " + ".join(str(self._config.rounds_of(stage)) for stage in stages)
 
     def _prepare(self) -> None:
         choice, began, what = self._config.model, time.monotonic(), f"{self._config.model.name}"
@@ -118,7 +144,7 @@ class Run:
         if stepped:
             self._progress.tell("prepared", what=what, seconds=time.monotonic() - began)
 
-    def _loop(self, stage: int) -> Loop:
+    def _loop(self, stage: int, settled: Arrays | None = None) -> Loop:
         c, saved = self._config, self._saved
         return Loop(
             num_clients=c.num_clients,
@@ -128,14 +154,21 @@ class Run:
             stage=stage,
             wire_dtype=c.wire.dtype,
             max_update_norm=c.max_update_norm,
+            share=c.tuning.stages[stage].shared,
+            settled=settled or {},
             run=self._id,
             resume=saved.state if saved and saved.stage == stage else None,
             full_scores=lambda number: self._due(stage, number),
         )
 
     def _due(self, stage: int, number: int) -> bool | None:
-        """Whether a round's scores are on the whole test set; None: the round is not scored."""
-        if number in (0, self._config.rounds_of(stage)):
+        """Whether a round's scores are on the whole test set; None: the round is not scored.
+
+        What a later stage starts from has its scores as the end of the stage before.
+        """
+        if number == 0:
+            return True if stage == 0 else None
+        if number == self._config.rounds_of(stage):
             return True
         return None if number % self._config.eval.every else False
 
@@ -143,21 +176,24 @@ class Run:
         self,
         stage: int,
         grid: Grid,
-        model: Resident,
-        evaluator: Evaluator,
+        scored: tuple[Resident, Evaluator],
+        settled: Arrays,
         checkpoint: Checkpoint,
     ) -> Arrays:
         config, rounds = self._config, self._config.rounds_of(stage)
-        self._progress.rounds = rounds
-        loop = replace(self._loop(stage), callback=Callbacks([self._watchers, checkpoint]))
-        strategy = load_strategy(config.algorithm, loop)
-        trained = model.initial[stage]
+        told = Numbered(self._watchers, config.rounds_before(stage))
+        watchers = Callbacks([told, checkpoint])
+        strategy = load_strategy(
+            config.algorithm, replace(self._loop(stage, settled), callback=watchers)
+        )
+        model, evaluator = scored
+        trained = {n: settled.get(n, values) for n, values in model.initial[stage].items()}
 
         def evaluate(number: int, record: ArrayRecord) -> MetricRecord | None:
             full = self._due(stage, number)
             if full is None:
                 return None
-            write(set_trainable(model.vlm, config.tuning.stages[stage]), unpack(record))
+            model.place(stage, unpack(record), settled)
             return self._evaluate(number, stage, evaluator, full)
 
         result = strategy.start(
@@ -168,8 +204,8 @@ class Run:
             evaluate_fn=evaluate,
         )
         arrays = unpack(result.arrays)
-        if arrays:  # the last round's, whoever has used the model since
-            write(set_trainable(model.vlm, config.tuning.stages[stage]), arrays)
+        if arrays.keys() == trained.keys():  # the last round's, whoever has used the model since
+            model.place(stage, arrays, settled)
         return arrays
 
     def _evaluate(self, number: int, stage: int, evaluator: Evaluator, full: bool) -> MetricRecord:
@@ -177,9 +213,10 @@ class Run:
         scores, predictions, seconds = evaluator.run(
             full, lambda done, total: self._progress.step("evaluating", done, total, what=what)
         )
-        lines = "".join(json.dumps({"round": number, **record}) + "\n" for record in predictions)
+        of_run = self._config.rounds_before(stage) + number
+        lines = "".join(json.dumps({"round": of_run, **record}) + "\n" for record in predictions)
         self._folder.write(PREDICTIONS, lines)
-        found = Evaluation(stage, number, "server", what, scores, seconds, full)
+        found = Evaluation(stage, of_run, "server", what, scores, seconds, full)
         self._watchers.on_evaluated(found)
         flat = {
             f"{task}.{key}": value
@@ -190,7 +227,7 @@ class Run:
 
     def _controls(self, evaluator: Evaluator, has_model: bool) -> None:
         """What a model scores that is blind to the picture, by three ways of being blind."""
-        rounds, stage = self._progress.rounds, len(self._config.tuning.stages) - 1
+        rounds, stage = self._config.all_rounds, len(self._config.tuning.stages) - 1
         controls: dict[str, tuple[Scores, float]] = {
             "majority": (evaluator.majority(), 0.0),
             "question": (evaluator.question_majority(), 0.0),

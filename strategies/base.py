@@ -31,6 +31,8 @@ class Loop:
         max_update_norm: a reply further than this from the shared tensors (L2 over all of them)
             is left out; None: any distance.
         nodes: node id by client, when they are known already; asked for otherwise.
+        share: the parts whose trained tensors travel; None: all.
+        settled: what earlier stages have come to; a client is told once, with its first message.
         run: the run's id, under which clients keep what stays with them.
         resume: where to go on; None: at the initial arrays.
         full_scores: where clients score models of their own: whether a round's evaluation is on
@@ -46,6 +48,8 @@ class Loop:
     max_update_norm: float | None = None
     callback: Callback = field(default_factory=Callback)
     nodes: dict[int, int] | None = None
+    share: tuple[str, ...] | None = None
+    settled: Arrays = field(default_factory=dict)
     run: str = ""
     resume: LoopState | None = None
     full_scores: Callable[[int], bool | None] = lambda number: None
@@ -80,8 +84,9 @@ class FederatedStrategy(Strategy):
     # What an algorithm may change, in the order of a round.
 
     def shared(self, trained: Arrays) -> Arrays:
-        """Which of the trained tensors travel; all of them."""
-        return trained
+        """Which of the trained tensors travel: those of the parts that the tuning shares."""
+        parts = self.loop.share
+        return {n: v for n, v in trained.items() if parts is None or n.partition(".")[0] in parts}
 
     def choose(self, server_round: int) -> dict[int, tuple[int, ...]]:
         """The round's cohort; for each member the clients whose examples it trains on: its own."""
@@ -173,7 +178,8 @@ class FederatedStrategy(Strategy):
         self._sent = {}
         for client, data in sorted(chosen.items()):
             order = self._order(client, server_round, data).record(config)
-            self._sent[client] = RecordDict({"arrays": arrays, "config": order, **extra})
+            beside_it = extra | self._settled_for(client)
+            self._sent[client] = RecordDict({"arrays": arrays, "config": order, **beside_it})
         return [self._message(client) for client in self._sent]
 
     def aggregate_train(
@@ -192,12 +198,19 @@ class FederatedStrategy(Strategy):
         account.loss = account.mean_loss()
         state.arrays = self.server_step(server_round, state.arrays, self.combine())
         self._require_finite(server_round)
+        state.informed |= set(account.replies)
         keepers = [client for client, metrics in account.replies.items() if metrics.get("kept")]
         state.kept |= dict.fromkeys(keepers, server_round)
         state.number, state.scored = server_round, False
         return self._packed(), MetricRecord(
             {"loss": account.loss, "num_examples": account.num_examples}
         )
+
+    def _settled_for(self, client: int) -> dict[str, ArrayRecord]:
+        """The result of earlier stages, for a client that has not answered in this one yet."""
+        if not self.loop.settled or client in self.state.informed:
+            return {}
+        return {"settled": pack(self.loop.settled, self.loop.wire_dtype)}
 
     def _order(self, client: int, number: int, data: tuple[int, ...], full: bool = True) -> Order:
         loop = self.loop
@@ -301,7 +314,7 @@ class FederatedStrategy(Strategy):
         full = self.loop.full_scores(server_round) if self.personal else None
         for client in self._account.cohort if full is not None else ():
             order = self._order(client, server_round, (client,), bool(full)).record(config)
-            content = RecordDict({"arrays": arrays, "config": order})
+            content = RecordDict({"arrays": arrays, "config": order, **self._settled_for(client)})
             yield Message(content, self._nodes[client], MessageType.EVALUATE)
 
     def aggregate_evaluate(

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+from fedvlm_flwr.wire import Arrays
 from strategies.base import FederatedStrategy, Loop
 from strategies.core.hooks import ClientHook
 
@@ -20,6 +21,10 @@ class Algorithm(FederatedStrategy):
 
     def __init__(self, params: Params, loop: Loop) -> None:
         super().__init__(params, replace(loop, min_replies=1))
+
+    def shared(self, trained: Arrays) -> Arrays:
+        """All of them: there is one model only, of which nothing is anybody's own."""
+        return trained
 
     def choose(self, server_round: int) -> dict[int, tuple[int, ...]]:
         """Client 0, with the examples of the whole cohort."""

@@ -39,23 +39,38 @@ class Choice:
 
 @dataclass(frozen=True)
 class Lora:
-    """Rank, scale and dropout of the LLM's low-rank adapters (Hu et al. 2021)."""
+    """Rank, scale and dropout of the LLM's low-rank adapters (Hu et al. 2021), and their places.
+
+    `targets` names the linear layers that take one; null: all of the LLM but the head.
+    """
 
     r: int
     alpha: float
     dropout: float
+    targets: list[str] | None
 
     def __post_init__(self) -> None:
         _positive("tuning.lora.r", self.r)
         _positive("tuning.lora.alpha", self.alpha)
         _require(0 <= self.dropout < 1, f"tuning.lora.dropout={self.dropout} must be in [0, 1).")
+        _require(
+            self.targets is None or len(self.targets) > 0,
+            "tuning.lora.targets=[] adapts nothing; name layers, or set it to null for all.",
+        )
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One run of the round loop: how each part is trained (`frozen | lora | full`)."""
+    """One run of the round loop: how each part is trained (`frozen | lora | full`).
+
+    Attributes:
+        share: the trained parts that travel to the server; the others stay with each client. None:
+            all of them.
+        num_rounds, lr: the stage's own; None: those of the run.
+    """
 
     train: dict[str, str]
+    share: list[str] | None = None
     num_rounds: int | None = None
     lr: float | None = None
 
@@ -74,8 +89,18 @@ class Stage:
             self.train.get("connector") != "lora",
             "tuning.stages.train.connector=lora is not offered; use full or frozen.",
         )
+        _require(
+            self.share is None or (len(self.share) > 0 and set(self.share) <= set(self.trained)),
+            f"tuning.stages.share={self.share} must name parts that the stage trains "
+            f"({', '.join(self.trained)}); for none at all choose algorithm=local.",
+        )
         _positive("tuning.stages.num_rounds", self.num_rounds)
         _positive("tuning.stages.lr", self.lr)
+
+    @property
+    def shared(self) -> tuple[str, ...]:
+        """The trained parts that travel."""
+        return tuple(self.trained if self.share is None else self.share)
 
     @property
     def trained(self) -> dict[str, str]:
@@ -92,10 +117,29 @@ class Tuning:
     stages: list[Stage]
 
     def __post_init__(self) -> None:
-        _require(
-            len(self.stages) == 1,
-            f"tuning.stages has {len(self.stages)} stages; this version runs exactly one.",
-        )
+        _require(bool(self.stages), "tuning.stages is empty; a tuning needs one stage or more.")
+        for number, stage in enumerate(self.stages):
+            kept = [part for part in stage.trained if part not in stage.shared]
+            _require(
+                len(self.stages) == 1 or not kept,
+                f"tuning.stages.{number} keeps {kept} private, but what one stage leaves with the "
+                "clients never reaches the next; share it, or use a single stage.",
+            )
+        for part, modes in self.modes.items():
+            _require(
+                len(modes) == 1,
+                f"tuning.stages trains {part} as {' and as '.join(sorted(modes))}; choose one of "
+                "the two in all stages.",
+            )
+
+    @property
+    def modes(self) -> dict[str, set[str]]:
+        """How each trained part is trained, over all stages; one way each in a good tuning."""
+        found: dict[str, set[str]] = {}
+        for stage in self.stages:
+            for part, mode in stage.trained.items():
+                found.setdefault(part, set()).add(mode)
+        return found
 
 
 @dataclass(frozen=True)
@@ -113,6 +157,7 @@ class Train:
     weight_decay: float
     max_grad_norm: float | None
     precision: str
+    gradient_checkpointing: bool
 
     def __post_init__(self) -> None:
         _require(
@@ -170,8 +215,11 @@ class Engine:
     threads: int
     device: str
     num_supernodes: int | None
+    feature_megabytes: float
+    features_on_disk: bool
 
     def __post_init__(self) -> None:
+        _positive("engine.feature_megabytes", self.feature_megabytes)
         _one_of("engine.device", self.device, ("auto", "cpu", "cuda"))
         for key in ("cpus_per_client", "threads", "num_supernodes"):
             _positive(f"engine.{key}", getattr(self, key))
@@ -250,3 +298,12 @@ class Config:
     def rounds_of(self, stage: int) -> int:
         """Rounds of a stage."""
         return self.tuning.stages[stage].num_rounds or self.num_rounds
+
+    def rounds_before(self, stage: int) -> int:
+        """Rounds of all earlier stages together."""
+        return sum(self.rounds_of(earlier) for earlier in range(stage))
+
+    @property
+    def all_rounds(self) -> int:
+        """Rounds of all stages together."""
+        return self.rounds_before(len(self.tuning.stages))

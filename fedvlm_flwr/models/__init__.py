@@ -1,8 +1,9 @@
 """Vision-language models: chosen by kind, loaded behind one interface, tiny ones made here.
 
-A kind is a module of `fedvlm_flwr.models.kinds` with a frozen dataclass `Params`, a function
-`load(name, params, device) -> VLM`, and the functions `prepare(name, params, progress)` and
-`found(name, params)` that give the folder of a model that is made here.
+A kind is a module of `fedvlm_flwr.models.kinds` with a frozen dataclass `Params` (a `Loading`), a
+function `load(name, params, device) -> VLM`, the functions `prepare(name, params, progress)` and
+`found(name, params)` that give the folder of a model that is made here, and
+`skeleton(params) -> Skeleton`, the network on torch's meta device.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,7 +13,7 @@ from typing import Any
 import torch
 
 from fedvlm_flwr.config.typed import typed
-from fedvlm_flwr.models.base import VLM
+from fedvlm_flwr.models.base import VLM, Skeleton
 from fedvlm_flwr.plugins import load_module
 
 KINDS = "fedvlm_flwr.models.kinds"
@@ -64,3 +65,15 @@ def prepared_model(name: str, kind: str, params: Mapping[str, Any]) -> Path | No
     module = load_module(KINDS, kind, "model kind")
     folder: Path | None = module.found(name, typed(module.Params, params, "model"))
     return folder
+
+
+def model_skeleton(kind: str, params: Mapping[str, Any]) -> Skeleton:
+    """The model's network without weights, on torch's meta device: for counting.
+
+    Raises:
+        ConfigError: as `load_model`.
+        ModelError: neither the model's own configuration nor its sizes in the YAML are at hand.
+    """
+    module = load_module(KINDS, kind, "model kind")
+    found: Skeleton = module.skeleton(typed(module.Params, params, "model"))
+    return found

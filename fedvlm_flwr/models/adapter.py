@@ -9,39 +9,41 @@ from safetensors.torch import save_file
 
 from fedvlm_flwr.config.schema import Tuning
 from fedvlm_flwr.models.base import VLM
-from fedvlm_flwr.wire import Arrays
+from fedvlm_flwr.models.parts import lora_targets
+from fedvlm_flwr.wire import Arrays, section
 
 
 def save_adapter(vlm: VLM, tuning: Tuning, arrays: Arrays, folder: Path) -> None:
-    """Write the trained tensors of a run as a PEFT adapter and as plain files per full part.
+    """Write the shared tensors of a run as a PEFT adapter and as plain files per full part.
 
     With adapters among them, `PeftModel.from_pretrained(base, folder)` gives the tuned model, the
     connector included (it is one of the adapter's `modules_to_save`). Each fully trained part is
-    also written as `<part>.safetensors` under its own names, for `module.load_state_dict`.
+    also written as `<part>.safetensors` under its own names, for `module.load_state_dict` (an LLM's
+    without its embedding table, which is the base's).
 
     Args:
-        arrays: the trained tensors by stable name, part first.
+        arrays: the trained tensors by stable name, part first, as far as the server has them.
         folder: is made when absent; its files are overwritten.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    modes = {part: mode for stage in tuning.stages for part, mode in stage.trained.items()}
+    held = {name.partition(".")[0] for name in arrays}
+    modes = {part: mode for part, mode in tuning.modes.items() if part in held}
     tensors = {name: torch.from_numpy(values) for name, values in arrays.items()}
-    for part in (part for part, mode in modes.items() if mode == "full"):
-        own = {
-            n.removeprefix(f"{part}."): t for n, t in tensors.items() if n.startswith(f"{part}.")
-        }
+    for part in (part for part, mode in modes.items() if "full" in mode):
+        own = {name: torch.from_numpy(v) for name, v in section(arrays, f"{part}.").items()}
         save_file(own, str(folder / f"{part}.safetensors"))
-    if "lora" not in modes.values():
+    if "lora" not in modes.get("llm", ()):
         return
-    full = [vlm.parts[part] for part, mode in modes.items() if mode == "full"]
+    full = [path_in_root(vlm, part) for part, mode in modes.items() if "full" in mode]
+    names = "|".join(map(re.escape, lora_targets(vlm, tuning.lora)))
     config = LoraConfig(
         r=tuning.lora.r,
         lora_alpha=tuning.lora.alpha,  # type: ignore[arg-type]
         lora_dropout=tuning.lora.dropout,
         # A regular expression on the whole path: the vision tower has layers of the same names.
-        target_modules=rf"{re.escape(vlm.parts['llm'])}\..*\.({'|'.join(vlm.lora_targets)})",
+        target_modules=rf"{re.escape(path_in_root(vlm, 'llm'))}\..*\.({names})",
         modules_to_save=[path.rpartition(".")[2] for path in full] or None,
-        base_model_name_or_path=str(getattr(vlm.module.config, "_name_or_path", "")) or None,
+        base_model_name_or_path=base_name(vlm) or None,
         inference_mode=True,
     )
     config.save_pretrained(str(folder))
@@ -49,7 +51,18 @@ def save_adapter(vlm: VLM, tuning: Tuning, arrays: Arrays, folder: Path) -> None
     save_file(named, str(folder / "adapter_model.safetensors"), metadata={"format": "pt"})
 
 
+def base_name(vlm: VLM) -> str:
+    """Folder or hub id of the network that the adapter is for."""
+    root = vlm.module.get_submodule(vlm.root)
+    return str(getattr(root.config, "_name_or_path", ""))
+
+
+def path_in_root(vlm: VLM, part: str) -> str:
+    """A part's module path inside the network that the adapter is for."""
+    return vlm.parts[part].removeprefix(f"{vlm.root}." if vlm.root else "")
+
+
 def _peft_name(vlm: VLM, name: str) -> str:
     part, _, rest = name.partition(".")
     suffix = ".weight" if rest.endswith(("lora_A", "lora_B")) else ""
-    return f"base_model.model.{vlm.parts[part]}.{rest}{suffix}"
+    return f"base_model.model.{path_in_root(vlm, part)}.{rest}{suffix}"

@@ -1,41 +1,131 @@
-"""The frozen encoding of pictures, computed once per picture and process."""
+"""The frozen encoding of pictures, done once per picture: kept in memory, then on disk."""
 
+import hashlib
+import os
+import tempfile
+from collections import OrderedDict
 from collections.abc import Sequence
+from logging import getLogger
 from pathlib import Path
 
-import torch
-from torch import Tensor
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 
-from fedvlm_flwr.models.base import VLM
+from fedvlm_flwr.errors import DataError
+from fedvlm_flwr.models.base import VLM, Features
+from fedvlm_flwr.paths import fedvlm_home
+
+ENCODED_AT_ONCE = 64
+LOG = getLogger(__name__)
 
 
 class FeatureCache:
-    """Features by picture, in memory, on the CPU.
+    """Features by picture: the newest used in memory, all of them on disk where that is worth it.
+
+    A file's name is the model's fingerprint and the sha256 of the picture's file, so that nothing
+    stale is ever read; files are written aside and renamed, so that processes may share them.
+
+    Args:
+        megabytes: the most that features may take in memory.
+        on_disk: keep them in `$FEDVLM_HOME/features` too, unless the model says it is not worth it.
 
     Attributes:
-        encoded: pictures encoded so far; never more than the distinct pictures asked for.
+        encoded: pictures that the model has encoded so far in this process.
     """
 
-    def __init__(self, vlm: VLM, batch_size: int = 64) -> None:
+    def __init__(self, vlm: VLM, megabytes: float, on_disk: bool) -> None:
         self._vlm = vlm
-        self._batch_size = batch_size
-        self._rows: dict[Path, Tensor] = {}
+        self._most = megabytes * 1e6
+        self._rows: OrderedDict[Path, Features] = OrderedDict()
+        self._held = 0
+        self._digests: dict[Path, str] = {}
+        keep = on_disk and vlm.keep_features
+        self._folder = fedvlm_home() / "features" / vlm.fingerprint if keep else None
         self.encoded = 0
 
     def encode(self, images: Sequence[Path]) -> None:
-        """Encode the pictures that are not yet known, in batches.
+        """Encode the pictures that are not kept yet, in batches.
 
         Raises:
             DataError: a picture is missing or unreadable; names its path.
         """
-        missing = [image for image in dict.fromkeys(images) if image not in self._rows]
-        for start in range(0, len(missing), self._batch_size):
-            part = missing[start : start + self._batch_size]
-            rows = self._vlm.features(part).cpu()
-            self._rows.update(zip(part, rows, strict=True))
-            self.encoded += len(part)
+        asked = list(dict.fromkeys(images))
+        for start in range(0, len(asked), ENCODED_AT_ONCE):
+            self._batch(asked[start : start + ENCODED_AT_ONCE])
 
-    def __call__(self, images: Sequence[Path]) -> Tensor:
-        """Features of pictures in the given order, [N, tokens, width], on the model's device."""
-        self.encode(images)
-        return torch.stack([self._rows[image] for image in images]).to(self._vlm.device)
+    def __call__(self, images: Sequence[Path]) -> list[Features]:
+        """Features of pictures in the given order, on the CPU."""
+        rows: dict[Path, Features] = {}
+        asked = list(dict.fromkeys(images))
+        for start in range(0, len(asked), ENCODED_AT_ONCE):
+            rows |= self._batch(asked[start : start + ENCODED_AT_ONCE])
+        return [rows[image] for image in images]
+
+    def _batch(self, images: Sequence[Path]) -> dict[Path, Features]:
+        rows: dict[Path, Features] = {}
+        missing = []
+        for image in images:
+            row = self._rows.get(image) or self._read(image)
+            if row is None:
+                missing.append(image)
+            else:
+                rows[image] = row
+        if missing:
+            for image, row in zip(missing, self._vlm.features(missing), strict=True):
+                rows[image] = {name: value.detach().cpu() for name, value in row.items()}
+                self._write(image, rows[image])
+            self.encoded += len(missing)
+        for image, row in rows.items():
+            self._keep(image, row)
+        return rows
+
+    def _keep(self, image: Path, row: Features) -> None:
+        if image not in self._rows:
+            self._held += _size(row)
+        self._rows[image] = row
+        self._rows.move_to_end(image)
+        while self._held > self._most and len(self._rows) > 1:
+            self._held -= _size(self._rows.popitem(last=False)[1])
+
+    def _path(self, image: Path) -> Path | None:
+        if self._folder is None:
+            return None
+        if image not in self._digests:
+            try:
+                with image.open("rb") as file:
+                    self._digests[image] = hashlib.file_digest(file, "sha256").hexdigest()
+            except FileNotFoundError as error:
+                raise DataError(
+                    f"There is no picture {image}; check the dataset's folder."
+                ) from error
+        name = self._digests[image]
+        return self._folder / name[:2] / f"{name}.safetensors"
+
+    def _read(self, image: Path) -> Features | None:
+        path = self._path(image)
+        if path is None or not path.exists():
+            return None
+        try:
+            return load_file(path)
+        except (SafetensorError, OSError) as error:  # cut by a crash or a full disk
+            LOG.warning("The cached features %s are damaged (%s) and made again.", path, error)
+            return None
+
+    def _write(self, image: Path, row: Features) -> None:
+        path = self._path(image)
+        if path is None:
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Not flushed to disk one by one, which costs more than the features: a damaged one is
+        # noticed when it is read.
+        handle, name = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
+        os.close(handle)
+        try:
+            save_file({key: value.contiguous() for key, value in row.items()}, name)
+            Path(name).replace(path)
+        finally:
+            Path(name).unlink(missing_ok=True)
+
+
+def _size(row: Features) -> int:
+    return sum(value.numel() * value.element_size() for value in row.values())

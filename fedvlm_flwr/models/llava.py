@@ -3,7 +3,6 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +12,19 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.image_processing_utils import BaseImageProcessor
 
-from fedvlm_flwr.errors import ConfigError, DataError, ModelError
-from fedvlm_flwr.models.base import VLM, Encoded
+from fedvlm_flwr.errors import ConfigError, ModelError
+from fedvlm_flwr.models.base import VLM, Encoded, Features
 from fedvlm_flwr.models.decoding import greedy
 from fedvlm_flwr.models.pictures import open_picture
+from fedvlm_flwr.models.prompts import PromptEncoder, Template
 
 IMAGE = "<image>"
 PICTURES_AT_ONCE = 64  # bounds the memory of the vision tower's activations
+PARTS_OF = {
+    "vision": "model.vision_tower",
+    "connector": "model.multi_modal_projector",
+    "llm": "model.language_model",
+}
 
 
 class Llava(VLM):
@@ -27,41 +32,47 @@ class Llava(VLM):
 
     Args:
         module: the network; its vision tower and language model are transformers' own.
-        tokenizer: knows `<image>` as a token. The token needs no row in the embedding table:
-            its places are filled with the connector's output and never looked up.
+        tokenizer: knows the image token. The token needs no row in the embedding table: its places
+            are filled with the connector's output and never looked up.
         processor: makes `pixel_values` of pictures.
         template: the prompt around `{question}`, with one `<image>`.
+        max_text_tokens: see `PromptEncoder`.
+        image_token: what stands for a picture in the tokenizer; `<image>` in the template is
+            replaced by it.
 
     Raises:
-        ConfigError: the template lacks `{question}` or does not hold exactly one `<image>`.
+        ConfigError: the template lacks `{question}` or does not hold exactly one `<image>`, or the
+            tokenizer does not know the image token.
     """
 
-    def __init__(
+    def __init__(  # the checkpoint's three parts and the prompt's three facts
         self,
         module: PreTrainedModel,
         tokenizer: PreTrainedTokenizerBase,
         processor: BaseImageProcessor,
         template: str,
+        max_text_tokens: int,
+        image_token: str = IMAGE,
     ) -> None:
-        if template.count(IMAGE) != 1 or template.count("{question}") != 1:
+        if template.count(IMAGE) != 1:
+            raise ConfigError(f"The prompt template {template!r} must hold {IMAGE} once.")
+        if image_token not in tokenizer.get_vocab():
             raise ConfigError(
-                f"The prompt template {template!r} must hold {IMAGE} once and {{question}} once."
+                f"The tokenizer does not know model.image_token='{image_token}'; name one of its "
+                "tokens."
             )
         self.module = module
         self.tokenizer = tokenizer
         self.processor = processor
-        self.template = template
-        self.parts = {
-            "vision": "model.vision_tower",
-            "connector": "model.multi_modal_projector",
-            "llm": "model.language_model",
-        }
+        self.wording = Template(template.replace(IMAGE, image_token))
+        self.parts = PARTS_OF
         self.lora_targets = linear_names(self.llm)
-        self.fingerprint = fingerprint(module, processor)
+        self.fingerprint = fingerprint(self.vision, layer_choice(module.config), processor)
         self.device = next(module.parameters()).device
-        self.image_id = tokenizer.get_vocab()[IMAGE]
+        self.image_token = image_token
+        self.image_id = tokenizer.get_vocab()[image_token]
         self.end_id: int = tokenizer.eos_token_id
-        self._prompt_ids = lru_cache(maxsize=4096)(self._tokenize_prompt)
+        self._prompts = PromptEncoder(tokenizer, self.end_id, max_text_tokens, (IMAGE, image_token))
 
     @property
     def vision(self) -> Any:
@@ -84,21 +95,19 @@ class Llava(VLM):
         return self.module.get_submodule("lm_head")
 
     @torch.no_grad()
-    def features(self, images: Sequence[Path]) -> Tensor:
-        """The vision tower's hidden layer `vision_feature_layer`, [N, patches, width], on `device`.
+    def features(self, images: Sequence[Path]) -> list[Features]:
+        """`tokens`: the vision tower's hidden layer `vision_feature_layer`, [patches, width].
 
         The class token is dropped where the configuration says so (strategy "default").
 
         Raises:
             DataError: a picture is missing or unreadable; names its path.
         """
-        if not images:
-            raise DataError("No pictures were given to encode.")
-        chunks = [
-            self.encode_pixels(self.pixels(images[start : start + PICTURES_AT_ONCE]))
-            for start in range(0, len(images), PICTURES_AT_ONCE)
-        ]
-        return torch.cat(chunks)
+        rows: list[Features] = []
+        for start in range(0, len(images), PICTURES_AT_ONCE):
+            tokens = self.encode_pixels(self.pixels(images[start : start + PICTURES_AT_ONCE]))
+            rows.extend({"tokens": row} for row in tokens)
+        return rows
 
     def pixels(self, images: Sequence[Path]) -> Tensor:
         """Resized, cropped and normalised pictures, [N, 3, height, width], on `device`."""
@@ -108,58 +117,43 @@ class Llava(VLM):
 
     def encode_pixels(self, pixels: Tensor) -> Tensor:
         """The vision tower's chosen layers of [N, 3, height, width], with gradient."""
-        config: Any = self.module.config
-        layers = config.vision_feature_layer
+        layers, strategy = layer_choice(self.module.config)
         states = self.vision(pixels.to(self.vision.dtype), output_hidden_states=True).hidden_states
         chosen = [states[i] for i in ([layers] if isinstance(layers, int) else layers)]
-        first = 1 if config.vision_feature_select_strategy == "default" else 0
+        first = 1 if strategy == "default" else 0
         return torch.cat([state[:, first:] for state in chosen], dim=-1)
+
+    @property
+    def questions_cut(self) -> int:
+        """Distinct questions that were cut on the left so far."""
+        return self._prompts.cut
 
     def encode(self, question: str, answer: str | None = None) -> Encoded:
         """Token ids of the prompt around `question`, and of the answer with its end token.
 
         Raises:
+            DataError: template and answer alone are longer than `max_text_tokens`.
             ModelError: the tokenizer merges the prompt's end with the answer's beginning.
         """
-        prompt = self._prompt_ids(question)
-        if answer is None:
-            return Encoded(prompt)
-        return Encoded(prompt, self._answer_ids(self.template, question, prompt, answer))
+        return self._prompts.encode(self.wording, question, answer)
 
     def encode_text(self, words: str, question: str, answer: str | None = None) -> Encoded:
         """As `encode`, with `words` standing where the picture would: a text-only example."""
-        template = self.template.replace(IMAGE, words)
-        text = template.replace("{question}", question)
-        prompt = tuple(self.tokenizer(text)["input_ids"])
-        if answer is None:
-            return Encoded(prompt)
-        return Encoded(prompt, self._answer_ids(template, question, prompt, answer))
+        wording = Template(self.wording.text.replace(IMAGE, words))
+        return self._prompts.encode(wording, question, answer)
 
-    def _tokenize_prompt(self, question: str) -> tuple[int, ...]:
-        text = self.template.replace("{question}", question.replace(IMAGE, " ").strip())
-        return tuple(self.tokenizer(text)["input_ids"])
-
-    def _answer_ids(
-        self, template: str, question: str, prompt: tuple[int, ...], answer: str
-    ) -> tuple[int, ...]:
-        text = template.replace("{question}", question.replace(IMAGE, " ").strip())
-        whole = tuple(self.tokenizer(f"{text} {answer.strip()}")["input_ids"])
-        if whole[: len(prompt)] != prompt:
-            raise ModelError(
-                f"The tokenizer joins the end of the prompt template {template!r} with the answer; "
-                "end the template with a colon or another mark that stays a token."
-            )
-        return (*whole[len(prompt) :], self.end_id)
-
-    def connect(self, features: Tensor) -> Tensor:
+    def connect(self, tokens: Tensor) -> Tensor:
         """The connector's image tokens, [B, tokens, LLM width], of [B, tokens, vision width]."""
         weight = next(self.connector.parameters())
-        image: Tensor = self.connector(features.to(weight.device, weight.dtype))
+        image: Tensor = self.connector(tokens.to(weight.device, weight.dtype))
         return image
 
-    def loss(self, features: Tensor, batch: Sequence[Encoded]) -> Tensor:
+    def _image(self, features: Sequence[Features]) -> Tensor:
+        return self.connect(torch.stack([row["tokens"] for row in features]))
+
+    def loss(self, features: Sequence[Features], batch: Sequence[Encoded]) -> Tensor:
         """Mean cross-entropy over the answer tokens of a batch (scalar, with gradient)."""
-        return self.answer_loss(self.connect(features), batch).mean()
+        return self.answer_loss(self._image(features), batch).mean()
 
     def answer_loss(self, image: Tensor, batch: Sequence[Encoded]) -> Tensor:
         """Cross-entropy of each answer token, [answer tokens], row after row.
@@ -190,11 +184,11 @@ class Llava(VLM):
 
     @torch.no_grad()
     def generate(
-        self, features: Tensor, batch: Sequence[Encoded], max_new_tokens: int
+        self, features: Sequence[Features], batch: Sequence[Encoded], max_new_tokens: int
     ) -> list[str]:
         """Greedy answers to B prompts; labels in `batch`, if any, are not read."""
         rows = [row.prompt_ids for row in batch]
-        embeds, mask = self.assemble(self.connect(features), rows, left=True)
+        embeds, mask = self.assemble(self._image(features), rows, left=True)
         answers = greedy(
             self.llm,
             self.head,
@@ -251,11 +245,16 @@ def linear_names(llm: nn.Module) -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
-def fingerprint(module: PreTrainedModel, processor: BaseImageProcessor) -> str:
-    """Sixteen hex digits over configuration, picture processing and every weight."""
-    digest = hashlib.sha256(module.config.to_json_string(use_diff=False).encode())
-    digest.update(json.dumps(processor.to_dict(), sort_keys=True, default=str).encode())
-    for name, value in sorted(module.state_dict().items()):
+def layer_choice(config: Any) -> tuple[int | list[int], str]:
+    """Which hidden layers of the vision tower are used, and with the class token or without."""
+    return config.vision_feature_layer, str(config.vision_feature_select_strategy)
+
+
+def fingerprint(vision: nn.Module, choice: object, processor: BaseImageProcessor) -> str:
+    """Sixteen hex digits over the vision tower's weights, its layer and the picture processing."""
+    told = json.dumps([choice, processor.to_dict()], sort_keys=True, default=str)
+    digest = hashlib.sha256(told.encode())
+    for name, value in sorted(vision.state_dict().items()):
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
         digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().data)
     return digest.hexdigest()[:16]

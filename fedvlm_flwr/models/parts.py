@@ -1,6 +1,7 @@
 """Which tensors are trained, under which stable names they travel, and how they are exchanged."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,30 +10,53 @@ from peft import LoraConfig, inject_adapter_in_model
 from torch import nn
 
 from fedvlm_flwr.config.schema import Lora, Stage
-from fedvlm_flwr.errors import ModelError
-from fedvlm_flwr.models.base import VLM
+from fedvlm_flwr.errors import ConfigError, ModelError
+from fedvlm_flwr.models.base import VLM, Skeleton
 
 _ADAPTER = ".default"  # peft's name of the one adapter, inside the names of its tensors
 
 
-def add_lora(vlm: VLM, lora: Lora, seed: int) -> None:
-    """Put low-rank adapters on every linear layer of the LLM but the head (Hu et al. 2021).
+def lora_targets(vlm: VLM | Skeleton, lora: Lora) -> tuple[str, ...]:
+    """The LLM's linear layers that take an adapter: those configured, or all but the head.
+
+    Raises:
+        ConfigError: the LLM has no linear layer of a configured name.
+    """
+    if lora.targets is None:
+        return vlm.lora_targets
+    if odd := [name for name in lora.targets if name not in vlm.lora_targets]:
+        raise ConfigError(
+            f"tuning.lora.targets names '{odd[0]}', which is no linear layer of the LLM; choose "
+            f"from: {', '.join(vlm.lora_targets)}, or null for all of them."
+        )
+    return tuple(lora.targets)
+
+
+def add_lora(vlm: VLM | Skeleton, lora: Lora, seed: int) -> None:
+    """Put low-rank adapters on linear layers of the LLM (Hu et al. 2021), in float32.
 
     A starts random from `seed`, B at zero, so that the model's answers do not change.
+
+    Raises:
+        ConfigError: see `lora_targets`.
     """
     config = LoraConfig(
         r=lora.r,
         lora_alpha=lora.alpha,  # type: ignore[arg-type]  # peft divides it by r, any number will do
         lora_dropout=lora.dropout,
-        target_modules=list(vlm.lora_targets),
+        target_modules=list(lora_targets(vlm, lora)),
     )
-    devices = [vlm.device] if vlm.device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
+    llm = part_module(vlm, "llm")
+    on_cuda = next(llm.parameters()).device.type == "cuda"
+    with torch.random.fork_rng(devices=list(range(torch.cuda.device_count())) if on_cuda else []):
         torch.manual_seed(seed)
-        inject_adapter_in_model(config, part_module(vlm, "llm"))
+        inject_adapter_in_model(config, llm)
+    for name, parameter in llm.named_parameters():
+        if "lora_" in name:
+            parameter.data = parameter.data.float()
 
 
-def part_module(vlm: VLM, part: str) -> nn.Module:
+def part_module(vlm: VLM | Skeleton, part: str) -> nn.Module:
     """The module of a named part.
 
     Raises:
@@ -46,8 +70,12 @@ def part_module(vlm: VLM, part: str) -> nn.Module:
     return vlm.module.get_submodule(vlm.parts[part])
 
 
-def set_trainable(vlm: VLM, stage: Stage) -> dict[str, nn.Parameter]:
+def set_trainable(vlm: VLM | Skeleton, stage: Stage) -> dict[str, nn.Parameter]:
     """Freeze everything but what the stage trains, and name that.
+
+    Embedding tables stay frozen in every mode: with the head, they are most of what a small model
+    weighs, and a table that travels for the sake of one added token is a known way to send a
+    hundred times too much.
 
     Returns:
         The trained parameters by stable name, part first: `connector.linear_1.weight`,
@@ -59,12 +87,49 @@ def set_trainable(vlm: VLM, stage: Stage) -> dict[str, nn.Parameter]:
     vlm.module.requires_grad_(False)
     trained: dict[str, nn.Parameter] = {}
     for part, mode in stage.trained.items():
-        for name, parameter in part_module(vlm, part).named_parameters():
+        module = part_module(vlm, part)
+        tables = {id(m.weight) for m in module.modules() if isinstance(m, nn.Embedding)}
+        for name, parameter in module.named_parameters():
             is_lora = "lora_" in name
-            if is_lora == (mode == "lora"):
+            if is_lora == (mode == "lora") and id(parameter) not in tables:
                 parameter.requires_grad_(True)
                 trained[f"{part}.{stable_name(name)}"] = parameter
     return dict(sorted(trained.items()))
+
+
+def train_in_float32(vlm: VLM | Skeleton, part: str) -> None:
+    """Hold a part in float32, whatever the rest is in, and have it called with float32.
+
+    Small updates are lost in bfloat16's eight bits. What follows the part casts by itself
+    (embeddings, attention) or is made to (the head).
+
+    Raises:
+        ConfigError: the part's weights are quantised.
+    """
+    module = part_module(vlm, part)
+    if any(not parameter.is_floating_point() for parameter in module.parameters()):
+        raise ConfigError(
+            f"The part '{part}' is quantised and cannot be trained in full; choose a tuning with "
+            "lora, or set model.quantize=null."
+        )
+    if all(parameter.dtype == torch.float32 for parameter in module.parameters()):
+        return
+    module.float()
+    module.register_forward_pre_hook(_cast_inputs, with_kwargs=True)
+    for name, head in vlm.module.named_modules():
+        if name.rpartition(".")[2] == "lm_head":
+            head.register_forward_pre_hook(_cast_inputs, with_kwargs=True)
+
+
+def _cast_inputs(
+    module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    dtype = next(module.parameters()).dtype
+
+    def cast(value: Any) -> Any:
+        return value.to(dtype) if torch.is_tensor(value) and value.is_floating_point() else value
+
+    return tuple(map(cast, args)), {key: cast(value) for key, value in kwargs.items()}
 
 
 def stable_name(name: str) -> str:

@@ -5,13 +5,20 @@ import threading
 from dataclasses import dataclass, field
 
 import torch
+from torch import nn
 
 from fedvlm_flwr.config import Config, Stage
 from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.models import load_model
 from fedvlm_flwr.models.base import VLM
 from fedvlm_flwr.models.features import FeatureCache
-from fedvlm_flwr.models.parts import add_lora, read, set_trainable
+from fedvlm_flwr.models.parts import (
+    add_lora,
+    read,
+    set_trainable,
+    train_in_float32,
+    write,
+)
 from fedvlm_flwr.seeding import torch_seed
 from fedvlm_flwr.wire import Arrays
 
@@ -23,16 +30,37 @@ class Resident:
     Attributes:
         initial: for each stage the trained tensors as they were when the model was loaded; what a
             run in this process leaves in the model never reaches the next run's start.
+        first: the same over all stages.
     """
 
     vlm: VLM
     stages: list[Stage]
-    features: FeatureCache = field(init=False)
+    features: FeatureCache
     initial: list[Arrays] = field(init=False)
+    first: Arrays = field(init=False)
+    _tensors: dict[str, nn.Parameter] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self.features = FeatureCache(self.vlm)
-        self.initial = [read(set_trainable(self.vlm, stage)) for stage in self.stages]
+        by_stage = [set_trainable(self.vlm, stage) for stage in self.stages]
+        self._tensors = {name: p for found in by_stage for name, p in found.items()}
+        self.first = read(self._tensors)
+        self.initial = [{name: self.first[name] for name in found} for found in by_stage]
+
+    def place(self, stage: int, arrays: Arrays, settled: Arrays) -> dict[str, nn.Parameter]:
+        """Put the model where a stage has it, whoever has used it since.
+
+        Args:
+            arrays: every tensor that the stage trains.
+            settled: what earlier stages have come to; tensors of later stages are as at first.
+
+        Returns:
+            The stage's trained parameters, the only ones that have gradients.
+        """
+        parameters = set_trainable(self.vlm, self.stages[stage])
+        write(parameters, arrays)
+        others = {name: p for name, p in self._tensors.items() if name not in parameters}
+        write(others, {name: settled.get(name, self.first[name]) for name in others})
+        return parameters
 
 
 _residents: dict[str, Resident] = {}
@@ -44,21 +72,45 @@ def resident(config: Config, device: torch.device) -> Resident:
     """The process's model for a configuration; loaded at the first call, kept afterwards.
 
     Another model, tuning, seed or device replaces the kept one, so that one base at most is held.
+
+    Raises:
+        ConfigError: the tuning does not suit the model.
+        ModelError: the model cannot be loaded, or lacks a part that is to be trained.
     """
     global _loads  # noqa: PLW0603  # the count is of the process, as the model is
-    key = repr((config.model, config.tuning, config.seed, str(device)))
+    memory = (config.engine.feature_megabytes, config.engine.features_on_disk)
+    key = repr((config.model, config.tuning, config.seed, str(device), memory))
     with _lock:
         if key not in _residents:
             _residents.clear()
             choice = config.model
             vlm = load_model(choice.name, choice.kind, choice.params, device)
             _loads += 1
-            modes = {mode for stage in config.tuning.stages for mode in stage.trained.values()}
-            if "lora" in modes:
-                add_lora(vlm, config.tuning.lora, torch_seed(config.seed, "lora"))
+            make_trainable(vlm, config)
             vlm.module.eval()
-            _residents[key] = Resident(vlm, config.tuning.stages)
+            _residents[key] = Resident(vlm, config.tuning.stages, FeatureCache(vlm, *memory))
         return _residents[key]
+
+
+def make_trainable(vlm: VLM, config: Config) -> None:
+    """Add the adapters that the tuning asks for, and hold what it trains in float32.
+
+    Raises:
+        ConfigError: a part that starts random is not trained in the first stage.
+    """
+    tuning, choice = config.tuning, config.model
+    for part in vlm.untrained:
+        if part not in tuning.stages[0].trained:
+            raise ConfigError(
+                f"The {part} of model={choice.name} starts random and tuning={tuning.name} does "
+                f"not train it in its first stage; give model.{part}_weights, or choose a tuning "
+                "that does."
+            )
+    modes = tuning.modes
+    if "lora" in modes.get("llm", ()):
+        add_lora(vlm, tuning.lora, torch_seed(config.seed, "lora"))
+    for part in (part for part, mode in modes.items() if "full" in mode):
+        train_in_float32(vlm, part)
 
 
 def load_count() -> int:

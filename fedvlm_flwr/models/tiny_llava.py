@@ -34,13 +34,20 @@ class Sizes:
     llm_mlp_width: int
 
 
-def build(sizes: Sizes, template: str, texts: Iterable[str], seed: int) -> Llava:
+def build(
+    sizes: Sizes, template: str, texts: Iterable[str], seed: int, max_text_tokens: int
+) -> Llava:
     """A randomly initialised model whose tokenizer knows the words of `texts` and `template`."""
-    tokenizer = word_tokenizer([*texts, template.replace("{question}", "").replace(IMAGE, "")])
+    tokenizer = tokenizer_for(texts, template)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         module = LlavaForConditionalGeneration(configuration(sizes, tokenizer))
-    return Llava(module, tokenizer, picture_processor(sizes), template)
+    return Llava(module, tokenizer, picture_processor(sizes), template, max_text_tokens)
+
+
+def tokenizer_for(texts: Iterable[str], template: str) -> PreTrainedTokenizerFast:
+    """A tokenizer that knows the words of `texts` and `template`."""
+    return word_tokenizer([*texts, template.replace("{question}", "").replace(IMAGE, "")])
 
 
 def configuration(sizes: Sizes, tokenizer: PreTrainedTokenizerFast) -> LlavaConfig:

@@ -15,8 +15,8 @@ from fedvlm_flwr.wire import Arrays, section
 from strategies.core.events import Callback, Round
 from strategies.core.state import LoopState
 
-FORMAT = 1
-SHARED, SERVER = "shared/", "server/"
+FORMAT = 2
+SHARED, SERVER, SETTLED = "shared/", "server/", "settled/"
 FOLDER = "checkpoints"
 
 
@@ -28,6 +28,7 @@ class Saved:
         run: the run's id, under which clients keep what stays with them.
         finished: whether nothing is left to do.
         memory: what the other callbacks must know again.
+        settled: what earlier stages have come to.
     """
 
     run: str
@@ -35,6 +36,7 @@ class Saved:
     finished: bool
     state: LoopState
     memory: dict[str, Any]
+    settled: Arrays
 
 
 class Checkpoint(Callback):
@@ -44,8 +46,11 @@ class Checkpoint(Callback):
     a kill at any moment leaves a whole checkpoint: the new one, or the one before.
     """
 
-    def __init__(self, folder: RunFolder, run: str, stage: int, others: Callback) -> None:
+    def __init__(
+        self, folder: RunFolder, run: str, stage: int, settled: Arrays, others: Callback
+    ) -> None:
         self._folder = folder
+        self._settled = settled
         self._facts: dict[str, Any] = {"format": FORMAT, "run": run, "stage": stage}
         self._others = others
 
@@ -63,10 +68,12 @@ class Checkpoint(Callback):
         if not path.exists() or not state.scored:  # the scores change no tensor
             tensors = {SHARED + key: values for key, values in state.arrays.items()}
             tensors |= {SERVER + key: values for key, values in state.server.items()}
+            tensors |= {SETTLED + key: values for key, values in self._settled.items()}
             with atomic_path(path) as temporary:
                 save_file(tensors, str(temporary))
         kept = {str(client): number for client, number in sorted(state.kept.items())}
-        place = {"round": state.number, "scored": state.scored, "kept": kept, "finished": False}
+        clients = {"kept": kept, "informed": sorted(state.informed)}
+        place = {"round": state.number, "scored": state.scored, **clients, "finished": False}
         self._save({**self._facts, **place, "tensors": name, "callbacks": self._others.memory()})
         for old in path.parent.glob("stage_*.safetensors"):
             if old != path:
@@ -105,6 +112,14 @@ def read_checkpoint(folder: RunFolder) -> Saved | None:
 def _saved(facts: Mapping[str, Any], tensors: Arrays) -> Saved:
     kept = {int(client): int(number) for client, number in facts["kept"].items()}
     state = LoopState(
-        section(tensors, SHARED), section(tensors, SERVER), facts["round"], facts["scored"], kept
+        section(tensors, SHARED),
+        section(tensors, SERVER),
+        facts["round"],
+        facts["scored"],
+        kept,
+        set(facts["informed"]),
     )
-    return Saved(facts["run"], facts["stage"], facts["finished"], state, facts["callbacks"])
+    settled = section(tensors, SETTLED)
+    return Saved(
+        facts["run"], facts["stage"], facts["finished"], state, facts["callbacks"], settled
+    )

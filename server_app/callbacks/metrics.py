@@ -12,7 +12,7 @@ class MetricsWriter(Callback):
     """Writes each round's training numbers, and the scores.
 
     Lines are `{"round", "where", "task", "metric", "value"}`, with `stage` beside them from the
-    second stage on.
+    second stage on; rounds are counted over all stages.
     """
 
     def __init__(self, folder: RunFolder) -> None:
@@ -43,7 +43,7 @@ class MetricsWriter(Callback):
         }
         self.write(account.number, "server", "train", whole, account.stage)
         for client, metrics in sorted(account.replies.items()):
-            kept = ("loss", "num_examples", "steps", "examples_seen", "seconds")
+            kept = ("loss", "num_examples", "steps", "examples_seen", "questions_cut", "seconds")
             numbers = {key: metrics[key] for key in kept if key in metrics}
             self.write(account.number, f"client:{client}", "train", numbers, account.stage)
         for metric, reasons in (("retried", account.retried), ("failure", account.failures)):

@@ -43,19 +43,20 @@ class KeptReplies(FederatedStrategy):
         raise NotImplementedError
 
     def shared(self, trained: Arrays) -> Arrays:
-        """All tensors, if a cohort of them fits.
+        """Those of the tuning, if a cohort of them fits.
 
         Raises:
             ConfigError: it does not; says what would.
         """
-        size = self.loop.cohort_size * sum(values.nbytes for values in trained.values()) / 1e9
+        shared = super().shared(trained)
+        size = self.loop.cohort_size * sum(values.nbytes for values in shared.values()) / 1e9
         if size > self.params.max_gigabytes:
             raise ConfigError(
                 f"{type(self).__module__.rpartition('.')[2]} keeps all {self.loop.cohort_size} "
                 f"replies of a round, {size:.3g} GB, and algorithm.max_gigabytes="
                 f"{self.params.max_gigabytes:g}; raise it or lower clients_per_round."
             )
-        return trained
+        return shared
 
     def open_round(self) -> None:
         """Forget the last round's replies."""

@@ -19,6 +19,8 @@ class LoopState:
         scored: whether the evaluation after that round is done too.
         kept: by client that keeps something on its own disk, the newest round whose reply was taken
             in; what it kept after that very round is what its next one starts from.
+        informed: clients that have answered in this stage, so that they hold the result of those
+            before.
     """
 
     arrays: Arrays
@@ -26,6 +28,7 @@ class LoopState:
     number: int = 0
     scored: bool = False
     kept: dict[int, int] = field(default_factory=dict)
+    informed: set[int] = field(default_factory=set)
 
     def section(self, name: str) -> Arrays:
         """The algorithm's tensors under `name/`, without that prefix; empty before they exist."""

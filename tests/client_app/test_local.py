@@ -41,7 +41,7 @@ def plain_loop(config, vlm) -> dict[str, np.ndarray]:
         vlm.module.train()
         for step in range(3):
             batch = [examples[i] for i in order[8 * step : 8 * step + 8]]
-            features = torch.stack([seen[example.image] for example in batch])
+            features = [seen[example.image] for example in batch]
             loss = vlm.loss(features, [vlm.encode(e.question, e.answer) for e in batch])
             optimizer.zero_grad()
             loss.backward()

@@ -1,4 +1,4 @@
-"""Kind `llava`: a checkpoint of the LLaVA form, or a tiny one that is pretrained here."""
+"""Kind `llava`: a checkpoint of the LLaVA form, one put together from parts, or a tiny one."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -6,30 +6,39 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
-from transformers import (
-    AutoImageProcessor,
-    AutoTokenizer,
-    LlavaForConditionalGeneration,
-    PreTrainedModel,
-)
+from transformers import AutoTokenizer, LlavaForConditionalGeneration, PreTrainedModel
 from transformers.utils.logging import disable_progress_bar
 
 from fedvlm_flwr.data.federated import examples
 from fedvlm_flwr.data.load import load_data
 from fedvlm_flwr.errors import ConfigError, ModelError
+from fedvlm_flwr.models.assembly import Recipe as AssemblyRecipe
+from fedvlm_flwr.models.assembly import assemble, skeleton_of
+from fedvlm_flwr.models.base import Skeleton
+from fedvlm_flwr.models.connectors import network_class
 from fedvlm_flwr.models.curriculum import by_picture, words
-from fedvlm_flwr.models.llava import Llava
+from fedvlm_flwr.models.llava import IMAGE, PARTS_OF, Llava, linear_names
+from fedvlm_flwr.models.loading import Loading, attention_of, quantization_of
 from fedvlm_flwr.models.prepared import prepare as prepare_folder
 from fedvlm_flwr.models.prepared import prepared_folder, verify
 from fedvlm_flwr.models.pretrain import Progress, Recipe, pretrain
-from fedvlm_flwr.models.tiny_llava import Sizes, build
+from fedvlm_flwr.models.sources import (
+    architecture,
+    identity,
+    locate,
+    read_config,
+    read_picture_processing,
+    read_weights,
+    reading,
+    require_whole,
+)
+from fedvlm_flwr.models.tiny_llava import Sizes, build, configuration, tokenizer_for
 
 # Bars would write between the lines of a run's own progress.
 disable_progress_bar()  # type: ignore[no-untyped-call]
 
 CODE = 1  # raised by every change of code that changes what a recipe gives
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+UNQUANTIZED = ["vision_tower", "multi_modal_projector", "lm_head"]
 
 
 @dataclass(frozen=True)
@@ -49,29 +58,69 @@ class Tiny:
     public: Public
 
 
-@dataclass(frozen=True)
-class Params:
-    """The keys of a model YAML of this kind; exactly one of `checkpoint` and `tiny` is given."""
+@dataclass(frozen=True, kw_only=True)
+class Params(Loading):
+    """The keys of a model YAML of this kind.
 
-    template: str  # the prompt around {question}, with <image> in the picture's place
-    checkpoint: str | None = None  # a local folder or a hub id
+    Exactly one of `checkpoint`, `tiny`, and `vision` with `llm` is given.
+    """
+
+    template: str
+    """The prompt around {question}, with <image> in the picture's place."""
+    image_token: str | None = None
+    """The tokenizer's token for a picture; null: <image>, added where it is not known."""
+    checkpoint: str | None = None
+    """A local folder or a hub id."""
     tiny: Tiny | None = None
-    dtype: str = "float32"
+    vision: str | None = None
+    """A CLIP or SigLIP checkpoint, or another vision tower that transformers loads."""
+    llm: str | None = None
+    """A causal language model: a folder, a hub id or a GGUF file."""
+    connector: str | None = None
+    connector_weights: str | None = None
+    connector_seed: int = 0
+    vision_feature_layer: int = -2
+    vision_feature_select_strategy: str = "default"
+    architectures: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Sizes by hub id, for counting without the weights at hand."""
 
     def __post_init__(self) -> None:
-        if (self.checkpoint is None) == (self.tiny is None):
+        super().__post_init__()
+        ways = [self.checkpoint is not None, self.tiny is not None]
+        ways.append(self.vision is not None or self.llm is not None)
+        if sum(ways) != 1:
             raise ConfigError(
-                "Set exactly one of model.checkpoint (a folder or hub id) and model.tiny."
+                "Set exactly one of model.checkpoint (a folder or hub id), model.tiny, and "
+                "model.vision with model.llm; set the others to null."
             )
-        if self.dtype not in DTYPES:
-            raise ConfigError(f"model.dtype is '{self.dtype}'; choose one of: {', '.join(DTYPES)}.")
+        if ways[2] and (self.vision is None or self.llm is None or self.connector is None):
+            raise ConfigError(
+                f"model.vision={self.vision}, model.llm={self.llm} and model.connector="
+                f"{self.connector} go together; set all three."
+            )
+
+    @property
+    def assembly(self) -> AssemblyRecipe:
+        """What the model is put together from, where it is."""
+        assert self.vision is not None and self.llm is not None and self.connector is not None
+        return AssemblyRecipe(
+            self.vision,
+            self.llm,
+            self.connector,
+            self.connector_weights,
+            self.connector_seed,
+            self.vision_feature_layer,
+            self.vision_feature_select_strategy,
+            self.image_token,
+        )
 
 
 def load(name: str, params: Params, device: torch.device) -> Llava:
     """The model, in evaluation mode on `device`.
 
     Raises:
-        ModelError: a tiny model is not prepared or corrupt, or the checkpoint cannot be read.
+        ModelError: a model that is made here is not prepared or corrupt, or the checkpoint cannot
+            be read.
     """
     if params.checkpoint is not None:
         return from_checkpoint(params.checkpoint, params, device)
@@ -79,44 +128,54 @@ def load(name: str, params: Params, device: torch.device) -> Llava:
     if not folder.exists():
         raise ModelError(f"The model '{name}' is not prepared ({folder}); run `fedvlm prepare`.")
     verify(folder)
-    return from_checkpoint(str(folder), params, device)
+    model = from_checkpoint(str(folder), params, device)
+    if params.vision is not None and params.connector_weights is None:
+        model.untrained = ("connector",)
+    return model
 
 
 def from_checkpoint(checkpoint: str, params: Params, device: torch.device) -> Llava:
     """Read network, tokenizer and picture processing from a folder or the hub's cache."""
-    try:
-        module = LlavaForConditionalGeneration.from_pretrained(
-            checkpoint, dtype=DTYPES[params.dtype], use_safetensors=True
-        )
-        tokenizer = AutoTokenizer.from_pretrained(checkpoint)
-        processor = AutoImageProcessor.from_pretrained(  # type: ignore[no-untyped-call]
-            checkpoint, backend="pil"
-        )
-    except (OSError, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ModelError(
-            f"The checkpoint {checkpoint} cannot be read as a LLaVA model: {reason}"
-        ) from error
+    quantized = quantization_of(params, UNQUANTIZED)
+    module, told = read_weights(
+        network_class(read_config(checkpoint)),
+        checkpoint,
+        "a LLaVA model",
+        dtype=params.torch_dtype,
+        attn_implementation=attention_of(params, device),
+        **({"device_map": {"": device}, **quantized} if quantized else {}),
+    )
+    require_whole(checkpoint, told)
+    with reading(checkpoint, "a tokenizer"):
+        tokenizer = AutoTokenizer.from_pretrained(locate(checkpoint)[0])
     module.requires_grad_(False)
-    network: nn.Module = module
-    network.eval().to(device)
-    return Llava(module, tokenizer, processor, params.template)
+    module.eval()
+    if not quantized:
+        module.to(device)
+    return Llava(
+        module,
+        tokenizer,
+        read_picture_processing(checkpoint),
+        params.template,
+        params.max_text_tokens,
+        params.image_token or IMAGE,
+    )
 
 
 def prepare(name: str, params: Params, progress: Progress | None = None) -> Path | None:
-    """Pretrain the tiny model unless that is done already; its folder, None for a checkpoint."""
-    if params.tiny is None:
+    """Make the model unless that is done already; its folder, None for a checkpoint."""
+    if params.checkpoint is not None:
         return None
-    return prepare_folder(name, recipe(params), builder(params, params.tiny, progress))
+    return prepare_folder(name, recipe(params), builder(params, progress))
 
 
 def found(name: str, params: Params) -> Path | None:
-    """The folder of a tiny model that is prepared already, None where there is none.
+    """The folder of a model that was made already, None where there is none.
 
     Raises:
         ModelError: its files are not what was written.
     """
-    if params.tiny is None:
+    if params.checkpoint is not None:
         return None
     folder = prepared_folder(name, recipe(params))
     if not folder.exists():
@@ -126,17 +185,31 @@ def found(name: str, params: Params) -> Path | None:
 
 
 def recipe(params: Params) -> dict[str, Any]:
-    """Everything that determines a tiny model's weights, as plain values."""
-    return {"code": CODE, "template": params.template, "tiny": asdict(params).get("tiny")}
+    """Everything that determines the weights of a model that is made here, as plain values."""
+    if params.tiny is not None:
+        tiny = asdict(params.tiny)
+        return {"code": CODE, "template": params.template, "tiny": tiny}
+    sources = [params.vision, params.llm, *filter(None, [params.connector_weights])]
+    return {
+        "code": CODE,
+        "assembly": asdict(params.assembly),
+        "dtype": params.dtype,
+        "sources": [identity(str(source)) for source in sources],
+    }
 
 
-def builder(params: Params, tiny: Tiny, progress: Progress | None) -> Callable[[Path], None]:
-    """What writes the pretrained model into a folder."""
+def builder(params: Params, progress: Progress | None) -> Callable[[Path], None]:
+    """What writes the model into a folder."""
 
     def write(folder: Path) -> None:
+        if params.tiny is None:
+            assemble(params.assembly, params.torch_dtype, folder)
+            return
+        tiny = params.tiny
         data = load_data(tiny.public.name, tiny.public.params)
         pictures = by_picture(examples(data.public, data.root))
-        model = build(tiny.sizes, params.template, words(pictures), tiny.pretrain.seed)
+        seed = tiny.pretrain.seed
+        model = build(tiny.sizes, params.template, words(pictures), seed, params.max_text_tokens)
         threads = torch.get_num_threads()
         torch.set_num_threads(tiny.pretrain.threads)
         try:
@@ -149,3 +222,23 @@ def builder(params: Params, tiny: Tiny, progress: Progress | None) -> Callable[[
         model.processor.save_pretrained(folder)
 
     return write
+
+
+def skeleton(params: Params) -> Skeleton:
+    """The network on the meta device; a tiny one's words are read from its public pictures."""
+    if params.tiny is not None:
+        data = load_data(params.tiny.public.name, params.tiny.public.params)
+        texts = words(by_picture(examples(data.public, data.root)))
+        config = configuration(params.tiny.sizes, tokenizer_for(texts, params.template))
+        with torch.device("meta"):
+            module = LlavaForConditionalGeneration(config)
+    elif params.checkpoint is not None:
+        found_config = architecture(params.checkpoint, params.architectures)
+        with torch.device("meta"):
+            module = network_class(found_config)(found_config)
+    else:
+        module = skeleton_of(params.assembly, params.architectures)
+    module.requires_grad_(False)
+    targets = linear_names(module.get_submodule(PARTS_OF["llm"]))
+    tokens = module.config.image_seq_length
+    return Skeleton(module, PARTS_OF, targets, image_tokens=tokens)

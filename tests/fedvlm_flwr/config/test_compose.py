@@ -195,7 +195,7 @@ REFUSED: list[tuple[dict[str, Scalar], list[str]]] = [
     ({"overrides": "'tuning.stages=[{train:{vision:full}}]'"}, ["vision", "frozen"]),
     ({"overrides": "'tuning.stages=[{train:{connector:lora}}]'"}, ["connector", "lora", "full"]),
     ({"overrides": "'tuning.stages=[{llm:lora}]'"}, ["tuning.stages[0].llm", "train"]),
-    ({"overrides": "tuning.stages=[]"}, ["tuning.stages", "0"]),
+    ({"overrides": "tuning.stages=[]"}, ["tuning.stages", "empty"]),
     ({"overrides": "tuning.lora.r=0"}, ["tuning.lora.r=0"]),
     ({"overrides": "tuning.lora.dropout=1"}, ["tuning.lora.dropout=1"]),
     ({"overrides": "seed"}, ["seed"]),

@@ -31,7 +31,7 @@ TEMPLATE = "look. USER: <image>\n{question} ASSISTANT:"
 @pytest.fixture
 def model() -> Llava:
     """Random weights, larger than at the usual start so that answers depend on their input."""
-    tiny = build(SIZES, TEMPLATE, TEXTS, seed=0)
+    tiny = build(SIZES, TEMPLATE, TEXTS, seed=0, max_text_tokens=64)
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in tiny.module.parameters():

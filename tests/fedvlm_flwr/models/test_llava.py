@@ -54,7 +54,7 @@ def slow_answer(model, features, question, limit):
     """One row, no cache, no padding, argmax at each step by transformers' own forward."""
     ids = whole_row(model, model.encode(question))
     start = len(ids)
-    embeds = model.connect(features[None])
+    embeds = model.connect(features["tokens"][None])
     for _ in range(limit):
         table = model.module.get_input_embeddings()(torch.tensor([ids]))
         table[torch.tensor([ids]) == model.image_id] = embeds[0]
@@ -101,9 +101,9 @@ def test_features_are_layer_minus_2_without_the_class_token(model, pictures):
     with torch.no_grad():
         states = tower(model.pixels(pictures), output_hidden_states=True).hidden_states
     features = model.features(pictures)
-    assert features.shape == (5, 16, 32)
-    assert torch.equal(features, states[-2][:, 1:])
-    assert not features.requires_grad
+    assert [row["tokens"].shape for row in features] == [(16, 32)] * 5
+    assert torch.equal(torch.stack([row["tokens"] for row in features]), states[-2][:, 1:])
+    assert not any(row["tokens"].requires_grad for row in features)
 
 
 def test_unreadable_and_missing_pictures_are_named(model, tmp_path):
@@ -141,12 +141,14 @@ def test_lora_targets_are_the_linears_of_the_language_model(model):
 
 def test_template_must_hold_image_and_question(model):
     with pytest.raises(ConfigError, match="question"):
-        Llava(model.module, model.tokenizer, model.processor, "USER: <image> ASSISTANT:")
+        Llava(model.module, model.tokenizer, model.processor, "USER: <image> ASSISTANT:", 128)
 
 
 def test_fingerprint_follows_the_weights(model):
     def fingerprint():
-        return Llava(model.module, model.tokenizer, model.processor, model.template).fingerprint
+        return Llava(
+            model.module, model.tokenizer, model.processor, "<image> {question}", 128
+        ).fingerprint
 
     before = fingerprint()
     assert fingerprint() == before

@@ -1,0 +1,72 @@
+"""Connectors from vision width to LLM width, by name."""
+
+import re
+from typing import Any
+
+from torch import Tensor, nn
+from transformers import LlavaForConditionalGeneration, PreTrainedConfig
+
+from fedvlm_flwr.errors import ConfigError
+
+STOCK = "mlp2x_gelu"  # the connector that transformers' own LLaVA has
+NAME = re.compile(r"linear|mlp([2-9])x_gelu")
+
+
+def depth(name: str) -> int:
+    """How many linear layers a connector has: `linear` one, `mlp6x_gelu` six with GELU between.
+
+    Raises:
+        ConfigError: no such connector.
+    """
+    found = NAME.fullmatch(name)
+    if found is None:
+        raise ConfigError(
+            f"Unknown model.connector '{name}'; choose one of: linear, mlp2x_gelu, mlp6x_gelu "
+            "(any number of layers from 2 to 9)."
+        )
+    return int(found[1] or 1)
+
+
+class Connector(nn.Sequential):
+    """Linear layers with GELU between, [B, tokens, vision width] -> [B, tokens, LLM width].
+
+    The first widens to the LLM's width and the others keep it (Liu et al. 2023, Improved Baselines
+    with Visual Instruction Tuning, arXiv 2310.03744).
+    """
+
+    def __init__(self, name: str, vision_width: int, llm_width: int) -> None:
+        layers: list[nn.Module] = [nn.Linear(vision_width, llm_width)]
+        for _ in range(depth(name) - 1):
+            layers += [nn.GELU(), nn.Linear(llm_width, llm_width)]
+        super().__init__(*layers)
+
+    def forward(self, image_features: Tensor) -> Tensor:
+        """As transformers' projector is called."""
+        for layer in self:
+            image_features = layer(image_features)
+        return image_features
+
+
+class ConnectorLlava(LlavaForConditionalGeneration):  # type: ignore[no-untyped-call]
+    """LLaVA with the connector that its configuration names (`connector`)."""
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        self.model.multi_modal_projector = Connector(connector_of(config), *widths(config))
+
+
+def network_class(config: PreTrainedConfig) -> Any:
+    """The class of a LLaVA configuration: transformers' own wherever the connector is its own."""
+    return LlavaForConditionalGeneration if connector_of(config) == STOCK else ConnectorLlava
+
+
+def connector_of(config: PreTrainedConfig) -> str:
+    """The connector's name in a LLaVA configuration."""
+    return str(getattr(config, "connector", STOCK))
+
+
+def widths(config: Any) -> tuple[int, int]:
+    """Width of the features (layers side by side) and of the LLM."""
+    layers = config.vision_feature_layer
+    count = 1 if isinstance(layers, int) else len(layers)
+    return count * config.vision_config.hidden_size, config.text_config.hidden_size

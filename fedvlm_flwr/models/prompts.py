@@ -1,0 +1,144 @@
+"""Prompts as token ids: what is asked, what is learnt, and what gives way when it is too long."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Protocol
+
+from transformers import PreTrainedTokenizerBase
+
+from fedvlm_flwr.errors import ConfigError, DataError, ModelError
+from fedvlm_flwr.models.base import Encoded
+
+QUESTION = "{question}"
+
+
+class Wording(Protocol):
+    """What stands around question and answer."""
+
+    def __hash__(self) -> int:
+        """Equal ones give equal prompts, which are remembered."""
+
+    def prompt(self, question: str) -> str:
+        """Everything before the answer."""
+
+    def with_answer(self, question: str, answer: str) -> str:
+        """The prompt and the answer, without what ends it."""
+
+
+@dataclass(frozen=True)
+class Template:
+    """A prompt as text with `{question}` in it; the answer follows after one space.
+
+    Raises:
+        ConfigError: it does not hold `{question}` exactly once.
+    """
+
+    text: str
+
+    def __post_init__(self) -> None:
+        if self.text.count(QUESTION) != 1:
+            raise ConfigError(f"The prompt template {self.text!r} must hold {QUESTION} once.")
+
+    def prompt(self, question: str) -> str:
+        """The template with the question in its place."""
+        return self.text.replace(QUESTION, question)
+
+    def with_answer(self, question: str, answer: str) -> str:
+        """... and the answer after it."""
+        return f"{self.prompt(question)} {answer}"
+
+
+class PromptEncoder:
+    """Turns questions and answers into token ids.
+
+    Args:
+        tokenizer: a fast one (it tells where in the text each token came from).
+        end_id: the token that ends an answer.
+        most: tokens that prompt text and answer may take together; the picture's tokens come on
+            top. A longer question loses its beginning; what stands around it and the answer are
+            never cut.
+        removed: strings that a question or answer may not smuggle in (the image mark).
+    """
+
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        end_id: int,
+        most: int,
+        removed: tuple[str, ...] = (),
+    ) -> None:
+        if not tokenizer.is_fast:
+            raise ModelError(
+                f"The tokenizer {type(tokenizer).__name__} is a slow one, which cannot tell where "
+                "its tokens come from; use its fast form."
+            )
+        self._tokenizer = tokenizer
+        self._end_id = end_id
+        self._most = most
+        self._removed = removed
+        self._cut: set[str] = set()
+        self._fitted = lru_cache(maxsize=8192)(self._fit)
+
+    @property
+    def cut(self) -> int:
+        """Distinct questions that were cut so far."""
+        return len(self._cut)
+
+    def encode(self, wording: Wording, question: str, answer: str | None = None) -> Encoded:
+        """Ids of the prompt, and of the answer with its end token.
+
+        Raises:
+            DataError: wording and answer alone are longer than allowed.
+            ModelError: the tokenizer merges the prompt's end with the answer's beginning.
+        """
+        asked = self._clean(question)
+        cut, prompt = self._fitted(wording, asked, 0)
+        if answer is None:
+            return Encoded(prompt)
+        said = self._answer_ids(wording, cut, prompt, answer)
+        if len(prompt) + len(said) > self._most:
+            cut, prompt = self._fitted(wording, asked, len(said))
+            said = self._answer_ids(wording, cut, prompt, answer)
+        return Encoded(prompt, said)
+
+    def _answer_ids(
+        self, wording: Wording, question: str, prompt: tuple[int, ...], answer: str
+    ) -> tuple[int, ...]:
+        whole = self._ids(wording.with_answer(question, self._clean(answer)))
+        if whole[: len(prompt)] != prompt:
+            raise ModelError(
+                f"The tokenizer joins the end of the prompt {wording.prompt(QUESTION)!r} with the "
+                "answer; end the template with a colon or another mark that stays a token."
+            )
+        return (*whole[len(prompt) :], self._end_id)
+
+    def _clean(self, text: str) -> str:
+        for mark in self._removed:
+            text = text.replace(mark, " ")
+        return text.strip()
+
+    def _ids(self, text: str) -> tuple[int, ...]:
+        return tuple(self._tokenizer(text)["input_ids"])
+
+    def _fit(self, wording: Wording, whole: str, room: int) -> tuple[str, tuple[int, ...]]:
+        """The question, cut on the left until the prompt leaves `room`, and the prompt's ids."""
+        question = whole
+        while (over := len(ids := self._ids(wording.prompt(question))) + room - self._most) > 0:
+            if not question:
+                raise DataError(
+                    f"What stands around a question and its answer take {len(ids) + room} tokens "
+                    f"and model.max_text_tokens is {self._most}; raise it (no answer is cut)."
+                )
+            question = question[self._start(question, over) :].lstrip()
+        if question != whole:
+            self._cut.add(whole)
+        return question, ids
+
+    def _start(self, question: str, over: int) -> int:
+        """Where the question goes on when its first `over` tokens are gone, at least 1 character.
+
+        Tokens differ in another surrounding, so the caller counts again.
+        """
+        found = self._tokenizer(question, add_special_tokens=False, return_offsets_mapping=True)
+        starts: list[int] = [start for start, _ in found["offset_mapping"]] + [len(question)]
+        return max(1, starts[min(over, len(starts) - 1)])
