@@ -6,6 +6,7 @@ function `load(name, params, device) -> VLM`, the functions `prepare(name, param
 `skeleton(params) -> Skeleton`, the network on torch's meta device.
 """
 
+import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,9 @@ from fedvlm_flwr.models.base import VLM, Skeleton
 from fedvlm_flwr.plugins import load_module
 
 KINDS = "fedvlm_flwr.models.kinds"
+
+# Where it is installed, peft imports bitsandbytes, which warns of an optional package each time.
+logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
 
 
 def load_model(name: str, kind: str, params: Mapping[str, Any], device: torch.device) -> VLM:

@@ -122,7 +122,7 @@ class FeatureCache:
         os.close(handle)
         try:
             save_file({key: value.contiguous() for key, value in row.items()}, name)
-            Path(name).replace(path)
+            os.replace(name, path)  # noqa: PTH105  # as atomic, and no checkpoint
         finally:
             Path(name).unlink(missing_ok=True)
 

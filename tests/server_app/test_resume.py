@@ -151,15 +151,37 @@ def test_killed_while_writing(small, undisturbed, tmp_path, moment, count):
     same(runner.folder, undisturbed(*STATEFUL))
 
 
-@pytest.mark.parametrize("algorithm", ["fedavgm", "fedadam", "feddyn", "local"])
-def test_other_algorithms_with_state(small, undisturbed, tmp_path, algorithm):
-    overrides = (f"algorithm={algorithm}", "num_clients=2")
+WITH_STATE = [f"algorithm={name}" for name in ("fedavgm", "fedadam", "feddyn", "local")]
+
+
+@pytest.mark.parametrize("choice", [*WITH_STATE, "tuning=share_lora"])
+def test_other_runs_with_state(small, undisturbed, tmp_path, choice):
+    overrides = (choice, "num_clients=2")
     runner = Runner(small, tmp_path, *overrides)
     assert runner.run("after", 11) == -signal.SIGKILL
     saved = read_checkpoint(runner.folder)
     assert saved is not None and 0 < saved.state.number < ROUNDS
     runner.finish()
     same(runner.folder, undisturbed(*overrides))
+
+
+@pytest.mark.parametrize("part", [0.2, 0.52, 0.8])
+def test_killed_in_either_stage(small, undisturbed, tmp_path, part):
+    """The second stage needs what the first has come to, on the server and with each client."""
+    overrides = (*STATEFUL, "tuning=f_2stage")
+    whole, runner = undisturbed(*overrides), Runner(small, tmp_path, *overrides)
+    child = runner.process()
+    while child.is_alive() and runner.folder.size(METRICS) < part * whole.size(METRICS):
+        time.sleep(0.001)
+    child.kill()
+    child.join()
+    assert child.exitcode == -signal.SIGKILL
+    saved = read_checkpoint(runner.folder)
+    assert saved is not None and (saved.stage == 1) == bool(saved.settled)
+    if part != 0.52:  # near the border it may be either
+        assert saved.stage == (part > 0.52)
+    runner.finish()
+    same(runner.folder, whole)
 
 
 def test_a_finished_run_is_left_as_it_is(small, undisturbed):
@@ -196,7 +218,7 @@ def test_a_folder_without_a_run_is_refused(small, tmp_path):
 def test_a_damaged_checkpoint_is_named(small, tmp_path):
     runner = Runner(small, tmp_path)
     assert runner.run("after", 6) == -signal.SIGKILL
-    (runner.folder.path / "checkpoint.json").write_text('{"format": 1}')
+    (runner.folder.path / "checkpoint.json").write_text('{"format": 2}')
     with pytest.raises(RunError, match=r"checkpoint\.json cannot be read"):
         resume(small, runner.folder)
 

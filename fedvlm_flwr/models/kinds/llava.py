@@ -38,7 +38,7 @@ from fedvlm_flwr.models.tiny_llava import Sizes, build, configuration, tokenizer
 disable_progress_bar()  # type: ignore[no-untyped-call]
 
 CODE = 1  # raised by every change of code that changes what a recipe gives
-UNQUANTIZED = ["vision_tower", "multi_modal_projector", "lm_head"]
+UNQUANTIZED = [PARTS_OF["vision"], PARTS_OF["connector"], "lm_head"]
 
 
 @dataclass(frozen=True)
