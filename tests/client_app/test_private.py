@@ -44,3 +44,16 @@ def test_a_missing_or_damaged_file_is_named(tmp_path):
     state.path(4).write_bytes(b"rubbish")
     with pytest.raises(RunError, match=r"kept after round 4 cannot be read"):
         state.load(4)
+
+
+def test_what_earlier_stages_came_to_is_told_once_and_kept_for_all_clients(tmp_path):
+    told = PrivateState(tmp_path, 3, 1).settled(OWN)
+    np.testing.assert_array_equal(told["connector.w"], [1, 2])
+    kept = PrivateState(tmp_path, 4, 1).settled(None)
+    np.testing.assert_array_equal(kept["connector.w"], [1, 2])
+    assert PrivateState(tmp_path, 3, 0).settled(None) == {}
+
+
+def test_a_client_that_was_never_told_says_so(tmp_path):
+    with pytest.raises(RunError, match="kept before stage 3 cannot be read"):
+        PrivateState(tmp_path, 3, 2).settled(None)

@@ -65,7 +65,9 @@ def test_a_machine_without_bitsandbytes_says_so_in_one_sentence(cheap, monkeypat
     prepare_model("tiny_llava", "llava", cheap)
     found = importlib.util.find_spec
     monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name, *a: None if name == "bitsandbytes" else found(name)
+        importlib.util,
+        "find_spec",
+        lambda name, *more: None if name == "bitsandbytes" else found(name, *more),
     )
     with pytest.raises(ConfigError, match=r"fedvlm-flwr\[quant\]"):
         load_model("tiny_llava", "llava", {**cheap, "quantize": "4bit"}, CPU)

@@ -1,0 +1,49 @@
+"""What a fine-tuning strategy may say."""
+
+import pytest
+
+from fedvlm_flwr.config import compose
+from fedvlm_flwr.errors import ConfigError
+
+EXPECTED = {
+    "f_c": [({"connector": "full"}, ("connector",))],
+    "f_l": [({"llm": "lora"}, ("llm",))],
+    "f_cl": [({"connector": "full", "llm": "lora"}, ("connector", "llm"))],
+    "f_2stage": [({"connector": "full"}, ("connector",)), ({"llm": "lora"}, ("llm",))],
+    "share_lora": [({"connector": "full", "llm": "lora"}, ("llm",))],
+    "share_connector": [({"connector": "full", "llm": "lora"}, ("connector",))],
+    "full_connector_llm": [({"connector": "full", "llm": "full"}, ("connector", "llm"))],
+    "full_llm": [({"llm": "full"}, ("llm",))],
+}
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_each_shipped_one_trains_and_shares_what_its_name_says(name):
+    stages = compose({"overrides": f"tuning={name}"}).tuning.stages
+    assert [(stage.trained, stage.shared) for stage in stages] == EXPECTED[name]
+
+
+def test_a_stage_has_its_own_rounds_and_rate():
+    config = compose(
+        {"overrides": "tuning=f_2stage tuning.stages.0.num_rounds=3 tuning.stages.1.lr=0.1"}
+    )
+    assert (config.rounds_of(0), config.rounds_of(1), config.all_rounds) == (3, 8, 11)
+    assert config.tuning.stages[1].lr == 0.1
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("tuning=share_lora tuning.stages.0.share=[vision]", "vision"),
+        ("tuning=share_lora tuning.stages.0.share=[]", "algorithm=local"),
+        (
+            "tuning=f_2stage tuning.stages=[{train:{connector:full,llm:lora},share:[llm]},{train:{llm:lora}}]",
+            "private",
+        ),
+        ("tuning.stages=[{train:{llm:full}},{train:{llm:lora}}]", "full and as lora"),
+        ("tuning.lora.targets=[]", "targets"),
+    ],
+)
+def test_contradictions_are_refused(override, said):
+    with pytest.raises(ConfigError, match=said):
+        compose({"overrides": " ".join(f"'{word}'" for word in override.split(" "))})

@@ -1,0 +1,112 @@
+"""What a tuning adds to every algorithm: private parts, and stages that build on earlier ones."""
+
+import numpy as np
+import pytest
+from flwr.app import RecordDict
+
+from fedvlm_flwr.plugins import available
+from fedvlm_flwr.wire import unpack
+from strategies.core.order import Order
+from strategies.core.state import LoopState
+
+START = {"connector.w": np.zeros(4, np.float32), "llm.a": np.zeros(3, np.float32)}
+SETTLED = {"connector.w": np.arange(4, dtype=np.float32)}
+GLOBAL = [name for name in available("strategies") if name not in ("central", "local")]
+
+
+def echo(good_reply, seen):
+    """Clients that send back what they got, and keep something."""
+
+    def train(content: RecordDict) -> RecordDict:
+        order = Order.read(content["config"])
+        arrays = unpack(content["arrays"])
+        seen.append((order.round, order.client, set(content), set(arrays)))
+        extra = unpack(content["extra"]) if "extra" in content else {}
+        return good_reply(arrays, extra=extra, kept=1, steps=1)
+
+    return train
+
+
+def small(name: str) -> dict[str, float]:
+    """Parameters that three clients are enough for."""
+    return {"krum": {"num_malicious": 0}, "trimmed_mean": {"beta": 0.34}}.get(name, {})
+
+
+@pytest.mark.parametrize("name", GLOBAL)
+def test_only_the_shared_parts_travel_whatever_the_algorithm(federate, good_reply, name):
+    seen = []
+    shared = federate(
+        name,
+        echo(good_reply, seen),
+        START,
+        params=small(name),
+        num_clients=3,
+        share=("llm",),
+    )
+    assert {frozenset(arrays) for _, _, _, arrays in seen} == {frozenset({"llm.a"})}
+    assert set(shared.state.arrays) == {"llm.a"}
+    assert shared.personal
+
+
+def test_the_pooled_baseline_keeps_nothing_private(federate, good_reply):
+    seen = []
+    pooled = federate("central", echo(good_reply, seen), START, share=("llm",))
+    assert set(pooled.state.arrays) == set(START)
+    assert not pooled.personal
+
+
+def test_each_client_is_told_once_what_earlier_stages_came_to(federate, good_reply):
+    """Until its first good reply: whoever has answered has it."""
+    seen, failed = [], set()
+    work = echo(good_reply, seen)
+
+    def train(content: RecordDict) -> RecordDict:
+        reply = work(content)
+        order = Order.read(content["config"])
+        if order.client == 2 and order.round == 1 and len(failed) < 2:  # asked twice in a round
+            failed.add(len(failed))
+            return good_reply({}, kept=1)
+        if "settled" in content:
+            np.testing.assert_array_equal(unpack(content["settled"])["connector.w"], [0, 1, 2, 3])
+        return reply
+
+    llm = {"llm.a": START["llm.a"]}
+    strategy = federate(
+        "fedavg",
+        train,
+        llm,
+        rounds=3,
+        num_clients=3,
+        min_replies=2,
+        stage=1,
+        settled=SETTLED,
+    )
+    told = [(number, client) for number, client, records, _ in seen if "settled" in records]
+    assert told == [(1, 0), (1, 1), (1, 2), (2, 2)]
+    assert all(arrays == {"llm.a"} for _, _, _, arrays in seen)
+    assert strategy.state.informed == {0, 1, 2}
+
+
+def test_a_resumed_stage_tells_only_those_who_do_not_know(federate, good_reply):
+    seen = []
+    llm = {"llm.a": START["llm.a"]}
+    state = LoopState(llm, number=1, scored=True, informed={0})
+    federate(
+        "fedavg",
+        echo(good_reply, seen),
+        llm,
+        rounds=2,
+        stage=1,
+        settled=SETTLED,
+        resume=state,
+    )
+    assert [(client, "settled" in records) for _, client, records, _ in seen] == [
+        (0, False),
+        (1, True),
+    ]
+
+
+def test_a_first_stage_tells_nothing(federate, good_reply):
+    seen = []
+    federate("fedavg", echo(good_reply, seen), START)
+    assert all(records == {"arrays", "config"} for _, _, records, _ in seen)
