@@ -192,7 +192,7 @@ def test_a_gguf_file_gives_the_same_language_model(params, llama, tmp_path, pict
     assert packed.encode(QUESTIONS[0]) == whole.encode(QUESTIONS[0])
     for name, value in whole.module.state_dict().items():
         assert torch.allclose(packed.module.state_dict()[name], value, atol=1e-6), name
-    batch = [model_row for model_row in map(whole.encode, QUESTIONS)]
+    batch = list(map(whole.encode, QUESTIONS))
     features = whole.features(pictures[:2])
     assert packed.generate(features, batch, 5) == whole.generate(features, batch, 5)
 
