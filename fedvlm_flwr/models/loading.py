@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
 from transformers import BitsAndBytesConfig
 from transformers.utils.import_utils import is_flash_attn_2_available
 
@@ -13,7 +12,6 @@ from fedvlm_flwr.errors import ConfigError
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 QUANTIZED = ("4bit", "8bit")
-CPU_ROWS, CPU_COLUMNS = 32, 64  # what bitsandbytes' 4-bit kernel for CPUs takes at a time
 ATTENTION = ("auto", "sdpa", "eager", "flash_attention_2")
 
 
@@ -90,23 +88,3 @@ def quantization_of(params: Loading, skip: list[str]) -> dict[str, Any]:
             llm_int8_skip_modules=skip,
         )
     }
-
-
-def require_able(module: nn.Module, device: torch.device) -> None:
-    """Refuse 4-bit layers that bitsandbytes cannot multiply on a CPU.
-
-    Raises:
-        ConfigError: a layer's width is no multiple of its kernel's block.
-    """
-    if device.type != "cpu":
-        return
-    for name, layer in module.named_modules():
-        if type(layer).__name__ != "Linear4bit":
-            continue
-        rows, columns = int(layer.out_features), int(layer.in_features)  # type: ignore[arg-type]
-        if rows % CPU_ROWS or columns % CPU_COLUMNS:
-            raise ConfigError(
-                f"model.quantize=4bit on a CPU needs layers of a multiple of {CPU_COLUMNS} inputs "
-                f"and {CPU_ROWS} outputs, and {name} has {columns} and {rows}; use 8bit, a CUDA "
-                "device, or null."
-            )

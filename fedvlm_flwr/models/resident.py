@@ -12,7 +12,6 @@ from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.models import load_model
 from fedvlm_flwr.models.base import VLM
 from fedvlm_flwr.models.features import FeatureCache
-from fedvlm_flwr.models.loading import require_able
 from fedvlm_flwr.models.parts import (
     add_lora,
     read,
@@ -97,11 +96,10 @@ def make_trainable(vlm: VLM, config: Config) -> None:
     """Add the adapters that the tuning asks for, and hold what it trains in float32.
 
     Raises:
-        ConfigError: a part that starts random is not trained in the first stage, or the model is
-            quantised in a way that this device cannot compute with.
+        ConfigError: a part that starts random is not trained in the first stage, or a quantised one
+            is to be trained in full.
     """
     tuning, choice = config.tuning, config.model
-    require_able(vlm.module, vlm.device)
     for part in vlm.untrained:
         if part not in tuning.stages[0].trained:
             raise ConfigError(

@@ -22,6 +22,7 @@ from fedvlm_flwr.models.loading import Loading, attention_of, quantization_of
 from fedvlm_flwr.models.prepared import prepare as prepare_folder
 from fedvlm_flwr.models.prepared import prepared_folder, verify
 from fedvlm_flwr.models.pretrain import Progress, Recipe, pretrain
+from fedvlm_flwr.models.quantized import trainable_on_cpu
 from fedvlm_flwr.models.sources import (
     architecture,
     identity,
@@ -150,7 +151,9 @@ def from_checkpoint(checkpoint: str, params: Params, device: torch.device) -> Ll
         tokenizer = AutoTokenizer.from_pretrained(locate(checkpoint)[0])
     module.requires_grad_(False)
     module.eval()
-    if not quantized:
+    if quantized:
+        trainable_on_cpu(module)
+    else:
         module.to(device)
     return Llava(
         module,
