@@ -10,6 +10,8 @@ from fedvlm_flwr.config import compose
 from fedvlm_flwr.engines import App, run_app
 from fedvlm_flwr.models import prepare_model
 from fedvlm_flwr.run_folder import RunFolder
+from tests.hf_tiny import tiny_checkpoint
+from tests.llava_sources import clip_checkpoint, llama_checkpoint
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -36,6 +38,38 @@ def small(home: Path) -> list[str]:
     choice = compose({"overrides": shlex.join(SMALL)}).model
     prepare_model(choice.name, choice.kind, choice.params)
     return list(SMALL)
+
+
+@pytest.fixture(scope="session")
+def small_showo(home: Path) -> list[str]:
+    """What makes a small run one of the encoder-free model, which is prepared too."""
+    choice = compose({"overrides": shlex.join([*SMALL, "model=tiny_showo"])}).model
+    prepare_model(choice.name, choice.kind, choice.params)
+    return ["model=tiny_showo"]
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The folder of a small CLIP."""
+    return str(clip_checkpoint(tmp_path_factory.mktemp("clip")))
+
+
+@pytest.fixture(scope="session")
+def llama(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The folder of a small Llama."""
+    return str(llama_checkpoint(tmp_path_factory.mktemp("llama")))
+
+
+@pytest.fixture(scope="session")
+def hf_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """A tiny checkpoint of a transformers family, written once."""
+    root = tmp_path_factory.mktemp("hf")
+
+    def folder(family: str) -> Path:
+        path = root / family
+        return path if path.exists() else tiny_checkpoint(family, path)
+
+    return folder
 
 
 @pytest.fixture(scope="session")

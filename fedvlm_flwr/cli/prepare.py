@@ -39,7 +39,7 @@ def prepare(config: Config, console: Console) -> None:
     """Prepare the model, with a progress bar on a terminal."""
     choice, began = config.model, time.monotonic()
     with Progress(console=console, disable=not console.is_terminal) as bars:
-        bar = bars.add_task(f"pretraining {choice.name}")
+        bar = bars.add_task(f"preparing {choice.name}")
         folder = prepare_model(
             choice.name,
             choice.kind,

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fedvlm_flwr.errors import ModelError
+from fedvlm_flwr.errors import ConfigError, ModelError
 from fedvlm_flwr.models.families import FAMILIES
 from fedvlm_flwr.run_folder import METRICS
 from server_app.callbacks.checkpoint import read_checkpoint
+from tests.llava_sources import SPARE
 
 TUNINGS = sorted(
     path.stem for path in (Path(__file__).parents[2] / "conf" / "tuning").glob("*.yaml")
@@ -67,6 +68,17 @@ def test_transformers_families(start, hf_checkpoint, family, tuning):
 @pytest.mark.parametrize("tuning", TUNINGS)
 def test_tiny_llava(start, tuning):
     check(federate(start, [], tuning), tuning)
+
+
+@pytest.mark.parametrize("tuning", TUNINGS)
+def test_a_llava_put_together_from_parts(start, clip, llama, tuning):
+    choice = ["model=llava_clip_llama32_3b", "~model.tiny", "model.dtype=float32"]
+    sources = [f"model.vision={clip}", f"model.llm={llama}", f"model.image_token='{SPARE}'"]
+    if tuning in OF_THE_LLM:
+        with pytest.raises(ConfigError, match=r"connector of .* starts random .*connector_weights"):
+            federate(start, [*choice, *sources], tuning)
+        return
+    check(federate(start, [*choice, *sources], tuning), tuning)
 
 
 @pytest.mark.parametrize("tuning", TUNINGS)

@@ -206,7 +206,10 @@ def builder(params: Params, progress: Progress | None) -> Callable[[Path], None]
 
     def write(folder: Path) -> None:
         if params.tiny is None:
+            tell = progress or (lambda *_: None)
+            tell(0, 1, 0.0)
             assemble(params.assembly, params.torch_dtype, folder)
+            tell(1, 1, 0.0)
             return
         tiny = params.tiny
         data = load_data(tiny.public.name, tiny.public.params)

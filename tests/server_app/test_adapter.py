@@ -1,0 +1,94 @@
+"""What a run leaves behind gives the same answers in plain transformers and peft."""
+
+import json
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from fedvlm_flwr.config import compose
+from fedvlm_flwr.data.clients import federated_data
+from fedvlm_flwr.evaluation import global_test_set
+from fedvlm_flwr.models import prepared_model
+from fedvlm_flwr.models.resident import resident
+from fedvlm_flwr.models.showo import Showo
+from fedvlm_flwr.run_folder import PREDICTIONS
+from tests.conftest import SMALL
+
+PROGRAM = Path(__file__).with_name("plain_peft.py")
+# Enough steps on one client for answers that depend on what is asked.
+SHORT = (
+    "num_rounds=1",
+    "num_clients=1",
+    "train.local_steps=60",
+    "dataset.test_pictures=2",
+    "eval.shuffled=false",
+    "eval.every=9",
+)
+ROWS = 4  # of each task
+
+
+def job(start, kind: str, overrides: list[str], tuning: str, **more: object) -> dict:
+    """A run, and all that another program must be told to ask its model the same."""
+    chosen = [*SMALL, *overrides, *SHORT, f"tuning={tuning}"]
+    folder = start(*overrides, *SHORT, f"tuning={tuning}")
+    config = compose({"overrides": shlex.join(chosen)})
+    choice = config.model
+    base = prepared_model(choice.name, choice.kind, choice.params)
+    told = {line["id"]: line["prediction"] for line in folder.lines(PREDICTIONS)}
+    by_task = global_test_set(config, federated_data(config))
+    examples = [example for found in by_task.values() for example in found[:ROWS]]
+    rows = [{"question": e.question, "image": str(e.image)} for e in examples]
+    if kind == "showo":
+        model = resident(config, torch.device("cpu")).vlm
+        assert isinstance(model, Showo)
+        for row, features in zip(rows, model.features([e.image for e in examples]), strict=True):
+            row["picture"] = model.picture(features["ids"])
+    return {
+        "kind": kind,
+        "base": str(base or choice.params["checkpoint"]),
+        "adapter": str(folder.path / "adapter"),
+        "lora": tuning in ("f_l", "f_cl"),
+        "template": choice.params.get("template"),
+        "limit": config.eval.max_new_tokens,
+        "rows": rows,
+        "expected": [told[example.id] for example in examples],
+        **more,
+    }
+
+
+@pytest.fixture(scope="module")
+def jobs(start, small_showo, hf_checkpoint) -> list[dict]:
+    any_other = ["model=hf_vlm", f"model.checkpoint={hf_checkpoint('llava')}", "~model.tiny"]
+    return [
+        job(start, "llava", [], "f_cl", tokens=16),
+        job(start, "llava", [], "f_c", tokens=16),
+        job(start, "showo", small_showo, "f_l"),
+        job(start, "hf_vlm", [*any_other, "model.dtype=float32"], "f_cl"),
+    ]
+
+
+def test_a_fresh_process_without_this_project_gives_the_same_answers(jobs):
+    done = subprocess.run(
+        [sys.executable, str(PROGRAM)],
+        input=json.dumps(jobs),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) == len(jobs)
+    for line, given in zip(lines, jobs, strict=True):
+        assert json.loads(line) == given["expected"], given["kind"]
+        assert len(set(given["expected"])) > 1, "answers that never differ show nothing"
+
+
+def test_the_adapter_says_which_base_it_is_for(jobs):
+    for given in (given for given in jobs if given["lora"]):
+        config = json.loads((Path(given["adapter"]) / "adapter_config.json").read_text())
+        assert config["base_model_name_or_path"] == given["base"]
