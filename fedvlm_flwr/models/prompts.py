@@ -58,6 +58,8 @@ class PromptEncoder:
             top. A longer question loses its beginning; what stands around it and the answer are
             never cut.
         removed: strings that a question or answer may not smuggle in (the image mark).
+        marks: whether the tokenizer adds its own first or last token to a text; not where the
+            wording has them already.
     """
 
     def __init__(
@@ -66,6 +68,8 @@ class PromptEncoder:
         end_id: int,
         most: int,
         removed: tuple[str, ...] = (),
+        *,
+        marks: bool = True,
     ) -> None:
         if not tokenizer.is_fast:
             raise ModelError(
@@ -76,6 +80,7 @@ class PromptEncoder:
         self._end_id = end_id
         self._most = most
         self._removed = removed
+        self._marks = marks
         self._cut: set[str] = set()
         self._fitted = lru_cache(maxsize=8192)(self._fit)
 
@@ -118,7 +123,7 @@ class PromptEncoder:
         return text.strip()
 
     def _ids(self, text: str) -> tuple[int, ...]:
-        return tuple(self._tokenizer(text)["input_ids"])
+        return tuple(self._tokenizer(text, add_special_tokens=self._marks)["input_ids"])
 
     def _fit(self, wording: Wording, whole: str, room: int) -> tuple[str, tuple[int, ...]]:
         """The question, cut on the left until the prompt leaves `room`, and the prompt's ids."""

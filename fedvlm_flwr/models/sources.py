@@ -3,15 +3,24 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 from huggingface_hub.errors import HFValidationError
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoImageProcessor, PreTrainedConfig
 
 from fedvlm_flwr.errors import ModelError
 
 GGUF = ".gguf"
-UNREADABLE = (OSError, ValueError, KeyError, TypeError, HFValidationError, ImportError)
+UNREADABLE = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    ImportError,
+    HFValidationError,
+)
 
 
 def locate(source: str) -> tuple[str, dict[str, str]]:
@@ -82,11 +91,17 @@ def read_weights(reader: Any, source: str, what: str, **settings: Any) -> tuple[
         ModelError: it cannot be read.
     """
     where, more = locate(source)
-    with reading(source, what):
-        found: tuple[Any, Any] = reader.from_pretrained(
-            where, output_loading_info=True, **more, **settings
-        )
-        return found
+    try:
+        with reading(source, what):
+            found: tuple[Any, Any] = reader.from_pretrained(
+                where, output_loading_info=True, **more, **settings
+            )
+            return found
+    except (SafetensorError, UnpicklingError) as error:
+        raise ModelError(
+            f"The weights of {source} are damaged, or a .bin with more than tensors in it, which "
+            f"is never unpickled ({type(error).__name__}); fetch them again, as safetensors."
+        ) from error
 
 
 def read_picture_processing(source: str) -> Any:

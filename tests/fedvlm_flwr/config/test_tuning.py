@@ -37,8 +37,7 @@ def test_a_stage_has_its_own_rounds_and_rate():
         ("tuning=share_lora tuning.stages.0.share=[vision]", "vision"),
         ("tuning=share_lora tuning.stages.0.share=[]", "algorithm=local"),
         (
-            "tuning.stages="
-            "[{train:{connector:full,llm:lora},share:[llm]},{train:{llm:lora}}]",
+            "tuning.stages=[{train:{connector:full,llm:lora},share:[llm]},{train:{llm:lora}}]",
             "private",
         ),
         ("tuning.stages=[{train:{llm:full}},{train:{llm:lora}}]", "full and as lora"),
