@@ -13,8 +13,8 @@ from tests import hf_tiny
 
 
 def network(family, hf_checkpoint):
+    config = AutoConfig.from_pretrained(hf_checkpoint(family))
     with torch.device("meta"):
-        config = AutoConfig.from_pretrained(hf_checkpoint(family))
         return AutoModelForImageTextToText.from_config(config)
 
 
