@@ -3,15 +3,16 @@
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
+from client_app.oom import leaves_no_gradients
 from fedvlm_flwr.config.schema import Train
 from fedvlm_flwr.data.federated import Example
 from fedvlm_flwr.errors import RunError
+from fedvlm_flwr.models.checkpointing import checkpointed
 from fedvlm_flwr.models.parts import part_module
 from fedvlm_flwr.models.resident import Resident
 from strategies.core.hooks import ClientHook
@@ -52,15 +53,7 @@ def make_optimizer(
     return torch.optim.AdamW(parameters, lr=lr, weight_decay=settings.weight_decay)
 
 
-def checkpoint_gradients(llm: nn.Module, on: bool) -> None:
-    """Keep each layer's input only, and compute the rest again for the gradient; or stop that."""
-    network: Any = llm
-    if on:
-        network.gradient_checkpointing_enable({"use_reentrant": False})
-    elif any(getattr(module, "gradient_checkpointing", False) for module in llm.modules()):
-        network.gradient_checkpointing_disable()
-
-
+@leaves_no_gradients
 def train_locally(  # noqa: PLR0913  # the round's ingredients, each from another place
     resident: Resident,
     parameters: Mapping[str, nn.Parameter],
@@ -85,27 +78,27 @@ def train_locally(  # noqa: PLR0913  # the round's ingredients, each from anothe
     resident.features.encode([example.image for example in examples])
     encoded = [vlm.encode(example.question, example.answer) for example in examples]
     trained = list(parameters.values())
-    checkpoint_gradients(part_module(vlm, "llm"), settings.gradient_checkpointing)
     optimizer = make_optimizer(settings, trained, lr)
     picks = batches(len(examples), settings, order)
     losses, seen = [], 0
     vlm.module.train()
-    for step in range(steps):
-        optimizer.zero_grad(set_to_none=True)
-        for _ in range(settings.accumulation):
-            pick = next(picks)
-            features = resident.features([examples[i].image for i in pick])
-            with _precision(settings, vlm.device):
-                loss = vlm.loss(features, [encoded[i] for i in pick])
-            (loss / settings.accumulation).backward()  # type: ignore[no-untyped-call]
-            losses.append(loss.item())
-            seen += len(pick)
-        if not np.isfinite(losses[-1]):
-            raise RunError(f"The loss is {losses[-1]} at local step {step}; lower train.lr.")
-        hook.on_gradients(parameters)
-        if settings.max_grad_norm is not None:
-            nn.utils.clip_grad_norm_(trained, settings.max_grad_norm)
-        optimizer.step()
+    with checkpointed(part_module(vlm, "llm"), settings.gradient_checkpointing):
+        for step in range(steps):
+            optimizer.zero_grad(set_to_none=True)
+            for _ in range(settings.accumulation):
+                pick = next(picks)
+                features = resident.features([examples[i].image for i in pick])
+                with _precision(settings, vlm.device):
+                    loss = vlm.loss(features, [encoded[i] for i in pick])
+                (loss / settings.accumulation).backward()  # type: ignore[no-untyped-call]
+                losses.append(loss.item())
+                seen += len(pick)
+            if not np.isfinite(losses[-1]):
+                raise RunError(f"The loss is {losses[-1]} at local step {step}; lower train.lr.")
+            hook.on_gradients(parameters)
+            if settings.max_grad_norm is not None:
+                nn.utils.clip_grad_norm_(trained, settings.max_grad_norm)
+            optimizer.step()
     vlm.module.eval()
     return LocalResult(float(np.mean(losses)), steps, seen)
 

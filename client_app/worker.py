@@ -12,6 +12,7 @@ from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 from torch import nn
 
 from client_app.local import steps_of, train_locally
+from client_app.oom import explains_out_of_memory
 from client_app.private import PrivateState
 from client_app.site import check_order, state_folder
 from fedvlm_flwr.config import Config, Scalar, compose
@@ -83,6 +84,7 @@ class Worker:
     Between messages it holds the frozen model and the features of pictures, and nothing else.
     """
 
+    @explains_out_of_memory("training")
     def train(
         self,
         content: RecordDict,
@@ -151,6 +153,7 @@ class Worker:
             reply["extra"] = pack(extra, config.wire.dtype)
         return reply
 
+    @explains_out_of_memory("answering")
     def evaluate(
         self,
         content: RecordDict,

@@ -83,10 +83,26 @@ def test_fedvlm_run(command, small, tmp_path, capsys):
     assert capsys.readouterr().out.strip().splitlines()[-1].startswith(last)
 
 
-@pytest.mark.parametrize("command", of("fedvlm prepare") + of("fedvlm doctor"))
+OTHERS = [f"fedvlm {name}" for name in ("prepare", "doctor", "params", "plan")]
+
+
+@pytest.mark.parametrize("command", [command for start in OTHERS for command in of(start)])
 def test_other_commands(command, small):
     extra = ["experiment=smoke"] if "prepare" in command else []
     assert main([*shlex.split(command)[1:], *extra]) == 0
+
+
+DOCS = "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").glob("*.md")))
+IN_DOCS = re.findall(r"^fedvlm (?:run|prepare|params|plan) .*$", DOCS, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", IN_DOCS)
+def test_commands_of_the_docs_compose(command):
+    """Most need weights that are not here; their words must be right all the same."""
+    from fedvlm_flwr.config import compose
+
+    words = [word for word in shlex.split(command.split(" #")[0])[2:] if "=" in word]
+    assert compose({"overrides": shlex.join(words)})
 
 
 @pytest.fixture

@@ -9,7 +9,12 @@ from transformers import DynamicCache
 
 @torch.no_grad()
 def greedy(
-    llm: Any, head: nn.Module, prompt: tuple[Tensor, Tensor], end_id: int, limit: int
+    llm: Any,
+    head: nn.Module,
+    prompt: tuple[Tensor, Tensor],
+    end_id: int,
+    limit: int,
+    seen: Tensor | None = None,
 ) -> list[list[int]]:
     """The most likely tokens after each prompt, without the end token.
 
@@ -19,6 +24,8 @@ def greedy(
         prompt: embeddings [B, T, D], padded on the left, and the mask of real tokens [B, T].
         end_id: the token after which a row is finished.
         limit: the most tokens that a row may get.
+        seen: what the prompt's positions see of each other, [B, 1, T, T] in the form that the
+            attention takes; None: what stands before them. New tokens see all real ones.
     """
     embeds, mask = prompt
     answers: list[list[int]] = [[] for _ in range(len(embeds))]
@@ -26,10 +33,11 @@ def greedy(
     positions = (mask.cumsum(1) - 1).clamp(min=0)  # [B, T], padding does not count
     padded = not bool(mask.all())
     cache = DynamicCache(config=llm.config)
+    looks = mask.long() if seen is None and padded else seen
     for _ in range(limit):
         hidden = llm(
             inputs_embeds=embeds,
-            attention_mask=mask.long() if padded else None,
+            attention_mask=looks,
             position_ids=positions,
             past_key_values=cache,
             use_cache=True,
@@ -47,4 +55,5 @@ def greedy(
         embeds = llm.get_input_embeddings()(chosen[keep]).unsqueeze(1)
         mask = torch.cat([mask[keep], mask.new_ones(len(keep), 1)], dim=1)
         positions = positions[keep, -1:] + 1
+        looks = mask.long() if padded else None
     return answers

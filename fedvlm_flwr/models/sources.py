@@ -63,6 +63,27 @@ def reading(source: str, what: str) -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def tensors_only(source: str) -> Iterator[None]:
+    """Say in one sentence why weights were not read.
+
+    Raises:
+        ModelError: names the source.
+    """
+    try:
+        yield
+    except UnpicklingError as error:
+        raise ModelError(
+            f"{source} holds more than tensors, which is not read, since reading it could run what "
+            "it says; give the weights as safetensors."
+        ) from error
+    except (OSError, SafetensorError, RuntimeError, EOFError) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ModelError(
+            f"{source} cannot be read as weights ({reason}); fetch it again."
+        ) from error
+
+
 def architecture(source: str, known: Mapping[str, Mapping[str, Any]]) -> PreTrainedConfig:
     """The configuration of a source without its weights: from disk, or from the sizes in the YAML.
 
@@ -91,17 +112,11 @@ def read_weights(reader: Any, source: str, what: str, **settings: Any) -> tuple[
         ModelError: it cannot be read.
     """
     where, more = locate(source)
-    try:
-        with reading(source, what):
-            found: tuple[Any, Any] = reader.from_pretrained(
-                where, output_loading_info=True, **more, **settings
-            )
-            return found
-    except (SafetensorError, UnpicklingError) as error:
-        raise ModelError(
-            f"The weights of {source} are damaged, or a .bin with more than tensors in it, which "
-            f"is never unpickled ({type(error).__name__}); fetch them again, as safetensors."
-        ) from error
+    with tensors_only(source), reading(source, what):
+        found: tuple[Any, Any] = reader.from_pretrained(
+            where, output_loading_info=True, **more, **settings
+        )
+        return found
 
 
 def read_picture_processing(source: str) -> Any:

@@ -24,7 +24,7 @@ def test_no_command_and_an_unknown_one_are_wrong_usage(capsys):
     assert main([]) == 2
     assert main(["fly"]) == 2
     assert (
-        "Unknown command 'fly'; choose one of: doctor, prepare, report, run."
+        "Unknown command 'fly'; choose one of: doctor, params, plan, prepare, report, run."
         in capsys.readouterr().err
     )
 

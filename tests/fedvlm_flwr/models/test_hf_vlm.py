@@ -424,7 +424,7 @@ def test_damaged_weights_are_told(load, hf_checkpoint, tmp_path):
     folder = copied(hf_checkpoint, tmp_path)
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:5000])
-    with pytest.raises(ModelError, match=f"{folder} are damaged"):
+    with pytest.raises(ModelError, match=f"{folder} cannot be read as weights"):
         load(folder)
 
 

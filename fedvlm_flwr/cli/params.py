@@ -1,0 +1,77 @@
+"""Count what a model and a tuning train, share and send, without loading a weight.
+
+usage: fedvlm params [--format text|json] [KEY=VALUE ...]
+
+For each stage of the tuning and each part of the model: all numbers, those that are trained and
+those that are shared; for each round the bytes on the wire, as `wire.dtype` and the algorithm have
+them (a message's settings and metrics, below 1 kB, are left aside). Keys are those of `fedvlm run`:
+
+    fedvlm params model=llava_clip_llama32_3b tuning=f_cl
+"""
+
+import argparse
+import json
+import shlex
+from dataclasses import asdict
+
+from fedvlm_flwr.config import Config, compose
+from fedvlm_flwr.models.counting import (
+    Shapes,
+    StageCount,
+    adapted_skeleton,
+    count_parts,
+    record_bytes,
+    trained_shapes,
+)
+from fedvlm_flwr.report.parts import as_text
+
+
+def main(arguments: list[str]) -> int:
+    """Count and print."""
+    if "-h" in arguments or "--help" in arguments:
+        print(__doc__)
+        return 0
+    parser = argparse.ArgumentParser("fedvlm params", add_help=False)
+    parser.add_argument("overrides", nargs="*")
+    parser.add_argument("--format", choices=("text", "json"), default="text")
+    try:
+        given = parser.parse_intermixed_args(arguments)
+    except SystemExit:  # argparse has said what is wrong
+        return 2
+    config = compose({"overrides": shlex.join(given.overrides)})
+    found = count_stages(config)
+    if given.format == "json":
+        print(json.dumps([asdict(stage) for stage in found], indent=1))
+    else:
+        print(as_text(config, found))
+    return 0
+
+
+def count_stages(config: Config) -> list[StageCount]:
+    """Each stage's parts and messages.
+
+    Raises:
+        ConfigError: keys contradict each other.
+        ModelError: the model's sizes are not at hand, or it lacks a part that is to be trained.
+    """
+    from server_app.traffic import traffic
+
+    skeleton = adapted_skeleton(config)
+    found: list[StageCount] = []
+    before: Shapes = {}
+    for number, stage in enumerate(config.tuning.stages):
+        trained = trained_shapes(skeleton, stage)
+        sent = traffic(config, number, trained)
+        arrays = record_bytes(sent.shared, config.wire.dtype)
+        found.append(
+            StageCount(
+                stage.trained,
+                count_parts(skeleton, trained, sent.shared),
+                down=arrays + record_bytes(sent.down, config.wire.dtype),
+                up=arrays + record_bytes(sent.up, config.wire.dtype),
+                once=record_bytes(before, config.wire.dtype),
+                clients=sent.clients,
+            )
+        )
+        before = before | sent.shared
+    return found

@@ -1,0 +1,147 @@
+"""Estimate the GPU memory of a client process, and how many clients fit on a card.
+
+usage: fedvlm plan [--gpu-gb GB] [--length N] [--answer N] [--measure] [--format text|json]
+                   [KEY=VALUE ...]
+
+Nothing is loaded: the network goes through a training step and an answer without weights or data.
+Examples are as long as they may be: --length tokens of text (default: model.max_text_tokens), of
+which --answer are the answer (default: eval.max_new_tokens). The card is --gpu-gb, or the GPU of
+this machine, or else some common sizes. --measure, on a machine with a GPU, loads the model, takes
+a few real steps and prints what torch has used beside the estimate. Keys are those of `fedvlm run`:
+
+    fedvlm plan model=llava_clip_llama32_3b train.batch_size=8 eval.batch_size=16 --gpu-gb 24
+"""
+
+import argparse
+import json
+import shlex
+from dataclasses import asdict, replace
+
+import torch
+
+from fedvlm_flwr.config import Config, compose
+from fedvlm_flwr.errors import ConfigError
+from fedvlm_flwr.models.base import Skeleton
+from fedvlm_flwr.models.cards import fit, need
+from fedvlm_flwr.models.counting import adapted_skeleton
+from fedvlm_flwr.models.measure import Measured, measure
+from fedvlm_flwr.models.memory import Estimator, Lengths, Parameters
+from fedvlm_flwr.models.resident import choose_device
+from fedvlm_flwr.report.memory import Budget, as_text
+
+COMMON = (16.0, 24.0, 40.0, 80.0)  # GB of memory of common cards
+
+
+def main(arguments: list[str]) -> int:
+    """Estimate, or measure, and print."""
+    if "-h" in arguments or "--help" in arguments:
+        print(__doc__)
+        return 0
+    try:
+        given = _parser().parse_intermixed_args(arguments)
+    except SystemExit:  # argparse has said what is wrong
+        return 2
+    config = compose({"overrides": shlex.join(given.overrides)})
+    longest = config.model.params["max_text_tokens"]
+    lengths = Lengths(given.length or longest, given.answer or config.eval.max_new_tokens)
+    if not 0 < lengths.answer < lengths.text <= longest:
+        raise ConfigError(
+            f"--answer {lengths.answer} must be less than --length {lengths.text}, and that at "
+            f"most model.max_text_tokens={longest}; change one of them."
+        )
+    measured = measured_here(config, lengths) if given.measure else None
+    found = budget(config, lengths, given.gpu_gb, measured)
+    print(as_json(found) if given.format == "json" else as_text(found))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("fedvlm plan", add_help=False)
+    parser.add_argument("overrides", nargs="*")
+    parser.add_argument("--gpu-gb", type=float)
+    parser.add_argument("--length", type=int)
+    parser.add_argument("--answer", type=int)
+    parser.add_argument("--measure", action="store_true")
+    parser.add_argument("--format", choices=("text", "json"), default="text")
+    return parser
+
+
+def budget(
+    config: Config, lengths: Lengths, gpu_gb: float | None, measured: Measured | None
+) -> Budget:
+    """Estimates with and without gradient checkpointing, and the fit on each card.
+
+    Raises:
+        ConfigError: keys contradict each other.
+        ModelError: the model's sizes are not at hand, or it lacks a part that is to be trained.
+    """
+    skeleton = adapted_skeleton(config)
+    estimator = estimator_of(config, skeleton, lengths)
+    estimates = {
+        (stage, on): estimator.estimate(
+            replace(config, train=replace(config.train, gradient_checkpointing=on)), stage
+        )
+        for stage in range(len(config.tuning.stages))
+        for on in (False, True)
+    }
+    fits = {gb: fit(int(gb * 1e9), config, estimator) for gb in cards(gpu_gb)}
+    wanted = need(config, estimator)
+    return Budget(config, skeleton.image_tokens, lengths, estimates, wanted, fits, measured)
+
+
+def estimator_of(config: Config, skeleton: Skeleton, lengths: Lengths) -> Estimator:
+    """An estimator that knows the configured algorithm."""
+    from client_app.footprint import hook_bytes
+    from server_app.traffic import traffic
+
+    def of_algorithm(stage: int, parameters: Parameters) -> int:
+        shapes = {name: tuple(parameter.shape) for name, parameter in parameters.items()}
+        return hook_bytes(config, parameters, traffic(config, stage, shapes).shared)
+
+    return Estimator(skeleton, lengths, of_algorithm)
+
+
+def cards(gpu_gb: float | None) -> tuple[float, ...]:
+    """The cards to plan for, in GB.
+
+    Raises:
+        ConfigError: the size is not above 0.
+    """
+    if gpu_gb is not None:
+        if not gpu_gb > 0:
+            raise ConfigError(f"--gpu-gb {gpu_gb:g} must be above 0.")
+        return (gpu_gb,)
+    if torch.cuda.is_available():
+        return (round(torch.cuda.get_device_properties(0).total_memory / 1e9, 1),)
+    return COMMON
+
+
+def measured_here(config: Config, lengths: Lengths) -> Measured:
+    """What real training and answering take on this machine's GPU.
+
+    Raises:
+        ConfigError: there is none.
+        ModelError: the model cannot be loaded.
+    """
+    from client_app.footprint import try_out
+
+    device = choose_device(config.engine.device)
+    return measure(config, device, lengths, lambda *given: try_out(config, *given))
+
+
+def as_json(found: Budget) -> str:
+    """The same for machines; sizes in bytes."""
+    told = {
+        "image_tokens": found.image,
+        "text_tokens": found.lengths.text,
+        "answer_tokens": found.lengths.answer,
+        "estimates": [
+            {"stage": stage, "gradient_checkpointing": on, **asdict(estimate)}
+            | {"to_train": estimate.to_train, "to_answer": estimate.to_answer}
+            for (stage, on), estimate in found.estimates.items()
+        ],
+        "need": asdict(found.need),
+        "cards": [{"gb": gb, **asdict(each)} for gb, each in found.cards.items()],
+        "measured": asdict(found.measured) if found.measured else None,
+    }
+    return json.dumps(told, indent=1)

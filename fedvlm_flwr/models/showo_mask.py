@@ -1,0 +1,38 @@
+"""Who sees whom in Show-o's sequence: everything sees the picture, text looks back only."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def visible(pads: Sequence[int], prefixes: Sequence[int], length: int) -> Tensor:
+    """What each position (second last axis) may look at (last axis), bool [B, 1, length, length].
+
+    A position sees its row's prefix, which is all up to <|eoi|>, and whatever stands before it.
+    Padding on the left is seen by nobody else; padding sees itself, since a softmax over nothing
+    is not a number. Padding on the right is out of sight without further ado.
+
+    Args:
+        pads: places of padding on the left of each row.
+        prefixes: places of each row's prefix, after the padding.
+        length: of every row, padding included.
+    """
+    start = torch.tensor(pads)[:, None, None]
+    end = start + torch.tensor(prefixes)[:, None, None]
+    looks = torch.arange(length)[:, None]
+    at = torch.arange(length)[None, :]
+    seen = (at >= start) & ((at <= looks) | (at < end)) | (at == looks)
+    return seen[:, None]
+
+
+def for_attention(seen: Tensor, implementation: str, dtype: torch.dtype) -> Tensor:
+    """The mask in the form that an attention takes: bool for SDPA, to be added in eager mode.
+
+    What is added is the lowest number of `dtype`, the precision of the attention's scores: the
+    lowest float32 would become minus infinity in bfloat16.
+    """
+    if implementation != "eager":
+        return seen
+    hidden = torch.zeros(seen.shape, dtype=dtype, device=seen.device)
+    return hidden.masked_fill(~seen, torch.finfo(dtype).min)

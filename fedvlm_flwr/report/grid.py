@@ -1,0 +1,25 @@
+"""Tables as plain text."""
+
+from collections.abc import Iterable, Sequence
+from io import StringIO
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+WIDE = 200  # characters; no line is broken before
+
+
+def grid(headings: Sequence[str], rows: Iterable[Sequence[str] | None]) -> str:
+    """A table with numbers on the right; None draws a rule."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for i, heading in enumerate(headings):
+        table.add_column(heading, justify="right" if i else "left", no_wrap=True)
+    for row in rows:
+        if row is None:
+            table.add_section()
+        else:
+            table.add_row(*row)
+    page = StringIO()
+    Console(file=page, width=WIDE, color_system=None).print(table)
+    return "\n".join(line.rstrip() for line in page.getvalue().splitlines()).strip("\n")

@@ -1,0 +1,149 @@
+"""What a run takes on a GPU, as text."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from fedvlm_flwr.config import Config
+from fedvlm_flwr.models.cards import Fit, Need
+from fedvlm_flwr.models.measure import Measured
+from fedvlm_flwr.models.memory import CUDA_CONTEXT, FRAGMENTATION, Estimate, Lengths
+from fedvlm_flwr.report.grid import grid
+from fedvlm_flwr.report.live import size
+
+
+@dataclass(frozen=True)
+class Budget:
+    """All that is told.
+
+    Attributes:
+        image: places of the picture in an example.
+        estimates: by stage and gradient checkpointing.
+        cards: by gigabytes.
+    """
+
+    config: Config
+    image: int
+    lengths: Lengths
+    estimates: Mapping[tuple[int, bool], Estimate]
+    need: Need
+    cards: Mapping[float, Fit]
+    measured: Measured | None
+
+
+def as_text(budget: Budget) -> str:
+    """The table of estimates, what was assumed, what fits on which card, what was measured."""
+    lines = [
+        *_heading(budget),
+        "",
+        grid(list(_columns(budget)), _rows(budget)),
+        "",
+        *_assumed(budget),
+    ]
+    lines += ["", *(line for gb, fit in budget.cards.items() for line in _card(budget, gb, fit))]
+    if budget.measured:
+        lines += ["", f"measured on {budget.measured.device}, GB", ""]
+        lines += [grid(("", "allocated", "reserved", "estimated"), _measured(budget))]
+    return "\n".join(lines)
+
+
+def _heading(budget: Budget) -> Iterator[str]:
+    config, train = budget.config, budget.config.train
+    params = config.model.params
+    held = (
+        f"{params['dtype']}, LLM in {params['quantize']}" if params["quantize"] else params["dtype"]
+    )
+    yield (
+        f"model={config.model.name} ({held}) tuning={config.tuning.name} "
+        f"algorithm={config.algorithm.name} engine={config.engine.name}"
+    )
+    yield (
+        f"training: {train.optimizer}, {train.precision}, train.batch_size={train.batch_size}, "
+        f"examples of {budget.image} + {budget.lengths.text} tokens (picture + text), "
+        f"{budget.lengths.answer} of them the answer"
+    )
+    yield (
+        f"answering: eval.batch_size={config.eval.batch_size}, "
+        f"eval.max_new_tokens={config.eval.max_new_tokens}"
+    )
+
+
+def _columns(budget: Budget) -> Iterator[str]:
+    yield "one client process, GB"
+    stages = len(budget.config.tuning.stages)
+    for stage, checkpointing in budget.estimates:
+        where = f"stage {stage + 1}, " if stages > 1 else ""
+        chosen = " *" if checkpointing == budget.config.train.gradient_checkpointing else ""
+        yield f"{where}{'checkpointed' if checkpointing else 'plain'}{chosen}"
+
+
+def _rows(budget: Budget) -> Iterator[list[str] | None]:
+    found = list(budget.estimates.values())
+    for section in ("resident", "training", "answering"):
+        yield [section]
+        for name in getattr(found[0], section):
+            yield [f"  {name}", *(_gb(getattr(each, section)[name]) for each in found)]
+        yield None
+    yield ["in all, to train", *(_gb(each.to_train) for each in found)]
+    yield ["in all, to answer", *(_gb(each.to_answer) for each in found)]
+    yield ["needed (the larger)", *(_gb(each.needed) for each in found)]
+
+
+def _assumed(budget: Budget) -> Iterator[str]:
+    yield "* as configured (train.gradient_checkpointing)"
+    yield (
+        f"assumed: {size(CUDA_CONTEXT)} for the CUDA context, {FRAGMENTATION:.0%} of what comes "
+        "and goes for fragmentation; encoding pictures is not counted"
+    )
+    if budget.need.server:
+        yield (
+            "the server's process scores a model of its own on the same card: "
+            f"{size(budget.need.server)}"
+        )
+
+
+def _card(budget: Budget, gigabytes: float, fit: Fit) -> Iterator[str]:
+    needed = _needed(budget.need)
+    if fit.gpus_per_client is not None:
+        at_once = f"{fit.clients} client{'s' if fit.clients > 1 else ''} at once"
+        yield (
+            f"card of {gigabytes:g} GB: {at_once} ({needed}): "
+            f"engine.gpus_per_client={fit.gpus_per_client:g}"
+        )
+    elif fit.changes:
+        yield (
+            f"card of {gigabytes:g} GB: too small ({needed}); set "
+            f"{' '.join(fit.changes)}, then one fits: {_needed(fit.changed)}"
+        )
+    else:
+        yield (
+            f"card of {gigabytes:g} GB: too small ({needed}; at the least "
+            f"{_needed(fit.changed)}, with the smallest batches and all that saves memory); take "
+            "a smaller model, shorter texts or a larger card"
+        )
+
+
+def _needed(need: Need) -> str:
+    server = f", and {size(need.server)} for the server" if need.server else ""
+    return f"{size(need.client)} a client{server}"
+
+
+def _measured(budget: Budget) -> Iterator[Sequence[str]]:
+    measured = budget.measured
+    assert measured is not None
+    chosen = budget.config.train.gradient_checkpointing
+    for stage, peak in enumerate(measured.training):
+        guess = budget.estimates[stage, chosen]
+        name = f"training, stage {stage + 1}"
+        yield [name, _gb(peak.allocated), _gb(peak.reserved), _gb(guess.to_train - CUDA_CONTEXT)]
+    peak, guess = measured.answering, budget.estimates[0, chosen]
+    yield [
+        "answering",
+        _gb(peak.allocated),
+        _gb(peak.reserved),
+        _gb(guess.to_answer - CUDA_CONTEXT),
+    ]
+    yield ["context and other processes", "", _gb(measured.beside), _gb(CUDA_CONTEXT)]
+
+
+def _gb(count: int) -> str:
+    return f"{count / 1e9:.3f}"

@@ -1,0 +1,70 @@
+"""`fedvlm params`: what it prints, and that real messages weigh what it says."""
+
+import json
+import re
+import shlex
+
+import torch
+from flwr.app import RecordDict
+
+from client_app.worker import Worker
+from fedvlm_flwr.cli import main
+from fedvlm_flwr.config import compose
+from fedvlm_flwr.models.resident import resident
+from fedvlm_flwr.wire import pack, payload_bytes
+from strategies.core.order import Order
+
+
+def told(capsys, *words):
+    assert main(["params", "--format", "json", *words]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_help_and_wrong_usage(capsys):
+    assert main(["params", "--help"]) == 0
+    assert "usage: fedvlm params" in capsys.readouterr().out
+    assert main(["params", "--format", "yaml"]) == 2
+    assert main(["params", "--fly"]) == 2
+
+
+def test_a_table_for_each_stage(capsys):
+    words = ["params", "model=llava_clip_llama32_3b", "tuning=f_2stage", "wire.dtype=bfloat16"]
+    assert main(words) == 0
+    text = capsys.readouterr().out
+    assert re.search(r"^ connector +11,802,624 +11,802,624 +11,802,624$", text, re.M)
+    assert re.search(r"^ llm +3,224,906,752 +12,156,928 +12,156,928$", text, re.M)
+    assert re.search(r"^ all +3,324,165,376 +12,156,928 +12,156,928$", text, re.M)
+    assert text.count("vision") == 2 and "outside" not in text
+    assert re.search(r"^stage 1 of 2: connector full$", text, re.M)
+    assert re.search(r"^stage 2 of 2: llm lora$", text, re.M)
+    assert re.search(r"^ one client, each round +24.4 MB +24.4 MB$", text, re.M)  # 2 B a number
+    assert re.search(r"^ all 8 of a round +195.0 MB +195.0 MB$", text, re.M)
+    assert re.search(r"^ more in a client's first message +23.6 MB +0 B$", text, re.M)
+
+
+def test_phi_with_adapters_of_rank_8_has_the_references_numbers(capsys):
+    (stage,) = told(capsys, "model=showo_512", "tuning=f_l")
+    parts = {part["part"]: part for part in stage["parts"]}
+    assert parts["llm"]["trained"] == parts["llm"]["shared"] == 7_077_888
+    assert "connector" not in parts
+
+
+def test_real_messages_weigh_as_much(capsys, small):
+    words = [*small, "tuning=share_connector", "algorithm=scaffold", "wire.dtype=bfloat16"]
+    (stage,) = told(capsys, *words)
+    run_config = {"overrides": shlex.join(words)}
+    initial = resident(compose(run_config), torch.device("cpu")).initial[0]
+    shared = pack({n: v for n, v in initial.items() if n.startswith("connector.")}, "bfloat16")
+    order = Order(0, 0, 1, (0,), run="0" * 32).record()
+    message = RecordDict({"arrays": shared, "extra": shared, "config": order})
+    reply = Worker().train(message, run_config, {"partition-id": 0, "num-partitions": 3})
+    # Beside the arrays there are an order, and metrics with their origin.
+    assert 0 < payload_bytes(message) - stage["down"] < 1000
+    assert 0 < payload_bytes(reply) - stage["up"] < 1000
+    counts = {part["part"]: (part["trained"], part["shared"]) for part in stage["parts"]}
+    assert counts["connector"] == (33_024, 33_024) and counts["llm"] == (39_040, 0)
+
+
+def test_a_part_that_the_model_lacks_is_named(capsys):
+    assert main(["params", "model=showo_256", "tuning=f_cl"]) == 1
+    assert capsys.readouterr().err.startswith("error: The model has no part 'connector'")

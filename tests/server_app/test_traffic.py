@@ -1,0 +1,44 @@
+"""What travels in a round, by algorithm, cohort and tuning."""
+
+import pytest
+
+from fedvlm_flwr.config import compose
+from fedvlm_flwr.errors import ConfigError
+from server_app.traffic import traffic
+
+TRAINED = {"connector.linear_1.weight": (4, 3), "llm.layers.0.q_proj.lora_A": (2, 4)}
+
+
+def told(*overrides, trained=TRAINED):
+    return traffic(compose({"overrides": " ".join(overrides)}), 0, trained)
+
+
+def test_all_that_is_trained_goes_both_ways_to_everyone():
+    found = told("num_clients=5")
+    assert (found.shared, found.down, found.up, found.clients) == (TRAINED, {}, {}, 5)
+
+
+def test_control_variates_are_as_large_as_what_is_shared():
+    found = told("algorithm=scaffold", "clients_per_round=3")
+    assert found.down == found.up == found.shared == TRAINED
+    assert found.clients == 3
+
+
+def test_private_parts_stay():
+    assert list(told("tuning=share_lora").shared) == ["llm.layers.0.q_proj.lora_A"]
+    assert list(told("tuning=share_connector").shared) == ["connector.linear_1.weight"]
+    assert told("algorithm=local").shared == {}
+
+
+def test_the_pooled_baseline_is_one_client():
+    assert told("algorithm=central").clients == 1
+
+
+def test_shapes_of_any_size_take_no_room():
+    huge = {"llm.weight": (10**6, 10**6)}
+    assert told(trained=huge).shared == huge
+
+
+def test_what_the_algorithm_refuses_is_refused_here():
+    with pytest.raises(ConfigError, match="fedmedian keeps all 8 replies"):
+        told("algorithm=fedmedian", trained={"llm.weight": (10**6, 10**6)})
