@@ -5,6 +5,7 @@ from flwr.serverapp import Grid, ServerApp
 
 from fedvlm_flwr.config import compose
 from fedvlm_flwr.errors import FedVLMError
+from fedvlm_flwr.models.out_of_memory import explaining
 from fedvlm_flwr.run_folder import RunFolder
 from server_app.callbacks.progress import Progress
 from server_app.run import Run
@@ -25,7 +26,8 @@ def main(grid: Grid, context: Context) -> None:
     progress = Progress(folder)
     try:
         with folder.held():
-            Run(config, folder, progress, context.run_config).execute(grid)
+            run = Run(config, folder, progress, context.run_config)
+            explaining("answering", lambda: config, lambda: run.execute(grid))
     except Exception as error:
         text = str(error) if isinstance(error, FedVLMError) else f"{type(error).__name__}: {error}"
         progress.tell("error", message=" ".join(text.split()))

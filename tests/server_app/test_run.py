@@ -14,6 +14,7 @@ from transformers import LlavaForConditionalGeneration
 from fedvlm_flwr.config import compose, from_hydra, typed
 from fedvlm_flwr.data.clients import federated_data
 from fedvlm_flwr.data.federated import Example
+from fedvlm_flwr.errors import RunError
 from fedvlm_flwr.evaluation import (
     answers,
     global_test_set,
@@ -21,6 +22,7 @@ from fedvlm_flwr.evaluation import (
     with_exchanged_pictures,
 )
 from fedvlm_flwr.models.kinds.llava import Params, prepared_folder, recipe
+from fedvlm_flwr.models.llava import Llava
 from fedvlm_flwr.models.resident import resident
 from fedvlm_flwr.run_folder import METRICS, PREDICTIONS, RunFolder
 from fedvlm_flwr.wire import HEADER_BYTES
@@ -223,3 +225,12 @@ def test_progress_tells_rounds_and_evaluations(folder):
     assert kinds.count("round_end") == 2
     assert kinds.count("reply") == 6
     assert kinds[-1] == "end"
+
+
+def test_a_server_that_runs_out_of_memory_says_what_to_change(start, monkeypatch):
+    def full(*given):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 3.00 GiB.")
+
+    monkeypatch.setattr(Llava, "generate", full)
+    with pytest.raises(RunError, match=r"out of memory in answering .*eval\.batch_size"):
+        start()
