@@ -14,8 +14,9 @@ from fedvlm_flwr.config import Config, Scalar
 from fedvlm_flwr.data.clients import client_shares, federated_data
 from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.evaluation import Evaluator, Scores
-from fedvlm_flwr.models import prepare_model
+from fedvlm_flwr.models import model_parts, prepare_model
 from fedvlm_flwr.models.adapter import save_adapter
+from fedvlm_flwr.models.parts import require_part
 from fedvlm_flwr.models.resident import Resident, choose_device, resident
 from fedvlm_flwr.report.curve import draw_curve
 from fedvlm_flwr.report.table import result_table
@@ -70,6 +71,7 @@ class Run:
             load_strategy(config.algorithm, self._loop(0))  # refuses its parameters before any work
             data = federated_data(config)
             client_shares(config)
+            self._require_parts()
             self._progress.tell("start", what=self._describe())
             self._prepare()
             model = resident(config, choose_device(config.engine.device))
@@ -100,6 +102,17 @@ class Run:
         self._cost.write()
         draw_curve(self._folder)
         checkpoint.finish()
+
+    def _require_parts(self) -> None:
+        """Refuse a tuning that the model has not the parts for, before anything is made.
+
+        Raises:
+            ModelError: names the part.
+        """
+        choice = self._config.model
+        parts = model_parts(choice.kind, choice.params)
+        for part in self._config.tuning.modes:
+            require_part(parts, part)
 
     def _require_passed_on(self, model: Resident) -> None:
         """Refuse stages of which the later ones would never see what the earlier ones came to.

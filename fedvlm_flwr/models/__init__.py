@@ -2,8 +2,8 @@
 
 A kind is a module of `fedvlm_flwr.models.kinds` with a frozen dataclass `Params` (a `Loading`), a
 function `load(name, params, device) -> VLM`, the functions `prepare(name, params, progress)` and
-`found(name, params)` that give the folder of a model that is made here, and
-`skeleton(params) -> Skeleton`, the network on torch's meta device.
+`found(name, params)` that give the folder of a model that is made here, `parts(params)`, the module
+path of each part, and `skeleton(params) -> Skeleton`, the network on torch's meta device.
 """
 
 import logging
@@ -69,6 +69,18 @@ def prepared_model(name: str, kind: str, params: Mapping[str, Any]) -> Path | No
     module = load_module(KINDS, kind, "model kind")
     folder: Path | None = module.found(name, typed(module.Params, params, "model"))
     return folder
+
+
+def model_parts(kind: str, params: Mapping[str, Any]) -> Mapping[str, str]:
+    """The module path of each part that the model has, told without loading it.
+
+    Raises:
+        ConfigError: as `load_model`.
+        ModelError: the model's configuration cannot be read.
+    """
+    module = load_module(KINDS, kind, "model kind")
+    found: Mapping[str, str] = module.parts(typed(module.Params, params, "model"))
+    return found
 
 
 def model_skeleton(kind: str, params: Mapping[str, Any]) -> Skeleton:

@@ -61,31 +61,8 @@ class Row:
     answer: str
 
 
-class Pupil(Protocol):
-    """What teaching asks of a tiny model."""
-
-    @property
-    def module(self) -> nn.Module:
-        """The network."""
-
-    def pixels(self, images: Sequence[Path]) -> Tensor:
-        """Pictures as the vision part sees them, [N, 3, side, side]."""
-
-    def learn_to_see(self, public: "Public", done: Done) -> None:
-        """The `vision` phase."""
-
-    def readers(self) -> list[nn.Parameter]:
-        """What the `text` phase trains."""
-
-    def speakers(self) -> list[nn.Parameter]:
-        """What the `language` phase trains."""
-
-    def rows_loss(self, pixels: Tensor, rows: Sequence[Row]) -> Tensor:
-        """Mean loss over the answer tokens of rows on [N, 3, side, side], the moved pictures."""
-
-
 @dataclass(frozen=True)
-class Public:
+class Material:
     """The public pictures, their pixels [N, 3, side, side], and the source of all that is drawn."""
 
     pictures: Sequence[Picture]
@@ -115,6 +92,29 @@ class Public:
         return rows
 
 
+class Pupil(Protocol):
+    """What teaching asks of a tiny model."""
+
+    @property
+    def module(self) -> nn.Module:
+        """The network."""
+
+    def pixels(self, images: Sequence[Path]) -> Tensor:
+        """Pictures as the vision part sees them, [N, 3, side, side]."""
+
+    def learn_to_see(self, material: Material, done: Done) -> None:
+        """The `vision` phase."""
+
+    def readers(self) -> list[nn.Parameter]:
+        """What the `text` phase trains."""
+
+    def speakers(self) -> list[nn.Parameter]:
+        """What the `language` phase trains."""
+
+    def rows_loss(self, pixels: Tensor, rows: Sequence[Row]) -> Tensor:
+        """Mean loss over the answer tokens of rows on [N, 3, side, side], the moved pictures."""
+
+
 def teach(
     pupil: Pupil, pictures: Sequence[Picture], recipe: Recipe, progress: Progress | None
 ) -> None:
@@ -128,17 +128,17 @@ def teach(
     total = sum(phase.steps for phase in phases)
     draw = torch.Generator().manual_seed(recipe.seed)
     pixels = torch.cat([pupil.pixels([picture.path]) for picture in pictures])
-    public = Public(pictures, pixels, recipe, draw)
+    material = Material(pictures, pixels, recipe, draw)
 
     def report(before: int) -> Done:
         return lambda done, loss: progress(before + done, total, loss) if progress else None
 
     def batch_loss(count: int, mix: dict[str, int]) -> Tensor:
-        chosen, moved, boxes = public.some(range(len(pictures)), count)
-        return pupil.rows_loss(moved, public.rows(chosen, boxes, mix))
+        chosen, moved, boxes = material.some(range(len(pictures)), count)
+        return pupil.rows_loss(moved, material.rows(chosen, boxes, mix))
 
     pupil.module.train()
-    pupil.learn_to_see(public, report(0))
+    pupil.learn_to_see(material, report(0))
     count = recipe.text.pictures
     fit(
         pupil.readers(),

@@ -1,6 +1,6 @@
 """Which tensors are trained, under which stable names they travel, and how they are exchanged."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -62,12 +62,21 @@ def part_module(vlm: VLM | Skeleton, part: str) -> nn.Module:
     Raises:
         ModelError: the model has no such part.
     """
-    if part not in vlm.parts:
+    require_part(vlm.parts, part)
+    return vlm.module.get_submodule(vlm.parts[part])
+
+
+def require_part(parts: Collection[str], part: str) -> None:
+    """Refuse a part that a model does not have.
+
+    Raises:
+        ModelError: names the part and those there are.
+    """
+    if part not in parts:
         raise ModelError(
-            f"The model has no part '{part}' (it has: {', '.join(vlm.parts)}); "
+            f"The model has no part '{part}' (it has: {', '.join(parts)}); "
             "choose a tuning that does not train it."
         )
-    return vlm.module.get_submodule(vlm.parts[part])
 
 
 def set_trainable(vlm: VLM | Skeleton, stage: Stage) -> dict[str, nn.Parameter]:

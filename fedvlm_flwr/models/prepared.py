@@ -52,6 +52,32 @@ def prepare(name: str, recipe: Mapping[str, Any], build: Callable[[Path], None])
     return folder
 
 
+def find(name: str, recipe: Mapping[str, Any]) -> Path | None:
+    """The prepared folder if it is there, verified.
+
+    Raises:
+        ModelError: its files are not what was written.
+    """
+    folder = prepared_folder(name, recipe)
+    if not folder.exists():
+        return None
+    verify(folder)
+    return folder
+
+
+def require(name: str, recipe: Mapping[str, Any]) -> Path:
+    """The prepared folder, verified.
+
+    Raises:
+        ModelError: it is not there, or its files are not what was written.
+    """
+    folder = find(name, recipe)
+    if folder is None:
+        where = prepared_folder(name, recipe)
+        raise ModelError(f"The model '{name}' is not prepared ({where}); run `fedvlm prepare`.")
+    return folder
+
+
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold a file lock; the system frees it when the process ends in whatever way."""

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from fedvlm_flwr.models.base import Encoded
 from fedvlm_flwr.models.curriculum import Picture
 from fedvlm_flwr.models.fitting import fit
-from fedvlm_flwr.models.lessons import Done, Progress, Public, Recipe, Row, teach
+from fedvlm_flwr.models.lessons import Done, Material, Progress, Recipe, Row, teach
 from fedvlm_flwr.models.llava import Llava
 from fedvlm_flwr.models.sight import Sight
 from fedvlm_flwr.models.vision_start import start_vision
@@ -42,15 +42,15 @@ class LlavaPupil:
         """As `Llava.pixels`."""
         return self.model.pixels(images)
 
-    def learn_to_see(self, public: Public, done: Done) -> None:
+    def learn_to_see(self, material: Material, done: Done) -> None:
         """Train the vision tower to tell caption words and box by its tokens."""
-        tower, recipe = self.model.vision, public.recipe
-        start_vision(tower.embeddings, public.pixels)
+        tower, recipe = self.model.vision, material.recipe
+        start_vision(tower.embeddings, material.pixels)
         width = tower.config.hidden_size
-        sight = Sight(self.model.tokenizer, public.pictures, width, recipe.seed)
+        sight = Sight(self.model.tokenizer, material.pictures, width, recipe.seed)
 
         def step_loss() -> Tensor:
-            chosen, moved, boxes = public.some(sight.able, recipe.vision.pictures)
+            chosen, moved, boxes = material.some(sight.able, recipe.vision.pictures)
             tokens = self.model.encode_pixels(moved)
             return sight.loss(tokens, chosen, boxes, recipe.box_weight)
 

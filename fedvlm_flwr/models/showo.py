@@ -195,7 +195,10 @@ class Showo(VLM):
             [pad + row if left else row + pad for pad, row in zip(filled, rows, strict=True)],
             device=self.device,
         )
-        seen = visible(pads if left else [0] * len(rows), prefixes, longest)
-        config = self.llm.config
-        mask = for_attention(seen, config._attn_implementation, self.module.showo.dtype)
-        return ids, mask.to(self.device)
+        before = pads if left else [0] * len(rows)
+        alike = len({*zip(before, prefixes, strict=True)}) == 1  # then one mask does for all
+        some = slice(1 if alike else None)
+        seen = visible(before[some], prefixes[some], longest, self.device)
+        attention = self.llm.config._attn_implementation
+        mask = for_attention(seen, attention, self.module.showo.dtype)
+        return ids, mask.expand(len(rows), -1, -1, -1)

@@ -6,7 +6,9 @@ import torch
 from torch import Tensor
 
 
-def visible(pads: Sequence[int], prefixes: Sequence[int], length: int) -> Tensor:
+def visible(
+    pads: Sequence[int], prefixes: Sequence[int], length: int, device: torch.device
+) -> Tensor:
     """What each position (second last axis) may look at (last axis), bool [B, 1, length, length].
 
     A position sees its row's prefix, which is all up to <|eoi|>, and whatever stands before it.
@@ -17,11 +19,12 @@ def visible(pads: Sequence[int], prefixes: Sequence[int], length: int) -> Tensor
         pads: places of padding on the left of each row.
         prefixes: places of each row's prefix, after the padding.
         length: of every row, padding included.
+        device: where the mask shall lie.
     """
-    start = torch.tensor(pads)[:, None, None]
-    end = start + torch.tensor(prefixes)[:, None, None]
-    looks = torch.arange(length)[:, None]
-    at = torch.arange(length)[None, :]
+    start = torch.tensor(pads, device=device)[:, None, None]
+    end = start + torch.tensor(prefixes, device=device)[:, None, None]
+    places = torch.arange(length, device=device)
+    looks, at = places[:, None], places[None, :]
     seen = (at >= start) & ((at <= looks) | (at < end)) | (at == looks)
     return seen[:, None]
 

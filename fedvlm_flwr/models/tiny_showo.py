@@ -13,7 +13,7 @@ from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.models import lessons
 from fedvlm_flwr.models.curriculum import Picture
 from fedvlm_flwr.models.fitting import fit
-from fedvlm_flwr.models.lessons import Done, Progress, Public, Row, teach
+from fedvlm_flwr.models.lessons import Done, Material, Progress, Row, teach
 from fedvlm_flwr.models.prompts import QUESTION
 from fedvlm_flwr.models.showo import Showo
 from fedvlm_flwr.models.showo_network import ShowoNetwork, ShowoSizes, Vocabulary, network
@@ -25,8 +25,8 @@ from fedvlm_flwr.models.tokens import word_tokenizer
 class Recipe(lessons.Recipe):
     """The vision phase teaches the image tokenizer to redraw pictures, beside caption and box.
 
-    Without the pictures its codes would tell next to nothing of where the shape is; without
-    caption and box they would spend their bits on the brightness of the background.
+    With caption and box alone its codes are slow to tell where the shape is; with pixels alone
+    nothing asks them for what the questions are about.
     """
 
     redrawn: int  # pictures of a batch that are decoded again
@@ -59,7 +59,18 @@ def pretrain(
     model: Showo, pictures: Sequence[Picture], recipe: Recipe, progress: Progress | None = None
 ) -> None:
     """Train all weights of `model` in place, see `teach`."""
-    teach(ShowoPupil(model, recipe), pictures, recipe, progress)
+    lay_out(model.vision, torch.channels_last)  # a sixth faster on a CPU
+    try:
+        teach(ShowoPupil(model, recipe), pictures, recipe, progress)
+    finally:
+        lay_out(model.vision, torch.contiguous_format)
+
+
+def lay_out(module: nn.Module, order: torch.memory_format) -> None:
+    """Store the weights of convolutions in another order of their dimensions; values stay."""
+    for weight in module.parameters():
+        if weight.dim() == 4:
+            weight.data = weight.data.contiguous(memory_format=order)
 
 
 class ShowoPupil:
@@ -78,15 +89,15 @@ class ShowoPupil:
         """As `Showo.pixels`."""
         return self.model.pixels(images)
 
-    def learn_to_see(self, public: Public, done: Done) -> None:
+    def learn_to_see(self, material: Material, done: Done) -> None:
         """Train the image tokenizer: codes that tell caption words and box, and the picture."""
         recipe, tokenizer = self.recipe, self.model.vision
         width = self.model.llm.config.hidden_size
-        sight = Sight(self.model.tokenizer, public.pictures, width, recipe.seed)
+        sight = Sight(self.model.tokenizer, material.pictures, width, recipe.seed)
         meaning = code_meaning(tokenizer.sizes.bits, width, recipe.seed)
 
         def step_loss() -> Tensor:
-            chosen, moved, boxes = public.some(sight.able, recipe.vision.pictures)
+            chosen, moved, boxes = material.some(sight.able, recipe.vision.pictures)
             soft = tokenizer.latents(moved).tanh()  # [B, bits, rows, columns]
             signs = through(soft)
             told = sight.loss(meaning(in_rows(signs)), chosen, boxes, recipe.box_weight)

@@ -21,8 +21,9 @@ from fedvlm_flwr.evaluation import (
     question_majority_scores,
     with_exchanged_pictures,
 )
-from fedvlm_flwr.models.kinds.llava import Params, prepared_folder, recipe
+from fedvlm_flwr.models.kinds.llava import Params, recipe
 from fedvlm_flwr.models.llava import Llava
+from fedvlm_flwr.models.prepared import prepared_folder
 from fedvlm_flwr.models.resident import resident
 from fedvlm_flwr.run_folder import METRICS, PREDICTIONS, RunFolder
 from fedvlm_flwr.wire import HEADER_BYTES

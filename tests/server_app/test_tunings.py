@@ -3,7 +3,7 @@
 import pytest
 from safetensors.numpy import load_file
 
-from fedvlm_flwr.errors import ConfigError
+from fedvlm_flwr.errors import ConfigError, ModelError
 from fedvlm_flwr.run_folder import METRICS
 from server_app.callbacks.checkpoint import read_checkpoint
 
@@ -91,3 +91,10 @@ def test_a_bfloat16_base_federates(start):
     saved = read_checkpoint(folder)
     assert saved is not None
     assert any((values.view("uint32") & 0xFFFF).any() for values in saved.state.arrays.values())
+
+
+def test_a_part_that_the_model_lacks_is_told_before_anything_is_made(start, home):
+    before = sorted((home / "models").iterdir())
+    with pytest.raises(ModelError, match="no part 'connector'"):
+        start("model=tiny_showo", "model.tiny.pretrain.seed=77", "tuning=f_c")
+    assert sorted((home / "models").iterdir()) == before

@@ -1,6 +1,6 @@
 """Kind `hf_vlm`: a checkpoint of any image-text-to-text family of transformers that is known."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -145,3 +145,12 @@ def read_inputs(params: Params, family: Family, *, local_files_only: bool = Fals
         inputs = HfInputs(processor, family, params.max_text_tokens, source)
         inputs.picture(Image.new("RGB", TYPICAL), params.torch_dtype)
     return inputs
+
+
+def parts(params: Params) -> Mapping[str, str]:
+    """Module path by part.
+
+    Raises:
+        ModelError: the checkpoint's configuration cannot be read, or its family is unknown.
+    """
+    return family_of(params.checkpoint, read_config(params.checkpoint)).parts

@@ -1,6 +1,6 @@
 """Kind `llava`: a checkpoint of the LLaVA form, one put together from parts, or a tiny one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,19 +9,18 @@ import torch
 from transformers import AutoTokenizer, LlavaForConditionalGeneration, PreTrainedModel
 from transformers.utils.logging import disable_progress_bar
 
-from fedvlm_flwr.data.federated import examples
-from fedvlm_flwr.data.load import load_data
-from fedvlm_flwr.errors import ConfigError, ModelError
+from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.models.assembly import Recipe as AssemblyRecipe
 from fedvlm_flwr.models.assembly import assemble, skeleton_of
 from fedvlm_flwr.models.base import Skeleton
 from fedvlm_flwr.models.connectors import network_class
-from fedvlm_flwr.models.curriculum import by_picture, words
+from fedvlm_flwr.models.curriculum import words
 from fedvlm_flwr.models.llava import IMAGE, PARTS_OF, Llava, linear_names
 from fedvlm_flwr.models.loading import Loading, attention_of, quantization_of
+from fedvlm_flwr.models.prepared import find, require
 from fedvlm_flwr.models.prepared import prepare as prepare_folder
-from fedvlm_flwr.models.prepared import prepared_folder, verify
 from fedvlm_flwr.models.pretrain import Progress, Recipe, pretrain
+from fedvlm_flwr.models.public import Public, threads
 from fedvlm_flwr.models.quantized import trainable_on_cpu
 from fedvlm_flwr.models.sources import (
     architecture,
@@ -40,14 +39,6 @@ disable_progress_bar()  # type: ignore[no-untyped-call]
 
 CODE = 1  # raised by every change of code that changes what a recipe gives
 UNQUANTIZED = [PARTS_OF["vision"], PARTS_OF["connector"], "lm_head"]
-
-
-@dataclass(frozen=True)
-class Public:
-    """The dataset whose public pictures a tiny model is pretrained on."""
-
-    name: str
-    params: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -125,10 +116,7 @@ def load(name: str, params: Params, device: torch.device) -> Llava:
     """
     if params.checkpoint is not None:
         return from_checkpoint(params.checkpoint, params, device)
-    folder = prepared_folder(name, recipe(params))
-    if not folder.exists():
-        raise ModelError(f"The model '{name}' is not prepared ({folder}); run `fedvlm prepare`.")
-    verify(folder)
+    folder = require(name, recipe(params))
     model = from_checkpoint(str(folder), params, device)
     if params.vision is not None and params.connector_weights is None:
         model.untrained = ("connector",)
@@ -178,13 +166,7 @@ def found(name: str, params: Params) -> Path | None:
     Raises:
         ModelError: its files are not what was written.
     """
-    if params.checkpoint is not None:
-        return None
-    folder = prepared_folder(name, recipe(params))
-    if not folder.exists():
-        return None
-    verify(folder)
-    return folder
+    return find(name, recipe(params)) if params.checkpoint is None else None
 
 
 def recipe(params: Params) -> dict[str, Any]:
@@ -212,16 +194,11 @@ def builder(params: Params, progress: Progress | None) -> Callable[[Path], None]
             tell(1, 1, 0.0)
             return
         tiny = params.tiny
-        data = load_data(tiny.public.name, tiny.public.params)
-        pictures = by_picture(examples(data.public, data.root))
+        pictures = tiny.public.pictures()
         seed = tiny.pretrain.seed
         model = build(tiny.sizes, params.template, words(pictures), seed, params.max_text_tokens)
-        threads = torch.get_num_threads()
-        torch.set_num_threads(tiny.pretrain.threads)
-        try:
+        with threads(tiny.pretrain.threads):
             pretrain(model, pictures, tiny.pretrain, progress)
-        finally:
-            torch.set_num_threads(threads)
         assert isinstance(model.module, PreTrainedModel)
         model.module.save_pretrained(folder)
         model.tokenizer.save_pretrained(folder)
@@ -233,8 +210,7 @@ def builder(params: Params, progress: Progress | None) -> Callable[[Path], None]
 def skeleton(params: Params) -> Skeleton:
     """The network on the meta device; a tiny one's words are read from its public pictures."""
     if params.tiny is not None:
-        data = load_data(params.tiny.public.name, params.tiny.public.params)
-        texts = words(by_picture(examples(data.public, data.root)))
+        texts = words(params.tiny.public.pictures())
         config = configuration(params.tiny.sizes, tokenizer_for(texts, params.template))
         with torch.device("meta"):
             module = LlavaForConditionalGeneration(config)
@@ -248,3 +224,8 @@ def skeleton(params: Params) -> Skeleton:
     targets = linear_names(module.get_submodule(PARTS_OF["llm"]))
     tokens = module.config.image_seq_length
     return Skeleton(module, PARTS_OF, targets, image_tokens=tokens)
+
+
+def parts(params: Params) -> Mapping[str, str]:
+    """Module path by part."""
+    return PARTS_OF

@@ -1,7 +1,7 @@
 """Kind `showo`: a Show-o in its published format, or a tiny one that is pretrained here."""
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +10,16 @@ from safetensors.torch import save_file
 from transformers import AutoTokenizer, PhiForCausalLM, PreTrainedTokenizerBase
 from transformers.utils.logging import disable_progress_bar
 
-from fedvlm_flwr.data.federated import examples
-from fedvlm_flwr.data.load import load_data
 from fedvlm_flwr.errors import ConfigError, ModelError
 from fedvlm_flwr.models.base import Skeleton
-from fedvlm_flwr.models.curriculum import Picture, by_picture, words
+from fedvlm_flwr.models.curriculum import words
 from fedvlm_flwr.models.lessons import Progress
 from fedvlm_flwr.models.llava import linear_names
 from fedvlm_flwr.models.loading import Loading, quantization_of
 from fedvlm_flwr.models.magvit import MagvitTokenizer
+from fedvlm_flwr.models.prepared import find, require
 from fedvlm_flwr.models.prepared import prepare as prepare_folder
-from fedvlm_flwr.models.prepared import prepared_folder, verify
+from fedvlm_flwr.models.public import Public, threads
 from fedvlm_flwr.models.quantized import trainable_on_cpu
 from fedvlm_flwr.models.showo import Showo
 from fedvlm_flwr.models.showo_network import (
@@ -42,19 +41,6 @@ disable_progress_bar()  # type: ignore[no-untyped-call]
 
 CODE = 1  # raised by every change of code that changes what a recipe gives
 IMAGE_TOKENIZER = "image_tokenizer.safetensors"  # in a tiny model's folder
-
-
-@dataclass(frozen=True)
-class Public:
-    """The dataset whose public pictures a tiny model is pretrained on."""
-
-    name: str
-    params: dict[str, Any] = field(default_factory=dict)
-
-    def pictures(self) -> list[Picture]:
-        """The public pictures with all that is asked about them."""
-        data = load_data(self.name, self.params)
-        return by_picture(examples(data.public, data.root))
 
 
 @dataclass(frozen=True)
@@ -140,10 +126,7 @@ def load(name: str, params: Params, device: torch.device) -> Showo:
         assert params.image_tokenizer is not None and params.text_tokenizer is not None
         sources = (params.checkpoint, params.image_tokenizer, params.text_tokenizer)
         return from_sources(*sources, params, device)
-    folder = prepared_folder(name, recipe(params))
-    if not folder.exists():
-        raise ModelError(f"The model '{name}' is not prepared ({folder}); run `fedvlm prepare`.")
-    verify(folder)
+    folder = require(name, recipe(params))
     return from_sources(str(folder), str(folder / IMAGE_TOKENIZER), str(folder), params, device)
 
 
@@ -209,13 +192,7 @@ def found(name: str, params: Params) -> Path | None:
     Raises:
         ModelError: its files are not what was written.
     """
-    if params.tiny is None:
-        return None
-    folder = prepared_folder(name, recipe(params))
-    if not folder.exists():
-        return None
-    verify(folder)
-    return folder
+    return None if params.tiny is None else find(name, recipe(params))
 
 
 def recipe(params: Params) -> dict[str, Any]:
@@ -237,12 +214,8 @@ def builder(params: Params, tiny: Tiny, progress: Progress | None) -> Callable[[
         tokenizer = tokenizer_for(words(pictures), params.template)
         module = build(params.sizes, tokenizer, tiny.pretrain.seed)
         model = Showo(module, tokenizer, params.resolution, params.template, params.max_text_tokens)
-        threads = torch.get_num_threads()
-        torch.set_num_threads(tiny.pretrain.threads)
-        try:
+        with threads(tiny.pretrain.threads):
             pretrain(model, pictures, tiny.pretrain, progress)
-        finally:
-            torch.set_num_threads(threads)
         module.showo.save_pretrained(folder)
         save_file(module.image_tokenizer.state_dict(), folder / IMAGE_TOKENIZER)
         tokenizer.save_pretrained(folder)
@@ -261,3 +234,8 @@ def skeleton(params: Params) -> Skeleton:
     module.requires_grad_(False)
     targets = linear_names(module.get_submodule(PARTS_OF["llm"]))
     return Skeleton(module, PARTS_OF, targets, ROOT, params.tokens + MARKS)
+
+
+def parts(params: Params) -> Mapping[str, str]:
+    """Module path by part."""
+    return PARTS_OF

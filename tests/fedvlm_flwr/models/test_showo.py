@@ -27,6 +27,7 @@ QUESTIONS = [
     "a?",
     "is the image a blue rectangle?",
 ]
+CPU = torch.device("cpu")
 ANSWERS = ["[0.31, 0.20, 0.45, 0.45]", "no", "a blue rectangle", "yes", "is"]
 
 
@@ -102,7 +103,7 @@ def test_the_published_vocabulary():
 
 
 def test_the_mask_by_hand():
-    seen = visible([0, 2], [2, 2], 5)[:, 0].int().tolist()
+    seen = visible([0, 2], [2, 2], 5, CPU)[:, 0].int().tolist()
     assert seen[0] == [  # two places of picture, three of text
         [1, 1, 0, 0, 0],
         [1, 1, 0, 0, 0],
@@ -121,7 +122,7 @@ def test_the_mask_by_hand():
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_what_is_added_hides_and_stays_finite(dtype):
-    seen = visible([1], [2], 4)
+    seen = visible([1], [2], 4, CPU)
     added = for_attention(seen, "eager", dtype)
     assert added.dtype == dtype
     assert added.isfinite().all()

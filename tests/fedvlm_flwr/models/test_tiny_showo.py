@@ -13,7 +13,7 @@ from fedvlm_flwr.errors import ConfigError, ModelError
 from fedvlm_flwr.models import load_model, model_skeleton, prepare_model, prepared_model
 from fedvlm_flwr.models.curriculum import by_picture, words
 from fedvlm_flwr.models.kinds.showo import Params
-from fedvlm_flwr.models.lessons import Public, Row
+from fedvlm_flwr.models.lessons import Material, Row
 from fedvlm_flwr.models.showo import Showo
 from fedvlm_flwr.models.tiny_showo import (
     Recipe,
@@ -28,6 +28,15 @@ from fedvlm_flwr.models.tiny_showo import (
 
 CPU = torch.device("cpu")
 SMOKE = "experiment=smoke model=tiny_showo"
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """As many as the shipped recipe takes."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @dataclass(frozen=True)
@@ -216,8 +225,8 @@ def test_more_redrawn_pictures_than_a_batch_has_are_refused(smoke):
 def test_pictures_are_drawn_from_those_able(pupil, records):
     pictures = by_picture(records)
     pixels = pupil.pixels([picture.path for picture in pictures])
-    public = Public(pictures, pixels, pupil.recipe, torch.Generator().manual_seed(0))
-    chosen, moved, boxes = public.some([0, 2], 6)
+    material = Material(pictures, pixels, pupil.recipe, torch.Generator().manual_seed(0))
+    chosen, moved, boxes = material.some([0, 2], 6)
     assert set(chosen) == {0, 2}
     assert moved.shape == (6, 3, 64, 64)
     assert boxes.shape == (6, 4)
