@@ -1,6 +1,7 @@
 """The frozen encoding of pictures, done once per picture: kept in memory, then on disk."""
 
 import hashlib
+import json
 import os
 import tempfile
 from collections import OrderedDict
@@ -8,8 +9,11 @@ from collections.abc import Sequence
 from logging import getLogger
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import nn
+from transformers.image_processing_utils import BaseImageProcessor
 
 from fedvlm_flwr.errors import DataError
 from fedvlm_flwr.models.base import VLM, Features
@@ -17,6 +21,16 @@ from fedvlm_flwr.paths import fedvlm_home
 
 ENCODED_AT_ONCE = 64
 LOG = getLogger(__name__)
+
+
+def fingerprint(vision: nn.Module, choice: object, processor: BaseImageProcessor) -> str:
+    """Sixteen hex digits over the vision tower's weights, its layer and the picture processing."""
+    told = json.dumps([choice, processor.to_dict()], sort_keys=True, default=str)
+    digest = hashlib.sha256(told.encode())
+    for name, value in sorted(vision.state_dict().items()):
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+    return digest.hexdigest()[:16]
 
 
 class FeatureCache:

@@ -19,8 +19,9 @@ from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel
 
 from fedvlm_flwr.models.base import VLM, Encoded, Features
+from fedvlm_flwr.models.features import fingerprint
 from fedvlm_flwr.models.hf_inputs import IDS, HfInputs
-from fedvlm_flwr.models.llava import fingerprint, linear_names
+from fedvlm_flwr.models.parts import linear_names
 from fedvlm_flwr.models.pictures import open_picture
 
 

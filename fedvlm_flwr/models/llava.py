@@ -1,7 +1,5 @@
 """Vision-language models of the LLaVA form: vision tower, connector, language model."""
 
-import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,8 @@ from transformers.image_processing_utils import BaseImageProcessor
 from fedvlm_flwr.errors import ConfigError, ModelError
 from fedvlm_flwr.models.base import VLM, Encoded, Features
 from fedvlm_flwr.models.decoding import greedy
+from fedvlm_flwr.models.features import fingerprint
+from fedvlm_flwr.models.parts import linear_names
 from fedvlm_flwr.models.pictures import open_picture
 from fedvlm_flwr.models.prompts import PromptEncoder, Template
 
@@ -235,26 +235,6 @@ class Llava(VLM):
         return embeds, ids != -2
 
 
-def linear_names(llm: nn.Module) -> tuple[str, ...]:
-    """The distinct last names of the linear layers inside a language model without its head."""
-    names = {
-        name.rpartition(".")[2]
-        for name, layer in llm.named_modules()
-        if isinstance(layer, nn.Linear)
-    }
-    return tuple(sorted(names))
-
-
 def layer_choice(config: Any) -> tuple[int | list[int], str]:
     """Which hidden layers of the vision tower are used, and with the class token or without."""
     return config.vision_feature_layer, str(config.vision_feature_select_strategy)
-
-
-def fingerprint(vision: nn.Module, choice: object, processor: BaseImageProcessor) -> str:
-    """Sixteen hex digits over the vision tower's weights, its layer and the picture processing."""
-    told = json.dumps([choice, processor.to_dict()], sort_keys=True, default=str)
-    digest = hashlib.sha256(told.encode())
-    for name, value in sorted(vision.state_dict().items()):
-        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().data)
-    return digest.hexdigest()[:16]

@@ -16,6 +16,16 @@ from fedvlm_flwr.models.base import VLM, Skeleton
 _ADAPTER = ".default"  # peft's name of the one adapter, inside the names of its tensors
 
 
+def linear_names(llm: nn.Module) -> tuple[str, ...]:
+    """The distinct last names of the linear layers inside a language model without its head."""
+    names = {
+        name.rpartition(".")[2]
+        for name, layer in llm.named_modules()
+        if isinstance(layer, nn.Linear)
+    }
+    return tuple(sorted(names))
+
+
 def lora_targets(vlm: VLM | Skeleton, lora: Lora) -> tuple[str, ...]:
     """The LLM's linear layers that take an adapter: those configured, or all but the head.
 

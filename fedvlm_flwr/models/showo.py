@@ -14,8 +14,9 @@ from transformers import PreTrainedTokenizerBase
 
 from fedvlm_flwr.models.base import VLM, Encoded, Features
 from fedvlm_flwr.models.decoding import greedy
-from fedvlm_flwr.models.llava import fingerprint, linear_names
+from fedvlm_flwr.models.features import fingerprint
 from fedvlm_flwr.models.magvit import MagvitTokenizer
+from fedvlm_flwr.models.parts import linear_names
 from fedvlm_flwr.models.pictures import open_picture
 from fedvlm_flwr.models.prompts import PromptEncoder, Template
 from fedvlm_flwr.models.showo_mask import for_attention, visible

@@ -17,8 +17,8 @@ from fedvlm_flwr.models.families import Family, family_of
 from fedvlm_flwr.models.hf_inputs import IDS, HfInputs
 from fedvlm_flwr.models.hf_processor import read_processor
 from fedvlm_flwr.models.hf_vlm import HfVlm
-from fedvlm_flwr.models.llava import linear_names
 from fedvlm_flwr.models.loading import Loading, attention_of, quantization_of
+from fedvlm_flwr.models.parts import linear_names
 from fedvlm_flwr.models.quantized import trainable_on_cpu
 from fedvlm_flwr.models.sources import (
     locate,

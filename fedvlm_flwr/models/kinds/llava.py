@@ -15,8 +15,9 @@ from fedvlm_flwr.models.assembly import assemble, skeleton_of
 from fedvlm_flwr.models.base import Skeleton
 from fedvlm_flwr.models.connectors import network_class
 from fedvlm_flwr.models.curriculum import words
-from fedvlm_flwr.models.llava import IMAGE, PARTS_OF, Llava, linear_names
+from fedvlm_flwr.models.llava import IMAGE, PARTS_OF, Llava
 from fedvlm_flwr.models.loading import Loading, attention_of, quantization_of
+from fedvlm_flwr.models.parts import linear_names
 from fedvlm_flwr.models.prepared import find, require
 from fedvlm_flwr.models.prepared import prepare as prepare_folder
 from fedvlm_flwr.models.pretrain import Progress, Recipe, pretrain

@@ -14,9 +14,9 @@ from fedvlm_flwr.errors import ConfigError, ModelError
 from fedvlm_flwr.models.base import Skeleton
 from fedvlm_flwr.models.curriculum import words
 from fedvlm_flwr.models.lessons import Progress
-from fedvlm_flwr.models.llava import linear_names
 from fedvlm_flwr.models.loading import Loading, quantization_of
 from fedvlm_flwr.models.magvit import MagvitTokenizer
+from fedvlm_flwr.models.parts import linear_names
 from fedvlm_flwr.models.prepared import find, require
 from fedvlm_flwr.models.prepared import prepare as prepare_folder
 from fedvlm_flwr.models.public import Public, threads
