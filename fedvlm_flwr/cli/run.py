@@ -128,7 +128,8 @@ def run_job(tree: DictConfig, stamp: str) -> RunFolder:
     settings = HydraConfig.get()
     config = from_hydra(tree)
     # The folder is settled here; free-form overrides win over the run-config's own keys.
-    chosen = [word for word in settings.overrides.task if word.split("=")[0] not in PLACES]
+    words = [word for word in settings.overrides.task if word.split("=")[0] not in PLACES]
+    chosen = [from_anywhere(word) for word in words]
     if settings.mode == RunMode.MULTIRUN:
         config = _in_sweep(config, stamp, _job_name(settings.job.num, chosen))
     run_config: dict[str, Scalar] = {"overrides": shlex.join(chosen)}
@@ -143,6 +144,18 @@ def run_job(tree: DictConfig, stamp: str) -> RunFolder:
         folder.require_new()
         run_config |= {"output-dir": str(folder.path.parent), "run-name": folder.path.name}
     return run_federation(config, run_config, folder)
+
+
+def from_anywhere(word: str) -> str:
+    """An override whose value is a model's file or folder, by its whole path.
+
+    The processes of an engine start in folders of their own.
+    """
+    key, _, value = word.partition("=")
+    path = Path(value.strip("'\"")).expanduser()
+    if key.startswith("model.") and value and path.exists():
+        return f"{key}={quoted(str(path.resolve()))}"
+    return word
 
 
 def _in_sweep(config: Config, stamp: str, name: str) -> Config:

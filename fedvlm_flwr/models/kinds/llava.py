@@ -175,13 +175,10 @@ def recipe(params: Params) -> dict[str, Any]:
     if params.tiny is not None:
         tiny = asdict(params.tiny)
         return {"code": CODE, "template": params.template, "tiny": tiny}
-    sources = [params.vision, params.llm, *filter(None, [params.connector_weights])]
-    return {
-        "code": CODE,
-        "assembly": asdict(params.assembly),
-        "dtype": params.dtype,
-        "sources": [identity(str(source)) for source in sources],
-    }
+    assembly = asdict(params.assembly)
+    for key in ("vision", "llm", "connector_weights"):  # however a path is written
+        assembly[key] = identity(assembly[key]) if assembly[key] is not None else None
+    return {"code": CODE, "assembly": assembly, "dtype": params.dtype}
 
 
 def builder(params: Params, progress: Progress | None) -> Callable[[Path], None]:

@@ -104,3 +104,13 @@ def test_doctor_fails_where_the_cache_cannot_be_written(capsys, monkeypatch, tmp
     monkeypatch.setenv("FEDVLM_HOME", str(occupied / "home"))
     assert main(["doctor"]) == 1
     assert "set FEDVLM_HOME" in capsys.readouterr().out
+
+
+def test_a_models_folder_is_found_from_other_folders_too(tmp_path, monkeypatch):
+    from fedvlm_flwr.cli.run import from_anywhere
+
+    (tmp_path / "weights").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert from_anywhere("model.llm=weights") == f"model.llm='{tmp_path}/weights'"
+    for word in ("model.llm=org/name", "model.llm=", "tuning=weights", "model.checkpoint=null"):
+        assert from_anywhere(word) == word

@@ -78,6 +78,13 @@ def test_a_gguf_file_gives_the_same_language_model(params, llama, tmp_path, pict
     assert packed.generate(features, batch, 5) == whole.generate(features, batch, 5)
 
 
+def test_it_is_made_once_however_a_path_is_written(params, llama, monkeypatch):
+    made(params)
+    monkeypatch.chdir(Path(llama).parent)
+    written = {**params, "llm": Path(llama).name}
+    assert prepare_model("mine", "llava", written) == prepare_model("mine", "llava", params)
+
+
 @pytest.mark.parametrize("name", ["linear", "mlp2x_gelu", "mlp6x_gelu"])
 def test_each_connector_is_kept_and_trains(params, name, pictures):
     model = made({**params, "connector": name})
