@@ -152,9 +152,9 @@ def from_anywhere(word: str) -> str:
     The processes of an engine start in folders of their own.
     """
     key, _, value = word.partition("=")
-    path = Path(value.strip("'\"")).expanduser()
-    if key.startswith("model.") and value and path.exists():
-        return f"{key}={quoted(str(path.resolve()))}"
+    path = os.path.expanduser(value.strip("'\""))  # noqa: PTH111  # any text, also no path at all
+    if key.startswith("model.") and value and os.path.exists(path):  # noqa: PTH110
+        return f"{key}={quoted(str(Path(path).resolve()))}"
     return word
 
 
