@@ -99,7 +99,6 @@ def train_locally(  # noqa: PLR0913  # the round's ingredients, each from anothe
             if settings.max_grad_norm is not None:
                 nn.utils.clip_grad_norm_(trained, settings.max_grad_norm)
             optimizer.step()
-    vlm.module.eval()
     return LocalResult(float(np.mean(losses)), steps, seen)
 
 

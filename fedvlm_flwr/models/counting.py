@@ -13,7 +13,7 @@ from fedvlm_flwr.config import Config, Stage
 from fedvlm_flwr.models import model_skeleton
 from fedvlm_flwr.models.base import Skeleton
 from fedvlm_flwr.models.loading import DTYPES
-from fedvlm_flwr.models.parts import add_lora, set_trainable, train_in_float32
+from fedvlm_flwr.models.parts import fit_for, set_trainable
 from fedvlm_flwr.wire import BFLOAT16
 
 OUTSIDE = "outside"  # what belongs to no part: a head that is not tied to the embeddings
@@ -68,11 +68,7 @@ def adapted_skeleton(config: Config) -> Skeleton:
     for network in list(skeleton.module.modules()):
         if isinstance(network, PreTrainedModel):  # others compute in a precision of their own
             network.to(DTYPES[choice.params["dtype"]])  # type: ignore[arg-type]
-    modes = config.tuning.modes
-    if "lora" in modes.get("llm", ()):
-        add_lora(skeleton, config.tuning.lora, seed=0)  # there are no values to draw
-    for part in (part for part, found in modes.items() if "full" in found):
-        train_in_float32(skeleton, part)
+    fit_for(skeleton, config.tuning, seed=0)  # there are no values to draw
     return skeleton
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from peft import LoraConfig, inject_adapter_in_model
 from torch import nn
 
-from fedvlm_flwr.config.schema import Lora, Stage
+from fedvlm_flwr.config.schema import Lora, Stage, Tuning
 from fedvlm_flwr.errors import ConfigError, ModelError
 from fedvlm_flwr.models.base import VLM, Skeleton
 
@@ -114,6 +114,19 @@ def set_trainable(vlm: VLM | Skeleton, stage: Stage) -> dict[str, nn.Parameter]:
                 parameter.requires_grad_(True)
                 trained[f"{part}.{stable_name(name)}"] = parameter
     return dict(sorted(trained.items()))
+
+
+def fit_for(vlm: VLM | Skeleton, tuning: Tuning, seed: int) -> None:
+    """Add the adapters of a tuning, random from `seed`, and hold what it trains in float32.
+
+    Raises:
+        ConfigError: an adapter's place is unknown, or a quantised part is to be trained in full.
+        ModelError: the model lacks a part that is to be trained.
+    """
+    if "lora" in tuning.modes.get("llm", ()):
+        add_lora(vlm, tuning.lora, seed)
+    for part in (part for part, modes in tuning.modes.items() if "full" in modes):
+        train_in_float32(vlm, part)
 
 
 def train_in_float32(vlm: VLM | Skeleton, part: str) -> None:

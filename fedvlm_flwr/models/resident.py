@@ -13,10 +13,9 @@ from fedvlm_flwr.models import load_model
 from fedvlm_flwr.models.base import VLM
 from fedvlm_flwr.models.features import FeatureCache
 from fedvlm_flwr.models.parts import (
-    add_lora,
+    fit_for,
     read,
     set_trainable,
-    train_in_float32,
     write,
 )
 from fedvlm_flwr.seeding import torch_seed
@@ -107,11 +106,7 @@ def make_trainable(vlm: VLM, config: Config) -> None:
                 f"not train it in its first stage; give model.{part}_weights, or choose a tuning "
                 "that does."
             )
-    modes = tuning.modes
-    if "lora" in modes.get("llm", ()):
-        add_lora(vlm, tuning.lora, torch_seed(config.seed, "lora"))
-    for part in (part for part, mode in modes.items() if "full" in mode):
-        train_in_float32(vlm, part)
+    fit_for(vlm, tuning, torch_seed(config.seed, "lora"))
 
 
 def load_count() -> int:
