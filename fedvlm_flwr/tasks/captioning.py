@@ -1,8 +1,12 @@
-"""Captioning, scored by pycocoevalcap's CIDEr, ROUGE-L and BLEU; no Java is needed.
+"""Captioning, scored by pycocoevalcap's CIDEr, ROUGE-L and BLEU.
 
 Tokens: lower case, runs of letters, digits, and inner apostrophes or hyphens; every other sign is
 dropped. The original pipeline runs the Penn Treebank tokenizer (Java) instead; on plain captions
-the words are the same.
+the words are the same. METEOR and SPICE are not offered: they are Java programs.
+
+A lead-in such as "The caption of the image is: ..." is no part of a caption: where the text up to
+the first colon is at most 100 characters long, holds the word caption or report and ends in "is"
+or "are", it goes, from predictions and references alike.
 """
 
 import re
@@ -13,15 +17,49 @@ from pycocoevalcap.cider.cider import Cider
 from pycocoevalcap.rouge.rouge import Rouge
 
 from fedvlm_flwr.errors import DataError
-from fedvlm_flwr.tasks.base import check_pairs, mean, most_frequent, normalise
+from fedvlm_flwr.tasks.base import mean, most_frequent, normalise, read, read_pairs
 
 HEADLINE = "cider"
+BOXES_IN = frozenset({"question"})
 WORD = re.compile(r"\w+(?:['\u2019-]\w+)*")
+LEAD_LENGTH = 100
+
+Texts = dict[int, list[str]]  # what the package takes: one or more tokenised texts a picture
 
 
 def tokenise(caption: str) -> str:
     """The words of a caption, separated by single spaces."""
     return " ".join(WORD.findall(caption.lower()))
+
+
+def without_lead(answer: str) -> str:
+    """The caption of an answer: what follows the lead-in, or all of it where there is none."""
+    lead, colon, caption = answer.partition(":")
+    words = tokenise(lead).split()
+    named = {"caption", "captions", "report", "reports"} & set(words[:-1])
+    if colon and len(lead) <= LEAD_LENGTH and named and words[-1] in ("is", "are"):
+        return caption.strip()
+    return answer
+
+
+def each(predictions: Sequence[str], references: Sequence[str]) -> dict[str, list[float]]:
+    """Compare one caption with one reference a picture.
+
+    CIDEr weighs words by their rarity in all `references`, so a picture's value is one within this
+    corpus. BLEU is of the corpus alone, and not among them.
+
+    Returns:
+        `cider` in [0, 10], `rouge_l` in [0, 1] and `accuracy`, 0 or 1, one value a picture.
+
+    Raises:
+        DataError: empty or unequally long input, or a reference without a word.
+    """
+    said, truth = _captions(predictions, references)
+    return {
+        "cider": Cider().compute_score(_texts(truth), _texts(said))[1].tolist(),
+        "rouge_l": Rouge().compute_score(_texts(truth), _texts(said))[1].tolist(),
+        "accuracy": _exact(said, truth),
+    }
 
 
 def score(predictions: Sequence[str], references: Sequence[str]) -> dict[str, float]:
@@ -32,31 +70,56 @@ def score(predictions: Sequence[str], references: Sequence[str]) -> dict[str, fl
     the same reason their BLEU-4 is near 0 even where they are perfect. Values are the package's.
 
     Returns:
-        `cider` in [0, 10]; `rouge_l`, `bleu_1`, `bleu_4` and `accuracy` (exact match of the whole
-        normalised caption) in [0, 1].
+        `cider` in [0, 10]; `rouge_l`, `bleu_1` to `bleu_4` and `accuracy` (exact match of the
+        whole normalised caption) in [0, 1].
 
     Raises:
         DataError: empty or unequally long input, or a reference without a word.
     """
-    check_pairs(predictions, references)
-    said = {i: [tokenise(caption)] for i, caption in enumerate(predictions)}
-    truth = {i: [tokenise(caption)] for i, caption in enumerate(references)}
-    for i, (caption,) in truth.items():
-        if not caption:
-            raise DataError(
-                f"Reference caption {i} is {references[i]!r}, which has no word; remove its record."
-            )
+    said, truth = _captions(predictions, references)
+    scores = package_scores(_texts(said), _texts(truth))
+    return {**scores, "accuracy": mean(_exact(said, truth))}
+
+
+def package_scores(said: Texts, truth: Texts) -> dict[str, float]:
+    """CIDEr, ROUGE-L and BLEU-1 to 4 of tokenised texts, by number of the picture.
+
+    `said` holds one text a picture, `truth` one or more.
+    """
     bleu, _ = Bleu(4).compute_score(truth, said, verbose=0)
-    pairs = zip(predictions, references, strict=True)
     return {
         "cider": float(Cider().compute_score(truth, said)[0]),
         "rouge_l": float(Rouge().compute_score(truth, said)[0]),
-        "bleu_1": float(bleu[0]),
-        "bleu_4": float(bleu[3]),
-        "accuracy": mean([normalise(one) == normalise(other) for one, other in pairs]),
+        **{f"bleu_{n}": float(value) for n, value in enumerate(bleu, 1)},
     }
 
 
 def majority(references: Sequence[str]) -> str:
-    """The most frequent caption, as its tokens: with its articles, which CIDEr counts."""
-    return most_frequent([tokenise(reference) for reference in references])
+    """The most frequent caption, as its tokens: with its articles, which CIDEr counts.
+
+    Raises:
+        DataError: there are no references.
+    """
+    return most_frequent([tokenise(without_lead(text)) for text in read(references)])
+
+
+def _captions(predictions: Sequence[str], references: Sequence[str]) -> tuple[list[str], list[str]]:
+    said, truth = (
+        [without_lead(text) for text in texts] for texts in read_pairs(predictions, references)
+    )
+    for i, caption in enumerate(truth):
+        if not WORD.search(caption):
+            raise DataError(
+                f"Reference caption {i} is {references[i][:80]!r}, which has no word; "
+                "remove its record."
+            )
+    return said, truth
+
+
+def _texts(captions: Sequence[str]) -> Texts:
+    return {i: [tokenise(caption)] for i, caption in enumerate(captions)}
+
+
+def _exact(said: Sequence[str], truth: Sequence[str]) -> list[float]:
+    pairs = zip(said, truth, strict=True)
+    return [float(normalise(one) == normalise(other)) for one, other in pairs]

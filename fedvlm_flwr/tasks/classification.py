@@ -2,31 +2,44 @@
 
 from collections.abc import Sequence
 
-from fedvlm_flwr.tasks.base import check_pairs, mean, most_frequent, normalise
+from fedvlm_flwr.tasks.base import means, most_frequent, normalise, read, read_pairs
 
 HEADLINE = "accuracy"
+BOXES_IN: frozenset[str] = frozenset()
 
 
 def parse(answer: str) -> str:
     """The normalised class of an answer: "circle" of "The shape is a circle."."""
     _, _, last = f" {normalise(answer)}".rpartition(" is ")
-    return normalise(last)
+    return last.strip()
 
 
-def score(predictions: Sequence[str], references: Sequence[str]) -> dict[str, float]:
+def each(predictions: Sequence[str], references: Sequence[str]) -> dict[str, list[float]]:
     """Exact match of the whole class.
 
     Returns:
-        `accuracy` in [0, 1].
+        `accuracy`, 0 or 1 an example.
 
     Raises:
         DataError: empty or unequally long input.
     """
-    check_pairs(predictions, references)
-    pairs = zip(predictions, references, strict=True)
-    return {"accuracy": mean([parse(said) == parse(truth) for said, truth in pairs])}
+    pairs = zip(*read_pairs(predictions, references), strict=True)
+    return {"accuracy": [float(parse(said) == parse(truth)) for said, truth in pairs]}
+
+
+def score(predictions: Sequence[str], references: Sequence[str]) -> dict[str, float]:
+    """The mean of `each`: `accuracy` in [0, 1].
+
+    Raises:
+        DataError: empty or unequally long input.
+    """
+    return means(each(predictions, references))
 
 
 def majority(references: Sequence[str]) -> str:
-    """The most frequent normalised class."""
-    return most_frequent([parse(reference) for reference in references])
+    """The most frequent normalised class.
+
+    Raises:
+        DataError: there are no references.
+    """
+    return most_frequent([parse(reference) for reference in read(references)])

@@ -1,83 +1,121 @@
-"""Detection by generation: the answer holds one box `[x, y, width, height]`, scored by its IoU."""
+"""Detection by generation: the answer holds boxes, with or without labels, scored by their IoU.
 
-import re
+A box of the answer is matched with a box of the reference of the same normalised label, and one
+without a label only with one without; within a label one to one, the pair of highest IoU first.
+The IoU of an example is the sum over its matched pairs, divided by the number of boxes of the
+reference or of the answer, whichever is more: a box too many costs as much as a missing one, with
+a single box in the reference too.
+"""
+
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from statistics import median
 
+from fedvlm_flwr.boxes import Box, Found, format_boxes, iou, parse_boxes
 from fedvlm_flwr.errors import DataError
-from fedvlm_flwr.tasks.base import check_any, check_pairs, mean
+from fedvlm_flwr.tasks.base import means, most_frequent, normalise, read, read_pairs
 
 HEADLINE = "iou"
+BOXES_IN = frozenset({"question", "answer"})
 
-Box = tuple[float, float, float, float]  # left, top, width, height, in fractions of the picture
-
-# Every repetition is bounded and possessive (no backtracking), so the time is linear in the text.
-_DIGITS = r"(?:[0-9]{1,9}+(?:\.[0-9]{0,18}+)?+|\.[0-9]{1,18}+)"
-_PLACE, _SIZE = (rf"\s{{0,9}}+({sign}{_DIGITS})\s{{0,9}}+" for sign in ("[+-]?+", r"\+?+"))
-BOX = re.compile(rf"\[{_PLACE},{_PLACE},{_SIZE},{_SIZE}\]")
+Groups = dict[str | None, list[Box]]  # boxes by their normalised label
 
 
-def format_box(box: Sequence[float]) -> str:
-    """Write a box as an answer: "[0.31, 0.20, 0.45, 0.45]"."""
-    x, y, width, height = box
-    return f"[{x:.2f}, {y:.2f}, {width:.2f}, {height:.2f}]"
-
-
-def parse_box(text: str) -> Box | None:
-    """Read the first group of four numbers in square brackets; None where there is no box.
-
-    Numbers are integers or decimal fractions, without exponents. A group with a negative width or
-    height is none, and the next one is tried.
-    """
-    found = BOX.search(text)
-    if found is None:
-        return None
-    x, y, width, height = (float(number) for number in found.groups())
-    return x, y, width, height
-
-
-def iou(one: Box, other: Box) -> float:
-    """Intersection over union of two boxes, in [0, 1]; 0 where both are empty."""
-    across = min(one[0] + one[2], other[0] + other[2]) - max(one[0], other[0])
-    down = min(one[1] + one[3], other[1] + other[3]) - max(one[1], other[1])
-    shared = max(across, 0.0) * max(down, 0.0)
-    union = one[2] * one[3] + other[2] * other[3] - shared
-    return min(shared / union, 1.0) if union > 0 else 0.0
-
-
-def score(predictions: Sequence[str], references: Sequence[str]) -> dict[str, float]:
-    """Mean IoU over all examples, an answer without a box counting as 0.
+def each(predictions: Sequence[str], references: Sequence[str]) -> dict[str, list[float]]:
+    """IoU of every example, an answer without a box counting as 0.
 
     Returns:
-        `iou`, `accuracy_iou50` (share of examples whose IoU is at least 0.5) and `unparseable`
-        (share of answers without a box), in [0, 1].
+        `iou` in [0, 1], `accuracy_iou50` (1 where the IoU is at least 0.5) and `unparseable` (1
+        where the answer holds no box), one value an example.
 
     Raises:
         DataError: empty or unequally long input, or a reference without a box.
     """
-    check_pairs(predictions, references)
-    truths = [_reference(text) for text in references]
-    boxes = [parse_box(text) for text in predictions]
-    pairs = zip(boxes, truths, strict=True)
-    values = [0.0 if box is None else iou(box, truth) for box, truth in pairs]
+    said, truths = read_pairs(predictions, references)
+    expected = [_reference(text) for text in truths]
+    found = [parse_boxes(text) for text in said]
+    values = [example_iou(ours, theirs) for ours, theirs in zip(found, expected, strict=True)]
     return {
-        "iou": mean(values),
-        "accuracy_iou50": mean([value >= 0.5 for value in values]),
-        "unparseable": mean([box is None for box in boxes]),
+        "iou": values,
+        "accuracy_iou50": [float(value >= 0.5) for value in values],
+        "unparseable": [float(not boxes) for boxes in found],
     }
 
 
+def score(predictions: Sequence[str], references: Sequence[str]) -> dict[str, float]:
+    """The means of `each` over all examples, in [0, 1].
+
+    Raises:
+        DataError: empty or unequally long input, or a reference without a box.
+    """
+    return means(each(predictions, references))
+
+
+def example_iou(said: Sequence[Found], truth: Sequence[Found]) -> float:
+    """The IoU of an answer's boxes with the reference's, of which there is at least one."""
+    ours, theirs = _by_label(said), _by_label(truth)
+    shared = sum(_matched(ours[label], theirs[label]) for label in theirs if label in ours)
+    return shared / max(len(said), len(truth))
+
+
 def majority(references: Sequence[str]) -> str:
-    """The box of the medians of the references' four numbers, written as an answer."""
-    check_any(references)
-    columns = zip(*(_reference(text) for text in references), strict=True)
-    return format_box([median(column) for column in columns])
+    """Boxes of the medians of the references' four numbers, one a label, written as an answer.
+
+    Labels are those that at least half of the references hold, or else the most frequent one.
+
+    Raises:
+        DataError: there are no references, or one holds no box.
+    """
+    texts = read(references)
+    members: dict[str | None, list[Found]] = defaultdict(list)
+    held: Counter[str | None] = Counter()
+    for found in map(_reference, texts):
+        held.update({_key(one) for one in found})
+        for one in found:
+            members[_key(one)].append(one)
+    ordered = sorted(held, key=lambda label: (-held[label], label is not None, label or ""))
+    kept = [label for label in ordered if 2 * held[label] >= len(texts)] or ordered[:1]
+    return format_boxes([_middle(members[label]) for label in kept])
 
 
-def _reference(text: str) -> Box:
-    box = parse_box(text)
-    if box is None:
+def _matched(ours: Sequence[Box], theirs: Sequence[Box]) -> float:
+    """The sum of IoUs over pairs, taken from the highest down, each box once."""
+    values = {
+        (i, j): iou(one, other) for i, one in enumerate(ours) for j, other in enumerate(theirs)
+    }
+    total, free, wanted = 0.0, set(range(len(ours))), set(range(len(theirs)))
+    for i, j in sorted(values, key=lambda pair: -values[pair]):
+        if i in free and j in wanted:
+            total += values[i, j]
+            free.remove(i)
+            wanted.remove(j)
+    return total
+
+
+def _key(found: Found) -> str | None:
+    return None if found.label is None else normalise(found.label)
+
+
+def _by_label(found: Sequence[Found]) -> Groups:
+    groups: Groups = defaultdict(list)
+    for one in found:
+        groups[_key(one)].append(one.box)
+    return groups
+
+
+def _middle(found: Sequence[Found]) -> Found:
+    """The medians of boxes of one label, under its most frequent spelling."""
+    x, y, width, height = (
+        median(column) for column in zip(*(one.box for one in found), strict=True)
+    )
+    spellings = [one.label for one in found if one.label is not None]
+    return Found((x, y, width, height), most_frequent(spellings) if spellings else None)
+
+
+def _reference(text: str) -> list[Found]:
+    found = parse_boxes(text)
+    if not found:
         raise DataError(
             f"The reference {text[:80]!r} holds no box; write it as [x, y, width, height]."
         )
-    return box
+    return found

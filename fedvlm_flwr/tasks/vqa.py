@@ -1,32 +1,85 @@
 """Visual question answering: the whole normalised answer is right, or it is wrong."""
 
+import re
+from collections import Counter
 from collections.abc import Sequence
 
-from fedvlm_flwr.tasks.base import check_pairs, mean, most_frequent, normalise
+from fedvlm_flwr.tasks.base import means, most_frequent, normalise, read, read_pairs
 
 HEADLINE = "accuracy"
+BOXES_IN: frozenset[str] = frozenset()
 CLOSED = ("yes", "no")
 
+# As `normalise` leaves it. Not all up to " is ": "the liver is enlarged" is an answer of its own.
+LEAD = re.compile(r"\A(?:answer (?:to question )?+is )++")
 
-def score(predictions: Sequence[str], references: Sequence[str]) -> dict[str, float]:
-    """Exact match over all questions, and over closed (yes or no) and open ones apart.
+
+def parse(answer: str) -> str:
+    """The normalised answer without a lead-in "the answer (to the question) is"."""
+    return LEAD.sub("", normalise(answer))
+
+
+def token_f1(said: str, truth: str) -> float:
+    """Harmonic mean of the shares of common tokens, in [0, 1] (Rajpurkar et al. 2016, SQuAD).
+
+    Tokens are the words of two normalised answers, each counted as often as it stands there. Where
+    one answer has no words it is 1 if neither has, and otherwise 0.
+    """
+    ours, theirs = said.split(), truth.split()
+    if not ours or not theirs:
+        return float(ours == theirs)
+    common = sum((Counter(ours) & Counter(theirs)).values())
+    return 2 * common / (len(ours) + len(theirs))
+
+
+def each(predictions: Sequence[str], references: Sequence[str]) -> dict[str, list[float]]:
+    """Exact match of the whole answer.
 
     Returns:
-        `accuracy`, `accuracy_closed`, `accuracy_open` in [0, 1]; one of the last two is left out
-        where there is no such question.
+        `accuracy`, 0 or 1 an example.
 
     Raises:
         DataError: empty or unequally long input.
     """
-    check_pairs(predictions, references)
-    truths = [normalise(reference) for reference in references]
-    right = [normalise(said) == truth for said, truth in zip(predictions, truths, strict=True)]
-    closed = [hit for hit, truth in zip(right, truths, strict=True) if truth in CLOSED]
-    opened = [hit for hit, truth in zip(right, truths, strict=True) if truth not in CLOSED]
-    groups = {"accuracy": right, "accuracy_closed": closed, "accuracy_open": opened}
-    return {name: mean(hits) for name, hits in groups.items() if hits}
+    return {"accuracy": [float(said == truth) for said, truth in _parsed(predictions, references)]}
+
+
+def score(predictions: Sequence[str], references: Sequence[str]) -> dict[str, float]:
+    """Exact match over all questions, and closed (answer yes or no) and open ones apart.
+
+    Returns:
+        In [0, 1]: `accuracy`; over the closed questions `accuracy_closed` and the balance of yes
+        and no, `closed_yes_said` and `closed_yes_true` (shares that the answers and the references
+        say yes to); over the open ones `accuracy_open` and `f1_open` (mean token F1). What has no
+        question is left out.
+
+    Raises:
+        DataError: empty or unequally long input.
+    """
+    pairs = _parsed(predictions, references)
+    closed = [pair for pair in pairs if pair[1] in CLOSED]
+    opened = [pair for pair in pairs if pair[1] not in CLOSED]
+    return means(
+        {
+            "accuracy": [float(said == truth) for said, truth in pairs],
+            "accuracy_closed": [float(said == truth) for said, truth in closed],
+            "accuracy_open": [float(said == truth) for said, truth in opened],
+            "closed_yes_said": [float(said == "yes") for said, _ in closed],
+            "closed_yes_true": [float(truth == "yes") for _, truth in closed],
+            "f1_open": [token_f1(said, truth) for said, truth in opened],
+        }
+    )
 
 
 def majority(references: Sequence[str]) -> str:
-    """The most frequent normalised answer."""
-    return most_frequent([normalise(reference) for reference in references])
+    """The most frequent normalised answer.
+
+    Raises:
+        DataError: there are no references.
+    """
+    return most_frequent([parse(reference) for reference in read(references)])
+
+
+def _parsed(predictions: Sequence[str], references: Sequence[str]) -> list[tuple[str, str]]:
+    said, truths = read_pairs(predictions, references)
+    return [(parse(one), parse(other)) for one, other in zip(said, truths, strict=True)]

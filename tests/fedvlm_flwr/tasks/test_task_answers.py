@@ -1,6 +1,8 @@
 """Normalised answers, question answering and classification."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fedvlm_flwr.tasks import classification, vqa
 from fedvlm_flwr.tasks.base import normalise
@@ -15,12 +17,30 @@ from fedvlm_flwr.tasks.base import normalise
         ("'Twelve'", "12"),
         ("two lungs", "2 lungs"),
         ("Zero", "0"),
+        ("nineteen of Twenty, or ninety", "19 of 20 or 90"),
         ("A.", "a"),  # a choice, no article
         ("vitamin A", "vitamin a"),
         ("the", "the"),
+        ("the left and the right lung", "left and right lung"),
+        ("lung, left; upper: (lobe)", "lung left upper lobe"),
+        ('the "left" **lung**', "left lung"),
+        ("the patient\u2019s heart", "patient's heart"),
         ("-5", "-5"),
+        ("\u22125", "-5"),  # a minus sign
+        (".5", ".5"),
+        ("-.5", "-.5"),
+        ("3.5 cm.", "3.5 cm"),
+        ("at 10:30", "at 10:30"),
+        ("1,000,000", "1000000"),
+        ("1,2", "1 2"),
         ("50%", "50%"),
         ("x-ray", "x-ray"),
+        ("Boeing 737-800", "boeing 737-800"),
+        ("737\u2013800", "737-800"),  # an en dash
+        ("left - upper\u2014lung", "left upper lung"),
+        ("A/B", "a/b"),
+        ("<1", "<1"),
+        ("U.S.", "u.s"),
         ("(b)", "b"),
         ("\uff21\uff22", "ab"),  # full-width letters
         ("...", ""),
@@ -32,28 +52,78 @@ def test_normalise(text: str, expected: str) -> None:
     assert normalise(expected) == expected
 
 
+@given(st.text() | st.text(alphabet="aA the.,:'-05\u0130\u0345\u0308\u1e9e\uff0e is"))
+def test_what_is_parsed_once_stays(text: str) -> None:
+    for parse in (normalise, vqa.parse, classification.parse):
+        assert parse(parse(text)) == parse(text)
+
+
 def test_the_whole_answer_counts_not_its_first_letter() -> None:
     assert vqa.score(["Lung"], ["Liver"])["accuracy"] == 0.0
+    assert classification.score(["Lung"], ["Liver"])["accuracy"] == 0.0
     assert vqa.score(["Lung, left"], ["Lung"])["accuracy"] == 0.0
     assert vqa.score(["the lung."], ["Lung"])["accuracy"] == 1.0
 
 
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ("The answer is A.", "a"),
+        ("the answer to the question is: the Lung", "lung"),
+        ("Answer is: no.", "no"),
+        ("The answer is the answer is yes", "yes"),
+        ("the answer is", "answer is"),
+        ("the liver is enlarged", "liver is enlarged"),
+        ("he said the answer is yes", "he said answer is yes"),
+    ],
+)
+def test_only_a_lead_in_goes_from_an_answer(answer: str, expected: str) -> None:
+    assert vqa.parse(answer) == expected
+
+
+def test_lead_ins_count_on_neither_side() -> None:
+    assert vqa.score(["Two"], ["The answer to the question is: 2."])["accuracy"] == 1.0
+    assert vqa.score(["The spleen is enlarged"], ["The liver is enlarged"])["accuracy"] == 0.0
+
+
 def test_closed_and_open_questions_apart() -> None:
-    said, truth = ["yes", "No.", "blue", "one", "no"], ["Yes", "yes", "Blue", "1", "red"]
+    said = ["yes", "No.", "yes", "no", "blue", "one", "no"]
+    truth = ["Yes", "yes", "No", "the answer is yes", "Blue", "1", "red"]
     assert vqa.score(said, truth) == {
-        "accuracy": 3 / 5,
-        "accuracy_closed": 1 / 2,
+        "accuracy": 3 / 7,
+        "accuracy_closed": 1 / 4,
+        "closed_yes_said": 2 / 4,
+        "closed_yes_true": 3 / 4,
         "accuracy_open": 2 / 3,
+        "f1_open": 2 / 3,
     }
+    assert vqa.each(said, truth) == {"accuracy": [1.0, 0.0, 0.0, 0.0, 1.0, 1.0, 0.0]}
 
 
 def test_a_kind_of_question_that_is_not_there_has_no_score() -> None:
-    assert vqa.score(["yes"], ["yes"]) == {"accuracy": 1.0, "accuracy_closed": 1.0}
-    assert vqa.score(["yes"], ["red"]) == {"accuracy": 0.0, "accuracy_open": 0.0}
+    assert vqa.score(["yes"], ["yes"]) == {
+        "accuracy": 1.0,
+        "accuracy_closed": 1.0,
+        "closed_yes_said": 1.0,
+        "closed_yes_true": 1.0,
+    }
+    assert vqa.score(["yes"], ["red"]) == {"accuracy": 0.0, "accuracy_open": 0.0, "f1_open": 0.0}
+
+
+def test_token_f1_by_hand() -> None:
+    # "left lower lung" of "lower lobe of left lung": 3 of 3 and 3 of 5, 2 * 1 * 0.6 / 1.6 = 3/4.
+    assert vqa.token_f1("left lower lung", "lower lobe of left lung") == pytest.approx(0.75)
+    # A word said twice counts once where it stands once: 1 of 2 and 1 of 1.
+    assert vqa.token_f1("lung lung", "lung") == pytest.approx(2 / 3)
+    assert vqa.token_f1("lung", "liver") == 0.0
+    assert vqa.token_f1("", "liver") == vqa.token_f1("liver", "") == 0.0
+    assert vqa.token_f1("", "") == 1.0
+    # Articles and punctuation are no tokens: 1 of 1 and 1 of 2.
+    assert vqa.score(["The lung."], ["a left lung"])["f1_open"] == pytest.approx(2 / 3)
 
 
 def test_the_majority_is_of_normalised_answers_and_the_first_of_equals() -> None:
-    assert vqa.majority(["yes", "No", "no.", "blue"]) == "no"
+    assert vqa.majority(["yes", "The answer is no", "no.", "blue"]) == "no"
     assert vqa.majority(["yes", "no", "blue"]) == "blue"
     assert classification.majority(["It is a Boeing.", "boeing", "Airbus"]) == "boeing"
 
@@ -66,6 +136,7 @@ def test_the_majority_is_of_normalised_answers_and_the_first_of_equals() -> None
         ("What this is is the 'circle'.", "circle"),
         ("is a circle", "circle"),
         ("The answer is A.", "a"),
+        ("The class is: A.", "a"),
         ("this thing", "this thing"),
         ("Paris is", "paris is"),
     ],
@@ -78,3 +149,11 @@ def test_classification_reads_sentences_on_both_sides() -> None:
     said = ["The shape is a circle.", "circle", "The shape is a circle.", ""]
     truth = ["circle", "The shape is circle.", "The shape is a square.", "circle"]
     assert classification.score(said, truth) == {"accuracy": 0.5}
+    assert classification.each(said, truth) == {"accuracy": [1.0, 1.0, 0.0, 0.0]}
+
+
+def test_a_class_that_holds_an_is_equals_itself() -> None:
+    name = "what is is"
+    for said in (name, f"The class is {name}."):
+        for truth in (name, f"The class is {name}."):
+            assert classification.score([said], [truth])["accuracy"] == 1.0

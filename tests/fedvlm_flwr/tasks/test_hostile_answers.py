@@ -1,0 +1,62 @@
+"""Answers of ten megabytes that want to be slow."""
+
+import time
+
+import pytest
+
+from fedvlm_flwr.tasks import load_task
+from fedvlm_flwr.tasks.base import normalise
+
+UNITS = [
+    "[",
+    "{'[[1, 1, 1, 1",
+    "[0, 0, 1, 1], ",
+    "{'heart': [0, 0, 1, 1]}, ",
+    "a ",
+    "the answer is ",
+    "caption is: ",
+    "x'-",
+    "1,000",
+    "....",
+    "\u0315\u0300\u05ae\u0316",  # combining marks in the order that takes the most sorting
+    "\ufdfa",  # one sign that becomes eighteen
+    "\U0001f600\u202e",
+]
+REFERENCES = {
+    "vqa": "the left lung",
+    "classification": "The organ is the left lung.",
+    "captioning": "The caption of the image is: " + "the left lung is clear " * 20,
+    "report": "The report is: " + "the left lung is clear " * 20,
+    "detection": "[{'heart': [0, 0, 1, 1]}, {'lung': [0, 0, 0.5, 1]}]",
+    "grounding": "[0, 0, 1, 1]",
+}
+
+
+@pytest.mark.parametrize("name", REFERENCES)
+def test_ten_megabytes_of_anything_are_scored_in_bounded_time(name: str) -> None:
+    task = load_task(name)
+    said = [unit * (10_000_000 // len(unit)) for unit in UNITS]
+    truth = [REFERENCES[name]] * len(said)
+    start = time.process_time()
+    scores = task.score(said, truth)
+    values = task.each(said, truth)
+    assert time.process_time() - start < 0.5 * len(said)
+    assert scores[task.HEADLINE] < 0.1
+    assert all(len(column) == len(said) for column in values.values())
+
+
+@pytest.mark.parametrize("name", REFERENCES)
+def test_only_the_first_ten_thousand_characters_are_read(name: str) -> None:
+    task, truth = load_task(name), REFERENCES[name]
+    padded = truth + " " * (10_000 - len(truth))
+    other = "a red fox jumps over [0.7, 0.7, 0.1, 0.1]"
+    longer = task.score([padded + "and more [0.3, 0.3, 0.3, 0.3]", other], [truth, other])
+    assert longer == task.score([truth, other], [truth, other])
+    assert longer[task.HEADLINE] > 0.99
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_what_is_read_of_a_hostile_answer_is_normalised_at_once(unit: str) -> None:
+    start = time.process_time()
+    normalise(unit * (10_000 // len(unit)))
+    assert time.process_time() - start < 0.5
