@@ -15,6 +15,7 @@ from fedvlm_flwr.errors import RunError
 from fedvlm_flwr.models.checkpointing import checkpointed
 from fedvlm_flwr.models.parts import part_module
 from fedvlm_flwr.models.resident import Resident
+from fedvlm_flwr.models.view import as_seen, view_of
 from strategies.core.hooks import ClientHook
 
 
@@ -76,7 +77,8 @@ def train_locally(  # noqa: PLR0913  # the round's ingredients, each from anothe
     """
     vlm = resident.vlm
     resident.features.encode([example.image for example in examples])
-    encoded = [vlm.encode(example.question, example.answer) for example in examples]
+    shown = [as_seen(example, view_of(example, vlm.view)) for example in examples]
+    encoded = [vlm.encode(example.question, example.answer) for example in shown]
     trained = list(parameters.values())
     optimizer = make_optimizer(settings, trained, lr)
     picks = batches(len(examples), settings, order)

@@ -1,26 +1,123 @@
-"""Reading pictures from disk."""
+"""Reading pictures from disk.
 
+Every picture becomes 8-bit RGB, the way up that its EXIF orientation says. Colours are converted as
+CLIP's own processing does: transparency is dropped, a palette is looked up, an animation is its
+first frame. Grey of more than 8 bits (16-bit scans, integers, floats) has no such rule: its range
+is stretched, darkest value to 0 and brightest to 255, since scanners leave most of the 65,536
+values unused and what they use would be all but black.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
+import numpy as np
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from fedvlm_flwr.errors import DataError
 
+Colour = tuple[int, int, int]
 
-def open_picture(path: Path) -> Image.Image:
-    """A picture as RGB.
+READING = "upright, deep grey by its range"  # names this module's rules, for caches of features
+DEEP = ("I", "F")  # what the modes of grey beyond 8 bits begin with
+UPRIGHT = {  # how stored pixels are turned, by EXIF orientation
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+SIDEWAYS = (5, 6, 7, 8)  # those that exchange width and height
+
+
+def open_picture(path: Path, margin: Colour | None = None) -> Image.Image:
+    """A picture as RGB, upright.
+
+    Args:
+        path: its file.
+        margin: the colour to pad it with to a square, see `square`; None: it is not padded.
 
     Raises:
-        DataError: the file is missing or is not a picture that can be decoded; names its path.
+        DataError: the file is missing or is not a picture that can be decoded, or it is too large
+            for the memory; names its path.
     """
+    with _opened(path) as picture:
+        turn = UPRIGHT.get(_orientation(picture))
+        shallow = _stretched(picture) if picture.mode.startswith(DEEP) else picture
+        colours = shallow.convert("RGB")
+        upright = colours if turn is None else colours.transpose(turn)
+        return upright if margin is None else square(upright, margin)
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    """Width and height in pixels of what `open_picture` gives, from the file's header alone.
+
+    Raises:
+        DataError: the file is missing or is not a picture; names its path.
+    """
+    with _opened(path) as picture:
+        width, height = picture.size
+        return (height, width) if _orientation(picture) in SIDEWAYS else (width, height)
+
+
+def square(picture: Image.Image, colour: Colour) -> Image.Image:
+    """A picture in the middle of a square of its longer side; a square one is returned as it is.
+
+    Where the colour on both sides cannot be equally wide, right or bottom gets the pixel more.
+
+    Raises:
+        Image.DecompressionBombError: the square has more pixels than Pillow would read.
+    """
+    width, height = picture.size
+    if width == height:
+        return picture
+    side = max(width, height)
+    most = Image.MAX_IMAGE_PIXELS
+    if most is not None and side**2 > 2 * most:  # twice, as Pillow itself refuses
+        raise Image.DecompressionBombError(
+            f"its {width} x {height} pixels make a square of more than {2 * most}"
+        )
+    whole = Image.new("RGB", (side, side), colour)
+    whole.paste(picture, ((side - width) // 2, (side - height) // 2))
+    return whole
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
     try:
         with Image.open(path) as picture:
-            return picture.convert("RGB")
+            yield picture
     except FileNotFoundError as error:
         raise DataError(f"There is no picture {path}; check the dataset's folder.") from error
+    # Pillow reports broken pictures with SyntaxError and ValueError as well.
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise DataError(
             f"The picture {path} cannot be read ({error}); replace or remove it."
         ) from error
     except Image.DecompressionBombError as error:
         raise DataError(f"The picture {path} is too large to be read safely: {error}") from error
+
+
+def _orientation(picture: Image.Image) -> int:
+    """The EXIF orientation that the header states and that is still to be applied, 1 for none."""
+    if picture.format == "TIFF":  # Pillow turns these by itself, and tells the size of the result
+        return 1
+    # The base class's: a PNG's own would decode the picture to look behind its pixels.
+    found = Image.Image.getexif(picture).get(ExifTags.Base.Orientation)
+    return found if isinstance(found, int) else 1
+
+
+def _stretched(picture: Image.Image) -> Image.Image:
+    """Deep grey as 8 bits, from its darkest value to its brightest; of one value: black.
+
+    Raises:
+        ValueError: a value is not finite.
+    """
+    values = np.asarray(picture, dtype=np.float64)  # [height, width]
+    low, high = values.min(), values.max()
+    if not np.isfinite(high - low):
+        raise ValueError("it holds values that are not finite")
+    scaled = (values - low) * (255 / (high - low) if high > low else 0)
+    return Image.fromarray(scaled.round().astype(np.uint8))

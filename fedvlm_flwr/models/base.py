@@ -8,6 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from fedvlm_flwr.models.view import WHOLE, View
+
 PARTS = ("vision", "connector", "llm")
 
 # The frozen encoding of one picture, named tensors without a batch dimension: the vision tower's
@@ -83,6 +85,14 @@ class VLM(ABC):
         Raises:
             DataError: a picture is missing or unreadable; names its path.
         """
+
+    def view(self, image: Path) -> View:
+        """What of a picture `features` sees, so that boxes can follow.
+
+        Raises:
+            DataError: the picture's header is needed and cannot be read; names its path.
+        """
+        return WHOLE
 
     @abstractmethod
     def encode(self, question: str, answer: str | None = None) -> Encoded:

@@ -4,9 +4,11 @@ from typing import Any
 
 import transformers
 from transformers import AutoImageProcessor, AutoTokenizer
+from transformers.models.llava.image_processing_pil_llava import LlavaImageProcessorPil
 
 from fedvlm_flwr.errors import ModelError
 from fedvlm_flwr.models.families import Family
+from fedvlm_flwr.models.view import WHOLE, Size, View, cropped, padded, shares
 
 VIDEO = "video_processor"
 TWINS = {"SmolVLMProcessor": "Idefics3Processor"}  # read as another class, see `FAMILIES`
@@ -53,3 +55,22 @@ def without_video(base: Any) -> Any:
         return base.check_argument_for_proper_class(self, name, argument)
 
     return type(base.__name__, (base,), {"check_argument_for_proper_class": check})
+
+
+def view_through(processing: Any, size: Size) -> View:
+    """What a family's picture processing shows of a picture of this size.
+
+    Most families show all of it in its own fractions: stretched to a square (PaliGemma, Gemma 3) or
+    to the next multiple of their patches (Qwen), in tiles beside the stretched whole (LLaVA-NeXT,
+    LLaVA-OneVision, Idefics3, SmolVLM, InternVL). LLaVA's own processing crops to the middle or,
+    where `do_pad` is set, pads.
+
+    Raises:
+        ModelError: it crops what it has not brought to one size.
+    """
+    if hasattr(processing, "image_grid_pinpoints"):  # its crop is of tiles, which it leaves whole
+        return WHOLE
+    pads = isinstance(processing, LlavaImageProcessorPil) and processing.do_pad
+    crops = getattr(processing, "do_center_crop", False) and processing.size.shortest_edge
+    shown = padded(size) if pads else cropped(size) if crops else WHOLE
+    return shown.middle(*shares(processing))

@@ -21,8 +21,10 @@ from transformers import GenerationConfig, PreTrainedModel
 from fedvlm_flwr.models.base import VLM, Encoded, Features
 from fedvlm_flwr.models.features import fingerprint
 from fedvlm_flwr.models.hf_inputs import IDS, HfInputs
+from fedvlm_flwr.models.hf_processor import view_through
 from fedvlm_flwr.models.parts import linear_names
-from fedvlm_flwr.models.pictures import open_picture
+from fedvlm_flwr.models.view import View
+from fedvlm_flwr.pictures import READING, open_picture, picture_size
 
 
 class HfVlm(VLM):
@@ -31,6 +33,9 @@ class HfVlm(VLM):
     Args:
         module: the network with its head.
         inputs: its processor and prompts.
+
+    Raises:
+        ModelError: the processor crops what it has not resized.
     """
 
     keep_features = False
@@ -45,7 +50,9 @@ class HfVlm(VLM):
         vision = module.get_submodule(self.family.vision)
         self._dtype = next(vision.parameters()).dtype
         processing = inputs.processor.image_processor
-        self.fingerprint = fingerprint(vision, [repr(inputs.turn), str(self._dtype)], processing)
+        view_through(processing, (1, 1))  # refused here rather than at the first picture
+        choice = [repr(inputs.turn), str(self._dtype), READING]
+        self.fingerprint = fingerprint(vision, choice, processing)
         self.stops = self._stops()
         # The checkpoint's own may sample or punish repetition; here the likeliest token counts.
         greedy: Any = GenerationConfig
@@ -69,6 +76,14 @@ class HfVlm(VLM):
             DataError: a picture is missing or unreadable; names its path.
         """
         return [self.inputs.picture(open_picture(path), self._dtype) for path in images]
+
+    def view(self, image: Path) -> View:
+        """What of a picture the family's own processor shows, see `view_through`.
+
+        Raises:
+            DataError: the picture's header cannot be read; names its path.
+        """
+        return view_through(self.inputs.processor.image_processor, picture_size(image))
 
     def loss(self, features: Sequence[Features], batch: Sequence[Encoded]) -> Tensor:
         """Mean cross-entropy over the answer tokens of a batch (scalar, with gradient)."""

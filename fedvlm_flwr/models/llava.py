@@ -15,8 +15,9 @@ from fedvlm_flwr.models.base import VLM, Encoded, Features
 from fedvlm_flwr.models.decoding import greedy
 from fedvlm_flwr.models.features import fingerprint
 from fedvlm_flwr.models.parts import linear_names
-from fedvlm_flwr.models.pictures import open_picture
 from fedvlm_flwr.models.prompts import PromptEncoder, Template
+from fedvlm_flwr.models.view import View, padded, shares
+from fedvlm_flwr.pictures import READING, Colour, open_picture, picture_size
 
 IMAGE = "<image>"
 PICTURES_AT_ONCE = 64  # bounds the memory of the vision tower's activations
@@ -43,6 +44,7 @@ class Llava(VLM):
     Raises:
         ConfigError: the template lacks `{question}` or does not hold exactly one `<image>`, or the
             tokenizer does not know the image token.
+        ModelError: the processor has no mean colour, or crops what it has not resized.
     """
 
     def __init__(  # the checkpoint's three parts and the prompt's three facts
@@ -67,7 +69,10 @@ class Llava(VLM):
         self.wording = Template(template.replace(IMAGE, image_token))
         self.parts = PARTS_OF
         self.lora_targets = linear_names(self.llm)
-        self.fingerprint = fingerprint(self.vision, layer_choice(module.config), processor)
+        choice = [*layer_choice(module.config), READING, "padded"]
+        self.fingerprint = fingerprint(self.vision, choice, processor)
+        self._margin = mean_colour(processor)
+        self._shares = shares(processor)
         self.device = next(module.parameters()).device
         self.image_token = image_token
         self.image_id = tokenizer.get_vocab()[image_token]
@@ -110,10 +115,26 @@ class Llava(VLM):
         return rows
 
     def pixels(self, images: Sequence[Path]) -> Tensor:
-        """Resized, cropped and normalised pictures, [N, 3, height, width], on `device`."""
-        pictures = [open_picture(path) for path in images]
-        values: Tensor = self.processor(pictures, return_tensors="pt")["pixel_values"]
-        return values.to(self.device)
+        """Pictures padded to squares, resized and normalised, [N, 3, height, width], on `device`.
+
+        Nothing of a picture is lost: it lies in the middle of a square of the mean colour, which
+        becomes 0. Only a processor that crops squares too (DINOv2's) cuts their margins off.
+        """
+        return torch.cat([self._pixels(path) for path in images]).to(self.device)
+
+    def _pixels(self, image: Path) -> Tensor:
+        # One at a time: photographs are a hundred times larger than what is made of them.
+        picture = open_picture(image, self._margin)
+        values: Tensor = self.processor(picture, return_tensors="pt")["pixel_values"]
+        return values
+
+    def view(self, image: Path) -> View:
+        """The square around the picture.
+
+        Raises:
+            DataError: the picture's header cannot be read; names its path.
+        """
+        return padded(picture_size(image)).middle(*self._shares)
 
     def encode_pixels(self, pixels: Tensor) -> Tensor:
         """The vision tower's chosen layers of [N, 3, height, width], with gradient."""
@@ -238,3 +259,20 @@ class Llava(VLM):
 def layer_choice(config: Any) -> tuple[int | list[int], str]:
     """Which hidden layers of the vision tower are used, and with the class token or without."""
     return config.vision_feature_layer, str(config.vision_feature_select_strategy)
+
+
+def mean_colour(processor: Any) -> Colour:
+    """The colour that normalisation brings to 0, in 8 bits.
+
+    Raises:
+        ModelError: the processor does not say it.
+    """
+    mean = processor.image_mean
+    values = [mean] * 3 if isinstance(mean, float | int) else list(mean or ())
+    if len(values) != 3:
+        raise ModelError(
+            f"The picture processing's image_mean is {mean}, with which pictures cannot be padded; "
+            "write the mean of red, green and blue into its preprocessor_config.json."
+        )
+    red, green, blue = values
+    return round(255 * red), round(255 * green), round(255 * blue)

@@ -17,7 +17,6 @@ from fedvlm_flwr.models.decoding import greedy
 from fedvlm_flwr.models.features import fingerprint
 from fedvlm_flwr.models.magvit import MagvitTokenizer
 from fedvlm_flwr.models.parts import linear_names
-from fedvlm_flwr.models.pictures import open_picture
 from fedvlm_flwr.models.prompts import PromptEncoder, Template
 from fedvlm_flwr.models.showo_mask import for_attention, visible
 from fedvlm_flwr.models.showo_network import (
@@ -27,6 +26,8 @@ from fedvlm_flwr.models.showo_network import (
     Vocabulary,
     picture_processor,
 )
+from fedvlm_flwr.models.view import View, cropped
+from fedvlm_flwr.pictures import READING, open_picture, picture_size
 
 PIXELS_AT_ONCE = 8 * 256 * 256  # bounds the memory of the image tokenizer's activations
 
@@ -64,7 +65,7 @@ class Showo(VLM):
         self.parts = PARTS_OF
         self.root = ROOT
         self.lora_targets = linear_names(self.llm)
-        self.fingerprint = fingerprint(module.image_tokenizer, "codes", self.processor)
+        self.fingerprint = fingerprint(module.image_tokenizer, ["codes", READING], self.processor)
         self.device = next(module.parameters()).device
         self.end_id: int = tokenizer.eos_token_id
         removed = tuple(tokenizer.all_special_tokens)
@@ -99,10 +100,21 @@ class Showo(VLM):
         return rows
 
     def pixels(self, images: Sequence[Path]) -> Tensor:
-        """Resized and cropped pictures in -1..1, [N, 3, resolution, resolution], on `device`."""
-        pictures = [open_picture(path) for path in images]
-        values: Tensor = self.processor(pictures, return_tensors="pt")["pixel_values"]
-        return values.to(self.device)
+        """The middle squares of pictures in -1..1, [N, 3, resolution, resolution], on `device`."""
+        return torch.cat([self._pixels(path) for path in images]).to(self.device)
+
+    def _pixels(self, image: Path) -> Tensor:
+        # One at a time: photographs are a hundred times larger than what is made of them.
+        values: Tensor = self.processor(open_picture(image), return_tensors="pt")["pixel_values"]
+        return values
+
+    def view(self, image: Path) -> View:
+        """The middle square of the picture.
+
+        Raises:
+            DataError: the picture's header cannot be read; names its path.
+        """
+        return cropped(picture_size(image))
 
     @property
     def questions_cut(self) -> int:

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from fedvlm_flwr.errors import ConfigError, DataError, ModelError
-from fedvlm_flwr.models.llava import Llava
+from fedvlm_flwr.models.features import fingerprint as fingerprint_of
+from fedvlm_flwr.models.llava import Llava, layer_choice
 
 QUESTIONS = [
     "where is the shape?",
@@ -155,3 +156,15 @@ def test_fingerprint_follows_the_weights(model):
     with torch.no_grad():
         model.module.model.vision_tower.embeddings.class_embedding[0] += 1
     assert fingerprint() != before
+
+
+def test_fingerprint_tells_padded_pictures_from_cropped_ones(model):
+    cropped = fingerprint_of(model.vision, layer_choice(model.module.config), model.processor)
+    assert model.fingerprint != cropped
+
+
+@pytest.mark.parametrize("mean", [None, [0.5]])
+def test_pictures_cannot_be_padded_without_a_mean_colour(model, mean):
+    model.processor.image_mean = mean
+    with pytest.raises(ModelError, match="image_mean"):
+        Llava(model.module, model.tokenizer, model.processor, "<image> {question}", 128)
