@@ -2,14 +2,22 @@
 
 import json
 import threading
+from collections.abc import Callable, Sequence
 
-from fedvlm_flwr.config import Config
+from datasets import Dataset
+
+from fedvlm_flwr.config import Choice, Config
 from fedvlm_flwr.data.federated import Example, FederatedData, check_pictures, examples
 from fedvlm_flwr.data.load import load_data
 from fedvlm_flwr.data.partitions import partition_table
+from fedvlm_flwr.data.partitions.base import field_values, whole_numbers
 from fedvlm_flwr.errors import ConfigError
+from fedvlm_flwr.plugins import load_module
+from fedvlm_flwr.seeding import stream
 
-_shares: dict[str, list[list[int]]] = {}
+Shares = list[list[int]]  # row indices for each client
+
+_dealt: dict[str, Shares] = {}
 _lock = threading.Lock()
 
 
@@ -18,24 +26,107 @@ def federated_data(config: Config) -> FederatedData:
     return load_data(config.dataset.kind, config.dataset.params)
 
 
-def client_shares(config: Config) -> list[list[int]]:
+def client_shares(config: Config) -> Shares:
     """Row indices of the training table for each client; the same in every process.
 
     Raises:
         ConfigError: the partition cannot be made (more clients than pictures, alpha <= 0, ...).
     """
-    parts = [vars(config.dataset), vars(config.partition), config.num_clients, config.seed]
+    return _once(
+        config,
+        "train",
+        lambda: partition_table(
+            config.partition.kind,
+            config.partition.params,
+            federated_data(config).train,
+            config.num_clients,
+            config.seed,
+        ),
+    )
+
+
+def test_shares(config: Config) -> Shares:
+    """Row indices of the test table for each client: its own share of the global test set.
+
+    Where the dataset's files say whose test records are, and the partition goes by them, it is as
+    they say. Other test records are dealt so that a client's share of them is distributed like its
+    training records, over the partition's field: see `deal_alike`. Every test record is in exactly
+    one share; a share may be empty.
+
+    Raises:
+        ConfigError: see `client_shares`, or the test table lacks the partition's field.
+        DataError: a test record has no value of the field, or is that of an unknown client.
+    """
+    shares = client_shares(config)
+    data = federated_data(config)
+    return _once(config, "test", lambda: deal_test(config.partition, data, shares, config.seed))
+
+
+def _once(config: Config, table: str, make: Callable[[], Shares]) -> Shares:
+    """What `make` gives, made once per process for what determines it."""
+    parts = [table, vars(config.dataset), vars(config.partition), config.num_clients, config.seed]
     key = json.dumps(parts, sort_keys=True, default=str)
     with _lock:
-        if key not in _shares:
-            _shares[key] = partition_table(
-                config.partition.kind,
-                config.partition.params,
-                federated_data(config).train,
-                config.num_clients,
-                config.seed,
-            )
-        return _shares[key]
+        if key not in _dealt:
+            _dealt[key] = make()
+        return _dealt[key]
+
+
+def deal_test(partition: Choice, data: FederatedData, shares: Shares, seed: int) -> Shares:
+    """Deal the test table to the clients that hold `shares` of the training table.
+
+    Raises:
+        ConfigError, DataError: see `test_shares`.
+    """
+    module = load_module("fedvlm_flwr.data.partitions", partition.kind, "partition")
+    owners: list[int | None] = [None] * len(data.test)
+    by = partition.params.get("by")
+    if hasattr(module, "owners"):  # a partition by what the files say may know the test records too
+        owners, by = module.owners(data.train, data.test), "task"
+    free = [row for row, owner in enumerate(owners) if owner is None]
+    dealt = deal_alike(data.train, shares, data.test.select(free), by, seed)
+    result = [[free[i] for i in part] for part in dealt]
+    for row, owner in enumerate(owners):
+        if owner is not None:
+            result[owner].append(row)
+    return [sorted(part) for part in result]
+
+
+def deal_alike(
+    train: Dataset, shares: Sequence[Sequence[int]], test: Dataset, by: str | None, seed: int
+) -> Shares:
+    """Deal the rows of `test` so that each share is distributed like the one of `train`.
+
+    The test pictures with a value of the field `by` (None: all of them) go to the clients in
+    proportion to the clients' training records with it; those with a value that nobody trains on,
+    in proportion to all training records. A picture's rows stay together where they have one value.
+
+    Returns:
+        For each client the sorted row indices; every row in one part, parts may be empty.
+
+    Raises:
+        ConfigError: a table has no such field.
+        DataError: a row has no value of it.
+    """
+    held: dict[str, list[int]] = {}  # training records with a value, by client
+    values = [""] * len(train) if by is None else field_values(train, by)
+    for client, rows in enumerate(shares):
+        for row in rows:
+            held.setdefault(values[row], [0] * len(shares))[client] += 1
+    asked: dict[str, dict[str, list[int]]] = {}  # test rows by value and picture
+    values = [""] * len(test) if by is None else field_values(test, by, which="test")
+    for row, (value, image) in enumerate(zip(values, test["image"][:], strict=True)):
+        asked.setdefault(value, {}).setdefault(image, []).append(row)
+    parts: Shares = [[] for _ in shares]
+    owed = [0.0] * len(shares)
+    for i, (value, by_picture) in enumerate(sorted(asked.items())):
+        units = list(by_picture.values())
+        weights = held.get(value, [len(rows) for rows in shares])
+        quotas = [len(units) * weight / sum(weights) for weight in weights]
+        order = iter(stream(seed, "test shares", i).permutation(len(units)))
+        for client, size in enumerate(whole_numbers(quotas, owed)):
+            parts[client] += [row for _ in range(size) for row in units[next(order)]]
+    return [sorted(part) for part in parts]
 
 
 def client_examples(config: Config, client: int) -> list[Example]:

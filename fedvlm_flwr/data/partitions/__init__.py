@@ -1,4 +1,9 @@
-"""Partitions: one module each, with `Params` and `partition`, behind one checked call."""
+"""Partitions: one module each, with `Params` and `partition`, behind one checked call.
+
+A module may also say whose the test records are, with `owners(train, test)`: for each row of the
+test table a client or None. Without it they are dealt by the field `by` of its `Params`, if it has
+one, see `fedvlm_flwr.data.clients`.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -31,14 +36,8 @@ def partition_table(
     """
     module = load_module("fedvlm_flwr.data.partitions", kind, "partition")
     settings = typed(module.Params, params, "partition")
-    pictures = len(set(table["image"][:]))
     if num_clients < 1:
         raise ConfigError(f"num_clients={num_clients} must be at least 1; raise it.")
-    if num_clients > pictures:
-        raise ConfigError(
-            f"num_clients={num_clients} but the training table has {pictures} pictures; "
-            f"lower num_clients to {pictures} or fewer."
-        )
     parts: list[list[int]] = module.partition(table, num_clients, seed, settings)
     _check(parts, len(table), num_clients, kind)
     return parts

@@ -1,5 +1,6 @@
 """What the partitions share: the units that are dealt, and their fields."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,34 +15,50 @@ from fedvlm_flwr.errors import ConfigError, DataError
 class Units:
     """What is dealt as a whole: the rows of one picture, or single rows.
 
-    `rows[u]` are the table's row indices of unit `u`, `values[u]` the unit's value of a field.
+    `rows[u]` are the table's row indices of unit `u`, `values[u]` the unit's value of a field;
+    `what` names the units in messages.
     """
 
     rows: list[list[int]]
     values: list[str]
+    what: str = "pictures"
 
 
-def field_values(table: Dataset, by: str) -> list[str]:
+def fields(table: Dataset) -> list[str]:
+    """The fields of a table that hold one value a row."""
+    return [
+        name for name, feature in table.features.items() if isinstance(feature, Value | ClassLabel)
+    ]
+
+
+def field_values(
+    table: Dataset, by: str, key: str = "partition.by", which: str = "training"
+) -> list[str]:
     """The values of a field, one a row, as text.
+
+    Args:
+        table: the records.
+        by: the field.
+        key: what the user chose it with, for messages.
+        which: the table's name, for messages.
 
     Raises:
         ConfigError: the table has no such field of one value a row; lists the ones it has.
-        DataError: a row has no value.
+        DataError: a row has no value (null or an empty text); names the row.
     """
-    known = [
-        name for name, feature in table.features.items() if isinstance(feature, Value | ClassLabel)
-    ]
+    known = fields(table)
     if by not in known:
         raise ConfigError(
-            f"partition.by={by} is no field of the training table; choose one of: "
-            f"{', '.join(known)}."
+            f"{key}={by} is no field of the {which} table; choose one of: {', '.join(known)}."
         )
     values = table[by][:]
-    if None in values:
-        raise DataError(
-            f"Row {values.index(None)} of the training table has no {by}; fill it in or choose "
-            "another partition.by."
-        )
+    for row, value in enumerate(values):
+        if value is None or value == "":
+            name = f" (id '{table[row]['id']}')" if "id" in known else ""
+            raise DataError(
+                f"Row {row}{name} of the {which} table has no {by}; fill it in or choose another "
+                f"{key}."
+            )
     return [str(value) for value in values]
 
 
@@ -63,7 +80,7 @@ def units(table: Dataset, by: str) -> Units:
     values = field_values(table, by)
     whole = pictures(table)
     if any(len({values[row] for row in rows}) > 1 for rows in whole):
-        return Units([[row] for row in range(len(values))], values)
+        return Units([[row] for row in range(len(values))], values, "records")
     return Units(whole, [values[rows[0]] for rows in whole])
 
 
@@ -77,7 +94,15 @@ def deal(
 
     Returns:
         For each part its sorted row indices.
+
+    Raises:
+        ConfigError: there are more parts than units.
     """
+    if parts > len(chosen.rows):
+        raise ConfigError(
+            f"num_clients={parts} but the training table has {len(chosen.rows)} {chosen.what}; "
+            f"lower num_clients to {len(chosen.rows)} or fewer."
+        )
     order = [int(unit) for unit in generator.permutation(len(chosen.rows))]
     partitioner.dataset = Dataset.from_dict(
         {"unit": order, "value": [chosen.values[unit] for unit in order]}
@@ -89,3 +114,26 @@ def deal(
 def deal_iid(rows: list[list[int]], parts: int, generator: np.random.Generator) -> list[list[int]]:
     """Deal units in a random order to parts whose numbers of units differ by at most one."""
     return deal(IidPartitioner(parts), Units(rows, [""] * len(rows)), parts, generator)
+
+
+def whole_numbers(quotas: Sequence[float], owed: list[float] | None = None) -> list[int]:
+    """Round quotas to whole numbers of the same sum, each down or up (largest remainders).
+
+    Args:
+        quotas: not negative; their sum is a whole number.
+        owed: what earlier roundings withheld from each; it counts together with the remainder,
+            and is brought up to date. Without it, many small quotas that are alike would all be
+            rounded up for the same few.
+    """
+    due = [0.0] * len(quotas) if owed is None else owed
+    result = [math.floor(quota) for quota in quotas]
+    remainders = [quota - whole for quota, whole in zip(quotas, result, strict=True)]
+    order = sorted(
+        (i for i, remainder in enumerate(remainders) if remainder > 0),
+        key=lambda i: (-(remainders[i] + due[i]), i),
+    )
+    for i in order[: round(sum(remainders))]:
+        result[i] += 1
+    for i, quota in enumerate(quotas):
+        due[i] += quota - result[i]
+    return result

@@ -16,7 +16,7 @@ def run_folders(text: str) -> list[Path]:
 def test_help_lists_every_command_with_its_summary(capsys):
     assert main(["--help"]) == 0
     text = capsys.readouterr().out
-    for command in ("run", "prepare", "doctor"):
+    for command in ("run", "prepare", "doctor", "data"):
         assert re.search(rf"^  {command} +[A-Z]", text, re.MULTILINE)
 
 
@@ -24,12 +24,12 @@ def test_no_command_and_an_unknown_one_are_wrong_usage(capsys):
     assert main([]) == 2
     assert main(["fly"]) == 2
     assert (
-        "Unknown command 'fly'; choose one of: doctor, params, plan, prepare, report, run."
+        "Unknown command 'fly'; choose one of: data, doctor, params, plan, prepare, report, run."
         in capsys.readouterr().err
     )
 
 
-@pytest.mark.parametrize("command", ["run", "prepare", "doctor"])
+@pytest.mark.parametrize("command", ["run", "prepare", "doctor", "data"])
 def test_every_command_explains_itself(command, capsys):
     assert main([command, "--help"]) == 0
     assert f"usage: fedvlm {command}" in capsys.readouterr().out

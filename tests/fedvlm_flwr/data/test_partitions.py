@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 from fedvlm_flwr.data import partitions
 from fedvlm_flwr.data.federated import FederatedData
 from fedvlm_flwr.data.partitions import iid, partition_table
+from fedvlm_flwr.data.partitions.base import whole_numbers
 from fedvlm_flwr.errors import ConfigError, DataError
 from fedvlm_flwr.plugins import available
 
@@ -21,6 +22,9 @@ KINDS: dict[str, dict[str, Any]] = {
     "iid": {},
     "dirichlet": {"alpha": 5.0, "by": "organ"},
     "natural": {"by": "organ", "split_groups": True},
+    "pathological": {"by": "organ", "classes_per_client": 2, "assignment": "even"},
+    "published": {},
+    "quantity_skew": {"alpha": 0.3},
 }
 
 
@@ -42,12 +46,16 @@ tables = st.builds(
 )
 
 
-def attempt(kind: str, *rest: Any) -> list[list[int]] | None:
+def attempt(kind: str, data: Dataset, num_clients: int, seed: int) -> list[list[int]] | None:
     """The parts, or None where the partition says that this table cannot be dealt so."""
+    if kind == "published":  # the files' own clients
+        names = sorted(set(data["image"][:]))
+        owners = [str(names.index(image) % num_clients) for image in data["image"][:]]
+        data = data.add_column("client", owners)
     try:
-        return partition_table(kind, KINDS[kind], *rest)
+        return partition_table(kind, KINDS[kind], data, num_clients, seed)
     except ConfigError:
-        assert kind != "iid"
+        assert kind in ("dirichlet", "natural", "pathological")
         return None
 
 
@@ -80,8 +88,11 @@ def test_every_shipped_yaml_deals_the_default_dataset(
     values: Any = OmegaConf.to_container(OmegaConf.load(path))
     name = values.pop("name")
     assert name == path.stem
-    parts = partition_table(values.pop("kind", name), values, small_easyvqa.train, 4, 0)
-    assert sorted(row for part in parts for row in part) == list(range(len(small_easyvqa.train)))
+    table = small_easyvqa.train
+    if name == "published":  # which this dataset is not
+        table = table.add_column("client", [str(row % 4) for row in range(len(table))])
+    parts = partition_table(values.pop("kind", name), values, table, 4, 0)
+    assert sorted(row for part in parts for row in part) == list(range(len(table)))
 
 
 def test_iid_parts_depend_on_the_seed_and_are_even() -> None:
@@ -97,6 +108,8 @@ def test_iid_parts_depend_on_the_seed_and_are_even() -> None:
     [
         ("iid", {}, 0, "num_clients=0 must be at least 1"),
         ("iid", {}, 7, "num_clients=7 but the training table has 6 pictures; lower .* to 6"),
+        ("quantity_skew", {"alpha": 1.0}, 7, "num_clients=7 but .* 6 pictures; lower .* to 6"),
+        ("dirichlet", {"alpha": 1.0, "by": "organ"}, 7, "num_clients=7 but .* 6 pictures; lower"),
         ("shards", {}, 2, "partition 'shards'; choose one of: dirichlet, iid, natural"),
         ("base", {}, 2, "partition 'base'; choose one of"),
         ("iid", {"alpha": 1}, 2, r"Unknown key partition\.alpha"),
@@ -112,10 +125,35 @@ def test_what_cannot_be_dealt_is_refused(
         partition_table(kind, params, table(["lung"] * 6, ["vqa"]), clients, 0)
 
 
-def test_a_row_without_a_value_is_named() -> None:
-    data = Dataset.from_dict({"image": ["1", "2"], "organ": ["lung", None]})
-    with pytest.raises(DataError, match=r"Row 1 .* has no organ"):
-        partition_table("natural", {"by": "organ", "split_groups": False}, data, 1, 0)
+@pytest.mark.parametrize("nothing", [None, ""])
+@pytest.mark.parametrize("kind", ["dirichlet", "natural", "pathological"])
+def test_a_row_without_a_value_is_named(kind: str, nothing: str | None) -> None:
+    data = Dataset.from_dict({"id": ["a", "b"], "image": ["1", "2"], "organ": ["lung", nothing]})
+    with pytest.raises(DataError, match=r"Row 1 \(id 'b'\) of the training table has no organ"):
+        partition_table(kind, KINDS[kind], data, 1, 0)
+
+
+def test_quotas_are_rounded_to_their_sum_and_what_is_owed_is_given_later() -> None:
+    assert whole_numbers([1.5, 2.25, 0.25]) == [2, 2, 0]
+    assert whole_numbers([3.0, 0.0]) == [3, 0]
+    assert whole_numbers([]) == []
+    owed = [0.0] * 4
+    given = [whole_numbers([0.25] * 4, owed) for _ in range(4)]
+    assert given == [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
+    assert owed == [0.0] * 4
+
+
+@given(
+    weights=st.lists(st.integers(0, 50), min_size=1, max_size=12).filter(any),
+    totals=st.lists(st.integers(0, 200), min_size=1, max_size=12),
+)
+def test_rounding_keeps_the_sum_and_the_quota(weights: list[int], totals: list[int]) -> None:
+    owed = [0.0] * len(weights)
+    for total in totals:
+        quotas = [total * weight / sum(weights) for weight in weights]
+        whole = whole_numbers(quotas, owed)
+        assert sum(whole) == total
+        assert all(abs(n - quota) < 1 for n, quota in zip(whole, quotas, strict=True))
 
 
 @pytest.mark.parametrize("parts", [[[0, 1], []], [[0], [0, 1]], [[0], []], [[0, 1]]])

@@ -1,0 +1,185 @@
+"""Show what a partition gives each client: a table, a heat map, how unlike the clients are.
+
+usage: fedvlm data [--by FIELD] [--out FILE.png] [--format text|json] [KEY=VALUE ...]
+
+The table and the picture count each client's training records by the values of --by (default: the
+partition's own field, or the task). The number that tells how unlike the clients are is the mean
+over the clients of the total-variation distance to the pool of all: 0 if all are distributed like
+it, 1 - 1/n if each of n equal clients has a value of its own. The picture goes to --out (default:
+<dataset>_<partition>.png in this folder). Keys are those of `fedvlm run`:
+
+    fedvlm data dataset=easyvqa partition=dirichlet partition.alpha=0.1 num_clients=8 --by shape
+"""
+
+import argparse
+import json
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.markup import escape
+
+from fedvlm_flwr.config import Config, compose
+from fedvlm_flwr.data.clients import client_shares, federated_data, test_shares
+from fedvlm_flwr.data.heterogeneity import Spread, spread
+from fedvlm_flwr.errors import ConfigError
+from fedvlm_flwr.report.grid import grid
+from fedvlm_flwr.report.heatmap import clipped, draw_heatmap, most_frequent
+
+COLUMNS, LABEL = 20, 14  # of the table: values at most, characters of one
+WIDTH = 138  # characters that the values together may take
+
+
+@dataclass(frozen=True)
+class Dealt:
+    """What is told: counts by the field and by the task, and the sizes of each client."""
+
+    spread: Spread
+    tasks: Spread
+    pictures: list[int]
+    all_pictures: int
+    tests: list[int]
+
+
+def main(arguments: list[str]) -> int:
+    """Count, draw and print."""
+    if "-h" in arguments or "--help" in arguments:
+        print(__doc__)
+        return 0
+    parser = argparse.ArgumentParser("fedvlm data", add_help=False)
+    parser.add_argument("overrides", nargs="*")
+    parser.add_argument("--by")
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--format", choices=("text", "json"), default="text")
+    try:
+        given = parser.parse_intermixed_args(arguments)
+    except SystemExit:  # argparse has said what is wrong
+        return 2
+    config = compose({"overrides": shlex.join(given.overrides)})
+    path = given.out or Path(f"{config.dataset.name}_{config.partition.name}.png")
+    if path.suffix != ".png":
+        raise ConfigError(f"--out {path} must name a PNG picture; end it in .png.")
+    found = deal(config, given.by)
+    title = f"{heading(config)}\ndistance to the pool by {_distances(found)}"
+    draw_heatmap(found.spread, found.tests, title, path)
+    if given.format == "json":
+        print(as_json(config, found, path))
+    else:
+        print(f"{as_text(config, found)}\n\nheat map: {path}")
+    return 0
+
+
+def deal(config: Config, by: str | None) -> Dealt:
+    """Partition the dataset and count.
+
+    Raises:
+        ConfigError: the partition cannot be made, or there is no field `by`; lists the fields.
+        DataError: the dataset cannot be used, or a record has no value of the field.
+    """
+    shares, tests = client_shares(config), test_shares(config)
+    table = federated_data(config).train
+    images = table["image"][:]
+    field = by or config.partition.params.get("by", "task")
+    return Dealt(
+        spread(table, shares, field, "--by"),
+        spread(table, shares, "task"),
+        [len({images[row] for row in rows}) for rows in shares],
+        len(set(images)),
+        [len(rows) for rows in tests],
+    )
+
+
+def heading(config: Config) -> str:
+    """What was chosen, in the words of the command line."""
+    params = " ".join(f"partition.{key}={value}" for key, value in config.partition.params.items())
+    return " ".join(
+        f"dataset={config.dataset.name} partition={config.partition.name} {params} "
+        f"num_clients={config.num_clients} seed={config.seed}".split()
+    )
+
+
+def _distances(found: Dealt) -> str:
+    by_field = {each.field: each.distance for each in (found.spread, found.tasks)}
+    return ", by ".join(f"{field}: {distance:.3f}" for field, distance in by_field.items())
+
+
+def as_text(config: Config, found: Dealt) -> str:
+    """The table, one row a client, and the distances."""
+    shown = most_frequent(found.spread, _fitting(found.spread))
+    counts, spread = shown.counts, found.spread
+    names = [escape(_two_lines(value)) for value in shown.values]  # brackets would be markup
+    headings = ("client", "records", "pictures", "test", "distance", "effective", *names)
+    rows: list[list[str] | None] = [
+        [
+            str(client),
+            *(f"{size:,}" for size in (own.sum(), found.pictures[client], found.tests[client])),
+            f"{spread.distances[client]:.3f}",
+            f"{spread.effective[client]:.1f}",
+            *(f"{count:,}" if count else "." for count in own),
+        ]
+        for client, own in enumerate(counts)
+    ]
+    totals = [f"{total:,}" for total in counts.sum(axis=0)]
+    everything = [f"{size:,}" for size in (counts.sum(), found.all_pictures, sum(found.tests))]
+    rows += [None, ["all", *everything, f"{spread.distance:.3f}", "", *totals]]
+    lines = [
+        heading(config),
+        "",
+        grid(headings, rows),
+        "",
+        f"distance: total variation between a client's and all records by {spread.field}",
+        f"effective: as how many equally frequent values of {spread.field} a client's are",
+        f"mean distance by {_distances(found)}",
+    ]
+    return "\n".join(lines)
+
+
+def _two_lines(value: str) -> str:
+    """A value, on two lines where it has two words or more."""
+    value = " ".join(value.split())
+    spaces = [i for i, character in enumerate(value) if character == " "]
+    middle = min(spaces, key=lambda i: abs(2 * i - len(value)), default=len(value))
+    lines = [value[:middle], value[middle + 1 :]]
+    return "\n".join(clipped(line, LABEL) for line in lines).strip()
+
+
+def _fitting(found: Spread) -> int:
+    """How many of the most frequent values the table has room for."""
+    totals = found.counts.sum(axis=0)
+    widths = [
+        3 + max(len(part) for part in (f"{total:,}", *_two_lines(value).split("\n")))
+        for value, total in zip(found.values, totals, strict=True)
+    ]
+    order = sorted(range(len(totals)), key=lambda i: (-totals[i], i))
+    room = [k for k in range(1, len(order) + 1) if sum(widths[i] for i in order[:k]) <= WIDTH]
+    return min(COLUMNS, len(room))
+
+
+def as_json(config: Config, found: Dealt, path: Path) -> str:
+    """The same for machines, with all values."""
+    clients = [
+        {
+            "client": client,
+            "records": int(counts.sum()),
+            "pictures": found.pictures[client],
+            "test": found.tests[client],
+            "distance": found.spread.distances[client],
+            "effective": found.spread.effective[client],
+            "counts": {
+                value: int(n) for value, n in zip(found.spread.values, counts, strict=True) if n
+            },
+        }
+        for client, counts in enumerate(found.spread.counts)
+    ]
+    told = {
+        "dataset": config.dataset.name,
+        "partition": config.partition.name,
+        "params": dict(config.partition.params),
+        "num_clients": config.num_clients,
+        "seed": config.seed,
+        "field": found.spread.field,
+        "distance": {each.field: each.distance for each in (found.spread, found.tasks)},
+        "clients": clients,
+        "heat_map": str(path),
+    }
+    return json.dumps(told, indent=1)

@@ -1,0 +1,46 @@
+"""Quantity skew: pictures dealt at random, but unequally many to each client.
+
+Each client has one picture, and the others are cut in shares drawn from a symmetric Dirichlet
+distribution. Li, Diao, Chen, He: Federated Learning on Non-IID Data Silos: An Experimental Study
+(2021), https://arxiv.org/abs/2102.02079.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from datasets import Dataset
+from flwr_datasets.partitioner import SizePartitioner
+
+from fedvlm_flwr.data.partitions.base import Units, deal, pictures, whole_numbers
+from fedvlm_flwr.errors import ConfigError
+from fedvlm_flwr.seeding import stream
+
+
+@dataclass(frozen=True)
+class Params:
+    """How unequal the clients are."""
+
+    alpha: float
+    """Concentration: near 0 one client has almost all pictures, at 100 all have about as many."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.alpha < math.inf:
+            raise ConfigError(
+                f"partition.alpha={self.alpha} must be a finite number above 0; raise it "
+                "(0.1 is very unequal, 100 almost equal)."
+            )
+
+
+def partition(table: Dataset, num_clients: int, seed: int, params: Params) -> list[list[int]]:
+    """Sorted row indices for each client; all rows of a picture go to the same one.
+
+    Raises:
+        ConfigError: more clients than pictures.
+    """
+    generator = stream(seed, "partition")
+    rows = pictures(table)
+    shares = generator.dirichlet(np.full(num_clients, params.alpha))
+    spare = max(0, len(rows) - num_clients)  # with fewer pictures than clients, `deal` says so
+    sizes = [1 + size for size in whole_numbers([float(share) * spare for share in shares])]
+    return deal(SizePartitioner(sizes), Units(rows, [""] * len(rows)), num_clients, generator)
