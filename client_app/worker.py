@@ -17,7 +17,7 @@ from client_app.private import PrivateState
 from client_app.site import check_order, state_folder
 from fedvlm_flwr.config import Config, Scalar, compose
 from fedvlm_flwr.data.clients import client_examples, federated_data
-from fedvlm_flwr.evaluation import Evaluator
+from fedvlm_flwr.evaluator import Evaluator
 from fedvlm_flwr.models.parts import read
 from fedvlm_flwr.models.resident import Resident, choose_device, process_facts, resident
 from fedvlm_flwr.schedule import round_lr
@@ -162,14 +162,18 @@ class Worker:
     ) -> RecordDict:
         """Score the client's own model (shared and private tensors) on the global test set.
 
+        On all of it, the client's own share is scored too, by the same answers.
+
         Raises:
             FedVLMError: see `Session.open`.
         """
         session = Session.open(content, run_config, node_config)
         config = session.config
         evaluator = Evaluator(config, session.model, federated_data(config), config.engine.threads)
-        scores, _, seconds = evaluator.run(session.order.full)
-        return RecordDict({"scores": pack_scores(scores, seconds)})
+        found = evaluator.run(session.order.full)
+        own = found.shares.get(session.order.client, {})
+        scores = {task: values | own.get(task, {}) for task, values in found.scores.items()}
+        return RecordDict({"scores": pack_scores(scores, found.seconds)})
 
 
 _worker = Worker()

@@ -1,9 +1,7 @@
 """Scores by generation on the global test set, with the controls of a blind model."""
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -12,6 +10,7 @@ from fedvlm_flwr.config import Config
 from fedvlm_flwr.config.schema import Eval
 from fedvlm_flwr.data.federated import Example, FederatedData, examples
 from fedvlm_flwr.models.resident import Resident
+from fedvlm_flwr.models.view import as_in_picture, as_seen, view_of
 from fedvlm_flwr.seeding import stream
 from fedvlm_flwr.tasks import load_task
 
@@ -32,25 +31,32 @@ def global_test_set(config: Config, data: FederatedData) -> dict[str, list[Examp
     return by_task(examples(data.test, data.root))
 
 
-def sample(found: dict[str, list[Example]], settings: Eval, seed: int) -> dict[str, list[Example]]:
-    """At most `eval.max_examples` of each task, the same ones in every round."""
+def sample(
+    rows: Mapping[str, Sequence[int]], settings: Eval, seed: int
+) -> dict[str, Sequence[int]]:
+    """The rows of at most `eval.max_examples` of each task, the same ones in every round."""
     most = settings.max_examples
-    result = {}
-    for task, members in found.items():
-        drawn = list(range(len(members)))
+    result: dict[str, Sequence[int]] = {}
+    for task, members in rows.items():
+        result[task] = members
         if most is not None and len(members) > most:
-            chooser = stream(seed, f"eval {task}")
-            drawn = sorted(chooser.choice(len(members), most, replace=False).tolist())
-        result[task] = [members[i] for i in drawn]
+            drawn = stream(seed, f"eval {task}").choice(len(members), most, replace=False)
+            result[task] = [members[i] for i in sorted(drawn.tolist())]
     return result
 
 
 def answers(
     model: Resident, found: Sequence[Example], settings: Eval, step: StepFn | None = None
 ) -> list[str]:
-    """The model's greedy answers; it is shown pictures and questions and never an answer."""
+    """The model's greedy answers; it is shown pictures and questions and never an answer.
+
+    Boxes go to the model as it sees the picture, padded or cropped, and its own come back as
+    fractions of the picture.
+    """
     vlm = model.vlm
-    prompts = [vlm.encode(example.question) for example in found]
+    views = [view_of(example, vlm.view) for example in found]
+    asked = [as_seen(example, view) for example, view in zip(found, views, strict=True)]
+    prompts = [vlm.encode(example.question) for example in asked]
     # Prompts of one length together: less padding, and no row waits for a longer one.
     order = sorted(range(len(found)), key=lambda i: (len(prompts[i].prompt_ids), i))
     result = [""] * len(found)
@@ -61,7 +67,7 @@ def answers(
             features = model.features([found[i].image for i in pick])
             texts = vlm.generate(features, [prompts[i] for i in pick], settings.max_new_tokens)
             for i, text in zip(pick, texts, strict=True):
-                result[i] = text
+                result[i] = as_in_picture(text, found[i].task, views[i])
             if step:
                 step(start + len(pick), len(order))
     return result
@@ -70,6 +76,14 @@ def answers(
 def score(task: str, predictions: Sequence[str], found: Sequence[Example]) -> dict[str, float]:
     """The task's metrics."""
     values: dict[str, float] = load_task(task).score(
+        predictions, [example.answer for example in found]
+    )
+    return values
+
+
+def each(task: str, predictions: Sequence[str], found: Sequence[Example]) -> dict[str, list[float]]:
+    """The task's metrics that are means over examples, one number an example."""
+    values: dict[str, list[float]] = load_task(task).each(
         predictions, [example.answer for example in found]
     )
     return values
@@ -121,76 +135,3 @@ def with_exchanged_pictures(found: Sequence[Example], seed: int) -> list[Example
     shift = int(draw.integers(1, len(order)))
     other = {image: order[(i + shift) % len(order)] for i, image in enumerate(order)}
     return [replace(example, image=other[example.image]) for example in found]
-
-
-class Evaluator:
-    """Scores the tensors that the model holds, and tells how long it took."""
-
-    def __init__(self, config: Config, model: Resident, data: FederatedData, threads: int) -> None:
-        self._config = config
-        self._model = model
-        self._data = data
-        self._threads = threads
-        self.full = global_test_set(config, data)
-        self.part = sample(self.full, config.eval, config.seed)
-
-    @cached_property
-    def _training(self) -> dict[str, list[Example]]:
-        return by_task(examples(self._data.train, self._data.root))
-
-    def run(
-        self, full: bool, step: StepFn | None = None
-    ) -> tuple[Scores, list[dict[str, str]], float]:
-        """Score every task on the whole test set, or on the sample for rounds in between.
-
-        Returns:
-            Metrics by task, one record per prediction, seconds.
-        """
-        began = time.monotonic()
-        torch.set_num_threads(self._threads)
-        chosen = self.full if full else self.part
-        scores, predictions = self._score(chosen, step)
-        return scores, predictions, time.monotonic() - began
-
-    def exchanged(self, step: StepFn | None = None) -> tuple[Scores, float]:
-        """Scores on exchanged pictures: what remains comes from the questions alone."""
-        began = time.monotonic()
-        torch.set_num_threads(self._threads)
-        seed = self._config.seed
-        chosen = {task: with_exchanged_pictures(m, seed) for task, m in self.full.items()}
-        return self._score(chosen, step)[0], time.monotonic() - began
-
-    def majority(self) -> Scores:
-        """Scores of the constant answer on the whole test set."""
-        return majority_scores(self.full, self._training)
-
-    def question_majority(self) -> Scores:
-        """Scores of the most frequent answer to each question on the whole test set."""
-        return question_majority_scores(self.full, self._training)
-
-    def _score(
-        self, chosen: dict[str, list[Example]], step: StepFn | None
-    ) -> tuple[Scores, list[dict[str, str]]]:
-        scores, records = {}, []
-        done, total = 0, sum(len(members) for members in chosen.values())
-        for task, members in chosen.items():
-            offset = done
-            texts = answers(
-                self._model,
-                members,
-                self._config.eval,
-                (lambda n, _, o=offset: step(o + n, total)) if step else None,  # type: ignore[misc]
-            )
-            done += len(members)
-            scores[task] = score(task, texts, members)
-            records += [
-                {
-                    "task": task,
-                    "id": example.id,
-                    "question": example.question,
-                    "reference": example.answer,
-                    "prediction": text,
-                }
-                for example, text in zip(members, texts, strict=True)
-            ]
-        return scores, records

@@ -20,7 +20,15 @@ from fedvlm_flwr.run_folder import (
 )
 
 # These say where and how a run is carried out, and change none of its numbers.
-FREE = ("resume", "output_dir", "run_name", "round_timeout", "min_replies", "tensorboard")
+FREE = (
+    "resume",
+    "output_dir",
+    "run_name",
+    "round_timeout",
+    "min_replies",
+    "tensorboard",
+    "eval.bootstrap",
+)
 FREE_GROUPS = ("engine.",)
 
 

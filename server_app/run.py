@@ -11,9 +11,10 @@ from flwr.app import ArrayRecord, MetricRecord
 from flwr.serverapp import Grid
 
 from fedvlm_flwr.config import Config, Scalar
-from fedvlm_flwr.data.clients import client_shares, federated_data
+from fedvlm_flwr.data.clients import federated_data, test_shares
 from fedvlm_flwr.errors import ConfigError
-from fedvlm_flwr.evaluation import Evaluator, Scores
+from fedvlm_flwr.evaluation import Scores
+from fedvlm_flwr.evaluator import Evaluator
 from fedvlm_flwr.models import model_parts, prepare_model
 from fedvlm_flwr.models.adapter import save_adapter
 from fedvlm_flwr.models.parts import require_part
@@ -21,6 +22,7 @@ from fedvlm_flwr.models.resident import Resident, choose_device, resident
 from fedvlm_flwr.report.curve import draw_curve
 from fedvlm_flwr.report.table import result_table
 from fedvlm_flwr.run_folder import ADAPTER, PREDICTIONS, RunFolder
+from fedvlm_flwr.spread import over_clients
 from fedvlm_flwr.wire import Arrays, pack, unpack
 from server_app.callbacks.checkpoint import Checkpoint, Saved, read_checkpoint
 from server_app.callbacks.cost import CostMeter
@@ -50,7 +52,8 @@ class Run:
         self._progress.rounds = config.all_rounds
         self._cost = CostMeter(folder)
         extra = [TensorBoard(folder)] if config.tensorboard else []
-        self._watchers = Callbacks([self._cost, MetricsWriter(folder), *extra, progress])
+        self._metrics = MetricsWriter(folder)
+        self._watchers = Callbacks([self._cost, self._metrics, *extra, progress])
         self._saved: Saved | None = None
         if config.resume:
             require_same_config(config, folder)
@@ -70,9 +73,9 @@ class Run:
             self._recall()
             load_strategy(config.algorithm, self._loop(0))  # refuses its parameters before any work
             data = federated_data(config)
-            client_shares(config)
+            test_shares(config)  # refuses what cannot be dealt to the clients
             self._require_parts()
-            self._progress.tell("start", what=self._describe())
+            self._progress.tell("start", what=self._describe() + self._left_out(data.left_out))
             self._prepare()
             model = resident(config, choose_device(config.engine.device))
             evaluator = Evaluator(config, model, data, config.eval.threads)
@@ -129,6 +132,14 @@ class Run:
                     f"tuning={self._config.tuning.name} has {stages} stages, each of which starts "
                     "from the shared result of the one before; choose a tuning with one stage."
                 )
+
+    def _left_out(self, records: int) -> str:
+        """Words on bad records that the dataset allows; their number is in the metrics too."""
+        if not records:
+            return ""
+        if self._saved is None:
+            self._metrics.write(0, "server", "train", {"records_left_out": records})
+        return f"; {records} bad records left out"
 
     def _describe(self) -> str:
         c = self._config
@@ -223,14 +234,17 @@ class Run:
 
     def _evaluate(self, number: int, stage: int, evaluator: Evaluator, full: bool) -> MetricRecord:
         what = "test set" if full else "test sample"
-        scores, predictions, seconds = evaluator.run(
+        found = evaluator.run(
             full, lambda done, total: self._progress.step("evaluating", done, total, what=what)
         )
         of_run = self._config.rounds_before(stage) + number
-        lines = "".join(json.dumps({"round": of_run, **record}) + "\n" for record in predictions)
-        self._folder.write(PREDICTIONS, lines)
-        found = Evaluation(stage, of_run, "server", what, scores, seconds, full)
-        self._watchers.on_evaluated(found)
+        lines = (json.dumps({"round": of_run, **record}) + "\n" for record in found.predictions)
+        self._folder.write(PREDICTIONS, "".join(lines))
+        spread = over_clients(found.shares.values())
+        scores = {task: values | spread.get(task, {}) for task, values in found.scores.items()}
+        told = Evaluation(stage, of_run, "server", what, scores, found.seconds, full)
+        self._watchers.on_evaluated(told)
+        self._metrics.write_shares(of_run, found.shares, stage)
         flat = {
             f"{task}.{key}": value
             for task, values in scores.items()

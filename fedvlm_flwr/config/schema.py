@@ -189,9 +189,11 @@ class Eval:
     threads: int
     max_new_tokens: int
     shuffled: bool
+    bootstrap: int
 
     def __post_init__(self) -> None:
-        for key in ("every", "max_examples", "batch_size", "threads", "max_new_tokens"):
+        numbers = ("every", "max_examples", "batch_size", "threads", "max_new_tokens", "bootstrap")
+        for key in numbers:
             _positive(f"eval.{key}", getattr(self, key))
 
 

@@ -13,8 +13,16 @@ from fedvlm_flwr.run_folder import CONFIG, METRICS, RunFolder
 from fedvlm_flwr.tasks import load_task
 
 # Keys that do not make two runs different experiments: the seed is what the mean is over, the
-# others say where and how a run was carried out.
-OVERLOOKED = ("seed", "run_name", "output_dir", "resume", "tensorboard", "round_timeout")
+# others say where and how a run was carried out, or how finely its intervals are drawn.
+OVERLOOKED = (
+    "seed",
+    "run_name",
+    "output_dir",
+    "resume",
+    "tensorboard",
+    "round_timeout",
+    "eval.bootstrap",
+)
 OVERLOOKED_GROUPS = ("engine.",)
 
 Key = tuple[tuple[str, str], ...]

@@ -17,6 +17,19 @@ CONTROLS = {
     "shuffled": "exchanged pictures",
 }
 
+# What is told of a headline metric after the last round, and the names it is kept under.
+BESIDE = {
+    "95 % from": "{}_low",
+    "95 % to": "{}_high",
+    "client mean": "local_{}_mean",
+    "client worst": "local_{}_worst",
+    "client spread": "local_{}_std",
+}
+INTERVAL = "95 %: bootstrap interval of the score, over the examples of the test set"
+OF_CLIENTS = (
+    "client mean, worst, spread (standard deviation): each on its own share of the test set"
+)
+
 Values = dict[tuple[int, str, str], Any]
 
 
@@ -39,8 +52,9 @@ def headlines(values: Values) -> dict[str, str]:
 
 
 def result_table(folder: RunFolder, width: int = 120) -> str:
-    """Each round's training loss, seconds, bytes and scores, then the controls, as plain text.
+    """Each round's training loss, seconds, bytes and scores, then what belongs to the last ones.
 
+    Those are their interval, what they come to on the clients' own shares, and the controls.
     Scores marked ~ come from the sample that is used between the first and the last round.
     """
     values = server_values(folder)
@@ -53,14 +67,28 @@ def result_table(folder: RunFolder, width: int = 120) -> str:
     for number in sorted({number for number, _, _ in values}):
         table.add_row(*_round_row(values, shown, number))
     last = max((number for number, _, _ in values), default=0)
-    for control, text in CONTROLS.items():
-        cells = [values.get((last, t, f"control_{control}_{m}")) for t, m in shown.items()]
+    controls = {text: f"control_{name}_{{}}" for name, text in CONTROLS.items()}
+    for text, pattern in (BESIDE | controls).items():
+        cells = [values.get((last, t, pattern.format(m))) for t, m in shown.items()]
         if any(cell is not None for cell in cells):
             table.add_row(text, "", "", "", "", *(_number(cell) for cell in cells))
     page = StringIO()
-    Console(file=page, width=width, color_system=None).print(table)
+    needed = Console(width=10_000).measure(table).maximum  # nothing is cut, whatever the width
+    Console(file=page, width=max(width, needed), color_system=None).print(table)
     body = "\n".join(line.rstrip() for line in page.getvalue().splitlines()).strip("\n")
-    return "\n".join([body, *left_out(folder)])
+    return "\n".join([body, *_notes(values, shown, last), *left_out(folder)])
+
+
+def _notes(values: Values, shown: dict[str, str], last: int) -> list[str]:
+    """What the intervals and the clients' numbers are; nothing where there are none."""
+    has_interval = any((last, task, f"{metric}_low") in values for task, metric in shown.items())
+    counts = [
+        f"{task} {values[last, task, 'local_clients']:.0f}"
+        for task in shown
+        if (last, task, "local_clients") in values
+    ]
+    told = [INTERVAL] if has_interval else []
+    return [*told, f"{OF_CLIENTS}; clients: {', '.join(counts)}"] if counts else told
 
 
 def left_out(folder: RunFolder, most: int = 20) -> list[str]:

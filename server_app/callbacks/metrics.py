@@ -1,6 +1,6 @@
 """metrics.jsonl: one flat object a line."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fedvlm_flwr.run_folder import METRICS, RunFolder
@@ -22,14 +22,19 @@ class MetricsWriter(Callback):
         self, number: int, where: str, task: str, values: Mapping[str, float | str], stage: int = 0
     ) -> None:
         """Add one line for each metric."""
-        place = {"round": number, **({"stage": stage} if stage else {})}
-        self._folder.append(
-            METRICS,
-            *(
-                {**place, "where": where, "task": task, "metric": metric, "value": value}
-                for metric, value in values.items()
-            ),
-        )
+        self._folder.append(METRICS, *_lines(number, where, task, values, stage))
+
+    def write_shares(
+        self, number: int, shares: Mapping[int, Mapping[str, Mapping[str, float]]], stage: int
+    ) -> None:
+        """Add the lines of each client's own share of the test set, by task."""
+        lines = [
+            line
+            for client, scores in sorted(shares.items())
+            for task, values in scores.items()
+            for line in _lines(number, f"client:{client}", task, values, stage)
+        ]
+        self._folder.append(METRICS, *lines)
 
     def on_round_end(self, account: Round, state: LoopState) -> None:
         """The round as a whole, then each client's loss, steps and seconds, then the failures."""
@@ -70,3 +75,11 @@ class MetricsWriter(Callback):
     def recall(self, memory: Mapping[str, Any]) -> None:
         """Remove what was written after that: it will be written again."""
         self._folder.cut(METRICS, int(memory.get("bytes", 0)))
+
+
+def _lines(
+    number: int, where: str, task: str, values: Mapping[str, float | str], stage: int
+) -> Iterator[dict[str, Any]]:
+    place = {"round": number, **({"stage": stage} if stage else {})}
+    for metric, value in values.items():
+        yield {**place, "where": where, "task": task, "metric": metric, "value": value}

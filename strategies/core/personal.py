@@ -5,6 +5,7 @@ from typing import cast
 
 from flwr.app import ConfigRecord, Message, MetricRecord
 
+from fedvlm_flwr.spread import LOCAL, over_clients
 from strategies.core.replies import BadReply, flower_reason
 
 Scores = dict[str, dict[str, float]]
@@ -41,11 +42,19 @@ def read_scores(message: Message) -> tuple[Scores, float]:
 
 
 def mean_scores(found: Sequence[Scores]) -> Scores:
-    """The mean over clients of every metric that all of them report."""
+    """The mean over clients of every metric that all of them report.
+
+    Of the metrics on the clients' own shares, which only those report that have examples of the
+    task, it is mean, worst and spread: see `over_clients`. The mean of the clients' interval ends
+    is an interval at least as wide as the mean's own, where resamples are about normal: a mean's
+    deviation is at most the mean of the deviations.
+    """
     result: Scores = {}
     for task in found[0]:
         for key in found[0][task]:
             values = [scores[task][key] for scores in found if key in scores.get(task, {})]
-            if len(values) == len(found):
+            if len(values) == len(found) and not key.startswith(LOCAL):
                 result.setdefault(task, {})[key] = sum(values) / len(values)
+    for task, metrics in over_clients(found).items():
+        result.setdefault(task, {}).update(metrics)
     return result

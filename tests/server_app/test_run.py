@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean, pstdev
 
 import pytest
 import torch
@@ -25,9 +26,12 @@ from fedvlm_flwr.models.kinds.llava import Params, recipe
 from fedvlm_flwr.models.llava import Llava
 from fedvlm_flwr.models.prepared import prepared_folder
 from fedvlm_flwr.models.resident import resident
+from fedvlm_flwr.report.table import BESIDE, result_table
 from fedvlm_flwr.run_folder import METRICS, PREDICTIONS, RunFolder
+from fedvlm_flwr.tasks import load_task
 from fedvlm_flwr.wire import HEADER_BYTES
 
+ENDS, OVER_CLIENTS = ("_low", "", "_high"), ("mean", "worst", "std")
 TASKS = {"captioning": "cider", "classification": "accuracy", "detection": "iou", "vqa": "accuracy"}
 
 
@@ -118,6 +122,37 @@ def test_predictions_are_those_of_the_last_round_on_the_whole_test_set(folder):
     assert score == [pytest.approx(sum(correct) / len(correct))]
 
 
+def test_scores_on_the_whole_test_set_have_an_interval_around_them(values):
+    for task, metric in TASKS.items():
+        for number in (0, 2):
+            low, score, high = (values[number, "server", task, metric + end] for end in ENDS)
+            assert low <= score <= high
+        assert (1, "server", task, f"{metric}_low") not in values  # a sample
+
+
+def test_each_client_has_a_score_on_its_own_share_by_the_same_answers(folder, values):
+    lines = list(folder.lines(PREDICTIONS))
+    for task, metric in TASKS.items():
+        told = [line for line in lines if line["task"] == task]
+        answered, references = ([line[key] for line in told] for key in ("prediction", "reference"))
+        each = load_task(task).each(answered, references)[metric]
+        expected: dict[int, list[float]] = {}
+        for line, value in zip(told, each, strict=True):
+            expected.setdefault(line["client"], []).append(value)
+        local = {k: values[2, f"client:{k}", task, f"local_{metric}"] for k in expected}
+        assert local == {k: pytest.approx(fmean(known)) for k, known in expected.items()}
+        over = {end: values[2, "server", task, f"local_{metric}_{end}"] for end in OVER_CLIENTS}
+        known = list(local.values())
+        assert list(over.values()) == pytest.approx([fmean(known), min(known), pstdev(known)])
+        assert values[2, "server", task, "local_clients"] == len(expected)
+        assert (1, "server", task, "local_clients") not in values  # a sample
+
+
+def test_the_table_at_the_end_tells_intervals_and_shares(folder):
+    text = result_table(folder)
+    assert all(label in text for label in BESIDE)
+
+
 def test_the_saved_configuration_is_the_one_that_ran(folder):
     saved = from_hydra(OmegaConf.load(folder.path / "config.yaml"))
     assert (saved.num_rounds, saved.num_clients, saved.train.local_steps) == (2, 3, 3)
@@ -168,14 +203,6 @@ def test_no_answer_reaches_the_model_in_evaluation(small):
     examples = global_test_set(config, federated_data(config))["vqa"][:10]
     lied = [replace(example, answer="nonsense") for example in examples]
     assert answers(model, examples, config.eval) == answers(model, lied, config.eval)
-
-
-def test_answers_do_not_depend_on_the_batch_size(small):
-    config = compose({"overrides": " ".join(small)})
-    model = resident(config, torch.device("cpu"))
-    examples = global_test_set(config, federated_data(config))["vqa"][:21]
-    one = answers(model, examples, replace(config.eval, batch_size=1))
-    assert one == answers(model, examples, replace(config.eval, batch_size=8))
 
 
 def test_exchanged_pictures_leave_no_example_its_own(small):

@@ -77,6 +77,14 @@ def test_private_parts_stay_with_their_clients_who_score_their_own_models(start,
     assert last["clients"] == pytest.approx(sum(clients) / 3)
     assert len(set(clients)) > 1, "every client was scored with the same private part"
     assert "server" not in last
+    shares = {where: value for n, where, value in found(folder, "local_accuracy") if n == 2}
+    assert shares.keys() < {f"client:{k}" for k in range(3)}  # one of them has detection alone
+    for metric, value in (
+        ("mean", sum(shares.values()) / len(shares)),
+        ("worst", min(shares.values())),
+    ):
+        told = [x for n, _, x in found(folder, f"local_accuracy_{metric}") if n == 2]
+        assert told == [pytest.approx(value)]
 
 
 def test_what_stays_with_the_clients_cannot_be_built_on(start):

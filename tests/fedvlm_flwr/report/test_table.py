@@ -6,7 +6,7 @@ import pytest
 
 from fedvlm_flwr.report.table import result_table
 from fedvlm_flwr.run_folder import METRICS, RunFolder
-from fedvlm_flwr.tasks import task_names
+from fedvlm_flwr.tasks import load_task, task_names
 
 
 def write(folder: RunFolder, number: int, task: str, **values: float) -> None:
@@ -58,6 +58,32 @@ def test_shows_each_round_and_the_controls(folder: RunFolder) -> None:
     assert exchanged == ["exchanged", "pictures", "0.375"]
 
 
+def test_the_interval_and_the_clients_own_shares_stand_below_the_last_round(
+    folder: RunFolder,
+) -> None:
+    more = {"local_clients": 3.0, "local_accuracy_mean": 0.6, "local_accuracy_worst": 0.4}
+    write(folder, 0, "vqa", accuracy_low=0.01, accuracy_high=0.02, local_accuracy_mean=0.03)
+    write(folder, 2, "vqa", accuracy_low=0.7, accuracy_high=0.8, local_accuracy_std=0.125, **more)
+    write(folder, 2, "detection", iou_low=0.25, iou_high=0.35)
+    _, rows = heading_and_rows(folder)
+    assert rows[3:9] == [
+        ["95", "%", "from", "0.250", "0.700"],
+        ["95", "%", "to", "0.350", "0.800"],
+        ["client", "mean", "0.600"],
+        ["client", "worst", "0.400"],
+        ["client", "spread", "0.125"],
+        ["majority", "answer", "0.062", "0.125"],
+    ]
+    interval, clients = result_table(folder).splitlines()[-2:]
+    assert interval.startswith("95 %: bootstrap interval")
+    assert clients.endswith("each on its own share of the test set; clients: vqa 3")
+
+
+def test_a_run_without_them_has_neither_the_rows_nor_the_notes(folder: RunFolder) -> None:
+    text = result_table(folder)
+    assert "95 %" not in text and "client" not in text
+
+
 def test_clients_numbers_stay_out(folder: RunFolder) -> None:
     text = result_table(folder)
     assert "77.7" not in text
@@ -78,17 +104,23 @@ def test_a_missing_control_is_no_row(tmp_path: Path) -> None:
     assert "exchanged" not in text
 
 
-def test_nothing_is_cut_off_with_every_task(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("tasks", "width"),
+    [
+        (["captioning", "classification", "detection", "vqa"], 110),  # as many as a dataset has
+        (task_names(), 130),
+    ],
+)
+def test_nothing_is_cut_off(tmp_path: Path, tasks: list[str], width: int) -> None:
     folder = RunFolder(tmp_path)
-    headlines = {"captioning": "cider", "detection": "iou"}
-    for task in task_names():
-        score = {headlines.get(task, "accuracy"): 0.98765}
-        write(folder, 1, task, full=0.0, **score)
+    for task in tasks:
+        name = load_task(task).HEADLINE
+        write(folder, 1, task, full=0.0, **{name: 0.98765, f"{name}_low": 0.1})
     write(folder, 1, "train", loss=12.5, seconds=12345.6, bytes_down=1.5e9, bytes_up=999.9e6)
     text = result_table(folder)
     assert "…" not in text
-    assert text.count("~0.988") == len(task_names())
-    assert max(len(line) for line in text.splitlines()) <= 110
+    assert text.count("~0.988") == len(tasks)
+    assert max(len(line) for line in text.splitlines()) <= width
 
 
 def test_an_empty_run_is_an_empty_table(tmp_path: Path) -> None:
