@@ -1,0 +1,176 @@
+"""MIMIC-CXR: chest radiographs and their reports (Johnson et al., 2019, s41597-019-0322-0).
+
+    <raw>/mimic-cxr-2.0.0-split.csv[.gz]       dicom_id, study_id, subject_id, split
+    <raw>/mimic-cxr-2.0.0-metadata.csv[.gz]    dicom_id, ViewPosition, ...; may be missing
+    <raw>/files/p10/p10000032/s50414267.txt
+    <raw>/files/p10/p10000032/s50414267/<dicom_id>.jpg
+
+The tables and pictures are those of MIMIC-CXR-JPG, the reports those of MIMIC-CXR. A study gives
+one question, about its first frontal picture, PA before AP and then by name; without the metadata,
+about its first picture. Left out are studies without a frontal picture, without a folder of
+pictures (most people download a part), and those whose report has none of the wanted sections.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from fedvlm_flwr.data.sources.base import Item, read_csv, read_lines
+from fedvlm_flwr.errors import ConfigError, DataError
+
+SPLITS = "mimic-cxr-2.0.0-split.csv"
+METADATA = "mimic-cxr-2.0.0-metadata.csv"
+FRONTAL = ("PA", "AP")
+
+
+@dataclass(frozen=True)
+class Params:
+    """Which studies are taken, and what of their reports."""
+
+    reports: str
+    """The folder of p10, p11, ... with the reports, relative to the source's folder."""
+    pictures: str
+    """... and the one with the pictures; it may be the same."""
+    sections: list[str]
+    """The report's sections that make the answer, in this order (findings, impression)."""
+    question: str
+    """What is asked."""
+    train_splits: list[str]
+    """MIMIC-CXR's own splits (train, validate, test) whose studies are training records."""
+    test_splits: list[str]
+    """... and test records."""
+    max_studies: int | None
+    """At most so many studies of each of the splits, the first by subject and study; None: all."""
+
+    def __post_init__(self) -> None:
+        if not self.question.strip():
+            raise ConfigError("question of the source mimic_cxr is empty; write what is asked.")
+        if not self.sections or not all(re.fullmatch("[a-z]+( [a-z]+)*", s) for s in self.sections):
+            raise ConfigError(
+                f"sections={self.sections} of the source mimic_cxr must name sections of a report "
+                "in small letters, such as findings."
+            )
+        if self.max_studies is not None and self.max_studies < 1:
+            raise ConfigError(f"max_studies={self.max_studies} must be at least 1, or null.")
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class _Study:
+    subject: str
+    name: str
+
+    @property
+    def folder(self) -> str:
+        """Below the folder of reports or pictures."""
+        return f"p{self.subject[:2]}/p{self.subject}/s{self.name}"
+
+
+def read(raw: Path, params: Params) -> Iterator[Item]:
+    """The studies, by subject and study; one whose report is missing has an empty answer.
+
+    Raises:
+        DataError: a table is missing or lacks a column, there is no study of a split, or a report
+            is no text.
+    """
+    splits = _studies(raw)
+    views = _views(raw)
+    for split, names in (("train", params.train_splits), ("test", params.test_splits)):
+        for name in names:
+            if name not in splits:
+                raise DataError(
+                    f"{SPLITS} in {raw} has no study of the split '{name}' (its splits: "
+                    f"{', '.join(sorted(splits))}); change train_splits and test_splits."
+                )
+            yield from islice(_items(raw, split, splits[name], views, params), params.max_studies)
+
+
+def _items(
+    raw: Path,
+    split: str,
+    studies: dict[_Study, list[str]],
+    views: dict[str, str] | None,
+    params: Params,
+) -> Iterator[Item]:
+    for study in sorted(studies):
+        picture = _frontal(studies[study], views)
+        folder = raw / params.pictures / study.folder
+        if picture is None or not folder.is_dir():
+            continue
+        report = raw / params.reports / f"{study.folder}.txt"
+        answer = _answer(report, params.sections) if report.exists() else ""
+        if answer is None:
+            continue
+        yield Item(
+            id=f"s{study.name}",
+            split=split,
+            task="report",
+            picture=folder / f"{picture}.jpg",
+            image=f"mimic_cxr/{study.folder}/{picture}.jpg",
+            question=params.question.strip(),
+            answer=answer,
+            fields={} if views is None else {"view": views[picture]},
+        )
+
+
+def _table(raw: Path, name: str) -> Path:
+    packed = raw / f"{name}.gz"
+    return packed if packed.exists() else raw / name
+
+
+def _studies(raw: Path) -> dict[str, dict[_Study, list[str]]]:
+    """The pictures of each study, by split."""
+    columns = ["dicom_id", "study_id", "subject_id", "split"]
+    found: dict[str, dict[_Study, list[str]]] = {}
+    for row in read_csv(_table(raw, SPLITS), columns, "the splits of MIMIC-CXR-JPG"):
+        study = _Study(row["subject_id"], row["study_id"])
+        found.setdefault(row["split"], {}).setdefault(study, []).append(row["dicom_id"])
+    return found
+
+
+def _views(raw: Path) -> dict[str, str] | None:
+    """The frontal pictures' views; None where there is no metadata."""
+    path = _table(raw, METADATA)
+    if not path.exists():
+        return None
+    rows = read_csv(path, ["dicom_id", "ViewPosition"], "the metadata of MIMIC-CXR-JPG")
+    return {row["dicom_id"]: row["ViewPosition"] for row in rows if row["ViewPosition"] in FRONTAL}
+
+
+def _frontal(pictures: list[str], views: dict[str, str] | None) -> str | None:
+    if views is None:
+        return min(pictures)
+    frontal = [name for name in pictures if name in views]
+    return min(frontal, key=lambda name: (FRONTAL.index(views[name]), name), default=None)
+
+
+def _answer(path: Path, sections: Sequence[str]) -> str | None:
+    """The wanted sections' texts in one line; None where the report has none of them.
+
+    Of several sections of a name the last one with text counts, as in the section files of the
+    MIMIC-CXR code repository; "FINDINGS AND IMPRESSION" is both sections, and is given once.
+    """
+    found = _sections("\n".join(read_lines(path, "a report of MIMIC-CXR")), sections)
+    chosen: dict[int, str] = {}
+    for name in sections:
+        named = [i for i, (title, text) in enumerate(found) if text and _is(name, title)]
+        if named:
+            chosen[named[-1]] = found[named[-1]][1]
+    return " ".join(chosen.values()) or None
+
+
+def _sections(text: str, wanted: Sequence[str]) -> list[tuple[str, str]]:
+    """Titles in small letters, and texts in one line.
+
+    A title is a line's beginning in capitals up to a colon; a wanted one may be in any letters.
+    """
+    names = "|".join(map(re.escape, wanted))
+    title = re.compile(rf"^[ \t]*([A-Z][A-Z ,/()&-]{{0,80}}+|(?i:{names})[ \t]*+):", re.MULTILINE)
+    parts = title.split(text)[1:]
+    pairs = zip(parts[::2], parts[1::2], strict=True)
+    return [(name.strip().lower(), " ".join(content.split())) for name, content in pairs]
+
+
+def _is(name: str, title: str) -> bool:
+    return re.search(rf"\b{re.escape(name)}\b", title) is not None

@@ -1,0 +1,124 @@
+"""SLAKE: bilingual questions about radiology pictures (Liu et al., 2021, arXiv 2102.09542).
+
+    <raw>/train.json, validate.json, test.json    (the copy on the hub says validation.json)
+    <raw>/imgs/xmlab1/source.jpg
+
+A file is a list of `{"img_id", "img_name", "question", "answer", "q_lang", "location", "modality",
+"answer_type", "base_type", "content_type", "triple", "qid"}`. Or a hub folder with the columns
+image, question and answer, and those of the others that it has; without `q_lang`, all of it is
+English.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fedvlm_flwr.data.hub_rows import HubPictures, hub_columns, hub_rows, hub_splits, is_hub
+from fedvlm_flwr.data.sources.base import Item, key_of, read_json
+from fedvlm_flwr.errors import ConfigError, DataError
+
+LANGUAGES = ("en", "zh")
+FIELDS = {  # ours: SLAKE's key
+    "organ": "location",
+    "modality": "modality",
+    "content_type": "content_type",
+    "answer_type": "answer_type",
+    "language": "q_lang",
+}
+SPLITS = ("train", "validate", "validation", "test")
+SAME = {"validate": "validation", "validation": "validate"}
+
+
+@dataclass(frozen=True)
+class Params:
+    """Which questions are taken."""
+
+    languages: list[str]
+    """Of en and zh."""
+    train_splits: list[str]
+    """SLAKE's own splits (train, validate, test) whose questions are training records."""
+    test_splits: list[str]
+    """... and test records."""
+
+    def __post_init__(self) -> None:
+        if not self.languages or any(name not in LANGUAGES for name in self.languages):
+            raise ConfigError(
+                f"languages={self.languages} of the source slake must name some of "
+                f"{', '.join(LANGUAGES)}."
+            )
+
+
+def read(raw: Path, params: Params) -> Iterator[Item]:
+    """The questions in the chosen languages.
+
+    Raises:
+        ConfigError: a language is asked of a hub folder that does not tell languages.
+        DataError: a file is missing, is no JSON list, or a record lacks a key.
+    """
+    mirror = not any((raw / f"{name}.json").exists() for name in SPLITS) and is_hub(raw)
+    pictures = HubPictures(raw) if mirror else None
+    for split, names in (("train", params.train_splits), ("test", params.test_splits)):
+        for name in names:
+            if pictures is None:
+                yield from _items(raw, split, name, params.languages)
+            else:
+                yield from _hub_items(pictures, split, name, params.languages)
+
+
+def _items(raw: Path, split: str, name: str, languages: list[str]) -> Iterator[Item]:
+    path = raw / f"{name}.json"
+    if name in SAME and not path.exists():
+        other = raw / f"{SAME[name]}.json"
+        path = other if other.exists() else path
+    records = read_json(path, f"SLAKE's questions of the split {name}")
+    if not isinstance(records, list):
+        raise DataError(f"{path} holds no list of questions; download SLAKE again.")
+    for i, record in enumerate(records):
+        where = f"Record {i} of {path}"
+        if key_of(record, "q_lang", where) not in languages:
+            continue
+        image = str(key_of(record, "img_name", where))
+        yield Item(
+            id=str(key_of(record, "qid", where)),
+            split=split,
+            task="vqa",
+            picture=raw / "imgs" / image,
+            image=f"slake/{image}",
+            question=_text(key_of(record, "question", where)),
+            answer=_text(key_of(record, "answer", where)),
+            fields={ours: _text(key_of(record, key, where)) for ours, key in FIELDS.items()},
+        )
+
+
+def _hub_items(
+    pictures: HubPictures, split: str, name: str, languages: list[str]
+) -> Iterator[Item]:
+    raw = pictures.folder
+    there = hub_columns(raw)
+    fields = {ours: key for ours, key in FIELDS.items() if key in there}
+    if "language" not in fields and languages != ["en"]:
+        raise ConfigError(
+            f"languages={languages} of the source slake cannot be told apart in {raw}, which has "
+            "no column q_lang; set languages to [en], or take SLAKE's own files."
+        )
+    if name in SAME and name not in hub_splits(raw):
+        name = SAME[name]
+    for _, number, row in hub_rows(raw, ["image", "question", "answer", *fields.values()], [name]):
+        if "language" in fields and row["q_lang"] not in languages:
+            continue
+        picture, image = pictures.take(row["image"], f"Row {number} of the split {name} in {raw}")
+        yield Item(
+            id=f"{name}-{number}",
+            split=split,
+            task="vqa",
+            picture=picture,
+            image=f"slake/{image}",
+            question=_text(row["question"]),
+            answer=_text(row["answer"]),
+            fields={ours: _text(row[key]) for ours, key in fields.items()},
+        )
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value).strip()
