@@ -3,12 +3,15 @@
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 from fedvlm_flwr.config import Choice, compose, typed
+from fedvlm_flwr.data.making import Making, Source
 from fedvlm_flwr.plugins import load_module
 
 CONF = Path(__file__).parents[1] / "conf"
-FILES = sorted(path for path in CONF.glob("*/*.yaml"))
+SOURCES = sorted((CONF / "source").glob("*.yaml"))  # each is a part of some dataset
+FILES = sorted(set(CONF.glob("*/*.yaml")) - set(SOURCES))
 PACKAGES = {
     "model": "fedvlm_flwr.models.kinds",
     "dataset": "fedvlm_flwr.data.sets",
@@ -47,6 +50,15 @@ def test_module_takes_the_parameters(path: Path) -> None:
     module = load_module(PACKAGES[group], choice.kind, group)
     params = typed(module.Params, choice.params, group)
     assert isinstance(params, module.Params)
+    if "making" in choice.params:
+        assert typed(Making, choice.params["making"], "making").sources
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=identify)
+def test_a_source_takes_its_parameters(path: Path) -> None:
+    source = typed(Source, OmegaConf.to_container(OmegaConf.load(path)), "source")
+    module = load_module("fedvlm_flwr.data.sources", path.stem, "source")
+    assert isinstance(typed(module.Params, source.reading, "reading"), module.Params)
 
 
 @pytest.mark.parametrize(

@@ -1,42 +1,127 @@
 """Prepare data and base model, so that a run starts at once.
 
 usage: fedvlm prepare [KEY=VALUE ...]
+       fedvlm prepare --check [KEY=VALUE ...]
+       fedvlm prepare dataset=NAME raw=FOLDER [out=FOLDER] [KEY=VALUE ...]
 
-Builds the tables of the dataset and pretrains the model, where they have to be made here; both are
-cached in $FEDVLM_HOME (~/.cache/fedvlm_flwr). Keys are those of `fedvlm run`, e.g.
-`fedvlm prepare model=tiny_llava`.
+The first builds the tables of the dataset and pretrains the model, where they have to be made here;
+both are cached in $FEDVLM_HOME (~/.cache/fedvlm_flwr). --check looks at every record and picture of
+the dataset instead: one line a problem, a summary, and exit status 1 if there was one. With raw=
+the dataset is made from its public sources in that folder, written to out= (dataset.root, if it is
+not given) and checked. Keys are those of `fedvlm run`:
+
+    fedvlm prepare model=tiny_llava
+    fedvlm prepare dataset=fed_slake raw=~/slake out=~/fed_slake
+    fedvlm prepare --check dataset=fed_slake dataset.root=~/fed_slake
 """
 
 import shlex
 import time
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import Progress
 
 from fedvlm_flwr.config import Config, compose
+from fedvlm_flwr.config.compose import quoted
 from fedvlm_flwr.data.clients import federated_data
-from fedvlm_flwr.models import prepare_model
+from fedvlm_flwr.data.load import dataset_folder, examine_data
+from fedvlm_flwr.data.making import deal
+from fedvlm_flwr.data.writing import write_dataset
+from fedvlm_flwr.errors import ConfigError
+from fedvlm_flwr.report.dataset import (
+    comparison,
+    count_table,
+    differences,
+    problem_lines,
+    summary,
+)
+
+PLACES = ("raw", "out")
 
 
 def main(arguments: list[str]) -> int:
-    """Prepare what the configuration names."""
+    """Prepare, check, or make, what the configuration names."""
     if "-h" in arguments or "--help" in arguments:
         print(__doc__)
         return 0
-    config = compose({"overrides": shlex.join(arguments)})
+    places = dict(word.split("=", 1) for word in arguments if word.split("=")[0] in PLACES)
+    words = [w for w in arguments if w.split("=")[0] not in PLACES and w != "--check"]
+    if "out" in places:
+        words.append(f"dataset.root={quoted(str(_path(places['out'])))}")
+        if "raw" not in places:
+            raise ConfigError(f"out={places['out']} goes with raw=<folder of the sources>; add it.")
+    config = compose({"overrides": shlex.join(words)})
     console = Console()
+    if "raw" in places:
+        make(config, _path(places["raw"]), console)
+    if "raw" in places or "--check" in arguments:
+        return check(config)
     data = federated_data(config)
+    left_out = f", {data.left_out} bad ones left out" if data.left_out else ""
     console.print(
         f"dataset {config.dataset.name}: {len(data.public)} public, {len(data.train)} training and "
-        f"{len(data.test)} test records",
+        f"{len(data.test)} test records{left_out}",
         highlight=False,
     )
     prepare(config, console)
     return 0
 
 
+def _path(text: str) -> Path:
+    return Path(text).expanduser().resolve()
+
+
+def make(config: Config, raw: Path, console: Console) -> None:
+    """Make a dataset of its sources, and print how it compares with the published one.
+
+    Raises:
+        ConfigError: it is not made of sources.
+        DataError: the sources cannot be read, or the dataset cannot be written.
+    """
+    choice = config.dataset
+    making = choice.params.get("making")
+    if not making:
+        raise ConfigError(
+            f"dataset={choice.name} is not made from raw sources; leave raw= out, or choose one of "
+            "the fed_* datasets."
+        )
+    out = dataset_folder(choice.kind, choice.params)
+    dealt = deal(raw, making, print)
+    compared = differences(dealt.counts(), making["published"])
+    about = {
+        "dataset": choice.name,
+        "records": [
+            dict(zip(("split", "client", "task", "records"), row, strict=True))
+            for row in dealt.counts()
+        ],
+        "compared": {n: {"made": m, "published": p} for n, (m, p) in compared.items()},
+        "making": making,
+    }
+    with Progress(console=console, disable=not console.is_terminal) as bars:
+        bar = bars.add_task("pictures")
+        write_dataset(
+            dealt, out, about, lambda done, total: bars.update(bar, completed=done, total=total)
+        )
+    print(count_table(dealt.counts()))
+    for line in comparison(compared):
+        print(line)
+    print(f"dataset {choice.name}: {out}")
+
+
+def check(config: Config) -> int:
+    """Check the dataset and print what is wrong; 1 if something is."""
+    found = examine_data(config.dataset.kind, config.dataset.params)
+    for line in problem_lines(found):
+        print(line)
+    print(summary(found))
+    return 1 if found.problems else 0
+
+
 def prepare(config: Config, console: Console) -> None:
     """Prepare the model, with a progress bar on a terminal."""
+    from fedvlm_flwr.models import prepare_model  # brings torch with it
+
     choice, began = config.model, time.monotonic()
     with Progress(console=console, disable=not console.is_terminal) as bars:
         bar = bars.add_task(f"preparing {choice.name}")

@@ -147,13 +147,14 @@ def run_job(tree: DictConfig, stamp: str) -> RunFolder:
 
 
 def from_anywhere(word: str) -> str:
-    """An override whose value is a model's file or folder, by its whole path.
+    """An override whose value is a file or folder of a model or a dataset, by its whole path.
 
     The processes of an engine start in folders of their own.
     """
     key, _, value = word.partition("=")
     path = os.path.expanduser(value.strip("'\""))  # noqa: PTH111  # any text, also no path at all
-    if key.startswith("model.") and value and os.path.exists(path):  # noqa: PTH110
+    holds_paths = key.startswith("model.") or key == "dataset.root"
+    if holds_paths and value and os.path.exists(path):  # noqa: PTH110
         return f"{key}={quoted(str(Path(path).resolve()))}"
     return word
 

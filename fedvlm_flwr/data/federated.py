@@ -10,6 +10,7 @@ from datasets import Dataset
 from PIL import Image
 
 from fedvlm_flwr.errors import DataError
+from fedvlm_flwr.pictures import open_picture
 
 IMAGE_MARK = "<image>\n"
 COLUMNS = ("id", "image", "conversations", "task")
@@ -21,7 +22,7 @@ class FederatedData:
 
     `public` belongs to nobody (it may pretrain a base model), `train` is the pool that a partition
     deals to the clients, `test` is the server's global test set. Picture paths are relative to
-    `root`.
+    `root`. `left_out` counts the records that failed the check and are in none of the tables.
     """
 
     name: str
@@ -29,6 +30,7 @@ class FederatedData:
     public: Dataset
     train: Dataset
     test: Dataset
+    left_out: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +60,15 @@ def examples(table: Dataset, root: Path, indices: Sequence[int] | None = None) -
     chosen = table if indices is None else table.select(indices)
     columns = chosen.select_columns(list(COLUMNS))[:]
     rows = zip(*(columns[name] for name in COLUMNS), strict=True)
-    return [_example(root, *row) for row in rows]
+    return [read_example(root, *row) for row in rows]
 
 
-def _example(root: Path, name: str, image: str, turns: Any, task: str) -> Example:
+def read_example(root: Path, name: str, image: str, turns: Any, task: str) -> Example:
+    """One record's example.
+
+    Raises:
+        DataError: see `examples`.
+    """
     question, answer = _question_and_answer(name, turns)
     path = PurePosixPath(image)
     if path.is_absolute() or ".." in path.parts:
@@ -102,20 +109,29 @@ def check_pictures(chosen: Iterable[Example]) -> None:
     for example in chosen:
         first_record.setdefault(example.image, example.id)
     for path, record in first_record.items():
-        try:
-            status = path.stat()
-            _decode(path, status.st_size, status.st_mtime_ns)
-        # Pillow reports broken pictures with SyntaxError and ValueError as well.
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise DataError(
-                f"The picture {path} of record '{record}' cannot be read ({error}); "
-                "restore the file or remove the record."
-            ) from error
+        check_picture(path, record)
+
+
+def check_picture(path: Path, record: str) -> None:
+    """Open and decode a picture once, see `check_pictures`.
+
+    Raises:
+        DataError: it is missing or unreadable; names the record and the path.
+    """
+    try:
+        status = path.stat()
+        _decode(path, status.st_size, status.st_mtime_ns)
+    # Pillow reports broken pictures with SyntaxError and ValueError as well.
+    except (DataError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        cause = error.__cause__ or error  # `open_picture` has named the path
+        raise DataError(
+            f"The picture {path} of record '{record}' cannot be read ({cause}); "
+            "restore the file or remove the record."
+        ) from cause
 
 
 @lru_cache(maxsize=1 << 17)
 def _decode(path: Path, _size: int, _changed: int) -> None:
     with Image.open(path) as picture:
         picture.verify()  # checksums: a tail of zeros still decodes, to a picture of something else
-    with Image.open(path) as picture:
-        picture.load()
+    open_picture(path)

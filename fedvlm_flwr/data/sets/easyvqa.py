@@ -18,13 +18,13 @@ import easy_vqa
 from datasets import Dataset, Features, List, Value
 from datasets.table import InMemoryTable
 
+from fedvlm_flwr.boxes import format_box
 from fedvlm_flwr.data import shape_pixels
 from fedvlm_flwr.data.cache import cached_tables
 from fedvlm_flwr.data.federated import IMAGE_MARK, FederatedData
 from fedvlm_flwr.data.shape_pixels import COLORS, SHAPES, Seen, measure
 from fedvlm_flwr.errors import ConfigError, DataError
 from fedvlm_flwr.paths import fedvlm_home
-from fedvlm_flwr.tasks.detection import format_box
 
 TASKS = ("vqa", "classification", "captioning", "detection")
 PUBLIC, TRAIN, TEST = range(2000), range(2000, 4000), range(1000)  # picture numbers
@@ -50,6 +50,8 @@ class Params:
     """The first so many of the clients' pictures; None: all 2,000."""
     test_pictures: int | None = None
     """The first so many of the test pictures; None: all 1,000."""
+    answer_tokens: int = 16
+    """How long an answer may become when a model is scored (`eval.max_new_tokens`)."""
 
     def __post_init__(self) -> None:
         known = ", ".join(TASKS)

@@ -1,0 +1,151 @@
+"""What is wrong with the records of a dataset: one line a problem, with file and record."""
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fedvlm_flwr.boxes import parse_boxes
+from fedvlm_flwr.data.federated import Example, check_picture, read_example
+from fedvlm_flwr.errors import DataError
+from fedvlm_flwr.tasks import load_task, task_names
+
+ROUNDING = 0.0101  # a corner and a size, each written with two decimals
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A record as its file gives it.
+
+    Attributes:
+        file: relative to the dataset's root.
+        split: "train" or "test".
+        record: id, image, conversations, task and any fields.
+    """
+
+    file: str
+    split: str
+    record: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The record's id."""
+        return str(self.record["id"])
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something wrong with one record; `row` is its place among the rows that were checked."""
+
+    row: int
+    file: str
+    record: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.record}: {self.text}"
+
+
+def find_problems(rows: Sequence[Row], root: Path) -> list[Problem]:
+    """Everything that is wrong, in the order of the rows.
+
+    Missing or unreadable pictures, malformed conversations, empty answers, unknown tasks, boxes
+    without area or outside the picture, ids that came before.
+    """
+    found = [Problem(i, row.file, row.name, text) for i, row, text in _all(rows, root)]
+    return sorted(found, key=lambda problem: problem.row)
+
+
+def shared_pictures(rows: Sequence[Row], root: Path) -> list[Problem]:
+    """Training records whose picture is, by its content, one of a test record of the same task.
+
+    A picture that cannot be read is none of them.
+    """
+    digests = _digests({root / str(row.record["image"]) for row in rows})
+    tested: dict[tuple[str, str], str] = {}
+    for row in rows:
+        digest = digests.get(root / str(row.record["image"]))
+        if row.split == "test" and digest:
+            tested.setdefault((str(row.record["task"]), digest), row.name)
+    found = []
+    for i, row in enumerate(rows):
+        digest = digests.get(root / str(row.record["image"]), "")
+        other = tested.get((str(row.record["task"]), digest))
+        if row.split == "train" and other is not None:
+            text = f"the picture {row.record['image']} is in the test set too (record '{other}')"
+            found.append(Problem(i, row.file, row.name, text))
+    return found
+
+
+def _all(rows: Sequence[Row], root: Path) -> Iterator[tuple[int, Row, str]]:
+    known, before = set(task_names()), dict[str, str]()
+    asked: dict[Path, list[int]] = {}
+    for i, row in enumerate(rows):
+        if row.name in before:
+            yield i, row, f"the id stands in {before[row.name]} before"
+        before.setdefault(row.name, row.file)
+        try:
+            example = read_example(root, *(row.record[key] for key in KEYS))
+        except DataError as error:
+            yield i, row, str(error)
+            continue
+        asked.setdefault(example.image, []).append(i)
+        if example.task not in known:
+            yield i, row, f"the task '{example.task}' is none of {', '.join(sorted(known))}"
+        else:
+            yield from ((i, row, text) for text in _text_problems(example))
+    for path, text in zip(asked, _in_parallel(_picture_problem, asked), strict=True):
+        if text:
+            for i in asked[path]:
+                yield i, rows[i], text
+
+
+KEYS = ("id", "image", "conversations", "task")
+
+
+def _text_problems(example: Example) -> Iterator[str]:
+    if not any(sign.isalnum() for sign in example.answer):
+        yield f"the answer {example.answer!r} holds neither a letter nor a digit"
+    places = load_task(example.task).BOXES_IN
+    texts = {"question": example.question, "answer": example.answer}
+    for place in sorted(places):
+        boxes = parse_boxes(texts[place])
+        if place == "answer" and not boxes:
+            yield f"the answer {example.answer[:80]!r} holds no box"
+        for found in boxes:
+            x, y, width, height = found.box
+            if width <= 0 or height <= 0:
+                yield f"the box {list(found.box)} in the {place} has no area"
+            elif min(x, y) < 0 or max(x + width, y + height) > 1 + ROUNDING:
+                yield f"the box {list(found.box)} in the {place} is not inside the picture"
+
+
+def _picture_problem(path: Path) -> str | None:
+    try:
+        check_picture(path, "?")
+    except DataError as error:
+        return f"the picture {path} cannot be read ({error.__cause__})"
+    return None
+
+
+def _digest(path: Path) -> str | None:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:  # told by `find_problems`
+        return None
+
+
+def _digests(paths: Iterable[Path]) -> dict[Path, str]:
+    ordered = sorted(paths)
+    found = zip(ordered, _in_parallel(_digest, ordered), strict=True)
+    return {path: digest for path, digest in found if digest}
+
+
+def _in_parallel(work: Any, paths: Iterable[Path]) -> Iterator[Any]:
+    """Decoding and hashing leave Python's lock, so threads use all cores."""
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        yield from pool.map(work, paths, chunksize=1)

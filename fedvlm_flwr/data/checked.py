@@ -1,0 +1,181 @@
+"""A dataset from files: read, checked as a whole, kept as Arrow tables without its bad records."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset, Features, List, Value
+
+from fedvlm_flwr.data import check
+from fedvlm_flwr.data.cache import cached_tables
+from fedvlm_flwr.data.check import KEYS, Problem, Row
+from fedvlm_flwr.data.federated import FederatedData
+from fedvlm_flwr.errors import ConfigError, DataError
+from fedvlm_flwr.paths import fedvlm_home
+
+TURNS = List({"from": Value("string"), "value": Value("string")})
+KEPT = tuple(field.name for field in fields(Problem))
+BAD, ALLOWED = "bad", "allowed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What of a dataset may be wrong."""
+
+    allow_errors: int
+    """So many bad records may be left out; one more refuses the dataset."""
+    shared_pictures: str
+    """Pictures that both the training and the test set of a task ask about: `refuse`, which makes
+    those training records bad ones, or `allow`."""
+
+    def __post_init__(self) -> None:
+        if self.allow_errors < 0:
+            raise ConfigError(
+                f"dataset.allow_errors={self.allow_errors} must be 0 or more; change it."
+            )
+        if self.shared_pictures not in ("refuse", "allow"):
+            raise ConfigError(
+                f"dataset.shared_pictures='{self.shared_pictures}' is unknown; choose refuse or "
+                "allow."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A dataset's tables with all their records that are good, and what is wrong with the others.
+
+    Attributes:
+        problems: of records that are left out.
+        allowed: training records on pictures of the test set, where that is allowed.
+    """
+
+    name: str
+    root: Path
+    train: Dataset
+    test: Dataset
+    problems: list[Problem]
+    allowed: list[Problem]
+
+    @property
+    def bad(self) -> int:
+        """How many records are left out."""
+        return len({problem.row for problem in self.problems})
+
+    def within(self, allow_errors: int) -> FederatedData:
+        """The dataset, if not more records are bad than may be.
+
+        Raises:
+            DataError: more are, or nothing is left of one of the tables.
+        """
+        if self.bad > allow_errors:
+            raise DataError(
+                f"{self.bad} of the {self.bad + len(self.train) + len(self.test)} records of "
+                f"{self.root} are bad (first: {self.problems[0]}); see all of them with "
+                "`fedvlm prepare --check`, mend them, or have them left out with "
+                f"dataset.allow_errors={self.bad}."
+            )
+        for split, table in (("training", self.train), ("test", self.test)):
+            if not len(table):
+                raise DataError(f"{self.root} has no good {split} record; see its files.")
+        return FederatedData(
+            self.name, self.root, self.train.select([]), self.train, self.test, self.bad
+        )
+
+
+def checked(
+    name: str,
+    root: Path,
+    read: Callable[[], Iterable[Row]],
+    choices: Mapping[str, Any],
+    shared: str,
+) -> Checked:
+    """Read and check a dataset, or take what an earlier call has kept of the same files.
+
+    Args:
+        name: of the dataset.
+        root: the folder of its files.
+        read: gives its records; their picture paths are relative to `root`.
+        choices: what else determines them.
+        shared: see `Limits.shared_pictures`.
+
+    Raises:
+        DataError: there is no such folder, its files cannot be read, or the cache not be used.
+    """
+    if not root.is_dir():
+        raise DataError(
+            f"There is no dataset folder {root}; set dataset.root, or make one with "
+            f"`fedvlm prepare dataset={name} raw=<folder of the source> out=<folder>`."
+        )
+    place = f"{name}-{fingerprint(root, {**choices, 'shared_pictures': shared})}"
+    tables = cached_tables(
+        fedvlm_home() / "datasets" / place, lambda: build(list(read()), root, shared)
+    )
+    told = tables["problems"]
+    of_kind: dict[str, list[Problem]] = {BAD: [], ALLOWED: []}
+    for kind, *values in zip(*(told[key][:] for key in ("kind", *KEPT)), strict=True):
+        of_kind[kind].append(Problem(*values))
+    return Checked(name, root, tables["train"], tables["test"], of_kind[BAD], of_kind[ALLOWED])
+
+
+def examined(data: FederatedData) -> Checked:
+    """Check a dataset that does not come from files like these: its tables stay as they are."""
+    rows = [
+        Row(f"{data.name} {split}", split, record)
+        for split, table in (("train", data.train), ("test", data.test))
+        for record in table
+    ]
+    bad = check.find_problems(rows, data.root) + check.shared_pictures(rows, data.root)
+    return Checked(data.name, data.root, data.train, data.test, bad, [])
+
+
+def fingerprint(root: Path, choices: Mapping[str, Any]) -> str:
+    """Hash what determines the tables: names, sizes and times of all files, choices, this code."""
+    digest = hashlib.sha256(json.dumps(choices, sort_keys=True).encode())
+    for code in (__file__, check.__file__):
+        digest.update(Path(code).read_bytes())
+    for folder, below, files in os.walk(root):
+        below.sort()
+        for name in sorted(files):
+            path = os.path.join(folder, name)  # noqa: PTH118  # paths by the ten thousand
+            facts = os.stat(path)  # noqa: PTH116
+            digest.update(f"{path}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def build(rows: Sequence[Row], root: Path, shared: str) -> dict[str, Dataset]:
+    """The tables `train` and `test` of all good records, and `problems`."""
+    twice = check.shared_pictures(rows, root)
+    bad = check.find_problems(rows, root) + (twice if shared == "refuse" else [])
+    told = [(BAD, problem) for problem in sorted(bad, key=lambda problem: problem.row)]
+    if shared == "allow":
+        told += [(ALLOWED, problem) for problem in twice]
+    left_out = {problem.row for problem in bad}
+    good = [row for i, row in enumerate(rows) if i not in left_out]
+    names = sorted({name for row in rows for name in row.record} - set(KEYS))
+    return {
+        "train": _table([row for row in good if row.split == "train"], names),
+        "test": _table([row for row in good if row.split == "test"], names),
+        "problems": _problem_table(told),
+    }
+
+
+def _table(rows: Sequence[Row], names: Sequence[str]) -> Dataset:
+    features = Features(
+        {**{name: Value("string") for name in (*KEYS, *names)}, "conversations": TURNS}
+    )
+    columns: dict[str, list[Any]] = {
+        name: [str(row.record.get(name, "")) for row in rows] for name in features
+    }
+    columns["conversations"] = [row.record["conversations"] for row in rows]
+    return Dataset.from_dict(columns, features=features)
+
+
+def _problem_table(told: Sequence[tuple[str, Problem]]) -> Dataset:
+    columns = {key: [getattr(problem, key) for _, problem in told] for key in KEPT}
+    features = {"kind": Value("string"), **{key: Value("string") for key in KEPT}}
+    features["row"] = Value("int64")
+    return Dataset.from_dict({"kind": [k for k, _ in told], **columns}, Features(features))

@@ -1,0 +1,193 @@
+"""Make a dataset of the published layout from raw sources."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+
+from fedvlm_flwr.config.typed import typed
+from fedvlm_flwr.data.layout import TEST, TRAIN
+from fedvlm_flwr.data.partitions import natural, partition_table
+from fedvlm_flwr.data.sources.base import Item
+from fedvlm_flwr.errors import ConfigError, DataError
+from fedvlm_flwr.plugins import load_module
+from fedvlm_flwr.seeding import stream
+
+SOURCES = "fedvlm_flwr.data.sources"
+
+
+@dataclass(frozen=True)
+class Source:
+    """One source of a dataset: where it lies, how much of it is taken, and its own values."""
+
+    folder: str
+    """Below the folder of `raw`; "." where that is the source itself."""
+    limit: dict[str, int]
+    """At most so many records of each task, by split; a seeded sample. {}: all."""
+    reading: dict[str, Any]
+    """The values of the source's own `Params`."""
+
+
+@dataclass(frozen=True)
+class Making:
+    """How a dataset is made, and how large its published form is."""
+
+    sources: dict[str, Source]
+    """By module of `fedvlm_flwr.data.sources`."""
+    clients_by: str
+    """The field that tells one client from another."""
+    clients: int | None
+    """How many clients; None: one for each value of the field."""
+    seed: int
+    """Of samples, and of the dealing of a value that several clients share."""
+    published: dict[str, int]
+    """Published numbers of records by task, and of `clients`; made ones are compared with them."""
+
+
+@dataclass(frozen=True)
+class Dealt:
+    """A dataset before it is written.
+
+    Attributes:
+        items: with their sources, training items first.
+        client: whose each item is.
+    """
+
+    items: list[tuple[str, Item]]
+    client: list[int]
+
+    @property
+    def clients(self) -> int:
+        """How many clients there are."""
+        return max(self.client) + 1
+
+    def counts(self) -> list[tuple[str, int, str, int]]:
+        """Records by (split, client, task), sorted."""
+        pairs = zip(self.items, self.client, strict=True)
+        found = Counter((item.split, client, item.task) for (_, item), client in pairs)
+        return [(*key, number) for key, number in sorted(found.items())]
+
+
+def deal(raw: Path, making: Mapping[str, Any], tell: Callable[[str], None]) -> Dealt:
+    """Read all sources and deal their items to clients.
+
+    Args:
+        raw: the folder of the sources.
+        making: the values of `Making`.
+        tell: is told what has been read.
+
+    Raises:
+        ConfigError: a value of `making` is unknown, missing or cannot be satisfied.
+        DataError: a source's files cannot be read, or give nothing.
+    """
+    settings = typed(Making, making, "dataset.making")
+    found: list[tuple[str, Item]] = []
+    for name, source in settings.sources.items():
+        module = load_module(SOURCES, name, "source")
+        where = f"dataset.making.sources.{name}.reading"
+        folder = (raw / source.folder).resolve()
+        if not folder.is_dir():
+            raise DataError(
+                f"There is no folder {folder} for the source {name}; put it there, or set "
+                f"dataset.making.sources.{name}.folder."
+            )
+        items = list(module.read(folder, typed(module.Params, source.reading, where)))
+        taken = sample(items, source.limit, settings.seed, name)
+        tell(f"{name}: {len(items)} questions in {folder}, {len(taken)} taken")
+        found += [(name, item) for item in taken]
+    return deal_items(found, settings)
+
+
+def deal_items(found: Sequence[tuple[str, Item]], settings: Making) -> Dealt:
+    """Deal items, each with its source's name, to clients.
+
+    Raises:
+        ConfigError: more clients than pictures of a group.
+        DataError: a split is empty, or an item lacks the field that tells the clients.
+    """
+    ordered = sorted(found, key=lambda pair: pair[1].split == TEST)  # stable: training first
+    return Dealt(ordered, _clients([item for _, item in ordered], settings))
+
+
+def sample(items: Sequence[Item], limit: Mapping[str, int], seed: int, name: str) -> list[Item]:
+    """At most `limit[split]` items of each task, in their order; the same ones for a seed.
+
+    Raises:
+        ConfigError: `limit` names another split than train and test, or a number below 1.
+    """
+    for split, most in limit.items():
+        if split not in (TRAIN, TEST) or most < 1:
+            raise ConfigError(
+                f"dataset.making.sources.{name}.limit.{split}={most}: set train and test, each to "
+                "at least 1."
+            )
+    places: dict[tuple[str, str], list[int]] = {}
+    for i, item in enumerate(items):
+        places.setdefault((item.split, item.task), []).append(i)
+    kept: set[int] = set()
+    for (split, task), members in places.items():
+        most = min(limit.get(split, len(members)), len(members))
+        chooser = stream(seed, f"sample {name} {task} {split}")
+        kept.update(chooser.choice(members, most, replace=False).tolist())
+    return [item for i, item in enumerate(items) if i in kept]
+
+
+def _clients(items: Sequence[Item], settings: Making) -> list[int]:
+    """Whose each item is: a training item's group belongs to a client, a test item follows it."""
+    values = [_value(item, settings.clients_by) for item in items]
+    rows = [i for i, item in enumerate(items) if item.split == TRAIN]
+    if not rows or len(rows) == len(items):
+        missing = TEST if rows else TRAIN
+        raise DataError(f"The sources give no {missing} record; check their splits.")
+    table = Dataset.from_dict(
+        {"image": [items[i].image for i in rows], "group": [values[i] for i in rows]}
+    )
+    number = settings.clients or len(set(table["group"]))
+    params = {"by": "group", "split_groups": True}
+    kind = natural.__name__.rpartition(".")[2]
+    parts = partition_table(kind, params, table, number, settings.seed)
+    client = [-1] * len(items)
+    for k, part in enumerate(parts):
+        for row in part:
+            client[rows[row]] = k
+    _deal_test(items, values, client, settings.seed)
+    return client
+
+
+def _value(item: Item, by: str) -> str:
+    if by == "task":
+        return item.task
+    if not item.fields.get(by):
+        raise DataError(
+            f"Record {item.id} has no {by}; set dataset.making.clients_by to a field of the "
+            f"source (it has: {', '.join([*item.fields, 'task'])})."
+        )
+    return item.fields[by]
+
+
+def _deal_test(items: Sequence[Item], values: Sequence[str], client: list[int], seed: int) -> None:
+    """Give each test picture of a value to one of the value's clients, in turn.
+
+    A value that nobody trains on goes in turn to all clients.
+    """
+    holders: dict[str, set[int]] = {}
+    for value, holder in zip(values, client, strict=True):
+        if holder >= 0:
+            holders.setdefault(value, set()).add(holder)
+    everybody = sorted(set().union(*holders.values()))
+    pictures: dict[tuple[str, str], list[int]] = {}
+    for i, item in enumerate(items):
+        if client[i] < 0:
+            pictures.setdefault((values[i], item.image), []).append(i)
+    turn: Counter[str] = Counter()
+    order = stream(seed, "test records").permutation(len(pictures))
+    keys = list(pictures)
+    for place in order:
+        value, image = keys[place]
+        choices = sorted(holders.get(value, ())) or everybody
+        for i in pictures[value, image]:
+            client[i] = choices[turn[value] % len(choices)]
+        turn[value] += 1

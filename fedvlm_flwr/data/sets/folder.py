@@ -1,0 +1,240 @@
+"""A user's own data: pictures, and tables of questions as JSON lines or parquet files.
+
+Every row of a table is one question: picture, question, answer, and, where they differ from row to
+row, task, split and id. Any other column (site, scanner, ward, ...) is a field that partitions may
+go by.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from fedvlm_flwr.boxes import Box, change_boxes
+from fedvlm_flwr.data.check import Row
+from fedvlm_flwr.data.checked import Checked, Limits, checked
+from fedvlm_flwr.data.federated import IMAGE_MARK, FederatedData
+from fedvlm_flwr.errors import ConfigError, DataError
+from fedvlm_flwr.pictures import picture_size
+from fedvlm_flwr.seeding import stream
+from fedvlm_flwr.tasks import load_task, task_names
+
+TABLES = (".jsonl", ".parquet")
+SPLITS = ("train", "test")
+SPLIT_WORDS = {"train": "train", "training": "train", "test": "test", "testing": "test"}
+NEEDED = ("image", "question", "answer")
+KNOWN = (*NEEDED, "task", "split", "id")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Params(Limits):
+    """Where the tables are, and how to read them."""
+
+    title: str
+    """A name for messages and cache folders."""
+    root: str
+    """The folder of the tables; pictures are named relative to it."""
+    columns: dict[str, str]
+    """Names of the tables' columns for image, question, answer, task, split and id."""
+    task: str | None
+    """The task of all rows, where no column tells it."""
+    test_fraction: float
+    """Where neither a column nor a file's name tells the split: this part of the pictures is the
+    test set."""
+    split_seed: int
+    """... drawn with this seed."""
+    boxes: str
+    """Units of boxes: fractions | pixels."""
+    box_form: str
+    """The four numbers of a box: xywh (left, top, width, height) | xyxy (two corners)."""
+    answer_tokens: int
+    """How long an answer may become when a model is scored (`eval.max_new_tokens`)."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for key, choices in (("boxes", ("fractions", "pixels")), ("box_form", ("xywh", "xyxy"))):
+            if getattr(self, key) not in choices:
+                raise ConfigError(
+                    f"dataset.{key}='{getattr(self, key)}' is unknown; choose {choices[0]} or "
+                    f"{choices[1]}."
+                )
+        if not 0 < self.test_fraction < 1:
+            raise ConfigError(
+                f"dataset.test_fraction={self.test_fraction} must lie between 0 and 1; change it."
+            )
+        for key in self.columns:
+            if key not in KNOWN:
+                raise ConfigError(
+                    f"Unknown key dataset.columns.{key}; the keys there are: {', '.join(KNOWN)}."
+                )
+        if self.task is not None and self.task not in task_names():
+            raise ConfigError(
+                f"dataset.task={self.task} is unknown; choose one of: {', '.join(task_names())}."
+            )
+
+
+def load(params: Params) -> FederatedData:
+    """Read the tables, after reading and checking all files once.
+
+    Raises:
+        DataError: the folder or its files cannot be used, or more records are bad than may be.
+    """
+    return examine(params).within(params.allow_errors)
+
+
+def examine(params: Params) -> Checked:
+    """The good records, and what is wrong with the others."""
+    root = Path(params.root).expanduser().resolve()
+    other = ("title", "root", "allow_errors", "shared_pictures", "answer_tokens")
+    choices = {key: value for key, value in vars(params).items() if key not in other}
+    return checked(params.title, root, lambda: _rows(root, params), choices, params.shared_pictures)
+
+
+def _rows(root: Path, params: Params) -> list[Row]:
+    """All rows of all tables.
+
+    Raises:
+        DataError: there is no table, a table cannot be read, lacks a column, or names an unknown
+            split.
+    """
+    tables = sorted(path for path in root.iterdir() if path.suffix in TABLES)
+    if not tables:
+        raise DataError(
+            f"{root} holds no .jsonl or .parquet file; put the table of questions there."
+        )
+    found: list[tuple[str, str | None, dict[str, Any]]] = []
+    for path in tables:
+        for i, record in enumerate(_read_table(path)):
+            found.append((path.name, *_record(path, i, record, params)))
+    drawn = _drawn_test_pictures([(record["image"], split) for _, split, record in found], params)
+    return [
+        Row(
+            file,
+            split or ("test" if record["image"] in drawn else "train"),
+            _with_fractions(record, root, params),
+        )
+        for file, split, record in found
+    ]
+
+
+def _read_table(path: Path) -> Iterator[Mapping[str, Any]]:
+    if path.suffix == ".parquet":
+        try:
+            file = pq.ParquetFile(path)
+            for batch in file.iter_batches(1024):
+                yield from batch.to_pylist()
+        except (OSError, pa.ArrowException) as error:
+            raise DataError(
+                f"{path} cannot be read as parquet ({error}); write it again."
+            ) from error
+        return
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")  # splitlines knows further ends
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is no UTF-8 text ({error}); write it as such.") from error
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except ValueError as error:
+            raise DataError(
+                f"Line {number} of {path} is no JSON ({error}); write one object a line."
+            ) from error
+        if not isinstance(record, dict):
+            raise DataError(f"Line {number} of {path} is no object; write one object a line.")
+        yield record
+
+
+def _record(
+    path: Path, number: int, row: Mapping[str, Any], params: Params
+) -> tuple[str | None, dict[str, Any]]:
+    """The split that a row tells, if it does, and its record."""
+    named = {key: params.columns.get(key, key) for key in KNOWN}
+    where = f"Row {number + 1} of {path}"
+    for key in NEEDED:
+        if named[key] not in row:
+            raise DataError(
+                f"{where} has no '{named[key]}' (it has: {', '.join(map(str, row))}); add it, or "
+                f"name the column with dataset.columns.{key}=<name>."
+            )
+    told = {key: row.get(named[key]) for key in KNOWN}
+    if not isinstance(told["image"], str):
+        raise DataError(
+            f"{where} has {told['image']!r:.60} for a picture; write the pictures as files and "
+            "name them relative to the table's folder."
+        )
+    split = SPLIT_WORDS.get(path.stem) if told["split"] is None else told["split"]
+    if split is not None and (split := SPLIT_WORDS.get(str(split).lower())) is None:
+        raise DataError(
+            f"{where} is of the split {told['split']!r}; choose train or test, or leave it out."
+        )
+    task = told["task"] or params.task
+    if task is None:
+        raise DataError(
+            f"{where} names no task; add a column 'task', or set dataset.task to one of: "
+            f"{', '.join(task_names())}."
+        )
+    fields = {
+        str(key): str(value)
+        for key, value in row.items()
+        if key not in named.values() and isinstance(value, str | int | float)
+    }
+    return split, {
+        **fields,
+        "id": f"{path.name}-{number}" if told["id"] is None else str(told["id"]),
+        "image": told["image"],
+        "task": str(task),
+        "conversations": [
+            {"from": "human", "value": f"{IMAGE_MARK}{_text(told['question'])}"},
+            {"from": "gpt", "value": _text(told["answer"])},
+        ],
+    }
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value)
+
+
+def _drawn_test_pictures(told: list[tuple[str, str | None]], params: Params) -> set[str]:
+    """Test pictures among those whose rows name no split; all rows of a picture stay together."""
+    pictures = sorted({image for image, split in told if split is None})
+    if not pictures:
+        return set()
+    count = max(1, round(params.test_fraction * len(pictures)))
+    chooser = stream(params.split_seed, "test pictures")
+    return set(chooser.choice(pictures, count, replace=False).tolist())
+
+
+def _with_fractions(record: dict[str, Any], root: Path, params: Params) -> dict[str, Any]:
+    """The record with its boxes as left, top, width, height in fractions of the picture."""
+    if (params.boxes, params.box_form) == ("fractions", "xywh") or record[
+        "task"
+    ] not in task_names():
+        return record
+    places = load_task(record["task"]).BOXES_IN
+    if not places:
+        return record
+    across, down = 1, 1
+    if params.boxes == "pixels":
+        try:
+            across, down = picture_size(root / record["image"])
+        except DataError:  # a picture that cannot be read: the check names it
+            return record
+
+    def change(box: Box) -> Box:
+        x, y, width, height = box
+        if params.box_form == "xyxy":
+            width, height = width - x, height - y
+        return x / across, y / down, width / across, height / down
+
+    human, answer = record["conversations"]
+    changed = [
+        {**turn, "value": change_boxes(turn["value"], change)} if place in places else turn
+        for place, turn in (("question", human), ("answer", answer))
+    ]
+    return {**record, "conversations": changed}

@@ -1,0 +1,158 @@
+"""A dataset in the published layout of FedVLMBench, downloaded or made by `fedvlm prepare`."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fedvlm_flwr.data.check import Row
+from fedvlm_flwr.data.checked import Checked, Limits, checked
+from fedvlm_flwr.data.federated import FederatedData
+from fedvlm_flwr.data.layout import (
+    TEST,
+    TRAIN,
+    Raw,
+    central_files,
+    client_files,
+    picture_path,
+    read_records,
+)
+from fedvlm_flwr.errors import DataError
+from fedvlm_flwr.paths import fedvlm_home
+from fedvlm_flwr.tasks import task_names
+
+
+@dataclass(frozen=True, kw_only=True)
+class Params(Limits):
+    """Where the files are, and what records do not say themselves."""
+
+    title: str
+    """The dataset's name, for messages and cache folders."""
+    root: str | None
+    """The folder; None: `data/<title>` in the cache folder, where `fedvlm prepare` puts it."""
+    task: str | None
+    """The task of records that name none; None: see `file_tasks`."""
+    file_tasks: dict[str, str]
+    """... by the file they are in: its name without `.json`."""
+    tasks: list[str] | None
+    """Keep the records of these tasks only; None: all."""
+    answer_tokens: int
+    """How long an answer may become when a model is scored (`eval.max_new_tokens`)."""
+    making: dict[str, Any]
+    """How `fedvlm prepare` makes it from its sources, see `fedvlm_flwr.data.making.Making`."""
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the dataset."""
+        if self.root is None:
+            return fedvlm_home() / "data" / self.title
+        return Path(self.root).expanduser().resolve()
+
+
+def load(params: Params) -> FederatedData:
+    """Read the tables, after reading and checking all files once.
+
+    Raises:
+        DataError: the folder or its files cannot be used, or more records are bad than may be.
+    """
+    return examine(params).within(params.allow_errors)
+
+
+def examine(params: Params) -> Checked:
+    """The good records, and what is wrong with the others."""
+    choices = {
+        "task": params.task,
+        "file_tasks": params.file_tasks,
+        "tasks": params.tasks,
+    }
+    read = _Reader(params)
+    return checked(params.title, params.folder, read.rows, choices, params.shared_pictures)
+
+
+class _Reader:
+    def __init__(self, params: Params) -> None:
+        self._params = params
+        self._root = params.folder
+
+    def rows(self) -> Iterator[Row]:
+        """All records of the tasks that are wanted: the clients' training records, the test set.
+
+        Raises:
+            DataError: files are missing or malformed, or a record's task is not to be known.
+        """
+        clients = client_files(self._root, TRAIN)
+        files = list(clients.values()) or central_files(self._root, TRAIN)
+        numbers = {path: number for number, path in clients.items()}
+        self._require(files, TRAIN)
+        for path in files:
+            of_client = {"client": str(numbers[path])} if path in numbers else {}
+            for record in self._records(path):
+                yield Row(self._name(path), TRAIN, {**record, **of_client})
+        yield from self._test_rows()
+
+    def _test_rows(self) -> Iterator[Row]:
+        """The pooled test files, each record with its client where the clients' files tell it."""
+        clients = client_files(self._root, TEST)
+        central = central_files(self._root, TEST)
+        self._require([*central, *clients.values()], TEST)
+        owner = {
+            _key(record): str(number)
+            for number, path in clients.items()
+            for record in self._records(path)
+        }
+        for path in central or clients.values():
+            for record in self._records(path):
+                known = {"client": owner.get(_key(record), "")} if owner else {}
+                yield Row(self._name(path), TEST, {**record, **known})
+
+    def _records(self, path: Path) -> Iterator[Raw]:
+        wanted = self._params.tasks
+        for i, record in enumerate(read_records(path)):
+            task = record.get("task") or self._task_of(path)
+            if wanted is not None and task not in wanted:
+                continue
+            fields = {
+                key: str(value)
+                for key, value in record.items()
+                if isinstance(value, str | int | float)
+            }
+            yield {
+                **fields,
+                "id": str(record.get("id", f"{self._name(path)}-{i}")),
+                "image": picture_path(self._root, str(record.get("image", ""))),
+                "conversations": _turns(record["conversations"]),
+                "task": str(task),
+            }
+
+    def _task_of(self, path: Path) -> str:
+        for task in (self._params.file_tasks.get(path.stem), self._params.task):
+            if task is not None:
+                return task
+        if path.stem in task_names():
+            return path.stem
+        raise DataError(
+            f"The records of {path} name no task; say which it is with "
+            f"`+dataset.file_tasks.{path.stem}=<task>` (one of: {', '.join(task_names())})."
+        )
+
+    def _name(self, path: Path) -> str:
+        return path.relative_to(self._root).as_posix()
+
+    def _require(self, files: list[Path], split: str) -> None:
+        if not files:
+            raise DataError(
+                f"{self._root} holds no {split} records (clients/{split}/client_<i>.json or "
+                f"central_training/{split}/*.json); set dataset.root to a dataset's folder."
+            )
+
+
+def _turns(turns: Any) -> list[dict[str, str]]:
+    """A conversation in the table's form; what is none stays for the check to find."""
+    if not isinstance(turns, list) or not all(isinstance(turn, Mapping) for turn in turns):
+        return []
+    return [{key: str(turn.get(key, "")) for key in ("from", "value")} for turn in turns]
+
+
+def _key(record: Raw) -> tuple[str, str, str]:
+    """What tells a test record in one file from those in another."""
+    return record["image"], record["task"], "\0".join(t["value"] for t in record["conversations"])

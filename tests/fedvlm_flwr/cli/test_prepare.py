@@ -1,0 +1,84 @@
+"""`fedvlm prepare` makes datasets from raw sources and checks them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fedvlm_flwr.cli import main
+from tests.layout import organs, record, write
+from tests.miniatures import slake
+
+Capture = pytest.CaptureFixture[str]
+
+
+def prepare(*words: str) -> int:
+    return main(["prepare", *words])
+
+
+def test_a_dataset_is_made_counted_compared_and_checked(tmp_path: Path, capsys: Capture) -> None:
+    raw, out = tmp_path / "raw", tmp_path / "out"
+    slake.build(raw)
+    assert prepare("dataset=fed_slake", f"raw={raw}", f"out={out}") == 0
+    told = capsys.readouterr().out
+    assert "slake: 12 questions" in told
+    assert "vqa records: 12, published 8,061 (-8,049)" in told
+    assert "clients: 3, published 3 (as published)" in told
+    assert told.endswith(f"{out}: 12 records, 0 of them bad\n")
+    about = json.loads((out / "counts.json").read_text())
+    assert about["compared"]["vqa"] == {"made": 12, "published": 8061}
+    assert sum(row["records"] for row in about["records"]) == 12
+    assert about["making"]["sources"]["slake"]["reading"]["languages"] == ["en"]
+
+
+def test_a_source_s_values_can_be_set(tmp_path: Path, capsys: Capture) -> None:
+    slake.build(tmp_path / "raw")
+    reading = "dataset.making.sources.slake.reading"
+    words = [f"raw={tmp_path / 'raw'}", f"dataset.root={tmp_path / 'out'}"]
+    assert prepare("dataset=fed_slake", *words, f"{reading}.languages=[en,zh]") == 0
+    assert "slake: 16 questions" in capsys.readouterr().out
+    assert (tmp_path / "out" / "counts.json").exists()
+
+
+def test_what_is_there_is_not_overwritten(tmp_path: Path, capsys: Capture) -> None:
+    slake.build(tmp_path / "raw")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.tex").write_text("all of it")
+    assert prepare("dataset=fed_slake", f"raw={tmp_path / 'raw'}", f"out={tmp_path / 'out'}") == 1
+    assert "is there already" in capsys.readouterr().err
+    assert (tmp_path / "out" / "thesis.tex").read_text() == "all of it"
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["dataset=fed_slake", "out=/x"], "out=/x goes with raw="),
+        (["dataset=easyvqa", "raw=/x"], "dataset=easyvqa is not made from raw sources"),
+        (["dataset=fed_slake", "raw=/nowhere"], "no folder /nowhere for the source slake"),
+        (["--check", "dataset=fed_slake", "dataset.root=/nowhere"], "no dataset folder /nowhere"),
+        (["--check", "dataset=fed_slake"], r"no dataset folder .*data/fed_slake"),
+    ],
+)
+def test_wrong_calls_say_what_to_change(words: list[str], why: str, capsys: Capture) -> None:
+    assert prepare(*words) == 1
+    with pytest.raises(AssertionError, match=why):
+        raise AssertionError(capsys.readouterr().err)
+
+
+def test_the_check_prints_a_line_a_problem_and_fails(tmp_path: Path, capsys: Capture) -> None:
+    root = organs(tmp_path)
+    (root / "image" / "slake" / "01.png").write_bytes(b"broken")
+    write(root / "clients/train/client_2.json", [record("slake/20.png", " ")])
+    words = ["--check", "dataset=fed_slake", f"dataset.root={root}"]
+    assert prepare(*words) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(": ")[:2] for line in lines[:2]] == [
+        ["bad", "clients/train/client_0.json"],
+        ["bad", "clients/train/client_2.json"],
+    ]
+    assert lines[2:] == [f"{root}: 8 records, 2 of them bad"]
+    assert prepare(*words, "dataset.allow_errors=2") == 1  # still bad, only allowed
+    assert prepare("--check", "dataset=easyvqa", *TINY) == 0
+
+
+TINY = ("dataset.train_pictures=2", "dataset.test_pictures=2")

@@ -1,0 +1,61 @@
+"""Small datasets in the published layout, written by hand."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+Record = dict[str, Any]
+
+
+def picture(
+    path: Path, color: tuple[int, int, int] = (1, 2, 3), size: tuple[int, int] = (8, 6)
+) -> None:
+    """Write a picture of one colour."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, color).save(path)
+
+
+def record(image: str, answer: str = "Lung", question: str = "which organ?", **more: Any) -> Record:
+    """A record of the published form."""
+    turns = [{"from": "human", "value": f"<image>\n{question}"}, {"from": "gpt", "value": answer}]
+    return {"image": image, "conversations": turns, **more}
+
+
+def write(path: Path, records: Sequence[Any]) -> None:
+    """Write a file of records."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(list(records)), encoding="utf-8")
+
+
+def organs(root: Path, **more: Any) -> Path:
+    """Three clients with two pictures each, and a test picture of each client, all distinct."""
+    for client in range(3):
+        names = [f"slake/{client}{i}.png" for i in range(3)]
+        for i, name in enumerate(names):
+            picture(root / "image" / name, (client, i, 0))
+        answers = ["Lung", "yes"]
+        train = [record(n, a, **more) for n, a in zip(names, answers, strict=False)]
+        write(root / f"clients/train/client_{client}.json", train)
+        write(root / f"clients/test/client_{client}.json", [record(names[2], "no", **more)])
+    test = [record(f"slake/{client}2.png", "no", **more) for client in range(3)]
+    write(root / "central_training/test/test.json", test)
+    return root
+
+
+def published_params(root: Path, **changes: Any) -> Mapping[str, Any]:
+    """The values of a published dataset's YAML."""
+    return {
+        "title": "mini",
+        "root": str(root),
+        "task": "vqa",
+        "file_tasks": {},
+        "tasks": None,
+        "answer_tokens": 8,
+        "making": {},
+        "allow_errors": 0,
+        "shared_pictures": "refuse",
+        **changes,
+    }

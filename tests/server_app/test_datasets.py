@@ -1,0 +1,116 @@
+"""Every dataset's miniature: raw sources, converter, check, partition, two rounds, scores."""
+
+import importlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from fedvlm_flwr.cli import main
+from fedvlm_flwr.errors import DataError
+from fedvlm_flwr.run_folder import METRICS, PREDICTIONS
+from fedvlm_flwr.tasks import load_task
+from tests.conftest import Start
+from tests.layout import organs
+
+# The sources of each dataset, each with its folder below `raw`; some values of the dataset; its
+# tasks; and how it is dealt to clients.
+SETS: Mapping[str, tuple[Mapping[str, str], Sequence[str], Sequence[str], Sequence[str]]] = {
+    "fed_fgvc": (
+        {"fgvc_aircraft": "."},
+        ["dataset.making.clients=3"],
+        ["classification"],
+        ["partition=published"],
+    ),
+    "fed_sciencecap": (
+        {"scienceqa": "."},
+        ["dataset.making.clients=3"],
+        ["captioning"],
+        ["partition=natural", "partition.by=topic"],
+    ),
+    "fed_slake": ({"slake": "."}, [], ["vqa"], ["partition=published"]),
+    "fed_radgenome": ({"radgenome": "."}, [], ["detection"], ["partition=iid"]),
+    "fed_nature": (
+        {"coco_qa": "coco_qa", "refcoco": "refcoco", "coco": "coco"},
+        [],
+        ["captioning", "classification", "grounding", "vqa"],
+        ["partition=task", "num_clients=4"],
+    ),
+    "fed_med": (
+        {m: m for m in ("slake", "vqa_rad", "radgenome", "mimic_cxr")},
+        [],
+        ["detection", "report", "vqa"],
+        ["partition=published"],
+    ),
+}
+RUN = (
+    "~dataset.train_pictures",
+    "~dataset.test_pictures",
+    "train.local_steps=1",
+    "eval.max_new_tokens=3",
+    "eval.shuffled=false",
+)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The folder of a dataset, made from its miniature sources once."""
+    root = tmp_path_factory.mktemp("sets")
+
+    def make(name: str) -> Path:
+        out = root / name
+        if not out.exists():
+            sources, values, _, _ = SETS[name]
+            for source, folder in sources.items():
+                builder = importlib.import_module(f"tests.miniatures.{source}")
+                builder.build(root / f"raw-{name}" / folder)
+            raw = f"raw={root / f'raw-{name}'}"
+            assert main(["prepare", f"dataset={name}", raw, f"out={out}", *values]) == 0
+        return out
+
+    return make
+
+
+@pytest.mark.parametrize("model", ["tiny_llava", "tiny_showo"])
+@pytest.mark.parametrize("name", SETS)
+def test_from_raw_sources_to_scores(
+    name: str,
+    model: str,
+    made: Callable[[str], Path],
+    start: Start,
+    request: pytest.FixtureRequest,
+) -> None:
+    chosen = ["tuning=f_l", *request.getfixturevalue("small_showo")] if "showo" in model else []
+    _, _, tasks, dealt = SETS[name]
+    where = f"dataset.root={made(name)}"
+    folder = start(f"dataset={name}", where, *RUN, *dealt, *chosen)
+    lines = [line for line in folder.lines(METRICS) if line["where"] == "server"]
+    for task in tasks:
+        metric = load_task(task).HEADLINE
+        scored = [li["round"] for li in lines if (li["task"], li["metric"]) == (task, metric)]
+        assert scored == [0, 1, 2]
+    assert [li["value"] for li in lines if li["metric"] == "failures"] == [0, 0]
+    counted = json.loads((made(name) / "counts.json").read_text())["records"]
+    tested = sum(row["records"] for row in counted if row["split"] == "test")
+    assert len(list(folder.lines(PREDICTIONS))) == tested
+
+
+def test_every_dataset_is_here() -> None:
+    conf = Path(__file__).parents[2] / "conf"
+    named = {path.stem for path in (conf / "dataset").glob("fed_*.yaml")}
+    assert named == set(SETS)
+    used = {source for sources, *_ in SETS.values() for source in sources}
+    assert used == {path.stem for path in (conf / "source").glob("*.yaml")}
+
+
+def test_bad_records_are_refused_or_left_out_and_counted(tmp_path: Path, start: Start) -> None:
+    root = organs(tmp_path)
+    (root / "image" / "slake" / "01.png").write_bytes(b"broken")
+    words = ("dataset=fed_slake", f"dataset.root={root}", *RUN, "num_rounds=1")
+    with pytest.raises(DataError, match=r"1 of the 9 records .*dataset\.allow_errors=1"):
+        start(*words)
+    lines = list(start(*words, "dataset.allow_errors=1").lines(METRICS))
+    assert [li["value"] for li in lines if li["metric"] == "records_left_out"] == [1]
+    trained = [li["value"] for li in lines if li["metric"] == "num_examples"]
+    assert sum(trained) == 5
