@@ -1,6 +1,7 @@
 """The README's commands run, shrunk to the smoke experiment; its files exist."""
 
 import itertools
+import json
 import os
 import re
 import shlex
@@ -11,15 +12,17 @@ from pathlib import Path
 import psutil
 import pytest
 
-from fedvlm_flwr.cli import main
+from fedvlm_flwr.cli import from_home, main
 from fedvlm_flwr.engines.ray import free_port
 from fedvlm_flwr.plugins import available
+from tests.layout import picture
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```bash\n(.*?)```", README.replace("\\\n", ""), flags=re.DOTALL)
 LINES = [line.split(" #")[0].strip() for block in BLOCKS for line in block.splitlines()]
 COMMANDS = list(dict.fromkeys(line for line in LINES if line))
+WITHOUT_COUNTS = ("~dataset.train_pictures", "~dataset.test_pictures")  # of the smoke experiment
 SHRUNK = ("experiment=smoke", "num_rounds=1", "eval.shuffled=false")
 
 
@@ -85,17 +88,18 @@ def test_fedvlm_run(command, small, tmp_path, capsys):
     assert capsys.readouterr().out.strip().splitlines()[-1].startswith(last)
 
 
-OTHERS = [f"fedvlm {name}" for name in ("prepare", "doctor", "params", "plan")]
+OTHERS = [f"fedvlm {name}" for name in ("prepare", "data", "doctor", "params", "plan")]
 
 
 @pytest.mark.parametrize("command", [command for start in OTHERS for command in of(start)])
-def test_other_commands(command, small):
+def test_other_commands(command, small, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     extra = ["experiment=smoke"] if "prepare" in command else []
     assert main([*shlex.split(command)[1:], *extra]) == 0
 
 
 DOCS = "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").glob("*.md")))
-IN_DOCS = re.findall(r"^fedvlm (?:run|prepare|params|plan) .*$", DOCS, flags=re.MULTILINE)
+IN_DOCS = re.findall(r"^fedvlm (?:run|prepare|data|params|plan) .*$", DOCS, flags=re.MULTILINE)
 
 
 @pytest.mark.parametrize("command", IN_DOCS)
@@ -104,7 +108,27 @@ def test_commands_of_the_docs_compose(command):
     from fedvlm_flwr.config import compose
 
     words = [word for word in shlex.split(command.split(" #")[0])[2:] if "=" in word]
-    assert compose({"overrides": shlex.join(words)})
+    keys = [word for word in words if not word.startswith(("raw=", "out="))]
+    assert compose({"overrides": shlex.join(map(from_home, keys))})
+
+
+def test_a_first_try_with_one_s_own_data(small, tmp_path, monkeypatch, capsys):
+    """As docs/datasets.md tells it, with rows like the one there."""
+    row = json.loads(re.search(r'^\{"image".*$', DOCS, flags=re.MULTILINE)[0])
+    rows = [{**row, "image": f"scans/{i}.png", "site": ("Leeds", "Bonn")[i % 2]} for i in range(12)]
+    for i, one in enumerate(rows):
+        picture(tmp_path / "my_data" / one["image"], (20 * i, 0, 0), (40, 30))
+    text = "\n".join(json.dumps(one) for one in rows)
+    (tmp_path / "my_data" / "questions.jsonl").write_text(text, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    shrunk = ["engine=inprocess", "output_dir=runs", *SHRUNK, *WITHOUT_COUNTS]
+    commands = [c for c in IN_DOCS if "my_data" in c]
+    assert [shlex.split(command)[1] for command in commands] == ["prepare", "data", "run"]
+    for command in commands:
+        words = shlex.split(command, comments=True)[1:]
+        assert main([*words, *(shrunk if words[0] == "run" else [])]) == 0
+    assert "run folder: " in capsys.readouterr().out.splitlines()[-1]
+    assert (tmp_path / "folder_natural.png").exists()
 
 
 @pytest.fixture

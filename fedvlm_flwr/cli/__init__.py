@@ -17,7 +17,7 @@ def main(arguments: list[str] | None = None) -> int:
     A command is a module with a docstring, whose first line is its summary, and
     `main(arguments) -> int`.
     """
-    given = sys.argv[1:] if arguments is None else arguments
+    given = [from_home(word) for word in (sys.argv[1:] if arguments is None else arguments)]
     if not given or given[0] in ("-h", "--help", "help"):
         print(usage())
         return 0 if given else USAGE_ERROR
@@ -35,6 +35,12 @@ def main(arguments: list[str] | None = None) -> int:
         print("interrupted", file=sys.stderr)
         return 130
     return status
+
+
+def from_home(word: str) -> str:
+    """A word `key=~/...` with the user's home folder: the shell leaves it, and Hydra refuses it."""
+    key, sign, value = word.partition("=")
+    return f"{key}{sign}{Path(value).expanduser()}" if value.startswith("~/") else word
 
 
 def usage() -> str:

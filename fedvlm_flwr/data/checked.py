@@ -106,10 +106,7 @@ def checked(
         DataError: there is no such folder, its files cannot be read, or the cache not be used.
     """
     if not root.is_dir():
-        raise DataError(
-            f"There is no dataset folder {root}; set dataset.root, or make one with "
-            f"`fedvlm prepare dataset={name} raw=<folder of the source> out=<folder>`."
-        )
+        raise DataError(f"There is no dataset folder {root}; set dataset.root to one.")
     place = f"{name}-{fingerprint(root, {**choices, 'shared_pictures': shared})}"
     tables = cached_tables(
         fedvlm_home() / "datasets" / place, lambda: build(list(read()), root, shared)

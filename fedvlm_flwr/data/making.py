@@ -9,8 +9,9 @@ from typing import Any
 from datasets import Dataset
 
 from fedvlm_flwr.config.typed import typed
+from fedvlm_flwr.data.clients import deal_alike
 from fedvlm_flwr.data.layout import TEST, TRAIN
-from fedvlm_flwr.data.partitions import natural, partition_table
+from fedvlm_flwr.data.partitions import partition_table
 from fedvlm_flwr.data.sources.base import Item
 from fedvlm_flwr.errors import ConfigError, DataError
 from fedvlm_flwr.plugins import load_module
@@ -136,24 +137,23 @@ def sample(items: Sequence[Item], limit: Mapping[str, int], seed: int, name: str
 
 
 def _clients(items: Sequence[Item], settings: Making) -> list[int]:
-    """Whose each item is: a training item's group belongs to a client, a test item follows it."""
+    """Whose each item is: training items by their group, test items in the same proportions."""
     values = [_value(item, settings.clients_by) for item in items]
-    rows = [i for i, item in enumerate(items) if item.split == TRAIN]
-    if not rows or len(rows) == len(items):
-        missing = TEST if rows else TRAIN
+    table = Dataset.from_dict({"image": [item.image for item in items], "group": values})
+    number_of_training = sum(item.split == TRAIN for item in items)
+    if number_of_training in (0, len(items)):
+        missing = TEST if number_of_training else TRAIN
         raise DataError(f"The sources give no {missing} record; check their splits.")
-    table = Dataset.from_dict(
-        {"image": [items[i].image for i in rows], "group": [values[i] for i in rows]}
-    )
-    number = settings.clients or len(set(table["group"]))
-    params = {"by": "group", "split_groups": True}
-    kind = natural.__name__.rpartition(".")[2]
-    parts = partition_table(kind, params, table, number, settings.seed)
-    client = [-1] * len(items)
-    for k, part in enumerate(parts):
-        for row in part:
-            client[rows[row]] = k
-    _deal_test(items, values, client, settings.seed)
+    train = table.select(range(number_of_training))
+    test = table.select(range(number_of_training, len(items)))
+    clients = settings.clients or len(set(train["group"]))
+    dealing = {"by": "group", "split_groups": True}
+    shares = partition_table("natural", dealing, train, clients, settings.seed)
+    tested = deal_alike(train, shares, test, "group", settings.seed)
+    client = [0] * len(items)
+    for k, (own, own_test) in enumerate(zip(shares, tested, strict=True)):
+        for row in [*own, *(number_of_training + row for row in own_test)]:
+            client[row] = k
     return client
 
 
@@ -166,28 +166,3 @@ def _value(item: Item, by: str) -> str:
             f"source (it has: {', '.join([*item.fields, 'task'])})."
         )
     return item.fields[by]
-
-
-def _deal_test(items: Sequence[Item], values: Sequence[str], client: list[int], seed: int) -> None:
-    """Give each test picture of a value to one of the value's clients, in turn.
-
-    A value that nobody trains on goes in turn to all clients.
-    """
-    holders: dict[str, set[int]] = {}
-    for value, holder in zip(values, client, strict=True):
-        if holder >= 0:
-            holders.setdefault(value, set()).add(holder)
-    everybody = sorted(set().union(*holders.values()))
-    pictures: dict[tuple[str, str], list[int]] = {}
-    for i, item in enumerate(items):
-        if client[i] < 0:
-            pictures.setdefault((values[i], item.image), []).append(i)
-    turn: Counter[str] = Counter()
-    order = stream(seed, "test records").permutation(len(pictures))
-    keys = list(pictures)
-    for place in order:
-        value, image = keys[place]
-        choices = sorted(holders.get(value, ())) or everybody
-        for i in pictures[value, image]:
-            client[i] = choices[turn[value] % len(choices)]
-        turn[value] += 1

@@ -36,8 +36,8 @@ class Params(Limits):
 
     title: str
     """A name for messages and cache folders."""
-    root: str
-    """The folder of the tables; pictures are named relative to it."""
+    root: str | None
+    """The folder of the tables; pictures are named relative to it. It has to be set."""
     columns: dict[str, str]
     """Names of the tables' columns for image, question, answer, task, split and id."""
     task: str | None
@@ -87,7 +87,17 @@ def load(params: Params) -> FederatedData:
 
 
 def examine(params: Params) -> Checked:
-    """The good records, and what is wrong with the others."""
+    """The good records, and what is wrong with the others.
+
+    Raises:
+        ConfigError: the folder is not set.
+        DataError: the folder or its files cannot be used.
+    """
+    if params.root is None:
+        raise ConfigError(
+            "dataset.root is not set; name the folder of your tables and pictures with "
+            "dataset.root=<folder>."
+        )
     root = Path(params.root).expanduser().resolve()
     other = ("title", "root", "allow_errors", "shared_pictures", "answer_tokens")
     choices = {key: value for key, value in vars(params).items() if key not in other}

@@ -59,7 +59,16 @@ def load(params: Params) -> FederatedData:
 
 
 def examine(params: Params) -> Checked:
-    """The good records, and what is wrong with the others."""
+    """The good records, and what is wrong with the others.
+
+    Raises:
+        DataError: the folder or its files cannot be used.
+    """
+    if not params.folder.is_dir():
+        raise DataError(
+            f"There is no dataset folder {params.folder}; set dataset.root, or make one with "
+            f"`fedvlm prepare dataset={params.title} raw=<folder of the sources> out=<folder>`."
+        )
     choices = {
         "task": params.task,
         "file_tasks": params.file_tasks,

@@ -29,6 +29,12 @@ def test_no_command_and_an_unknown_one_are_wrong_usage(capsys):
     )
 
 
+def test_the_home_folder_may_be_written_short(monkeypatch, capsys):
+    monkeypatch.setenv("HOME", "/home/someone")
+    assert main(["prepare", "--check", "dataset=fed_slake", "dataset.root=~/fed_slake"]) == 1
+    assert "no dataset folder /home/someone/fed_slake" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("command", ["run", "prepare", "doctor", "data"])
 def test_every_command_explains_itself(command, capsys):
     assert main([command, "--help"]) == 0

@@ -20,8 +20,8 @@ CONF = Path(__file__).parents[3] / "conf" / "dataset" / "folder.yaml"
 Rows = Sequence[Mapping[str, Any]]
 
 
-def params(root: Path, **changes: Any) -> dict[str, Any]:
-    values = OmegaConf.merge(OmegaConf.load(CONF), {"root": str(root), **changes})
+def params(root: Path | None, **changes: Any) -> dict[str, Any]:
+    values = OmegaConf.merge(OmegaConf.load(CONF), {"root": root and str(root), **changes})
     found: dict[str, Any] = OmegaConf.to_container(values)  # type: ignore[assignment]
     return {key: value for key, value in found.items() if key not in ("name", "kind")}
 
@@ -158,6 +158,11 @@ def test_bad_rows_are_found_by_the_check(tmp_path: Path) -> None:
         ("questions.jsonl", "questions.jsonl-1"),
         ("questions.jsonl", "questions.jsonl-2"),
     ]
+
+
+def test_the_folder_has_to_be_named() -> None:
+    with pytest.raises(ConfigError, match=r"dataset.root is not set; .*dataset.root=<folder>"):
+        load_data("folder", params(None))
 
 
 @pytest.mark.parametrize(
