@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -14,12 +13,15 @@ from fedvlm_flwr.data import check
 from fedvlm_flwr.data.cache import cached_tables
 from fedvlm_flwr.data.check import KEYS, Problem, Row
 from fedvlm_flwr.data.federated import FederatedData
+from fedvlm_flwr.data.layout import IMAGE_FOLDERS as WHERE
 from fedvlm_flwr.errors import ConfigError, DataError
-from fedvlm_flwr.paths import fedvlm_home
+from fedvlm_flwr.paths import PACKAGE, fedvlm_home
 
 TURNS = List({"from": Value("string"), "value": Value("string")})
 KEPT = tuple(field.name for field in fields(Problem))
 BAD, ALLOWED = "bad", "allowed"
+WATCHED = "watched"
+CODE = [PACKAGE / name for name in ("data", "tasks", "boxes.py", "pictures.py")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,33 +91,66 @@ class Checked:
 def checked(
     name: str,
     root: Path,
+    files: Sequence[Path],
     read: Callable[[], Iterable[Row]],
     choices: Mapping[str, Any],
-    shared: str,
 ) -> Checked:
     """Read and check a dataset, or take what an earlier call has kept of the same files.
 
     Args:
         name: of the dataset.
-        root: the folder of its files.
-        read: gives its records; their picture paths are relative to `root`.
-        choices: what else determines them.
-        shared: see `Limits.shared_pictures`.
+        root: the folder that its pictures are relative to.
+        files: the files that hold its records.
+        read: gives them.
+        choices: what else determines the tables; `shared_pictures`, see `Limits`, is among them.
 
     Raises:
-        DataError: there is no such folder, its files cannot be read, or the cache not be used.
+        DataError: a file cannot be read, or the cache cannot be used.
     """
-    if not root.is_dir():
-        raise DataError(f"There is no dataset folder {root}; set dataset.root to one.")
-    place = f"{name}-{fingerprint(root, {**choices, 'shared_pictures': shared})}"
-    tables = cached_tables(
-        fedvlm_home() / "datasets" / place, lambda: build(list(read()), root, shared)
-    )
+    place = fedvlm_home() / "datasets" / f"{name}-{fingerprint(files, choices)}"
+    tables = _kept(place, root)
+    if tables is None:
+        rows = list(read())
+        watched = _watched(rows)
+        tables = cached_tables(
+            _with_state(place, root, watched),
+            lambda: (
+                build(rows, root, choices["shared_pictures"])
+                | {WATCHED: Dataset.from_dict({"picture": watched})}
+            ),
+        )
     told = tables["problems"]
     of_kind: dict[str, list[Problem]] = {BAD: [], ALLOWED: []}
     for kind, *values in zip(*(told[key][:] for key in ("kind", *KEPT)), strict=True):
         of_kind[kind].append(Problem(*values))
     return Checked(name, root, tables["train"], tables["test"], of_kind[BAD], of_kind[ALLOWED])
+
+
+def _kept(place: Path, root: Path) -> dict[str, Dataset] | None:
+    """Tables of the same files whose pictures have not changed since; None where there are none."""
+    for folder in sorted(place.parent.glob(f"{place.name}-*")):
+        tables = cached_tables(folder, dict)
+        if folder == _with_state(place, root, tables[WATCHED]["picture"][:]):
+            return tables
+    return None
+
+
+def _watched(rows: Iterable[Row]) -> list[str]:
+    """The pictures of all records, and the other places where a missing one may turn up."""
+    images = sorted({str(row.record["image"]) for row in rows})
+    return [f"{folder}/{image}" if folder else image for image in images for folder in WHERE]
+
+
+def _with_state(place: Path, root: Path, pictures: Iterable[str]) -> Path:
+    """The folder for tables of pictures with these sizes and times."""
+    digest = hashlib.sha256()
+    for picture in pictures:
+        try:
+            facts = (root / picture).stat()
+            digest.update(f"{facts.st_size} {facts.st_mtime_ns}\n".encode())
+        except OSError:
+            digest.update(b"missing\n")
+    return place.with_name(f"{place.name}-{digest.hexdigest()[:16]}")
 
 
 def examined(data: FederatedData) -> Checked:
@@ -129,17 +164,15 @@ def examined(data: FederatedData) -> Checked:
     return Checked(data.name, data.root, data.train, data.test, bad, [])
 
 
-def fingerprint(root: Path, choices: Mapping[str, Any]) -> str:
-    """Hash what determines the tables: names, sizes and times of all files, choices, this code."""
+def fingerprint(files: Iterable[Path], choices: Mapping[str, Any]) -> str:
+    """Hash names, sizes and times of the files, the choices, and the code that reads and checks."""
     digest = hashlib.sha256(json.dumps(choices, sort_keys=True).encode())
-    for code in (__file__, check.__file__):
-        digest.update(Path(code).read_bytes())
-    for folder, below, files in os.walk(root):
-        below.sort()
-        for name in sorted(files):
-            path = os.path.join(folder, name)  # noqa: PTH118  # paths by the ten thousand
-            facts = os.stat(path)  # noqa: PTH116
-            digest.update(f"{path}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode())
+    for code in CODE:
+        for path in sorted(code.rglob("*.py")) if code.is_dir() else [code]:
+            digest.update(path.read_bytes())
+    for path in files:
+        facts = path.stat()
+        digest.update(f"{path}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode())
     return digest.hexdigest()[:16]
 
 

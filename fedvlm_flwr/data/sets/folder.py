@@ -6,7 +6,7 @@ go by.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,23 +99,24 @@ def examine(params: Params) -> Checked:
             "dataset.root=<folder>."
         )
     root = Path(params.root).expanduser().resolve()
-    other = ("title", "root", "allow_errors", "shared_pictures", "answer_tokens")
-    choices = {key: value for key, value in vars(params).items() if key not in other}
-    return checked(params.title, root, lambda: _rows(root, params), choices, params.shared_pictures)
-
-
-def _rows(root: Path, params: Params) -> list[Row]:
-    """All rows of all tables.
-
-    Raises:
-        DataError: there is no table, a table cannot be read, lacks a column, or names an unknown
-            split.
-    """
+    if not root.is_dir():
+        raise DataError(f"There is no dataset folder {root}; set dataset.root to one.")
     tables = sorted(path for path in root.iterdir() if path.suffix in TABLES)
     if not tables:
         raise DataError(
             f"{root} holds no .jsonl or .parquet file; put the table of questions there."
         )
+    other = ("title", "root", "allow_errors", "answer_tokens")
+    choices = {key: value for key, value in vars(params).items() if key not in other}
+    return checked(params.title, root, tables, lambda: _rows(root, tables, params), choices)
+
+
+def _rows(root: Path, tables: Sequence[Path], params: Params) -> list[Row]:
+    """All rows of all tables.
+
+    Raises:
+        DataError: a table cannot be read, lacks a column, or names an unknown split.
+    """
     found: list[tuple[str, str | None, dict[str, Any]]] = []
     for path in tables:
         for i, record in enumerate(_read_table(path)):

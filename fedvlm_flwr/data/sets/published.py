@@ -69,13 +69,17 @@ def examine(params: Params) -> Checked:
             f"There is no dataset folder {params.folder}; set dataset.root, or make one with "
             f"`fedvlm prepare dataset={params.title} raw=<folder of the sources> out=<folder>`."
         )
-    choices = {
-        "task": params.task,
-        "file_tasks": params.file_tasks,
-        "tasks": params.tasks,
-    }
-    read = _Reader(params)
-    return checked(params.title, params.folder, read.rows, choices, params.shared_pictures)
+    keys = ("task", "file_tasks", "tasks", "shared_pictures")
+    choices = {key: getattr(params, key) for key in keys}
+    files = [
+        path
+        for split in (TRAIN, TEST)
+        for path in (
+            *client_files(params.folder, split).values(),
+            *central_files(params.folder, split),
+        )
+    ]
+    return checked(params.title, params.folder, files, _Reader(params).rows, choices)
 
 
 class _Reader:

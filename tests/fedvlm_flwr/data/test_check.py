@@ -155,3 +155,32 @@ def test_a_second_call_reads_what_the_first_has_checked(
 def test_the_embedded_dataset_passes(small_easyvqa: Any) -> None:
     params = {"train_pictures": 3, "test_pictures": 2}
     assert examine_data("easyvqa", params).problems == []
+
+
+def test_only_the_dataset_s_own_files_matter_for_what_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run folder or a note inside the dataset's folder makes nobody check it again."""
+    params = published_params(organs(tmp_path), answer_tokens=12)
+    examine_data("published", params)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "curve.png").write_bytes(b"a picture of no record")
+    with monkeypatch.context() as patch:
+        patch.setattr("fedvlm_flwr.data.checked.build", None)
+        assert examine_data("published", params).problems == []
+    changed = tmp_path / "image" / "slake" / "00.png"
+    changed.write_bytes(b"broken")
+    assert [p.record for p in examine_data("published", params).problems] == [
+        "clients/train/client_0.json-0"
+    ]
+
+
+def test_a_missing_picture_may_turn_up_in_any_of_its_places(tmp_path: Path) -> None:
+    params = published_params(organs(tmp_path), answer_tokens=13)
+    path = tmp_path / "image" / "slake" / "00.png"
+    whole = path.read_bytes()
+    path.unlink()
+    assert examine_data("published", params).bad == 1
+    (tmp_path / "images" / "slake").mkdir(parents=True)
+    (tmp_path / "images" / "slake" / "00.png").write_bytes(whole)
+    assert examine_data("published", params).bad == 0
