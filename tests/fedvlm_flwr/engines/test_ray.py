@@ -87,19 +87,21 @@ def test_a_failing_client_gives_a_sentence_and_exit_1(small):
     assert re.search(r"^error: Round 1 got 0 good replies and needs 3 .*client 0: ", done.stderr)
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGKILL, -9), (signal.SIGTERM, 143)])
-def test_killing_the_command_ends_everything_it_started(small, tmp_path, number, status):
+def test_ending_the_command_ends_everything_it_started(small, tmp_path):
     arguments = ["run", *small, "engine=ray", "num_rounds=500", f"output_dir={tmp_path}"]
     program = str(Path(sys.executable).with_name("fedvlm"))
     process = subprocess.Popen([program, *arguments], stdout=subprocess.DEVNULL)
     wait_for(lambda: list(tmp_path.glob("*/metrics.jsonl")), 120)
-    process.send_signal(number)
-    assert process.wait(timeout=60) == status
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=60) == 143
     wait_for(lambda: not started_by_us(), 60)
 
 
 def test_scaffold_killed_on_ray_and_resumed_equals_in_process(small, start, tmp_path):
-    """Control variates cross processes by the files of the clients, of which half take part."""
+    """Control variates cross processes by the files of the clients, of which half take part.
+
+    What the killed command had started ends by itself.
+    """
     words = ["algorithm=scaffold", "num_clients=4", "client_fraction=0.5", "num_rounds=4"]
     words += ["eval.every=4", "eval.shuffled=false"]
     place = [f"output_dir={tmp_path}", "run_name=run"]
@@ -108,7 +110,7 @@ def test_scaffold_killed_on_ray_and_resumed_equals_in_process(small, start, tmp_
     folder = RunFolder(tmp_path / "run")
     wait_for(lambda: list(folder.path.glob("checkpoints/*_0001.safetensors")), 120, every=0.02)
     process.kill()
-    process.wait(timeout=60)
+    assert process.wait(timeout=60) == -signal.SIGKILL
     wait_for(lambda: not started_by_us(), 60)
     assert not folder.is_finished()
     done = fedvlm("run", f"resume={folder.path}")
