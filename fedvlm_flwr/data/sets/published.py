@@ -1,5 +1,6 @@
 """A dataset in the published layout of FedVLMBench, downloaded or made by `fedvlm prepare`."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,8 +142,9 @@ class _Reader:
         for task in (self._params.file_tasks.get(path.stem), self._params.task):
             if task is not None:
                 return task
-        if path.stem in task_names():
-            return path.stem
+        named = {word for word in re.split(r"[^a-z]+", path.stem.lower()) if word in task_names()}
+        if len(named) == 1:  # vqa.json, test_vqa.json
+            return named.pop()
         raise DataError(
             f"The records of {path} name no task; say which it is with "
             f"`+dataset.file_tasks.{path.stem}=<task>` (one of: {', '.join(task_names())})."

@@ -64,7 +64,7 @@ def test_the_task_comes_from_the_record_or_its_file_or_the_choice(tmp_path: Path
         picture(tmp_path / f"{i}.png", (i, 0, 0))
     write(tmp_path / "clients/train/client_0.json", [record("0.png", task="captioning")])
     write(tmp_path / "clients/train/client_1.json", [record("1.png")])
-    write(tmp_path / "central_training/test/vqa.json", [record("2.png")])
+    write(tmp_path / "central_training/test/test_vqa.json", [record("2.png")])
     write(tmp_path / "central_training/test/organs.json", [record("3.png")])
     tasks = {"client_1": "vqa", "organs": "classification"}
     data = load(tmp_path, task=None, file_tasks=tasks)
