@@ -2,17 +2,21 @@
 
 import importlib
 import json
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fedvlm_flwr.cli import main
+from fedvlm_flwr.data.federated import IMAGE_MARK
+from fedvlm_flwr.data.load import load_data
 from fedvlm_flwr.errors import DataError
-from fedvlm_flwr.run_folder import METRICS, PREDICTIONS
+from fedvlm_flwr.run_folder import METRICS, PREDICTIONS, RunFolder
 from fedvlm_flwr.tasks import load_task
 from tests.conftest import Start
-from tests.layout import organs
+from tests.layout import organs, write
 
 # The sources of each dataset, each with its folder below `raw`; some values of the dataset; its
 # tasks; and how it is dealt to clients.
@@ -114,3 +118,41 @@ def test_bad_records_are_refused_or_left_out_and_counted(tmp_path: Path, start: 
     assert [li["value"] for li in lines if li["metric"] == "records_left_out"] == [1]
     trained = [li["value"] for li in lines if li["metric"] == "num_examples"]
     assert sum(trained) == 5
+
+
+@pytest.mark.parametrize("form", ["folder", "published"])
+def test_the_same_records_from_files_give_the_same_run(
+    form: str, start: Start, tmp_path: Path
+) -> None:
+    """easy-VQA written as files, in either form, is trained on and scored as easy-VQA is."""
+    counts = {"train_pictures": 24, "test_pictures": 12}  # as in the smoke experiment
+    data = load_data("easyvqa", {**counts, "tasks": ["vqa", "detection"]})
+    records = {split: list(getattr(data, split)) for split in ("train", "test")}
+    for record in (*records["train"], *records["test"]):
+        place = tmp_path / record["image"]
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(data.root / record["image"], place)
+    if form == "published":
+        write(tmp_path / "clients/train/client_0.json", records["train"])
+        write(tmp_path / "central_training/test/test.json", records["test"])
+    else:
+        for split, members in records.items():
+            lines = [json.dumps(_as_row(record)) for record in members]
+            (tmp_path / f"{split}.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    words = {"folder": "dataset=folder", "published": "dataset=fed_slake"}
+    run = ("train.local_steps=2", "eval.shuffled=false", "eval.max_new_tokens=16")
+    read = start(words[form], f"dataset.root={tmp_path}", *RUN[:2], *run)
+    shipped = start("dataset.tasks=[vqa,detection]", *run)
+    assert _told(read) == _told(shipped)
+    assert list(read.lines(PREDICTIONS)) == list(shipped.lines(PREDICTIONS))
+
+
+def _as_row(record: Mapping[str, Any]) -> dict[str, Any]:
+    question, answer = (turn["value"] for turn in record["conversations"])
+    plain = {key: value for key, value in record.items() if key != "conversations"}
+    return {**plain, "question": question.removeprefix(IMAGE_MARK), "answer": answer}
+
+
+def _told(folder: RunFolder) -> list[Any]:
+    """Losses and scores; seconds differ from run to run."""
+    return [line for line in folder.lines(METRICS) if line["metric"] != "seconds"]
