@@ -12,6 +12,7 @@ from flwr.serverapp import Grid
 
 from fedvlm_flwr.config import Config, Scalar
 from fedvlm_flwr.data.clients import federated_data, test_shares
+from fedvlm_flwr.data.federated import FederatedData, examples
 from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.evaluation import Scores
 from fedvlm_flwr.evaluator import Evaluator
@@ -19,6 +20,7 @@ from fedvlm_flwr.models import model_parts, prepare_model
 from fedvlm_flwr.models.adapter import save_adapter
 from fedvlm_flwr.models.parts import require_part
 from fedvlm_flwr.models.resident import Resident, choose_device, resident
+from fedvlm_flwr.models.words import unknown_share
 from fedvlm_flwr.report.curve import draw_curve
 from fedvlm_flwr.report.table import result_table
 from fedvlm_flwr.run_folder import ADAPTER, PREDICTIONS, RunFolder
@@ -34,6 +36,9 @@ from server_app.resume import kept_in, record_start, require_same_config
 from strategies import load_strategy
 from strategies.base import Loop
 from strategies.core.events import Callbacks, Evaluation
+
+WORD_SAMPLE = 500  # training answers that are looked at
+UNKNOWN_WORDS = 0.05  # a larger share of their words without a token is worth a warning
 
 
 class Run:
@@ -78,10 +83,24 @@ class Run:
             self._progress.tell("start", what=self._describe() + self._left_out(data.left_out))
             self._prepare()
             model = resident(config, choose_device(config.engine.device))
+            self._warn_of_words(model, data)
             evaluator = Evaluator(config, model, data, config.eval.threads)
             with kept_in(self._folder, self._id):
                 self._work(grid, model, evaluator)
         self._progress.tell("end", table=result_table(self._folder), folder=str(self._folder.path))
+
+    def _warn_of_words(self, model: Resident, data: FederatedData) -> None:
+        """Say so where the model has no words for what the clients shall teach it."""
+        rows = range(0, len(data.train), max(1, len(data.train) // WORD_SAMPLE))
+        answers = [example.answer for example in examples(data.train, data.root, rows)]
+        share = unknown_share(model.vlm, answers)
+        if share > UNKNOWN_WORDS:
+            self._progress.tell(
+                "warning",
+                message=f"{self._config.model.name} has no token for {share:.0%} of the words in "
+                "the training answers and cannot learn to say them; choose a model that spells any "
+                "text (docs/models.md).",
+            )
 
     def _recall(self) -> None:
         """Put the folder's files back to where the checkpoint was made."""

@@ -62,6 +62,8 @@ class VLM(ABC):
         keep_features: whether features are worth a place on disk, which pixels are not.
         device: where the network lies.
         untrained: parts that start random, so that a tuning must train them.
+        unknown_id: the token of all words that the tokenizer has no token for; None: it spells any
+            text.
     """
 
     module: nn.Module
@@ -72,6 +74,7 @@ class VLM(ABC):
     keep_features: bool = True
     device: torch.device
     untrained: tuple[str, ...] = ()
+    unknown_id: int | None = None
 
     @property
     def questions_cut(self) -> int:

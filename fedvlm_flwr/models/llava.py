@@ -77,6 +77,7 @@ class Llava(VLM):
         self.image_token = image_token
         self.image_id = tokenizer.get_vocab()[image_token]
         self.end_id: int = tokenizer.eos_token_id
+        self.unknown_id: int | None = tokenizer.unk_token_id
         self._prompts = PromptEncoder(tokenizer, self.end_id, max_text_tokens, (IMAGE, image_token))
 
     @property

@@ -18,6 +18,8 @@ def plain_line(event: Event) -> str | None:
             return f"prepared {event['what']} in {event['seconds']:.0f} s"
         case "start":
             return f"{event['what']}"
+        case "warning":
+            return f"warning: {event['message']}"
         case "resumed":
             return f"going on after round {event['round']} ({event['folder']})"
         case "reply" if event["failure"]:

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from fedvlm_flwr.cli import main
 from fedvlm_flwr.data.federated import IMAGE_MARK
 from fedvlm_flwr.data.load import load_data
 from fedvlm_flwr.errors import DataError
-from fedvlm_flwr.run_folder import METRICS, PREDICTIONS, RunFolder
+from fedvlm_flwr.run_folder import METRICS, PREDICTIONS, PROGRESS, RunFolder
 from fedvlm_flwr.tasks import load_task
 from tests.conftest import Start
 from tests.layout import organs, write
@@ -98,6 +99,8 @@ def test_from_raw_sources_to_scores(
     counted = json.loads((made(name) / "counts.json").read_text())["records"]
     tested = sum(row["records"] for row in counted if row["split"] == "test")
     assert len(list(folder.lines(PREDICTIONS))) == tested
+    (warning,) = _warnings(folder)  # its words are those of easy-VQA
+    assert re.match(rf"{model} has no token for [0-9]+% of the words", warning)
 
 
 def test_every_dataset_is_here() -> None:
@@ -145,12 +148,17 @@ def test_the_same_records_from_files_give_the_same_run(
     shipped = start("dataset.tasks=[vqa,detection]", *run)
     assert _told(read) == _told(shipped)
     assert list(read.lines(PREDICTIONS)) == list(shipped.lines(PREDICTIONS))
+    assert _warnings(read) == []
 
 
 def _as_row(record: Mapping[str, Any]) -> dict[str, Any]:
     question, answer = (turn["value"] for turn in record["conversations"])
     plain = {key: value for key, value in record.items() if key != "conversations"}
     return {**plain, "question": question.removeprefix(IMAGE_MARK), "answer": answer}
+
+
+def _warnings(folder: RunFolder) -> list[str]:
+    return [line["message"] for line in folder.lines(PROGRESS) if line["event"] == "warning"]
 
 
 def _told(folder: RunFolder) -> list[Any]:
