@@ -13,6 +13,7 @@ from fedvlm_flwr.data.federated import Example, check_picture, read_example
 from fedvlm_flwr.errors import DataError
 from fedvlm_flwr.tasks import load_task, task_names
 
+LINE = 1000  # characters of a problem that are told
 ROUNDING = 0.0101  # a corner and a size, each written with two decimals
 
 
@@ -46,7 +47,8 @@ class Problem:
     text: str
 
     def __str__(self) -> str:
-        return f"{self.file}: {self.record}: {self.text}"
+        line = " ".join(f"{self.file}: {self.record}: {self.text}".split())
+        return line if len(line) <= LINE else f"{line[:LINE]} ..."
 
 
 def find_problems(rows: Sequence[Row], root: Path) -> list[Problem]:
@@ -135,7 +137,7 @@ def _digest(path: Path) -> str | None:
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:  # told by `find_problems`
+    except (OSError, ValueError):  # told by `find_problems`
         return None
 
 

@@ -148,7 +148,7 @@ def _with_state(place: Path, root: Path, pictures: Iterable[str]) -> Path:
         try:
             facts = (root / picture).stat()
             digest.update(f"{facts.st_size} {facts.st_mtime_ns}\n".encode())
-        except OSError:
+        except (OSError, ValueError):  # no such file, or no name that a file could have
             digest.update(b"missing\n")
     return place.with_name(f"{place.name}-{digest.hexdigest()[:16]}")
 

@@ -28,6 +28,8 @@ def boxed(text: str, place: str = "answer", task: str = "detection") -> dict[str
     [
         ({"image": "lost.png"}, r"picture .*lost\.png cannot be read \(.*No such file"),
         ({"image": "../other.png"}, "relative"),
+        ({"image": "a\0b.png"}, "cannot be read"),
+        ({"image": ""}, "cannot be read"),
         ({"task": "dancing"}, "task 'dancing' is none of captioning, classification"),
         ({"conversations": []}, "has turns from"),
         (record("0.png", "  "), "empty answer"),
@@ -184,3 +186,24 @@ def test_a_missing_picture_may_turn_up_in_any_of_its_places(tmp_path: Path) -> N
     (tmp_path / "images" / "slake").mkdir(parents=True)
     (tmp_path / "images" / "slake" / "00.png").write_bytes(whole)
     assert examine_data("published", params).bad == 0
+
+
+def test_hostile_records_are_told_and_not_followed(tmp_path: Path) -> None:
+    """Names that no file can have, other types, endless text: a line each, and no traceback."""
+    root = organs(tmp_path)
+    huge = "[" * 1_000_000
+    odd: list[dict[str, Any]] = [
+        {"image": "a\0b.png"},
+        {"image": "../" * 50 + "etc/passwd"},
+        {"image": 7},
+        {"conversations": "text"},
+        {"conversations": [{"from": "human"}, 3]},
+        {"conversations": record("x", huge, huge)["conversations"]},
+        {"image": "x" * 5000},
+    ]
+    records = [{**record("slake/00.png"), "id": str(i), **one} for i, one in enumerate(odd)]
+    write(root / "clients/train/client_0.json", records)
+    found = examine_data("published", published_params(root))
+    assert {problem.record for problem in found.problems} == {str(i) for i in range(len(odd))}
+    lines = [str(problem) for problem in found.problems]
+    assert all(len(line) < 1100 and "\n" not in line for line in lines)
