@@ -5,25 +5,21 @@ row, task, split and id. Any other column (site, scanner, ward, ...) is a field 
 go by.
 """
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from fedvlm_flwr.boxes import Box, change_boxes
 from fedvlm_flwr.data.check import Row
 from fedvlm_flwr.data.checked import Checked, Limits, checked
 from fedvlm_flwr.data.federated import IMAGE_MARK, FederatedData
+from fedvlm_flwr.data.row_files import ENDINGS, read_rows
 from fedvlm_flwr.errors import ConfigError, DataError
 from fedvlm_flwr.pictures import picture_size
 from fedvlm_flwr.seeding import stream
 from fedvlm_flwr.tasks import load_task, task_names
 
-TABLES = (".jsonl", ".parquet")
 SPLITS = ("train", "test")
 SPLIT_WORDS = {"train": "train", "training": "train", "test": "test", "testing": "test"}
 NEEDED = ("image", "question", "answer")
@@ -101,7 +97,7 @@ def examine(params: Params) -> Checked:
     root = Path(params.root).expanduser().resolve()
     if not root.is_dir():
         raise DataError(f"There is no dataset folder {root}; set dataset.root to one.")
-    tables = sorted(path for path in root.iterdir() if path.suffix in TABLES)
+    tables = sorted(path for path in root.iterdir() if path.suffix in ENDINGS)
     if not tables:
         raise DataError(
             f"{root} holds no .jsonl or .parquet file; put the table of questions there."
@@ -119,7 +115,7 @@ def _rows(root: Path, tables: Sequence[Path], params: Params) -> list[Row]:
     """
     found: list[tuple[str, str | None, dict[str, Any]]] = []
     for path in tables:
-        for i, record in enumerate(_read_table(path)):
+        for i, record in enumerate(read_rows(path)):
             found.append((path.name, *_record(path, i, record, params)))
     drawn = _drawn_test_pictures([(record["image"], split) for _, split, record in found], params)
     return [
@@ -130,35 +126,6 @@ def _rows(root: Path, tables: Sequence[Path], params: Params) -> list[Row]:
         )
         for file, split, record in found
     ]
-
-
-def _read_table(path: Path) -> Iterator[Mapping[str, Any]]:
-    if path.suffix == ".parquet":
-        try:
-            file = pq.ParquetFile(path)
-            for batch in file.iter_batches(1024):
-                yield from batch.to_pylist()
-        except (OSError, pa.ArrowException) as error:
-            raise DataError(
-                f"{path} cannot be read as parquet ({error}); write it again."
-            ) from error
-        return
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")  # splitlines knows further ends
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is no UTF-8 text ({error}); write it as such.") from error
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except ValueError as error:
-            raise DataError(
-                f"Line {number} of {path} is no JSON ({error}); write one object a line."
-            ) from error
-        if not isinstance(record, dict):
-            raise DataError(f"Line {number} of {path} is no object; write one object a line.")
-        yield record
 
 
 def _record(
