@@ -6,9 +6,8 @@ from pathlib import Path
 
 import torch
 
-from fedvlm_flwr.config import Config
 from fedvlm_flwr.config.schema import Eval
-from fedvlm_flwr.data.federated import Example, FederatedData, examples
+from fedvlm_flwr.data.federated import Example
 from fedvlm_flwr.models.resident import Resident
 from fedvlm_flwr.models.view import as_in_picture, as_seen, view_of
 from fedvlm_flwr.seeding import stream
@@ -24,11 +23,6 @@ def by_task(found: Sequence[Example]) -> dict[str, list[Example]]:
     for example in found:
         grouped.setdefault(example.task, []).append(example)
     return dict(sorted(grouped.items()))
-
-
-def global_test_set(config: Config, data: FederatedData) -> dict[str, list[Example]]:
-    """The global test set by task."""
-    return by_task(examples(data.test, data.root))
 
 
 def sample(

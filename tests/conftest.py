@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from fedvlm_flwr.config import compose
+from fedvlm_flwr.config import Config, compose
+from fedvlm_flwr.data.clients import federated_data
+from fedvlm_flwr.data.federated import Example, examples
 from fedvlm_flwr.engines import App, run_app
+from fedvlm_flwr.evaluation import by_task
 from fedvlm_flwr.models import prepare_model
 from fedvlm_flwr.run_folder import RunFolder
 from tests.hf_tiny import tiny_checkpoint
@@ -19,6 +22,12 @@ ROOT = Path(__file__).resolve().parents[1]
 SMALL = ("experiment=smoke", "engine=inprocess")
 
 Start = Callable[..., RunFolder]
+
+
+def global_test_set(config: Config) -> dict[str, list[Example]]:
+    """The configured test set by task."""
+    data = federated_data(config)
+    return by_task(examples(data.test, data.root))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -37,7 +37,7 @@ def cached_tables(folder: Path, build: Callable[[], Mapping[str, Dataset]]) -> d
                 f"The tables cannot be kept in {folder} ({error}); make room there or set "
                 "FEDVLM_HOME to another folder."
             ) from error
-    return _read(folder)
+    return read_tables(folder)
 
 
 def _write(folder: Path, tables: Mapping[str, Dataset]) -> None:
@@ -62,7 +62,12 @@ def _write(folder: Path, tables: Mapping[str, Dataset]) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _read(folder: Path) -> dict[str, Dataset]:
+def read_tables(folder: Path) -> dict[str, Dataset]:
+    """The tables that were written to `folder`.
+
+    Raises:
+        DataError: its files are not the ones that were written; names the folder.
+    """
     try:
         digests = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         for name, digest in digests.items():

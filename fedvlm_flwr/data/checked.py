@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 from datasets import Dataset, Features, List, Value
 
 from fedvlm_flwr.data import check
-from fedvlm_flwr.data.cache import cached_tables
+from fedvlm_flwr.data.cache import cached_tables, read_tables
 from fedvlm_flwr.data.check import KEYS, Problem, Row
 from fedvlm_flwr.data.federated import FederatedData
 from fedvlm_flwr.data.layout import IMAGE_FOLDERS as WHERE
@@ -111,7 +112,7 @@ def checked(
     tables = _kept(place, root)
     if tables is None:
         rows = list(read())
-        watched = _watched(rows)
+        watched = _watched(rows, root)
         tables = cached_tables(
             _with_state(place, root, watched),
             lambda: (
@@ -129,16 +130,20 @@ def checked(
 def _kept(place: Path, root: Path) -> dict[str, Dataset] | None:
     """Tables of the same files whose pictures have not changed since; None where there are none."""
     for folder in sorted(place.parent.glob(f"{place.name}-*")):
-        tables = cached_tables(folder, dict)
+        tables = read_tables(folder)
         if folder == _with_state(place, root, tables[WATCHED]["picture"][:]):
             return tables
     return None
 
 
-def _watched(rows: Iterable[Row]) -> list[str]:
+def _watched(rows: Iterable[Row], root: Path) -> list[str]:
     """The pictures of all records, and the other places where a missing one may turn up."""
     images = sorted({str(row.record["image"]) for row in rows})
-    return [f"{folder}/{image}" if folder else image for image in images for folder in WHERE]
+    return [
+        f"{folder}/{image}" if folder else image
+        for image in images
+        for folder in (WHERE[:1] if os.path.isfile(root / image) else WHERE)  # noqa: PTH113
+    ]
 
 
 def _with_state(place: Path, root: Path, pictures: Iterable[str]) -> Path:

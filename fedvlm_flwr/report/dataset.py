@@ -2,14 +2,10 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from io import StringIO
-
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
 from fedvlm_flwr.data.checked import Checked
 from fedvlm_flwr.data.layout import TEST
+from fedvlm_flwr.report.grid import grid
 
 Counts = Sequence[tuple[str, int, str, int]]  # split, client, task, records
 CLIENTS = "clients"
@@ -35,26 +31,19 @@ def summary(found: Checked) -> str:
     return text
 
 
-def count_table(counts: Counts, width: int = 120) -> str:
+def count_table(counts: Counts) -> str:
     """Records of each client by split and task."""
     pairs = {(split, task) for split, _, task, _ in counts}
     columns = sorted(pairs, key=lambda pair: (pair[1], pair[0] == TEST))
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("client", justify="right")
-    for split, task in columns:
-        table.add_column(f"{task}\n{split}", justify="right", no_wrap=True)
     known = {(split, client, task): number for split, client, task, number in counts}
-    for client in sorted({client for _, client, _, _ in counts}):
-        numbers = [known.get((split, client, task), 0) for split, task in columns]
-        table.add_row(str(client), *map(str, numbers))
-    totals = Counter[tuple[str, str]]()
-    for split, _, task, number in counts:
-        totals[split, task] += number
-    table.add_section()
-    table.add_row("all", *(str(totals[column]) for column in columns))
-    page = StringIO()
-    Console(file=page, width=width, color_system=None).print(table)
-    return "\n".join(line.rstrip() for line in page.getvalue().splitlines()).strip("\n")
+    numbers = {
+        client: [known.get((split, client, task), 0) for split, task in columns]
+        for client in sorted({client for _, client, _, _ in counts})
+    }
+    rows: list[list[str] | None] = [[str(k), *map(str, own)] for k, own in numbers.items()]
+    totals = map(sum, zip(*numbers.values(), strict=True))
+    rows += [None, ["all", *map(str, totals)]]
+    return grid(["client", *(f"{task}\n{split}" for split, task in columns)], rows)
 
 
 def differences(counts: Counts, published: Mapping[str, int]) -> dict[str, tuple[int, int]]:

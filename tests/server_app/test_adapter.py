@@ -10,13 +10,11 @@ import pytest
 import torch
 
 from fedvlm_flwr.config import compose
-from fedvlm_flwr.data.clients import federated_data
-from fedvlm_flwr.evaluation import global_test_set
 from fedvlm_flwr.models import prepared_model
 from fedvlm_flwr.models.resident import resident
 from fedvlm_flwr.models.showo import Showo
 from fedvlm_flwr.run_folder import PREDICTIONS
-from tests.conftest import SMALL
+from tests.conftest import SMALL, global_test_set
 
 PROGRAM = Path(__file__).with_name("plain_peft.py")
 # Enough steps on one client for answers that depend on what is asked.
@@ -39,7 +37,7 @@ def job(start, kind: str, overrides: list[str], tuning: str, **more: object) -> 
     choice = config.model
     base = prepared_model(choice.name, choice.kind, choice.params)
     told = {line["id"]: line["prediction"] for line in folder.lines(PREDICTIONS)}
-    by_task = global_test_set(config, federated_data(config))
+    by_task = global_test_set(config)
     examples = [example for found in by_task.values() for example in found[:ROWS]]
     rows = [{"question": e.question, "image": str(e.image)} for e in examples]
     if kind == "showo":

@@ -18,7 +18,6 @@ from fedvlm_flwr.data.federated import Example
 from fedvlm_flwr.errors import RunError
 from fedvlm_flwr.evaluation import (
     answers,
-    global_test_set,
     question_majority_scores,
     with_exchanged_pictures,
 )
@@ -30,6 +29,7 @@ from fedvlm_flwr.report.table import BESIDE, result_table
 from fedvlm_flwr.run_folder import METRICS, PREDICTIONS, RunFolder
 from fedvlm_flwr.tasks import load_task
 from fedvlm_flwr.wire import HEADER_BYTES
+from tests.conftest import global_test_set
 
 ENDS, OVER_CLIENTS = ("_low", "", "_high"), ("mean", "worst", "std")
 TASKS = {"captioning": "cider", "classification": "accuracy", "detection": "iou", "vqa": "accuracy"}
@@ -182,7 +182,7 @@ def test_the_adapter_loads_in_plain_transformers_and_peft_and_answers_the_same(f
     plain = LlavaForConditionalGeneration.from_pretrained(base)
     tuned = PeftModel.from_pretrained(plain, str(folder.path / "adapter")).eval()
     ours = resident(config, torch.device("cpu")).vlm
-    examples = global_test_set(config, federated_data(config))["vqa"][:20]
+    examples = global_test_set(config)["vqa"][:20]
     told = {line["id"]: line["prediction"] for line in folder.lines(PREDICTIONS)}
     for example in examples:
         prompt = ours.encode(example.question).prompt_ids
@@ -200,14 +200,14 @@ def test_the_adapter_loads_in_plain_transformers_and_peft_and_answers_the_same(f
 def test_no_answer_reaches_the_model_in_evaluation(small):
     config = compose({"overrides": " ".join(small)})
     model = resident(config, torch.device("cpu"))
-    examples = global_test_set(config, federated_data(config))["vqa"][:10]
+    examples = global_test_set(config)["vqa"][:10]
     lied = [replace(example, answer="nonsense") for example in examples]
     assert answers(model, examples, config.eval) == answers(model, lied, config.eval)
 
 
 def test_exchanged_pictures_leave_no_example_its_own(small):
     config = compose({"overrides": " ".join(small)})
-    examples = global_test_set(config, federated_data(config))["vqa"]
+    examples = global_test_set(config)["vqa"]
     exchanged = with_exchanged_pictures(examples, seed=3)
     assert all(a.image != b.image for a, b in zip(examples, exchanged, strict=True))
     assert [a.question for a in examples] == [b.question for b in exchanged]

@@ -4,7 +4,7 @@ import csv
 import gzip
 import json
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -113,6 +113,36 @@ def key_of(record: Any, key: str, where: str) -> Any:
         known = ", ".join(map(str, record)) if isinstance(record, Mapping) else repr(record)[:60]
         raise DataError(f"{where} has no '{key}' (it has: {known}); download the source again.")
     return record[key]
+
+
+def text_of(value: Any) -> str:
+    """A value as text, without blanks around it; nothing where there is no value."""
+    return "" if value is None else str(value).strip()
+
+
+def require_splits(source: str, names: Sequence[str], known: Collection[str]) -> None:
+    """Check names of a source's own splits.
+
+    Raises:
+        ConfigError: the source has no such split.
+    """
+    for name in names:
+        if name not in known:
+            raise ConfigError(
+                f"The source {source} has no split '{name}'; choose of {', '.join(known)}."
+            )
+
+
+def require_some(source: str, key: str, given: list[str], known: Sequence[str]) -> None:
+    """Check a choice of one or more of a source's tasks, languages, ...
+
+    Raises:
+        ConfigError: nothing is chosen, or something that the source does not have.
+    """
+    if not given or any(name not in known for name in given):
+        raise ConfigError(
+            f"{key}={given} of the source {source} must name some of {', '.join(known)}."
+        )
 
 
 def require_form(key: str, text: str, field: str) -> None:

@@ -20,6 +20,7 @@ from fedvlm_flwr.data.sources.base import (
     require,
     require_class_form,
     require_form,
+    require_splits,
 )
 from fedvlm_flwr.errors import ConfigError, DataError
 
@@ -44,12 +45,7 @@ class Params:
     def __post_init__(self) -> None:
         if self.label not in LEVELS:
             raise ConfigError(f"label={self.label!r} must be one of {', '.join(LEVELS)}.")
-        for name in (*self.train_splits, *self.test_splits):
-            if name not in SPLITS:
-                raise ConfigError(
-                    f"The source fgvc_aircraft has no split '{name}'; choose of "
-                    f"{', '.join(SPLITS)}."
-                )
+        require_splits("fgvc_aircraft", [*self.train_splits, *self.test_splits], SPLITS)
         require_form("answer", self.answer, "label")
         require_class_form("answer", self.answer)
 

@@ -15,7 +15,14 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from fedvlm_flwr.boxes import format_box
-from fedvlm_flwr.data.sources.base import Item, key_of, require, require_form
+from fedvlm_flwr.data.sources.base import (
+    Item,
+    key_of,
+    require,
+    require_form,
+    require_some,
+    require_splits,
+)
 from fedvlm_flwr.data.sources.coco import Instances, coco_pictures, read_instances
 from fedvlm_flwr.errors import ConfigError, DataError
 
@@ -59,17 +66,10 @@ class Params:
     """{sentence} stands for the sentence."""
 
     def __post_init__(self) -> None:
-        if not self.tasks or any(task not in TASKS for task in self.tasks):
-            raise ConfigError(
-                f"tasks={self.tasks} of the source refcoco must name some of {', '.join(TASKS)}."
-            )
+        require_some("refcoco", "tasks", self.tasks, TASKS)
         if self.sentences not in SENTENCES:
             raise ConfigError(f"sentences={self.sentences!r} must be one of first, all.")
-        for name in (*self.train_splits, *self.test_splits):
-            if name not in SPLITS:
-                raise ConfigError(
-                    f"The source refcoco has no split '{name}'; choose of {', '.join(SPLITS)}."
-                )
+        require_splits("refcoco", [*self.train_splits, *self.test_splits], SPLITS)
         require_form("grounding_question", self.grounding_question, "sentence")
         require_form("grounding_answer", self.grounding_answer, "box")
         require_form("caption_question", self.caption_question, "box")

@@ -16,7 +16,15 @@ from string import ascii_uppercase
 from typing import Any
 
 from fedvlm_flwr.data.hub_rows import HubPictures, hub_rows, is_hub
-from fedvlm_flwr.data.sources.base import Item, Picture, key_of, read_json, require_form
+from fedvlm_flwr.data.sources.base import (
+    Item,
+    Picture,
+    key_of,
+    read_json,
+    require_form,
+    require_some,
+    require_splits,
+)
 from fedvlm_flwr.errors import ConfigError, DataError
 
 TASKS = ("captioning", "vqa")
@@ -46,15 +54,8 @@ class Params:
     """{letter} stands for the right choice's letter."""
 
     def __post_init__(self) -> None:
-        if not self.tasks or any(task not in TASKS for task in self.tasks):
-            raise ConfigError(
-                f"tasks={self.tasks} of the source scienceqa must name some of {', '.join(TASKS)}."
-            )
-        for name in (*self.train_splits, *self.test_splits):
-            if name not in SPLITS:
-                raise ConfigError(
-                    f"The source scienceqa has no split '{name}'; choose of {', '.join(SPLITS)}."
-                )
+        require_some("scienceqa", "tasks", self.tasks, TASKS)
+        require_splits("scienceqa", [*self.train_splits, *self.test_splits], SPLITS)
         require_form("caption_answer", self.caption_answer, "caption")
         for field in ("question", "choices"):
             require_form("vqa_question", self.vqa_question, field)

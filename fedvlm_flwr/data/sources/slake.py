@@ -12,10 +12,9 @@ English.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from fedvlm_flwr.data.hub_rows import HubPictures, hub_columns, hub_rows, hub_splits, is_hub
-from fedvlm_flwr.data.sources.base import Item, key_of, read_json
+from fedvlm_flwr.data.sources.base import Item, key_of, read_json, require_some, text_of
 from fedvlm_flwr.errors import ConfigError, DataError
 
 LANGUAGES = ("en", "zh")
@@ -42,11 +41,7 @@ class Params:
     """... and test records."""
 
     def __post_init__(self) -> None:
-        if not self.languages or any(name not in LANGUAGES for name in self.languages):
-            raise ConfigError(
-                f"languages={self.languages} of the source slake must name some of "
-                f"{', '.join(LANGUAGES)}."
-            )
+        require_some("slake", "languages", self.languages, LANGUAGES)
 
 
 def read(raw: Path, params: Params) -> Iterator[Item]:
@@ -85,9 +80,9 @@ def _items(raw: Path, split: str, name: str, languages: list[str]) -> Iterator[I
             task="vqa",
             picture=raw / "imgs" / image,
             image=f"slake/{image}",
-            question=_text(key_of(record, "question", where)),
-            answer=_text(key_of(record, "answer", where)),
-            fields={ours: _text(key_of(record, key, where)) for ours, key in FIELDS.items()},
+            question=text_of(key_of(record, "question", where)),
+            answer=text_of(key_of(record, "answer", where)),
+            fields={ours: text_of(key_of(record, key, where)) for ours, key in FIELDS.items()},
         )
 
 
@@ -114,11 +109,7 @@ def _hub_items(
             task="vqa",
             picture=picture,
             image=f"slake/{image}",
-            question=_text(row["question"]),
-            answer=_text(row["answer"]),
-            fields={ours: _text(row[key]) for ours, key in fields.items()},
+            question=text_of(row["question"]),
+            answer=text_of(row["answer"]),
+            fields={ours: text_of(row[key]) for ours, key in fields.items()},
         )
-
-
-def _text(value: Any) -> str:
-    return "" if value is None else str(value).strip()

@@ -12,11 +12,10 @@ and answer, which has no fields.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from fedvlm_flwr.data.hub_rows import HubPictures, hub_rows, is_hub
-from fedvlm_flwr.data.sources.base import Item, key_of, read_json
-from fedvlm_flwr.errors import ConfigError, DataError
+from fedvlm_flwr.data.sources.base import Item, key_of, read_json, require_splits, text_of
+from fedvlm_flwr.errors import DataError
 
 QUESTIONS = "VQA_RAD Dataset Public.json"
 PICTURES = "VQA_RAD Image Folder"
@@ -38,11 +37,7 @@ class Params:
     """... and test records."""
 
     def __post_init__(self) -> None:
-        for name in (*self.train_splits, *self.test_splits):
-            if name not in SPLITS:
-                raise ConfigError(
-                    f"The source vqa_rad has no split '{name}'; choose of {', '.join(SPLITS)}."
-                )
+        require_splits("vqa_rad", [*self.train_splits, *self.test_splits], SPLITS)
 
 
 def read(raw: Path, params: Params) -> Iterator[Item]:
@@ -79,9 +74,9 @@ def _items(raw: Path, split: str, name: str) -> Iterator[Item]:
             task="vqa",
             picture=raw / PICTURES / image,
             image=f"vqa_rad/{image}",
-            question=_text(key_of(record, "question", where)),
-            answer=_text(key_of(record, "answer", where)),
-            fields={ours: _text(key_of(record, key, where)) for ours, key in FIELDS.items()},
+            question=text_of(key_of(record, "question", where)),
+            answer=text_of(key_of(record, "answer", where)),
+            fields={ours: text_of(key_of(record, key, where)) for ours, key in FIELDS.items()},
         )
 
 
@@ -95,11 +90,6 @@ def _hub_items(pictures: HubPictures, split: str, name: str) -> Iterator[Item]:
             task="vqa",
             picture=picture,
             image=f"vqa_rad/{image}",
-            question=_text(row["question"]),
-            answer=_text(row["answer"]),
+            question=text_of(row["question"]),
+            answer=text_of(row["answer"]),
         )
-
-
-def _text(value: Any) -> str:
-    """Without the blanks that many values of the file end with; nothing where there is no value."""
-    return "" if value is None else str(value).strip()
