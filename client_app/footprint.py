@@ -8,8 +8,8 @@ from torch import nn
 from client_app.local import train_locally
 from fedvlm_flwr.config import Config
 from fedvlm_flwr.data.federated import Example
-from fedvlm_flwr.models.live import LiveBytes
 from fedvlm_flwr.models.resident import Resident
+from fedvlm_flwr.planning.live_bytes import LiveBytes
 from fedvlm_flwr.seeding import stream
 from fedvlm_flwr.wire import Arrays
 from strategies import load_hook

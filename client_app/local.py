@@ -11,11 +11,11 @@ from torch import nn
 from client_app.oom import leaves_no_gradients
 from fedvlm_flwr.config.schema import Train
 from fedvlm_flwr.data.federated import Example
+from fedvlm_flwr.data.framing import frame_of, to_model_frame
 from fedvlm_flwr.errors import RunError
 from fedvlm_flwr.models.checkpointing import checkpointed
 from fedvlm_flwr.models.parts import part_module
 from fedvlm_flwr.models.resident import Resident
-from fedvlm_flwr.models.view import as_seen, view_of
 from strategies.core.hooks import ClientHook
 
 
@@ -77,7 +77,7 @@ def train_locally(  # noqa: PLR0913  # the round's ingredients, each from anothe
     """
     vlm = resident.vlm
     resident.features.encode([example.image for example in examples])
-    shown = [as_seen(example, view_of(example, vlm.view)) for example in examples]
+    shown = [to_model_frame(example, frame_of(example, vlm.frame)) for example in examples]
     encoded = [vlm.encode(example.question, example.answer) for example in shown]
     trained = list(parameters.values())
     optimizer = make_optimizer(settings, trained, lr)

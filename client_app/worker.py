@@ -17,7 +17,7 @@ from client_app.private import PrivateState
 from client_app.site import check_order, state_folder
 from fedvlm_flwr.config import Config, Scalar, compose
 from fedvlm_flwr.data.clients import client_examples, federated_data
-from fedvlm_flwr.evaluator import Evaluator
+from fedvlm_flwr.evaluation.evaluator import Evaluator
 from fedvlm_flwr.models.parts import read
 from fedvlm_flwr.models.resident import Resident, choose_device, process_facts, resident
 from fedvlm_flwr.schedule import round_lr

@@ -3,28 +3,34 @@
 import importlib
 import pkgutil
 import re
+from pathlib import Path
 from types import ModuleType
 
 from fedvlm_flwr.errors import ConfigError
 
 
-def available(package: str) -> list[str]:
-    """Names of the modules of a package that can be chosen, sorted.
+def available(package: str, inner: str | None = None) -> list[str]:
+    """Names in a package that can be chosen, sorted.
 
-    `base` and subpackages hold what the choices share, and are none themselves.
+    Args:
+        package: its modules are the choices; `base` and subpackages hold what they share.
+        inner: where given, the choices are the subpackages that have a module of this name.
     """
-    found = importlib.import_module(package)
-    modules = pkgutil.iter_modules(found.__path__)
-    return sorted(m.name for m in modules if not m.ispkg and m.name != "base")
+    root = importlib.import_module(package)
+    modules = list(pkgutil.iter_modules(root.__path__))
+    if inner is None:
+        return sorted(m.name for m in modules if not m.ispkg and m.name != "base")
+    folders = [Path(place) / m.name for place in root.__path__ for m in modules if m.ispkg]
+    return sorted({folder.name for folder in folders if (folder / f"{inner}.py").is_file()})
 
 
-def load_module(package: str, name: str, what: str) -> ModuleType:
-    """Import `package.name`.
+def load_module(package: str, name: str, what: str, inner: str | None = None) -> ModuleType:
+    """Import `package.name`, or `package.name.inner`.
 
     Raises:
         ConfigError: there is no such module; lists the ones there are.
     """
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or name not in available(package):
-        known = ", ".join(available(package))
-        raise ConfigError(f"Unknown {what} '{name}'; choose one of: {known}.")
-    return importlib.import_module(f"{package}.{name}")
+    names = available(package, inner)
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or name not in names:
+        raise ConfigError(f"Unknown {what} '{name}'; choose one of: {', '.join(names)}.")
+    return importlib.import_module(".".join(filter(None, (package, name, inner))))

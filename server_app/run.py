@@ -14,17 +14,17 @@ from fedvlm_flwr.config import Config, Scalar
 from fedvlm_flwr.data.clients import federated_data, test_shares
 from fedvlm_flwr.data.federated import FederatedData, examples
 from fedvlm_flwr.errors import ConfigError
-from fedvlm_flwr.evaluation import Scores
-from fedvlm_flwr.evaluator import Evaluator
+from fedvlm_flwr.evaluation.evaluator import Evaluator
+from fedvlm_flwr.evaluation.scoring import Scores
+from fedvlm_flwr.evaluation.statistics import over_clients
 from fedvlm_flwr.models import model_parts, prepare_model
 from fedvlm_flwr.models.adapter import save_adapter
 from fedvlm_flwr.models.parts import require_part
 from fedvlm_flwr.models.resident import Resident, choose_device, resident
-from fedvlm_flwr.models.words import unknown_share
+from fedvlm_flwr.models.vocabulary import unknown_share
 from fedvlm_flwr.report.curve import draw_curve
 from fedvlm_flwr.report.table import result_table
 from fedvlm_flwr.run_folder import ADAPTER, PREDICTIONS, RunFolder
-from fedvlm_flwr.spread import over_clients
 from fedvlm_flwr.wire import Arrays, pack, unpack
 from server_app.callbacks.checkpoint import Checkpoint, Saved, read_checkpoint
 from server_app.callbacks.cost import CostMeter

@@ -1,6 +1,7 @@
 """Every YAML under conf/ composes, and the module behind each choice takes its parameters."""
 
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from omegaconf import OmegaConf
@@ -13,7 +14,7 @@ CONF = Path(__file__).parents[1] / "conf"
 SOURCES = sorted((CONF / "source").glob("*.yaml"))  # each is a part of some dataset
 FILES = sorted(set(CONF.glob("*/*.yaml")) - set(SOURCES))
 PACKAGES = {
-    "model": "fedvlm_flwr.models.kinds",
+    "model": "fedvlm_flwr.models",
     "dataset": "fedvlm_flwr.data.sets",
     "partition": "fedvlm_flwr.data.partitions",
     "algorithm": "strategies",
@@ -22,6 +23,11 @@ PACKAGES = {
 
 def identify(path: Path) -> str:
     return f"{path.parent.name}={path.stem}"
+
+
+def module_of(group: str, choice: Choice) -> ModuleType:
+    inner = "kind" if group == "model" else None
+    return load_module(PACKAGES[group], choice.kind, group, inner)
 
 
 def test_conf_holds_the_groups() -> None:
@@ -47,7 +53,7 @@ def test_module_takes_the_parameters(path: Path) -> None:
     group = path.parent.name
     choice = getattr(compose({"overrides": f"{group}={path.stem}"}), group)
     assert isinstance(choice, Choice)
-    module = load_module(PACKAGES[group], choice.kind, group)
+    module = load_module(PACKAGES[group], choice.kind, group, "kind" if group == "model" else None)
     params = typed(module.Params, choice.params, group)
     assert isinstance(params, module.Params)
     if "making" in choice.params:
@@ -67,9 +73,9 @@ def test_a_source_takes_its_parameters(path: Path) -> None:
 def test_experiment_changes_the_run_and_its_modules_take_it(path: Path) -> None:
     config = compose({"overrides": f"experiment={path.stem}"})
     assert config != compose({})
-    for group, package in PACKAGES.items():
+    for group in PACKAGES:
         choice = getattr(config, group)
-        typed(load_module(package, choice.kind, group).Params, choice.params, group)
+        typed(module_of(group, choice).Params, choice.params, group)
 
 
 @pytest.mark.parametrize(

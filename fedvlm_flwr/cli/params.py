@@ -15,7 +15,7 @@ import shlex
 from dataclasses import asdict
 
 from fedvlm_flwr.config import Config, compose
-from fedvlm_flwr.models.counting import (
+from fedvlm_flwr.planning.counting import (
     Shapes,
     StageCount,
     adapted_skeleton,

@@ -21,12 +21,12 @@ import torch
 
 from fedvlm_flwr.config import Config, compose
 from fedvlm_flwr.errors import ConfigError
-from fedvlm_flwr.models.base import Skeleton
-from fedvlm_flwr.models.cards import fit, need
-from fedvlm_flwr.models.counting import adapted_skeleton
-from fedvlm_flwr.models.measure import Measured, measure
-from fedvlm_flwr.models.memory import Estimator, Lengths, Parameters
 from fedvlm_flwr.models.resident import choose_device
+from fedvlm_flwr.models.vlm import Skeleton
+from fedvlm_flwr.planning.cards import fit, need
+from fedvlm_flwr.planning.counting import adapted_skeleton
+from fedvlm_flwr.planning.measure import Measured, measure
+from fedvlm_flwr.planning.memory import Estimator, Lengths, Parameters
 from fedvlm_flwr.report.memory import Budget, as_text
 
 COMMON = (16.0, 24.0, 40.0, 80.0)  # GB of memory of common cards

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fedvlm_flwr.boxes import parse_boxes
 from fedvlm_flwr.data.federated import Example, check_picture, read_example
 from fedvlm_flwr.errors import DataError
+from fedvlm_flwr.images.boxes import parse_boxes
 from fedvlm_flwr.tasks import load_task, task_names
 
 LINE = 1000  # characters of a problem that are told

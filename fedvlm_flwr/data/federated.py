@@ -10,7 +10,7 @@ from datasets import Dataset
 from PIL import Image
 
 from fedvlm_flwr.errors import DataError
-from fedvlm_flwr.pictures import open_picture
+from fedvlm_flwr.images.reading import open_picture
 
 IMAGE_MARK = "<image>\n"
 COLUMNS = ("id", "image", "conversations", "task")

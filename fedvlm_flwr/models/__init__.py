@@ -1,6 +1,6 @@
 """Vision-language models: chosen by kind, loaded behind one interface, tiny ones made here.
 
-A kind is a module of `fedvlm_flwr.models.kinds` with a frozen dataclass `Params` (a `Loading`), a
+A kind is a folder with a module `kind` that has a frozen dataclass `Params` (a `Loading`), a
 function `load(name, params, device) -> VLM`, the functions `prepare(name, params, progress)` and
 `found(name, params)` that give the folder of a model that is made here, `parts(params)`, the module
 path of each part, and `skeleton(params) -> Skeleton`, the network on torch's meta device.
@@ -14,10 +14,10 @@ from typing import Any
 import torch
 
 from fedvlm_flwr.config.typed import typed
-from fedvlm_flwr.models.base import VLM, Skeleton
+from fedvlm_flwr.models.vlm import VLM, Skeleton
 from fedvlm_flwr.plugins import load_module
 
-KINDS = "fedvlm_flwr.models.kinds"
+KIND = "kind"  # the module in a family's folder that makes it one
 
 # Where it is installed, peft imports bitsandbytes, which warns of an optional package each time.
 logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
@@ -28,7 +28,7 @@ def load_model(name: str, kind: str, params: Mapping[str, Any], device: torch.de
 
     Args:
         name: the model's name, the first part of its cache folder's name.
-        kind: a module of `fedvlm_flwr.models.kinds`.
+        kind: a folder of `fedvlm_flwr.models` with a module `kind`.
         params: the other keys of the model's YAML.
         device: where the network shall lie.
 
@@ -36,7 +36,7 @@ def load_model(name: str, kind: str, params: Mapping[str, Any], device: torch.de
         ConfigError: the kind is unknown, or a key of `params`, or a value does not fit.
         ModelError: the model is not prepared (run `fedvlm prepare`), is corrupt or unreadable.
     """
-    module = load_module(KINDS, kind, "model kind")
+    module = load_module(__name__, kind, "model kind", KIND)
     model: VLM = module.load(name, typed(module.Params, params, "model"), device)
     return model
 
@@ -55,7 +55,7 @@ def prepare_model(
         params: as for `load_model`.
         progress: called with the steps done, the steps in all and the last loss.
     """
-    module = load_module(KINDS, kind, "model kind")
+    module = load_module(__name__, kind, "model kind", KIND)
     folder: Path | None = module.prepare(name, typed(module.Params, params, "model"), progress)
     return folder
 
@@ -66,7 +66,7 @@ def prepared_model(name: str, kind: str, params: Mapping[str, Any]) -> Path | No
     Raises:
         ModelError: its files are damaged.
     """
-    module = load_module(KINDS, kind, "model kind")
+    module = load_module(__name__, kind, "model kind", KIND)
     folder: Path | None = module.found(name, typed(module.Params, params, "model"))
     return folder
 
@@ -78,7 +78,7 @@ def model_parts(kind: str, params: Mapping[str, Any]) -> Mapping[str, str]:
         ConfigError: as `load_model`.
         ModelError: the model's configuration cannot be read.
     """
-    module = load_module(KINDS, kind, "model kind")
+    module = load_module(__name__, kind, "model kind", KIND)
     found: Mapping[str, str] = module.parts(typed(module.Params, params, "model"))
     return found
 
@@ -90,6 +90,6 @@ def model_skeleton(kind: str, params: Mapping[str, Any]) -> Skeleton:
         ConfigError: as `load_model`.
         ModelError: neither the model's own configuration nor its sizes in the YAML are at hand.
     """
-    module = load_module(KINDS, kind, "model kind")
+    module = load_module(__name__, kind, "model kind", KIND)
     found: Skeleton = module.skeleton(typed(module.Params, params, "model"))
     return found

@@ -8,8 +8,8 @@ from peft import LoraConfig
 from safetensors.torch import save_file
 
 from fedvlm_flwr.config.schema import Tuning
-from fedvlm_flwr.models.base import VLM
 from fedvlm_flwr.models.parts import lora_targets
+from fedvlm_flwr.models.vlm import VLM
 from fedvlm_flwr.wire import Arrays, section
 
 

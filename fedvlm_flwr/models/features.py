@@ -16,7 +16,7 @@ from torch import nn
 from transformers.image_processing_utils import BaseImageProcessor
 
 from fedvlm_flwr.errors import DataError
-from fedvlm_flwr.models.base import VLM, Features
+from fedvlm_flwr.models.vlm import VLM, Features
 from fedvlm_flwr.paths import fedvlm_home
 
 ENCODED_AT_ONCE = 64

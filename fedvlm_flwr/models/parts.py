@@ -11,7 +11,7 @@ from torch import nn
 
 from fedvlm_flwr.config.schema import Lora, Stage, Tuning
 from fedvlm_flwr.errors import ConfigError, ModelError
-from fedvlm_flwr.models.base import VLM, Skeleton
+from fedvlm_flwr.models.vlm import VLM, Skeleton
 
 _ADAPTER = ".default"  # peft's name of the one adapter, inside the names of its tensors
 

@@ -7,7 +7,7 @@ from typing import Protocol
 from transformers import PreTrainedTokenizerBase
 
 from fedvlm_flwr.errors import ConfigError, DataError, ModelError
-from fedvlm_flwr.models.base import Encoded
+from fedvlm_flwr.models.vlm import Encoded
 
 QUESTION = "{question}"
 

@@ -10,7 +10,6 @@ from torch import nn
 from fedvlm_flwr.config import Config, Stage
 from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.models import load_model
-from fedvlm_flwr.models.base import VLM
 from fedvlm_flwr.models.features import FeatureCache
 from fedvlm_flwr.models.parts import (
     fit_for,
@@ -18,6 +17,7 @@ from fedvlm_flwr.models.parts import (
     set_trainable,
     write,
 )
+from fedvlm_flwr.models.vlm import VLM
 from fedvlm_flwr.seeding import torch_seed
 from fedvlm_flwr.wire import Arrays
 

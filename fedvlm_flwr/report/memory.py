@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from fedvlm_flwr.config import Config
-from fedvlm_flwr.models.cards import Fit, Need
-from fedvlm_flwr.models.measure import Measured
-from fedvlm_flwr.models.memory import CUDA_CONTEXT, FRAGMENTATION, Estimate, Lengths
+from fedvlm_flwr.planning.cards import Fit, Need
+from fedvlm_flwr.planning.measure import Measured
+from fedvlm_flwr.planning.memory import CUDA_CONTEXT, FRAGMENTATION, Estimate, Lengths
 from fedvlm_flwr.report.grid import grid
 from fedvlm_flwr.report.live import size
 

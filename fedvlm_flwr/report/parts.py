@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from fedvlm_flwr.config import Config
-from fedvlm_flwr.models.counting import OUTSIDE, PartCount, StageCount
+from fedvlm_flwr.planning.counting import OUTSIDE, PartCount, StageCount
 from fedvlm_flwr.report.grid import grid
 from fedvlm_flwr.report.live import size
 

@@ -11,8 +11,8 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from statistics import median
 
-from fedvlm_flwr.boxes import Box, Found, format_boxes, iou, parse_boxes
 from fedvlm_flwr.errors import DataError
+from fedvlm_flwr.images.boxes import Box, Found, format_boxes, iou, parse_boxes
 from fedvlm_flwr.tasks.base import means, most_frequent, normalise, read, read_pairs
 
 HEADLINE = "iou"

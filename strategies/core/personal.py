@@ -5,7 +5,7 @@ from typing import cast
 
 from flwr.app import ConfigRecord, Message, MetricRecord
 
-from fedvlm_flwr.spread import LOCAL, over_clients
+from fedvlm_flwr.evaluation.statistics import LOCAL, over_clients
 from strategies.core.replies import BadReply, flower_reason
 
 Scores = dict[str, dict[str, float]]

@@ -9,12 +9,12 @@ from torch import nn
 
 from client_app.footprint import hook_bytes, try_out
 from fedvlm_flwr.config import compose
-from fedvlm_flwr.evaluation import answers
-from fedvlm_flwr.models.counting import adapted_skeleton
-from fedvlm_flwr.models.live import LiveBytes
-from fedvlm_flwr.models.measure import longest_example
-from fedvlm_flwr.models.memory import Estimator, Lengths
+from fedvlm_flwr.evaluation.scoring import answers
 from fedvlm_flwr.models.resident import resident
+from fedvlm_flwr.planning.counting import adapted_skeleton
+from fedvlm_flwr.planning.live_bytes import LiveBytes
+from fedvlm_flwr.planning.measure import longest_example
+from fedvlm_flwr.planning.memory import Estimator, Lengths
 
 LENGTHS = Lengths(text=120, answer=16)
 # The fused dropout of a GPU keeps a byte a number, that of a CPU four.

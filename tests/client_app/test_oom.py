@@ -12,7 +12,7 @@ from client_app.oom import leaves_no_gradients
 from client_app.worker import Worker
 from fedvlm_flwr.config import compose
 from fedvlm_flwr.errors import RunError
-from fedvlm_flwr.models.llava import Llava
+from fedvlm_flwr.models.llava.model import Llava
 from fedvlm_flwr.models.resident import load_count, resident
 from fedvlm_flwr.wire import pack, unpack
 from strategies.core.order import Order

@@ -11,8 +11,8 @@ from client_app.worker import Worker
 from fedvlm_flwr.cli import main
 from fedvlm_flwr.config import compose
 from fedvlm_flwr.errors import RunError
-from fedvlm_flwr.models.memory import CUDA_CONTEXT
 from fedvlm_flwr.models.resident import resident
+from fedvlm_flwr.planning.memory import CUDA_CONTEXT
 from fedvlm_flwr.wire import pack
 from strategies.core.order import Order
 

@@ -12,7 +12,7 @@ import torch
 from fedvlm_flwr.config import compose
 from fedvlm_flwr.models import prepared_model
 from fedvlm_flwr.models.resident import resident
-from fedvlm_flwr.models.showo import Showo
+from fedvlm_flwr.models.showo.model import Showo
 from fedvlm_flwr.run_folder import PREDICTIONS
 from tests.conftest import SMALL, global_test_set
 

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from fedvlm_flwr.errors import ConfigError, ModelError
-from fedvlm_flwr.models.families import FAMILIES
+from fedvlm_flwr.models.hf_vlm.families import FAMILIES
 from fedvlm_flwr.run_folder import METRICS
 from server_app.callbacks.checkpoint import read_checkpoint
 from tests.llava_sources import SPARE

@@ -16,15 +16,15 @@ from fedvlm_flwr.config import compose, from_hydra, typed
 from fedvlm_flwr.data.clients import federated_data
 from fedvlm_flwr.data.federated import Example
 from fedvlm_flwr.errors import RunError
-from fedvlm_flwr.evaluation import (
+from fedvlm_flwr.evaluation.scoring import (
     answers,
     question_majority_scores,
     with_exchanged_pictures,
 )
-from fedvlm_flwr.models.kinds.llava import Params, recipe
-from fedvlm_flwr.models.llava import Llava
-from fedvlm_flwr.models.prepared import prepared_folder
+from fedvlm_flwr.models.llava.kind import Params, recipe
+from fedvlm_flwr.models.llava.model import Llava
 from fedvlm_flwr.models.resident import resident
+from fedvlm_flwr.models.weights.prepared import prepared_folder
 from fedvlm_flwr.report.table import BESIDE, result_table
 from fedvlm_flwr.run_folder import METRICS, PREDICTIONS, RunFolder
 from fedvlm_flwr.tasks import load_task

@@ -18,12 +18,12 @@ import easy_vqa
 from datasets import Dataset, Features, List, Value
 from datasets.table import InMemoryTable
 
-from fedvlm_flwr.boxes import format_box
 from fedvlm_flwr.data import shape_pixels
 from fedvlm_flwr.data.cache import cached_tables
 from fedvlm_flwr.data.federated import IMAGE_MARK, FederatedData
 from fedvlm_flwr.data.shape_pixels import COLORS, SHAPES, Seen, measure
 from fedvlm_flwr.errors import ConfigError, DataError
+from fedvlm_flwr.images.boxes import format_box
 from fedvlm_flwr.paths import fedvlm_home
 
 TASKS = ("vqa", "classification", "captioning", "detection")

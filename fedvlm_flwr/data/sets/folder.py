@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fedvlm_flwr.boxes import Box, change_boxes
 from fedvlm_flwr.data.check import Row
 from fedvlm_flwr.data.checked import Checked, Limits, checked
 from fedvlm_flwr.data.federated import IMAGE_MARK, FederatedData
 from fedvlm_flwr.data.row_files import ENDINGS, read_rows
 from fedvlm_flwr.errors import ConfigError, DataError
-from fedvlm_flwr.pictures import picture_size
+from fedvlm_flwr.images.boxes import Box, change_boxes
+from fedvlm_flwr.images.reading import picture_size
 from fedvlm_flwr.seeding import stream
 from fedvlm_flwr.tasks import load_task, task_names
 

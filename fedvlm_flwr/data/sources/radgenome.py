@@ -20,10 +20,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from fedvlm_flwr.boxes import Box, Found, format_boxes
 from fedvlm_flwr.data.axial import mask_of, png_of_slice, shape_of
 from fedvlm_flwr.data.sources.base import Item, read_csv, require, require_form
 from fedvlm_flwr.errors import ConfigError, DataError
+from fedvlm_flwr.images.boxes import Box, Found, format_boxes
 
 ENDING = ".nii.gz"
 

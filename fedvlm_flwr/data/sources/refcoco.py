@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-from fedvlm_flwr.boxes import format_box
 from fedvlm_flwr.data.sources.base import (
     Item,
     key_of,
@@ -25,6 +24,7 @@ from fedvlm_flwr.data.sources.base import (
 )
 from fedvlm_flwr.data.sources.coco import Instances, coco_pictures, read_instances
 from fedvlm_flwr.errors import ConfigError, DataError
+from fedvlm_flwr.images.boxes import format_box
 
 T = TypeVar("T")
 

@@ -7,12 +7,12 @@ import pytest
 from omegaconf import OmegaConf
 from PIL import Image, ImageChops
 
-from fedvlm_flwr.boxes import format_box
 from fedvlm_flwr.config.typed import typed
 from fedvlm_flwr.data.federated import FederatedData, check_pictures, examples
 from fedvlm_flwr.data.sets import easyvqa
 from fedvlm_flwr.data.shape_pixels import Seen
 from fedvlm_flwr.errors import ConfigError, DataError
+from fedvlm_flwr.images.boxes import format_box
 
 CONF = Path(__file__).parents[3] / "conf"
 

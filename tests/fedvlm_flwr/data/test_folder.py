@@ -10,10 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 from omegaconf import OmegaConf
 
-from fedvlm_flwr.boxes import parse_boxes
 from fedvlm_flwr.data.federated import FederatedData, examples
 from fedvlm_flwr.data.load import examine_data, load_data
 from fedvlm_flwr.errors import ConfigError, DataError
+from fedvlm_flwr.images.boxes import parse_boxes
 from tests.layout import picture
 
 CONF = Path(__file__).parents[3] / "conf" / "dataset" / "folder.yaml"

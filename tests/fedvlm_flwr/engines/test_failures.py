@@ -16,8 +16,8 @@ from client_app.app import query, train
 from fedvlm_flwr.config import compose, typed
 from fedvlm_flwr.data.load import load_data
 from fedvlm_flwr.errors import ConfigError, FedVLMError, ModelError, RunError
-from fedvlm_flwr.models.kinds.llava import Params, recipe
-from fedvlm_flwr.models.prepared import prepared_folder
+from fedvlm_flwr.models.llava.kind import Params, recipe
+from fedvlm_flwr.models.weights.prepared import prepared_folder
 from fedvlm_flwr.run_folder import METRICS, PROGRESS
 
 failing = ClientApp()  # the real client but for client 1, which raises from the second round on

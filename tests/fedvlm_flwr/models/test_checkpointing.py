@@ -6,7 +6,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from transformers import LlamaConfig, LlamaModel
 
 from fedvlm_flwr.models.checkpointing import checkpointed
-from fedvlm_flwr.models.live import Kept
+from fedvlm_flwr.planning.live_bytes import Kept
 
 
 def network() -> LlamaModel:

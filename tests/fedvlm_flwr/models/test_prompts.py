@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedvlm_flwr.errors import ConfigError, DataError, ModelError
+from fedvlm_flwr.models.pretraining.tokenizer import word_tokenizer
 from fedvlm_flwr.models.prompts import PromptEncoder, Template
-from fedvlm_flwr.models.tokens import word_tokenizer
 
 WORDS = ["one", "two", "three", "four", "five", "six", "look", "USER", "ASSISTANT", "yes", "no"]
 TOKENIZER = word_tokenizer(WORDS)

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fedvlm_flwr.boxes import Found, parse_boxes
 from fedvlm_flwr.config.typed import typed
 from fedvlm_flwr.data.sources import radgenome
 from fedvlm_flwr.data.sources.base import Item
 from fedvlm_flwr.errors import ConfigError, DataError
+from fedvlm_flwr.images.boxes import Found, parse_boxes
 from tests.miniatures import radgenome as miniature
 
 VALUES: dict[str, Any] = {

@@ -1,0 +1,45 @@
+"""Examples rewritten for the frame in which a model sees their image, answers rewritten back."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from fedvlm_flwr.data.federated import Example
+from fedvlm_flwr.images.boxes import change_boxes
+from fedvlm_flwr.images.frame import WHOLE, Frame
+from fedvlm_flwr.tasks import load_task
+
+
+def to_model_frame(example: Example, frame: Frame) -> Example:
+    """An example whose question and answer tell boxes as the model sees them.
+
+    Boxes are looked for where the example's task holds some (`BOXES_IN`); nothing else of the text
+    changes, and nothing at all where the whole picture is seen.
+    """
+    if frame == WHOLE:
+        return example
+    places = load_task(example.task).BOXES_IN
+    question, answer = (
+        change_boxes(text, frame.to_frame) if place in places else text
+        for place, text in (("question", example.question), ("answer", example.answer))
+    )
+    return replace(example, question=question, answer=answer)
+
+
+def to_image_frame(text: str, task: str, frame: Frame) -> str:
+    """A model's answer with its boxes in fractions of the picture."""
+    if frame == WHOLE or "answer" not in load_task(task).BOXES_IN:
+        return text
+    return change_boxes(text, frame.to_image)
+
+
+def frame_of(example: Example, look: Callable[[Path], Frame]) -> Frame:
+    """What a model sees of an example's picture; without a look where no text can hold a box.
+
+    Args:
+        look: the model's `frame`, which reads the picture's header.
+
+    Raises:
+        DataError: the header cannot be read; names the picture's path.
+    """
+    return look(example.image) if load_task(example.task).BOXES_IN else WHOLE

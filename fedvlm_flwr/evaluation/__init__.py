@@ -1,0 +1,1 @@
+"""Scores by generation, their controls and their statistics."""

@@ -1,0 +1,105 @@
+"""The families of transformers' image-text-to-text models that this package can train.
+
+A family is a `model_type` of transformers. To add one, write a row: where its parts lie, which
+processor writes its prompts, which of the processor's tensors belong to a picture, and what is
+peculiar about its attention; then a builder of a tiny checkpoint of it to the tests' `hf_tiny.py`,
+which puts it through every test of the kind `hf_vlm`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fedvlm_flwr.errors import ModelError
+
+
+@dataclass(frozen=True)
+class Family:
+    """What the adapter has to know of a family.
+
+    Attributes:
+        vision, connector, llm: module paths inside the model with head. A connector may lie inside
+            the vision tower.
+        processor: the transformers class that writes a picture's place into a prompt and makes its
+            tensors.
+        pictures: the tensors of the processor's output that go with a picture.
+        types: the model's argument that tells picture places (1) from text (0) in the sequence;
+            None: it takes none.
+        answer_type: what `types` holds for the tokens of an answer.
+        own_mask: attention that is not causal everywhere, which flash attention cannot compute.
+        softcap: the head's logits are bounded by the text configuration's
+            `final_logit_softcapping`.
+        plain: what stands before and after a question, where the family has no chat template;
+            `{image}` and `{bos}` stand for those tokens.
+        handed: the same as the processor takes it, which adds the rest by itself.
+    """
+
+    vision: str
+    connector: str
+    llm: str
+    processor: str
+    pictures: tuple[str, ...] = ("pixel_values",)
+    types: str | None = None
+    answer_type: int = 0
+    own_mask: bool = False
+    softcap: bool = False
+    plain: tuple[str, str] | None = None
+    handed: tuple[str, str] | None = None
+
+    @property
+    def parts(self) -> dict[str, str]:
+        """Module path by part."""
+        return {"vision": self.vision, "connector": self.connector, "llm": self.llm}
+
+
+_LLAVA = ("model.vision_tower", "model.multi_modal_projector", "model.language_model")
+_IDEFICS = ("model.vision_model", "model.connector", "model.text_model")
+_QWEN = ("model.visual", "model.visual.merger", "model.language_model")
+_TILES = ("pixel_values", "pixel_attention_mask")
+_SIZED = ("pixel_values", "image_sizes")
+_GRID = ("pixel_values", "image_grid_thw")
+_ORDER = "mm_token_type_ids"  # Qwen finds the picture's rows and columns by it
+
+FAMILIES: Mapping[str, Family] = {
+    "gemma3": Family(*_LLAVA, "Gemma3Processor", types="token_type_ids", own_mask=True),
+    "idefics3": Family(*_IDEFICS, "Idefics3Processor", _TILES),
+    "internvl": Family(*_LLAVA, "InternVLProcessor"),
+    "llava": Family(*_LLAVA, "LlavaProcessor"),
+    "llava_next": Family(*_LLAVA, "LlavaNextProcessor", _SIZED),
+    "llava_onevision": Family(*_LLAVA, "LlavaOnevisionProcessor", (*_SIZED, "batch_num_images")),
+    "paligemma": Family(
+        *_LLAVA,
+        "PaliGemmaProcessor",
+        types="token_type_ids",
+        answer_type=1,
+        own_mask=True,
+        softcap=True,
+        plain=("{image}{bos}", "\n"),
+        handed=("{image}", ""),
+    ),
+    "qwen2_5_vl": Family(*_QWEN, "Qwen2_5_VLProcessor", _GRID, _ORDER),
+    "qwen2_vl": Family(*_QWEN, "Qwen2VLProcessor", _GRID, _ORDER),
+    # Its own processor needs num2words, for videos; a picture is written as Idefics3 writes it.
+    "smolvlm": Family(*_IDEFICS, "Idefics3Processor", _TILES),
+}
+
+
+def family_of(source: str, config: Any) -> Family:
+    """The row of a checkpoint's family.
+
+    Args:
+        source: the checkpoint, for the message.
+        config: its configuration.
+
+    Raises:
+        ModelError: there is no such row.
+    """
+    kind = str(config.model_type)
+    if kind not in FAMILIES:
+        raise ModelError(
+            f"{source} is of the family '{kind}', which this version cannot train; known: "
+            f"{', '.join(FAMILIES)}. To add one, write its row in "
+            "fedvlm_flwr/models/hf_vlm/families.py: the module paths of vision tower, connector "
+            "and language model, and its processor."
+        )
+    return FAMILIES[kind]

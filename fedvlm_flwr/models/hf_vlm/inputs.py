@@ -1,0 +1,213 @@
+"""What a transformers image-text-to-text model is given: pictures and text as its processor wants.
+
+The picture is processed once, however many questions are asked about it. What the processor makes
+of a whole prompt is taken apart after the picture: the beginning belongs to the picture, the rest
+is the question's.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from fedvlm_flwr.errors import ModelError
+from fedvlm_flwr.models.hf_vlm.chat import Turn, specials, turn_of
+from fedvlm_flwr.models.hf_vlm.families import Family
+from fedvlm_flwr.models.prompts import PromptEncoder
+from fedvlm_flwr.models.vlm import Encoded, Features
+
+IDS, TYPES = "image_ids", "image_types"
+PROBE = "what is this?"  # any question, to see what the processor makes of a prompt
+
+
+class HfInputs:
+    """Prompts, pictures and batches for one model.
+
+    Args:
+        processor: the model's own, see `read_processor`.
+        family: the row of its family.
+        max_text_tokens: see `PromptEncoder`.
+        source: the checkpoint, for messages.
+
+    Attributes:
+        turn: what stands around a question and its answer.
+        end_id: the token that an answer is taught to end with.
+        pad_id: what rows are filled up with.
+        prompts: text to ids.
+
+    Raises:
+        ModelError: the checkpoint has no chat template and its family wants one, or nothing ends
+            an answer.
+    """
+
+    def __init__(self, processor: Any, family: Family, max_text_tokens: int, source: str) -> None:
+        self.processor = processor
+        self.family = family
+        self.tokenizer: PreTrainedTokenizerBase = processor.tokenizer
+        self.place: str = processor.image_token
+        self.turn = self._turn(source)
+        self.end_id = self._end(source)
+        pad: Any = self.tokenizer.pad_token_id
+        self.pad_id: int = self.end_id if pad is None else pad
+        bos = self.tokenizer.bos_token
+        # As transformers does: a template that writes the first token itself gets no second one.
+        self._marks = not (bos and self.turn.before.startswith(str(bos)))
+        self._place_id: int = self.tokenizer.get_vocab()[self.place]
+        self.prompts = PromptEncoder(
+            self.tokenizer, self.end_id, max_text_tokens, self._smuggled(), marks=self._marks
+        )
+
+    def encode(self, question: str, answer: str | None = None) -> Encoded:
+        """Token ids of the prompt with one place for the picture, and of the answer with its end.
+
+        Raises:
+            DataError: the template and the answer alone are longer than `max_text_tokens`.
+            ModelError: the tokenizer merges the prompt's end with the answer's beginning.
+        """
+        return self.prompts.encode(self.turn, question, answer)
+
+    def picture(self, image: Any, dtype: torch.dtype) -> Features:
+        """The processor's tensors of a pillow picture, and the prompt's beginning with it in place.
+
+        `image_ids` [T]: all tokens up to the end of the picture, since a tokenizer may join what
+        stands before a picture with what the processor writes around it; `image_types` [T]: the
+        family's `types` for them, where it has such; the family's `pictures` with the shapes that
+        the processor gives them for one picture, floats as `dtype`.
+
+        Raises:
+            ModelError: the processor writes the question otherwise than the chat template does.
+        """
+        made = self.processor(
+            text=[self._handed()],
+            images=[image],
+            return_tensors="pt",
+            add_special_tokens=self._marks,
+        )
+        ids: list[int] = made["input_ids"][0].tolist()
+        tail = self.after_picture(self.encode(PROBE))
+        count = len(ids) - len(tail)
+        if count <= 0 or tuple(ids[count:]) != tail:
+            raise ModelError(
+                f"The {type(self.processor).__name__} writes the question after a picture not as "
+                "the chat template does; use a checkpoint whose files belong together."
+            )
+        row = {IDS: torch.tensor(ids[:count])}
+        if self.family.types is not None:
+            row[TYPES] = made[self.family.types][0, :count].clone()
+        for name in self.family.pictures:
+            row[name] = compact(name, torch.as_tensor(made[name]), dtype)
+        return row
+
+    def after_picture(self, example: Encoded) -> tuple[int, ...]:
+        """A prompt's ids behind its picture.
+
+        Raises:
+            ModelError: the prompt holds no picture or several.
+        """
+        places = [i for i, token in enumerate(example.prompt_ids) if token == self._place_id]
+        if len(places) != 1:
+            raise ModelError(
+                f"A prompt holds {self.place} {len(places)} times instead of once; use a "
+                "checkpoint whose chat template writes it once for a picture."
+            )
+        return example.prompt_ids[places[0] + 1 :]
+
+    def batch(
+        self, features: Sequence[Features], batch: Sequence[Encoded], *, answers: bool
+    ) -> dict[str, Tensor]:
+        """The network's arguments: padded on the right with answers, on the left without."""
+        rows: list[list[int]] = []
+        types: list[list[int]] = []
+        for row, example in zip(features, batch, strict=True):
+            tail = self.after_picture(example)
+            answer = example.answer_ids if answers else ()
+            rows.append([*row[IDS].tolist(), *tail, *answer])
+            if self.family.types is not None:
+                asked = [*row[TYPES].tolist(), *[0] * len(tail)]
+                types.append([*asked, *[self.family.answer_type] * len(answer)])
+        left = not answers
+        given = {
+            "input_ids": padded(rows, self.pad_id, left=left),
+            "attention_mask": padded([[1] * len(row) for row in rows], 0, left=left),
+            **{name: joined([row[name] for row in features]) for name in self.family.pictures},
+        }
+        if self.family.types is not None:
+            given[self.family.types] = padded(types, 0, left=left)
+        return given
+
+    def _turn(self, source: str) -> Turn:
+        if self.family.plain is not None:
+            bos = self.tokenizer.bos_token
+            before, after = (text.format(image=self.place, bos=bos) for text in self.family.plain)
+            return Turn(before, after)
+        template: Any = self.processor.chat_template or self.tokenizer.chat_template
+        if isinstance(template, dict):
+            template = template.get("default")
+        if template is None:
+            raise ModelError(
+                f"{source} has no chat template; use an instruction-tuned checkpoint, or put a "
+                "chat_template.jinja into its folder."
+            )
+        return turn_of(self.tokenizer, template, source)
+
+    def _end(self, source: str) -> int:
+        end: Any = self.tokenizer.eos_token_id
+        if self.turn.end is not None:
+            end = self.tokenizer.get_vocab()[self.turn.end]
+        if end is None:
+            raise ModelError(
+                f"Neither the chat template nor the tokenizer of {source} has a token that ends an "
+                "answer; set eos_token in its tokenizer_config.json."
+            )
+        return int(end)
+
+    def _handed(self) -> str:
+        """The probing prompt as the processor takes it."""
+        if self.family.handed is None:
+            return self.turn.prompt(PROBE)
+        before, after = self.family.handed
+        return f"{before.format(image=self.place)}{PROBE}{after}"
+
+    def _smuggled(self) -> tuple[str, ...]:
+        """Marks that a question or answer may not bring: of pictures, turns and ends."""
+        written = f"{self.turn.prompt('')}{self.turn.end}"
+        marks = {mark for mark in specials(self.tokenizer) if mark in written}
+        marks |= {*self.tokenizer.all_special_tokens, self.place}
+        return tuple(sorted(marks, key=lambda mark: (-len(mark), mark)))
+
+
+def compact(name: str, value: Tensor, dtype: torch.dtype) -> Tensor:
+    """In the smallest form that changes nothing: pictures take most of a client's memory."""
+    if name.endswith("_mask"):
+        return value.bool()
+    return value.to(dtype) if value.is_floating_point() else value
+
+
+def padded(rows: Sequence[Sequence[int]], filler: int, *, left: bool) -> Tensor:
+    """Rows of different lengths as one tensor, [B, T], filled up on the left or the right."""
+    longest = max(map(len, rows))
+    fillers = [[filler] * (longest - len(row)) for row in rows]
+    return torch.tensor(
+        [[*f, *row] if left else [*row, *f] for f, row in zip(fillers, rows, strict=True)]
+    )
+
+
+def joined(values: Sequence[Tensor]) -> Tensor:
+    """One picture after the other along the first dimension, all others filled up with zeros.
+
+    Pictures of one family differ in the number of their tiles or patches; the networks know which
+    are real.
+    """
+    shape = [max(sizes) for sizes in zip(*(value.shape[1:] for value in values), strict=True)]
+    return torch.cat([grown(value, shape) for value in values])
+
+
+def grown(value: Tensor, shape: Sequence[int]) -> Tensor:
+    """A tensor filled up with zeros behind, to `shape` in all dimensions but the first."""
+    missing = [want - have for want, have in zip(shape, value.shape[1:], strict=True)]
+    if not any(missing):
+        return value
+    return F.pad(value, [n for more in reversed(missing) for n in (0, more)])

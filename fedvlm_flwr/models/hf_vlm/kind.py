@@ -1,0 +1,156 @@
+"""Kind `hf_vlm`: a checkpoint of any image-text-to-text family of transformers that is known."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import nn
+from transformers import AutoModelForImageTextToText
+from transformers.utils.logging import disable_progress_bar
+
+from fedvlm_flwr.errors import ConfigError
+from fedvlm_flwr.models.hf_vlm.families import Family, family_of
+from fedvlm_flwr.models.hf_vlm.inputs import IDS, HfInputs
+from fedvlm_flwr.models.hf_vlm.model import HfVlm
+from fedvlm_flwr.models.hf_vlm.processor import read_processor
+from fedvlm_flwr.models.parts import linear_names
+from fedvlm_flwr.models.vlm import Skeleton
+from fedvlm_flwr.models.weights.loading import Loading, attention_of, quantization_of
+from fedvlm_flwr.models.weights.quantized import trainable_on_cpu
+from fedvlm_flwr.models.weights.sources import (
+    locate,
+    read_config,
+    read_weights,
+    reading,
+    require_whole,
+)
+
+# Bars would write between the lines of a run's own progress.
+disable_progress_bar()  # type: ignore[no-untyped-call]
+
+READER: Any = AutoModelForImageTextToText  # its annotations leave out what it returns here
+TYPICAL = (640, 480)  # a common picture's width and height: some families take more for larger ones
+
+
+@dataclass(frozen=True, kw_only=True)
+class Params(Loading):
+    """The keys of a model YAML of this kind."""
+
+    checkpoint: str
+    """A local folder or a hub id."""
+
+
+def load(name: str, params: Params, device: torch.device) -> HfVlm:
+    """The model, in evaluation mode on `device`.
+
+    Raises:
+        ModelError: the family is unknown, or the checkpoint cannot be read or is not whole.
+        ConfigError: flash attention or quantisation is asked for and cannot be had.
+    """
+    source = params.checkpoint
+    config = read_config(source)
+    family = family_of(source, config)
+    quantized = quantization_of(params, [family.vision, family.connector, "lm_head"])
+    attention = attention_for(family, config.model_type, params, device)
+    placed = {"device_map": {"": device}, **quantized} if quantized else {}
+    module, told = read_weights(
+        READER,
+        source,
+        "an image-text-to-text model",
+        dtype=params.torch_dtype,
+        **attention,
+        **placed,
+    )
+    require_whole(source, told)
+    inputs = read_inputs(params, family)
+    module.requires_grad_(False)
+    network: nn.Module = module
+    network.eval()
+    if quantized:
+        trainable_on_cpu(network)
+    else:
+        network.to(device)
+    return HfVlm(module, inputs)
+
+
+def attention_for(
+    family: Family, kind: str, params: Loading, device: torch.device
+) -> dict[str, str]:
+    """What `from_pretrained` is told about attention.
+
+    Without flash attention, `auto` leaves the choice to transformers: SDPA in those of the model's
+    networks that have it. A family with a mask of its own never gets flash attention.
+
+    Raises:
+        ConfigError: flash attention is asked for and cannot run here.
+    """
+    if family.own_mask and params.attention == "flash_attention_2":
+        raise ConfigError(
+            f"model.attention=flash_attention_2 cannot compute the mask of the family '{kind}', "
+            "where tokens see later ones; use auto or sdpa."
+        )
+    chosen = attention_of(params, device)
+    if params.attention == "auto" and (family.own_mask or chosen == "sdpa"):
+        return {}
+    return {"attn_implementation": chosen}
+
+
+def prepare(
+    name: str, params: Params, progress: Callable[[int, int, float], None] | None = None
+) -> Path | None:
+    """Nothing is made here."""
+    return None
+
+
+def found(name: str, params: Params) -> Path | None:
+    """Nothing is made here."""
+    return None
+
+
+def skeleton(params: Params) -> Skeleton:
+    """The network on the meta device, from what lies in the folder or in the hub's cache.
+
+    `image_tokens` is what a picture of 640 x 480 pixels takes.
+
+    Raises:
+        ModelError: configuration, tokenizer or picture processing is not at hand, or the family is
+            unknown.
+    """
+    source = params.checkpoint
+    config = read_config(source, local_files_only=True)
+    family = family_of(source, config)
+    with torch.device("meta"):
+        module = READER.from_config(config)
+    module.requires_grad_(False)
+    inputs = read_inputs(params, family, local_files_only=True)
+    ids = inputs.picture(Image.new("RGB", TYPICAL), params.torch_dtype)[IDS]
+    tokens = int((ids == config.image_token_id).sum())
+    targets = linear_names(module.get_submodule(family.llm))
+    return Skeleton(module, family.parts, targets, image_tokens=tokens)
+
+
+def read_inputs(params: Params, family: Family, *, local_files_only: bool = False) -> HfInputs:
+    """Processor and prompts, tried on a blank picture so that what does not fit is told at once.
+
+    Raises:
+        ModelError: they cannot be read, or do not belong together.
+    """
+    source = params.checkpoint
+    where, _ = locate(source)
+    with reading(source, "a processor of pictures and text"):
+        processor = read_processor(source, where, family, local_files_only)
+        inputs = HfInputs(processor, family, params.max_text_tokens, source)
+        inputs.picture(Image.new("RGB", TYPICAL), params.torch_dtype)
+    return inputs
+
+
+def parts(params: Params) -> Mapping[str, str]:
+    """Module path by part.
+
+    Raises:
+        ModelError: the checkpoint's configuration cannot be read, or its family is unknown.
+    """
+    return family_of(params.checkpoint, read_config(params.checkpoint)).parts

@@ -1,0 +1,145 @@
+"""Any image-text-to-text model of transformers whose family is known.
+
+The model's own processor, chat template, `forward` and `generate` do the work; what is added is
+what the rest of the code needs: a picture is processed once, only an answer's tokens are learnt,
+and the parts have names.
+
+The vision tower runs anew at every step, from kept pixels: families differ in what lies between
+tower and connector, and no interface of transformers separates the two in all of them. Frozen as
+it is, it costs a forward pass without a graph.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+from transformers import GenerationConfig, PreTrainedModel
+
+from fedvlm_flwr.images.frame import Frame
+from fedvlm_flwr.images.reading import READING, open_picture, picture_size
+from fedvlm_flwr.models.features import fingerprint
+from fedvlm_flwr.models.hf_vlm.inputs import IDS, HfInputs
+from fedvlm_flwr.models.hf_vlm.processor import frame_through
+from fedvlm_flwr.models.parts import linear_names
+from fedvlm_flwr.models.vlm import VLM, Encoded, Features
+
+
+class HfVlm(VLM):
+    """A transformers image-text-to-text model behind the interface of every model here.
+
+    Args:
+        module: the network with its head.
+        inputs: its processor and prompts.
+
+    Raises:
+        ModelError: the processor crops what it has not resized.
+    """
+
+    keep_features = False
+
+    def __init__(self, module: PreTrainedModel, inputs: HfInputs) -> None:
+        self.module = module
+        self.inputs = inputs
+        self.family = inputs.family
+        self.parts = self.family.parts
+        self.lora_targets = linear_names(module.get_submodule(self.family.llm))
+        self.device = next(module.parameters()).device
+        vision = module.get_submodule(self.family.vision)
+        self._dtype = next(vision.parameters()).dtype
+        processing = inputs.processor.image_processor
+        frame_through(processing, (1, 1))  # refused here rather than at the first picture
+        choice = [repr(inputs.turn), str(self._dtype), READING]
+        self.fingerprint = fingerprint(vision, choice, processing)
+        self.stops = self._stops()
+        # The checkpoint's own may sample or punish repetition; here the likeliest token counts.
+        greedy: Any = GenerationConfig
+        module.generation_config = greedy(
+            do_sample=False, eos_token_id=sorted(self.stops), pad_token_id=inputs.pad_id
+        )
+
+    @property
+    def questions_cut(self) -> int:
+        """Distinct questions that were cut on the left so far."""
+        return self.inputs.prompts.cut
+
+    def encode(self, question: str, answer: str | None = None) -> Encoded:
+        """Token ids of the prompt and of the answer, see `HfInputs.encode`."""
+        return self.inputs.encode(question, answer)
+
+    def features(self, images: Sequence[Path]) -> list[Features]:
+        """The processor's tensors of each picture, on the CPU; see `HfInputs.picture`.
+
+        Raises:
+            DataError: a picture is missing or unreadable; names its path.
+        """
+        return [self.inputs.picture(open_picture(path), self._dtype) for path in images]
+
+    def frame(self, image: Path) -> Frame:
+        """What of a picture the family's own processor shows, see `frame_through`.
+
+        Raises:
+            DataError: the picture's header cannot be read; names its path.
+        """
+        return frame_through(self.inputs.processor.image_processor, picture_size(image))
+
+    def loss(self, features: Sequence[Features], batch: Sequence[Encoded]) -> Tensor:
+        """Mean cross-entropy over the answer tokens of a batch (scalar, with gradient)."""
+        given = self._given(features, batch, answers=True)
+        network = self.module.get_submodule("model")
+        hidden = network(**given, use_cache=False).last_hidden_state  # [B, T, D]
+        where: list[int] = []
+        targets: list[int] = []
+        for i, (row, example) in enumerate(zip(features, batch, strict=True)):
+            asked = len(row[IDS]) + len(self.inputs.after_picture(example))
+            start = i * hidden.shape[1] + asked - 1  # a token is predicted one place before it
+            where.extend(range(start, start + len(example.answer_ids)))
+            targets.extend(example.answer_ids)
+        # index_select, since the gradient of plain indexing adds up in no fixed order.
+        labelled = hidden.flatten(0, 1).index_select(0, torch.tensor(where, device=hidden.device))
+        logits = self._logits(labelled).float()
+        return F.cross_entropy(logits, torch.tensor(targets, device=hidden.device))
+
+    @torch.no_grad()
+    def generate(
+        self, features: Sequence[Features], batch: Sequence[Encoded], max_new_tokens: int
+    ) -> list[str]:
+        """Greedy answers to B prompts; labels in `batch`, if any, are not read."""
+        rows = self.answers(features, batch, max_new_tokens)
+        texts = self.inputs.tokenizer.batch_decode(rows, skip_special_tokens=True)
+        return [text.strip() for text in texts]
+
+    @torch.no_grad()
+    def answers(
+        self, features: Sequence[Features], batch: Sequence[Encoded], max_new_tokens: int
+    ) -> list[list[int]]:
+        """The likeliest tokens after each prompt, without what ends them."""
+        given = self._given(features, batch, answers=False)
+        network: Any = self.module
+        made = network.generate(**given, max_new_tokens=max_new_tokens)
+        rows: list[list[int]] = made[:, given["input_ids"].shape[1] :].tolist()
+        ends = [next((i for i, t in enumerate(row) if t in self.stops), len(row)) for row in rows]
+        return [row[:end] for row, end in zip(rows, ends, strict=True)]
+
+    def _given(
+        self, features: Sequence[Features], batch: Sequence[Encoded], *, answers: bool
+    ) -> dict[str, Tensor]:
+        given = self.inputs.batch(features, batch, answers=answers)
+        return {name: value.to(self.device) for name, value in given.items()}
+
+    def _logits(self, hidden: Tensor) -> Tensor:
+        network: Any = self.module
+        logits: Tensor = network.get_output_embeddings()(hidden)
+        if not self.family.softcap:
+            return logits
+        cap = getattr(network.config.get_text_config(), "final_logit_softcapping", None)
+        return logits if cap is None else torch.tanh(logits / cap) * cap
+
+    def _stops(self) -> frozenset[int]:
+        """All tokens that end an answer: as taught, the tokenizer's, the checkpoint's."""
+        known: Any = getattr(self.module.generation_config, "eos_token_id", None)
+        others = known if isinstance(known, list) else [known]
+        own: Any = self.inputs.tokenizer.eos_token_id
+        return frozenset(i for i in (self.inputs.end_id, own, *others) if i is not None)

@@ -1,0 +1,76 @@
+"""A checkpoint's own processor, for pictures and text only."""
+
+from typing import Any
+
+import transformers
+from transformers import AutoImageProcessor, AutoTokenizer
+from transformers.models.llava.image_processing_pil_llava import LlavaImageProcessorPil
+
+from fedvlm_flwr.errors import ModelError
+from fedvlm_flwr.images.frame import WHOLE, Frame, Size, cropped, padded, shares
+from fedvlm_flwr.models.hf_vlm.families import Family
+
+VIDEO = "video_processor"
+TWINS = {"SmolVLMProcessor": "Idefics3Processor"}  # read as another class, see `FAMILIES`
+
+
+def read_processor(source: str, where: str, family: Family, local_files_only: bool) -> Any:
+    """The family's processor without its part for videos.
+
+    `AutoProcessor` would want torchvision for videos, and take it for pictures where it is
+    installed: two sites would then see one picture in different pixels. Here pillow resizes them
+    everywhere.
+
+    Args:
+        source: the checkpoint as the user named it.
+        where: what transformers' `from_pretrained` takes for it.
+        family: the checkpoint's family.
+        local_files_only: fetch nothing.
+
+    Raises:
+        ModelError: the checkpoint is made for a processor of another kind.
+    """
+    base = getattr(transformers, family.processor)
+    settings, _ = base.get_processor_dict(where, local_files_only=local_files_only)
+    written = settings.get("processor_class", family.processor)
+    if TWINS.get(written, written) != family.processor:
+        raise ModelError(
+            f"{source} brings a {written}, but checkpoints of its family are used with a "
+            f"{family.processor}; choose one that is."
+        )
+    tokenizer = AutoTokenizer.from_pretrained(where, local_files_only=local_files_only)
+    reader: Any = AutoImageProcessor
+    pictures = reader.from_pretrained(where, backend="pil", local_files_only=local_files_only)
+    pieces = {"tokenizer": tokenizer, "image_processor": pictures, VIDEO: None}
+    kind = without_video(base)
+    return kind.from_args_and_dict([pieces[name] for name in kind.get_attributes()], settings)
+
+
+def without_video(base: Any) -> Any:
+    """The same processor, content with `None` in place of its video processor."""
+
+    def check(self: Any, name: str, argument: object) -> Any:
+        if name == VIDEO and argument is None:
+            return None
+        return base.check_argument_for_proper_class(self, name, argument)
+
+    return type(base.__name__, (base,), {"check_argument_for_proper_class": check})
+
+
+def frame_through(processing: Any, size: Size) -> Frame:
+    """What a family's picture processing shows of a picture of this size.
+
+    Most families show all of it in its own fractions: stretched to a square (PaliGemma, Gemma 3) or
+    to the next multiple of their patches (Qwen), in tiles beside the stretched whole (LLaVA-NeXT,
+    LLaVA-OneVision, Idefics3, SmolVLM, InternVL). LLaVA's own processing crops to the middle or,
+    where `do_pad` is set, pads.
+
+    Raises:
+        ModelError: it crops what it has not brought to one size.
+    """
+    if hasattr(processing, "image_grid_pinpoints"):  # its crop is of tiles, which it leaves whole
+        return WHOLE
+    pads = isinstance(processing, LlavaImageProcessorPil) and processing.do_pad
+    crops = getattr(processing, "do_center_crop", False) and processing.size.shortest_edge
+    shown = padded(size) if pads else cropped(size) if crops else WHOLE
+    return shown.middle(*shares(processing))

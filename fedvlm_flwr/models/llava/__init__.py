@@ -1,0 +1,1 @@
+"""The encoder-based family: a vision tower, a connector, a language model."""

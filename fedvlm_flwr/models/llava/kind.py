@@ -1,0 +1,229 @@
+"""Kind `llava`: a checkpoint of the LLaVA form, one put together from parts, or a tiny one."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoTokenizer, LlavaForConditionalGeneration, PreTrainedModel
+from transformers.utils.logging import disable_progress_bar
+
+from fedvlm_flwr.errors import ConfigError
+from fedvlm_flwr.models.llava.assembly import Recipe as AssemblyRecipe
+from fedvlm_flwr.models.llava.assembly import assemble, skeleton_of
+from fedvlm_flwr.models.llava.connectors import network_class
+from fedvlm_flwr.models.llava.model import IMAGE, PARTS_OF, Llava
+from fedvlm_flwr.models.parts import linear_names
+from fedvlm_flwr.models.pretraining.data import words
+from fedvlm_flwr.models.pretraining.llava_stages import Progress, Recipe, pretrain
+from fedvlm_flwr.models.pretraining.public import Public, threads
+from fedvlm_flwr.models.pretraining.tiny_llava import Sizes, build, configuration, tokenizer_for
+from fedvlm_flwr.models.vlm import Skeleton
+from fedvlm_flwr.models.weights.loading import Loading, attention_of, quantization_of
+from fedvlm_flwr.models.weights.prepared import find, require
+from fedvlm_flwr.models.weights.prepared import prepare as prepare_folder
+from fedvlm_flwr.models.weights.quantized import trainable_on_cpu
+from fedvlm_flwr.models.weights.sources import (
+    architecture,
+    identity,
+    locate,
+    read_config,
+    read_picture_processing,
+    read_weights,
+    reading,
+    require_whole,
+)
+
+# Bars would write between the lines of a run's own progress.
+disable_progress_bar()  # type: ignore[no-untyped-call]
+
+CODE = 1  # raised by every change of code that changes what a recipe gives
+UNQUANTIZED = [PARTS_OF["vision"], PARTS_OF["connector"], "lm_head"]
+
+
+@dataclass(frozen=True)
+class Tiny:
+    """A small network and the way it is taught."""
+
+    sizes: Sizes
+    pretrain: Recipe
+    public: Public
+
+
+@dataclass(frozen=True, kw_only=True)
+class Params(Loading):
+    """The keys of a model YAML of this kind.
+
+    Exactly one of `checkpoint`, `tiny`, and `vision` with `llm` is given.
+    """
+
+    template: str
+    """The prompt around {question}, with <image> in the picture's place."""
+    image_token: str | None = None
+    """The tokenizer's token for a picture; null: <image>, added where it is not known."""
+    checkpoint: str | None = None
+    """A local folder or a hub id."""
+    tiny: Tiny | None = None
+    vision: str | None = None
+    """A CLIP or SigLIP checkpoint, or another vision tower that transformers loads."""
+    llm: str | None = None
+    """A causal language model: a folder, a hub id or a GGUF file."""
+    connector: str | None = None
+    connector_weights: str | None = None
+    connector_seed: int = 0
+    vision_feature_layer: int = -2
+    vision_feature_select_strategy: str = "default"
+    architectures: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Sizes by hub id, for counting without the weights at hand."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        ways = [self.checkpoint is not None, self.tiny is not None]
+        ways.append(self.vision is not None or self.llm is not None)
+        if sum(ways) != 1:
+            raise ConfigError(
+                "Set exactly one of model.checkpoint (a folder or hub id), model.tiny, and "
+                "model.vision with model.llm; set the others to null."
+            )
+        if ways[2] and (self.vision is None or self.llm is None or self.connector is None):
+            raise ConfigError(
+                f"model.vision={self.vision}, model.llm={self.llm} and model.connector="
+                f"{self.connector} go together; set all three."
+            )
+
+    @property
+    def assembly(self) -> AssemblyRecipe:
+        """What the model is put together from, where it is."""
+        assert self.vision is not None and self.llm is not None and self.connector is not None
+        return AssemblyRecipe(
+            self.vision,
+            self.llm,
+            self.connector,
+            self.connector_weights,
+            self.connector_seed,
+            self.vision_feature_layer,
+            self.vision_feature_select_strategy,
+            self.image_token,
+        )
+
+
+def load(name: str, params: Params, device: torch.device) -> Llava:
+    """The model, in evaluation mode on `device`.
+
+    Raises:
+        ModelError: a model that is made here is not prepared or corrupt, or the checkpoint cannot
+            be read.
+    """
+    if params.checkpoint is not None:
+        return from_checkpoint(params.checkpoint, params, device)
+    folder = require(name, recipe(params))
+    model = from_checkpoint(str(folder), params, device)
+    if params.vision is not None and params.connector_weights is None:
+        model.untrained = ("connector",)
+    return model
+
+
+def from_checkpoint(checkpoint: str, params: Params, device: torch.device) -> Llava:
+    """Read network, tokenizer and picture processing from a folder or the hub's cache."""
+    quantized = quantization_of(params, UNQUANTIZED)
+    module, told = read_weights(
+        network_class(read_config(checkpoint)),
+        checkpoint,
+        "a LLaVA model",
+        dtype=params.torch_dtype,
+        attn_implementation=attention_of(params, device),
+        **({"device_map": {"": device}, **quantized} if quantized else {}),
+    )
+    require_whole(checkpoint, told)
+    with reading(checkpoint, "a tokenizer"):
+        tokenizer = AutoTokenizer.from_pretrained(locate(checkpoint)[0])
+    module.requires_grad_(False)
+    module.eval()
+    if quantized:
+        trainable_on_cpu(module)
+    else:
+        module.to(device)
+    return Llava(
+        module,
+        tokenizer,
+        read_picture_processing(checkpoint),
+        params.template,
+        params.max_text_tokens,
+        params.image_token or IMAGE,
+    )
+
+
+def prepare(name: str, params: Params, progress: Progress | None = None) -> Path | None:
+    """Make the model unless that is done already; its folder, None for a checkpoint."""
+    if params.checkpoint is not None:
+        return None
+    return prepare_folder(name, recipe(params), builder(params, progress))
+
+
+def found(name: str, params: Params) -> Path | None:
+    """The folder of a model that was made already, None where there is none.
+
+    Raises:
+        ModelError: its files are not what was written.
+    """
+    return find(name, recipe(params)) if params.checkpoint is None else None
+
+
+def recipe(params: Params) -> dict[str, Any]:
+    """Everything that determines the weights of a model that is made here, as plain values."""
+    if params.tiny is not None:
+        tiny = asdict(params.tiny)
+        return {"code": CODE, "template": params.template, "tiny": tiny}
+    assembly = asdict(params.assembly)
+    for key in ("vision", "llm", "connector_weights"):  # however a path is written
+        assembly[key] = identity(assembly[key]) if assembly[key] is not None else None
+    return {"code": CODE, "assembly": assembly, "dtype": params.dtype}
+
+
+def builder(params: Params, progress: Progress | None) -> Callable[[Path], None]:
+    """What writes the model into a folder."""
+
+    def write(folder: Path) -> None:
+        if params.tiny is None:
+            tell = progress or (lambda *_: None)
+            tell(0, 1, 0.0)
+            assemble(params.assembly, params.torch_dtype, folder)
+            tell(1, 1, 0.0)
+            return
+        tiny = params.tiny
+        pictures = tiny.public.pictures()
+        seed = tiny.pretrain.seed
+        model = build(tiny.sizes, params.template, words(pictures), seed, params.max_text_tokens)
+        with threads(tiny.pretrain.threads):
+            pretrain(model, pictures, tiny.pretrain, progress)
+        assert isinstance(model.module, PreTrainedModel)
+        model.module.save_pretrained(folder)
+        model.tokenizer.save_pretrained(folder)
+        model.processor.save_pretrained(folder)
+
+    return write
+
+
+def skeleton(params: Params) -> Skeleton:
+    """The network on the meta device; a tiny one's words are read from its public pictures."""
+    if params.tiny is not None:
+        texts = words(params.tiny.public.pictures())
+        config = configuration(params.tiny.sizes, tokenizer_for(texts, params.template))
+        with torch.device("meta"):
+            module = LlavaForConditionalGeneration(config)
+    elif params.checkpoint is not None:
+        found_config = architecture(params.checkpoint, params.architectures)
+        with torch.device("meta"):
+            module = network_class(found_config)(found_config)
+    else:
+        module = skeleton_of(params.assembly, params.architectures)
+    module.requires_grad_(False)
+    targets = linear_names(module.get_submodule(PARTS_OF["llm"]))
+    tokens = module.config.image_seq_length
+    return Skeleton(module, PARTS_OF, targets, image_tokens=tokens)
+
+
+def parts(params: Params) -> Mapping[str, str]:
+    """Module path by part."""
+    return PARTS_OF

@@ -1,0 +1,279 @@
+"""Vision-language models of the LLaVA form: vision tower, connector, language model."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers.image_processing_utils import BaseImageProcessor
+
+from fedvlm_flwr.errors import ConfigError, ModelError
+from fedvlm_flwr.images.frame import Frame, padded, shares
+from fedvlm_flwr.images.reading import READING, Colour, open_picture, picture_size
+from fedvlm_flwr.models.decoding import greedy
+from fedvlm_flwr.models.features import fingerprint
+from fedvlm_flwr.models.parts import linear_names
+from fedvlm_flwr.models.prompts import PromptEncoder, Template
+from fedvlm_flwr.models.vlm import VLM, Encoded, Features
+
+IMAGE = "<image>"
+PICTURES_AT_ONCE = 64  # bounds the memory of the vision tower's activations
+PARTS_OF = {
+    "vision": "model.vision_tower",
+    "connector": "model.multi_modal_projector",
+    "llm": "model.language_model",
+}
+
+
+class Llava(VLM):
+    """A `LlavaForConditionalGeneration` of any size behind the interface of every model here.
+
+    Args:
+        module: the network; its vision tower and language model are transformers' own.
+        tokenizer: knows the image token. The token needs no row in the embedding table: its places
+            are filled with the connector's output and never looked up.
+        processor: makes `pixel_values` of pictures.
+        template: the prompt around `{question}`, with one `<image>`.
+        max_text_tokens: see `PromptEncoder`.
+        image_token: what stands for a picture in the tokenizer; `<image>` in the template is
+            replaced by it.
+
+    Raises:
+        ConfigError: the template lacks `{question}` or does not hold exactly one `<image>`, or the
+            tokenizer does not know the image token.
+        ModelError: the processor has no mean colour, or crops what it has not resized.
+    """
+
+    def __init__(  # the checkpoint's three parts and the prompt's three facts
+        self,
+        module: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        processor: BaseImageProcessor,
+        template: str,
+        max_text_tokens: int,
+        image_token: str = IMAGE,
+    ) -> None:
+        if template.count(IMAGE) != 1:
+            raise ConfigError(f"The prompt template {template!r} must hold {IMAGE} once.")
+        if image_token not in tokenizer.get_vocab():
+            raise ConfigError(
+                f"The tokenizer does not know model.image_token='{image_token}'; name one of its "
+                "tokens."
+            )
+        self.module = module
+        self.tokenizer = tokenizer
+        self.processor = processor
+        self.wording = Template(template.replace(IMAGE, image_token))
+        self.parts = PARTS_OF
+        self.lora_targets = linear_names(self.llm)
+        choice = [*layer_choice(module.config), READING, "padded"]
+        self.fingerprint = fingerprint(self.vision, choice, processor)
+        self._margin = mean_colour(processor)
+        self._shares = shares(processor)
+        self.device = next(module.parameters()).device
+        self.image_token = image_token
+        self.image_id = tokenizer.get_vocab()[image_token]
+        self.end_id: int = tokenizer.eos_token_id
+        self.unknown_id: int | None = tokenizer.unk_token_id
+        self._prompts = PromptEncoder(tokenizer, self.end_id, max_text_tokens, (IMAGE, image_token))
+
+    @property
+    def vision(self) -> Any:
+        """The vision tower."""
+        return self.module.get_submodule(self.parts["vision"])
+
+    @property
+    def connector(self) -> Any:
+        """Vision width to LLM width."""
+        return self.module.get_submodule(self.parts["connector"])
+
+    @property
+    def llm(self) -> Any:
+        """The language model without its head."""
+        return self.module.get_submodule(self.parts["llm"])
+
+    @property
+    def head(self) -> nn.Module:
+        """Hidden states to logits."""
+        return self.module.get_submodule("lm_head")
+
+    @torch.no_grad()
+    def features(self, images: Sequence[Path]) -> list[Features]:
+        """`tokens`: the vision tower's hidden layer `vision_feature_layer`, [patches, width].
+
+        The class token is dropped where the configuration says so (strategy "default").
+
+        Raises:
+            DataError: a picture is missing or unreadable; names its path.
+        """
+        rows: list[Features] = []
+        for start in range(0, len(images), PICTURES_AT_ONCE):
+            tokens = self.encode_pixels(self.pixels(images[start : start + PICTURES_AT_ONCE]))
+            rows.extend({"tokens": row} for row in tokens)
+        return rows
+
+    def pixels(self, images: Sequence[Path]) -> Tensor:
+        """Pictures padded to squares, resized and normalised, [N, 3, height, width], on `device`.
+
+        Nothing of a picture is lost: it lies in the middle of a square of the mean colour, which
+        becomes 0. Only a processor that crops squares too (DINOv2's) cuts their margins off.
+        """
+        return torch.cat([self._pixels(path) for path in images]).to(self.device)
+
+    def _pixels(self, image: Path) -> Tensor:
+        # One at a time: photographs are a hundred times larger than what is made of them.
+        picture = open_picture(image, self._margin)
+        values: Tensor = self.processor(picture, return_tensors="pt")["pixel_values"]
+        return values
+
+    def frame(self, image: Path) -> Frame:
+        """The square around the picture.
+
+        Raises:
+            DataError: the picture's header cannot be read; names its path.
+        """
+        return padded(picture_size(image)).middle(*self._shares)
+
+    def encode_pixels(self, pixels: Tensor) -> Tensor:
+        """The vision tower's chosen layers of [N, 3, height, width], with gradient."""
+        layers, strategy = layer_choice(self.module.config)
+        states = self.vision(pixels.to(self.vision.dtype), output_hidden_states=True).hidden_states
+        chosen = [states[i] for i in ([layers] if isinstance(layers, int) else layers)]
+        first = 1 if strategy == "default" else 0
+        return torch.cat([state[:, first:] for state in chosen], dim=-1)
+
+    @property
+    def questions_cut(self) -> int:
+        """Distinct questions that were cut on the left so far."""
+        return self._prompts.cut
+
+    def encode(self, question: str, answer: str | None = None) -> Encoded:
+        """Token ids of the prompt around `question`, and of the answer with its end token.
+
+        Raises:
+            DataError: template and answer alone are longer than `max_text_tokens`.
+            ModelError: the tokenizer merges the prompt's end with the answer's beginning.
+        """
+        return self._prompts.encode(self.wording, question, answer)
+
+    def encode_text(self, words: str, question: str, answer: str | None = None) -> Encoded:
+        """As `encode`, with `words` standing where the picture would: a text-only example."""
+        wording = Template(self.wording.text.replace(IMAGE, words))
+        return self._prompts.encode(wording, question, answer)
+
+    def connect(self, tokens: Tensor) -> Tensor:
+        """The connector's image tokens, [B, tokens, LLM width], of [B, tokens, vision width]."""
+        weight = next(self.connector.parameters())
+        image: Tensor = self.connector(tokens.to(weight.device, weight.dtype))
+        return image
+
+    def _image(self, features: Sequence[Features]) -> Tensor:
+        return self.connect(torch.stack([row["tokens"] for row in features]))
+
+    def loss(self, features: Sequence[Features], batch: Sequence[Encoded]) -> Tensor:
+        """Mean cross-entropy over the answer tokens of a batch (scalar, with gradient)."""
+        return self.answer_loss(self._image(features), batch).mean()
+
+    def answer_loss(self, image: Tensor, batch: Sequence[Encoded]) -> Tensor:
+        """Cross-entropy of each answer token, [answer tokens], row after row.
+
+        Args:
+            image: [pictures, tokens, LLM width], for the rows that hold `<image>`, in their order;
+                rows without it are text only.
+            batch: examples with answers.
+        """
+        rows = [(*row.prompt_ids, *row.answer_ids) for row in batch]
+        embeds, _ = self.assemble(image, rows, left=False)
+        # Causal attention never looks to the right, so right padding needs no mask.
+        hidden = self.llm(inputs_embeds=embeds, use_cache=False).last_hidden_state  # [B, T, D]
+        grown = image.shape[1] - 1  # one placeholder becomes this many tokens more
+        where: list[int] = []
+        targets: list[int] = []
+        for i, row in enumerate(batch):
+            first = len(row.prompt_ids) + grown * row.prompt_ids.count(self.image_id)
+            start = i * hidden.shape[1] + first - 1  # a token is predicted one place before it
+            where.extend(range(start, start + len(row.answer_ids)))
+            targets.extend(row.answer_ids)
+        # index_select, since the gradient of plain indexing adds up in no fixed order.
+        labelled = hidden.flatten(0, 1).index_select(0, torch.tensor(where, device=hidden.device))
+        logits = self.head(labelled).float()
+        return F.cross_entropy(
+            logits, torch.tensor(targets, device=hidden.device), reduction="none"
+        )
+
+    @torch.no_grad()
+    def generate(
+        self, features: Sequence[Features], batch: Sequence[Encoded], max_new_tokens: int
+    ) -> list[str]:
+        """Greedy answers to B prompts; labels in `batch`, if any, are not read."""
+        rows = [row.prompt_ids for row in batch]
+        embeds, mask = self.assemble(self._image(features), rows, left=True)
+        answers = greedy(
+            self.llm,
+            self.head,
+            (embeds, mask),
+            self.end_id,
+            max_new_tokens,
+        )
+        texts = self.tokenizer.batch_decode(answers, skip_special_tokens=True)
+        return [text.strip() for text in texts]
+
+    def assemble(
+        self, image: Tensor, rows: Sequence[Sequence[int]], *, left: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Input embeddings with every `<image>` replaced by its picture's tokens.
+
+        Args:
+            image: [pictures, tokens, D]; picture k belongs to the k-th `<image>` of the rows.
+            rows: token ids of each row.
+            left: pad on the left (generation) or the right (training).
+
+        Returns:
+            Embeddings [B, T, D] and the mask of real tokens [B, T].
+
+        Raises:
+            ModelError: the rows hold another number of `<image>` than there are pictures.
+        """
+        count = image.shape[1]
+        held = sum(list(row).count(self.image_id) for row in rows)
+        if held != len(image):
+            raise ModelError(f"{held} {IMAGE} places in the prompts but {len(image)} pictures.")
+        grown = [
+            [t for token in row for t in ([-1] * count if token == self.image_id else [token])]
+            for row in rows
+        ]
+        longest = max(map(len, grown))
+        pads = [[-2] * (longest - len(row)) for row in grown]
+        ids = torch.tensor(
+            [pad + row if left else row + pad for pad, row in zip(pads, grown, strict=True)],
+            device=image.device,
+        )
+        embeds = self.llm.get_input_embeddings()(ids.clamp(min=0))
+        places = (ids == -1).unsqueeze(-1)
+        embeds = embeds.masked_scatter(places, image.to(embeds.dtype).flatten(0, 1))
+        return embeds, ids != -2
+
+
+def layer_choice(config: Any) -> tuple[int | list[int], str]:
+    """Which hidden layers of the vision tower are used, and with the class token or without."""
+    return config.vision_feature_layer, str(config.vision_feature_select_strategy)
+
+
+def mean_colour(processor: Any) -> Colour:
+    """The colour that normalisation brings to 0, in 8 bits.
+
+    Raises:
+        ModelError: the processor does not say it.
+    """
+    mean = processor.image_mean
+    values = [mean] * 3 if isinstance(mean, float | int) else list(mean or ())
+    if len(values) != 3:
+        raise ModelError(
+            f"The picture processing's image_mean is {mean}, with which pictures cannot be padded; "
+            "write the mean of red, green and blue into its preprocessor_config.json."
+        )
+    red, green, blue = values
+    return round(255 * red), round(255 * green), round(255 * blue)

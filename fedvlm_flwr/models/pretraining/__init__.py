@@ -1,0 +1,1 @@
+"""How the tiny models are made: public records, stages of training, their recipes."""

@@ -1,0 +1,94 @@
+"""LLaVA's own classes with small sizes, initialised from a seed."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from transformers import (
+    CLIPVisionConfig,
+    LlamaConfig,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+    PreTrainedTokenizerFast,
+)
+from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+
+from fedvlm_flwr.models.llava.model import Llava
+from fedvlm_flwr.models.pretraining.tokenizer import IMAGE, word_tokenizer
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How large the network is; widths must be multiples of their numbers of heads."""
+
+    image_size: int  # pixels a side
+    patch_size: int  # pixels a side
+    image_mean: float  # subtracted from pixel values in 0..1
+    image_std: float  # then divided by
+    vision_width: int
+    vision_layers: int  # the last one is not used: features come from the layer before it
+    vision_heads: int
+    llm_width: int
+    llm_layers: int
+    llm_heads: int
+    llm_mlp_width: int
+
+
+def build(
+    sizes: Sizes, template: str, texts: Iterable[str], seed: int, max_text_tokens: int
+) -> Llava:
+    """A randomly initialised model whose tokenizer knows the words of `texts` and `template`."""
+    tokenizer = tokenizer_for(texts, template)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        module = LlavaForConditionalGeneration(configuration(sizes, tokenizer))
+    return Llava(module, tokenizer, picture_processor(sizes), template, max_text_tokens)
+
+
+def tokenizer_for(texts: Iterable[str], template: str) -> PreTrainedTokenizerFast:
+    """A tokenizer that knows the words of `texts` and `template`."""
+    return word_tokenizer([*texts, template.replace("{question}", "").replace(IMAGE, "")])
+
+
+def configuration(sizes: Sizes, tokenizer: PreTrainedTokenizerFast) -> LlavaConfig:
+    """The sizes as transformers' configuration: layer -2 without the class token, 2-layer MLP."""
+    vision = CLIPVisionConfig(
+        image_size=sizes.image_size,
+        patch_size=sizes.patch_size,
+        hidden_size=sizes.vision_width,
+        intermediate_size=4 * sizes.vision_width,
+        num_hidden_layers=sizes.vision_layers,
+        num_attention_heads=sizes.vision_heads,
+    )
+    llm = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=sizes.llm_width,
+        intermediate_size=sizes.llm_mlp_width,
+        num_hidden_layers=sizes.llm_layers,
+        num_attention_heads=sizes.llm_heads,
+        max_position_embeddings=512,
+        # The usual 0.02 suits widths of thousands; here attention would start uniform and stay so.
+        initializer_range=sizes.llm_width**-0.5,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    return LlavaConfig(
+        vision_config=vision,
+        text_config=llm,
+        image_token_index=tokenizer.get_vocab()[IMAGE],
+        image_seq_length=(sizes.image_size // sizes.patch_size) ** 2,
+        vision_feature_layer=-2,
+        vision_feature_select_strategy="default",
+    )
+
+
+def picture_processor(sizes: Sizes) -> CLIPImageProcessorPil:
+    """CLIP's own picture processing with this size, mean and deviation."""
+    side = sizes.image_size
+    return CLIPImageProcessorPil(
+        size={"shortest_edge": side},
+        crop_size={"height": side, "width": side},
+        image_mean=[sizes.image_mean] * 3,
+        image_std=[sizes.image_std] * 3,
+    )

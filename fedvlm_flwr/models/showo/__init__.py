@@ -1,0 +1,1 @@
+"""The encoder-free family: image tokens and words in one sequence."""

@@ -1,0 +1,117 @@
+"""What every vision-language model offers to the rest of the code."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from fedvlm_flwr.images.frame import WHOLE, Frame
+
+PARTS = ("vision", "connector", "llm")
+
+# The frozen encoding of one picture, named tensors without a batch dimension: the vision tower's
+# tokens, image-token ids, or the pixels where a model encodes them anew each time.
+Features = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """One example as token ids: the prompt with the place of the image, then the answer.
+
+    `answer_ids` ends with the end token; it is empty when the example is a question to be answered.
+    The loss is on the answer's ids and on nothing else.
+    """
+
+    prompt_ids: tuple[int, ...]
+    answer_ids: tuple[int, ...] = ()
+
+
+@dataclass
+class Skeleton:
+    """A network and the place of its parts, without tokenizer or weights (on torch's meta device).
+
+    Attributes:
+        module: the whole network.
+        parts: module path inside `module` (`model.vision_tower`) by part name; a model without a
+            connector has no such key.
+        lora_targets: the names of the LLM's linear layers that take an adapter, without the head.
+        root: path inside `module` of the network that a saved adapter is for; empty: all of it.
+        image_tokens: places that one picture takes in the sequence.
+    """
+
+    module: nn.Module
+    parts: Mapping[str, str]
+    lora_targets: tuple[str, ...]
+    root: str = ""
+    image_tokens: int = 0
+
+
+class VLM(ABC):
+    """A vision-language model made of named parts (`vision`, `connector`, `llm`).
+
+    `features` is the frozen work on a picture and is done once per picture; everything that can be
+    trained lies behind it, in `loss` and `generate`.
+
+    Attributes:
+        module, parts, lora_targets, root: as in `Skeleton`.
+        fingerprint: names the frozen work on pictures (weights of the vision part, picture
+            processing), for caches.
+        keep_features: whether features are worth a place on disk, which pixels are not.
+        device: where the network lies.
+        untrained: parts that start random, so that a tuning must train them.
+        unknown_id: the token of all words that the tokenizer has no token for; None: it spells any
+            text.
+    """
+
+    module: nn.Module
+    parts: Mapping[str, str]
+    lora_targets: tuple[str, ...]
+    root: str = ""
+    fingerprint: str
+    keep_features: bool = True
+    device: torch.device
+    untrained: tuple[str, ...] = ()
+    unknown_id: int | None = None
+
+    @property
+    def questions_cut(self) -> int:
+        """Distinct questions that were cut on the left so far, for being too long."""
+        return 0
+
+    @abstractmethod
+    def features(self, images: Sequence[Path]) -> list[Features]:
+        """The frozen encoding of each picture, in the given order, on any device.
+
+        Raises:
+            DataError: a picture is missing or unreadable; names its path.
+        """
+
+    def frame(self, image: Path) -> Frame:
+        """What of a picture `features` sees, so that boxes can follow.
+
+        Raises:
+            DataError: the picture's header is needed and cannot be read; names its path.
+        """
+        return WHOLE
+
+    @abstractmethod
+    def encode(self, question: str, answer: str | None = None) -> Encoded:
+        """Token ids of the prompt around `question`, and of the answer with its end token."""
+
+    @abstractmethod
+    def loss(self, features: Sequence[Features], batch: Sequence[Encoded]) -> Tensor:
+        """Mean cross-entropy over the answer tokens of a batch (scalar, with gradient).
+
+        Args:
+            features: B pictures' features, the i-th for `batch[i]`.
+            batch: B examples with answers. Logits are computed at labelled positions only.
+        """
+
+    @abstractmethod
+    def generate(
+        self, features: Sequence[Features], batch: Sequence[Encoded], max_new_tokens: int
+    ) -> list[str]:
+        """Greedy answers to B prompts; labels in `batch`, if any, are not read."""

@@ -1,0 +1,1 @@
+"""What a run will take, told before it: sizes, memory, placement. No run needs it."""

@@ -1,0 +1,197 @@
+"""A training step and an answer gone through without data or weights, to see what they hold.
+
+The network's own forward and backward pass run on the meta device: shapes and precisions are real,
+numbers are not. So nothing of a model's inside is guessed.
+"""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.autograd.graph import saved_tensors_hooks
+from transformers import DynamicCache
+
+from fedvlm_flwr.models.checkpointing import checkpointed
+from fedvlm_flwr.planning.kernels import UNFUSED, counted_kernels
+from fedvlm_flwr.planning.live_bytes import Kept, LiveBytes
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A batch at its largest.
+
+    Attributes:
+        rows: examples.
+        length: places of each, the picture's included.
+        labelled: places of each with a label, or tokens to be generated.
+        masked: whether the attention is given a mask.
+        quantize: how the network's linear layers are held; None: as they are.
+    """
+
+    rows: int
+    length: int
+    labelled: int
+    masked: bool
+    quantize: str | None = None
+
+
+@dataclass(frozen=True)
+class TrainingBytes:
+    """What a training step holds beside weights, gradients and the optimiser's state, in bytes.
+
+    Attributes:
+        kept: activations of the language model that wait for the backward pass.
+        logits: the same behind the language model: scores of the vocabulary at labelled places.
+        working: what the fullest moment holds beyond the two.
+    """
+
+    kept: int
+    logits: int
+    working: int
+
+
+@dataclass(frozen=True)
+class AnsweringBytes:
+    """What answering holds beside the weights, in bytes: the key/value cache, and the rest."""
+
+    cache: int
+    working: int
+
+
+def rehearse_training(
+    llm: Any, batch: Batch, inputs_learn: bool, autocast: bool, checkpointing: bool
+) -> TrainingBytes:
+    """Go through a forward and a backward pass.
+
+    Args:
+        llm: a transformers decoder without head, what is trained of it set to require gradients.
+        inputs_learn: whether a gradient is wanted of the input embeddings (a connector is trained).
+        autocast: under bfloat16 autocast.
+        checkpointing: keep each layer's input only.
+    """
+    llm.train()
+    try:
+        # Random generators have no state where a CPU is only pretended.
+        again = checkpointed(llm, checkpointing, keep_random_state=False)
+        with _stage(llm, batch.quantize, autocast), again:
+            return _train(llm, batch, inputs_learn, autocast)
+    finally:
+        llm.eval()
+
+
+def _train(llm: Any, batch: Batch, inputs_learn: bool, autocast: bool) -> TrainingBytes:
+    table: Tensor = llm.get_input_embeddings().weight
+    weights = [*llm.parameters(), *llm.buffers()]
+    hooks = [
+        weight.register_post_accumulate_grad_hook(_drop_gradient)
+        for weight in llm.parameters()
+        if weight.requires_grad
+    ]
+    kept = Kept(weights)
+    context = torch.autocast(table.device.type, torch.bfloat16) if autocast else nullcontext()
+    with LiveBytes(weights) as live:
+        with saved_tensors_hooks(kept.pack, lambda tensor: tensor), context:
+            embeds = _empty(table, batch.rows, batch.length, table.shape[1])
+            hidden = llm(
+                inputs_embeds=embeds.requires_grad_(inputs_learn),
+                attention_mask=_mask(llm, batch, table),
+                use_cache=False,
+            ).last_hidden_state
+            inside = kept.bytes
+            loss = _loss(hidden, table, batch)
+            behind = kept.bytes - inside
+        kept.forget()
+        del hidden, embeds
+        loss.backward()  # type: ignore[no-untyped-call]
+    for hook in hooks:
+        hook.remove()
+    return TrainingBytes(inside, behind, max(0, live.peak - inside - behind))
+
+
+def _drop_gradient(parameter: Tensor) -> None:
+    parameter.grad = None  # gradients are counted with the weights
+
+
+def _loss(hidden: Tensor, table: Tensor, batch: Batch) -> Tensor:
+    """Cross-entropy at as many places as the batch has labels; the head is as large as `table`."""
+    places = torch.zeros(batch.rows * batch.labelled, dtype=torch.long, device=hidden.device)
+    labelled = hidden.flatten(0, 1).index_select(0, places)
+    logits = F.linear(labelled.to(table.dtype), table.detach()).float()
+    return F.cross_entropy(logits, places)
+
+
+@torch.no_grad()
+def rehearse_answering(llm: Any, batch: Batch) -> AnsweringBytes:
+    """Go through the prompt's pass, which is the fullest moment of greedy decoding."""
+    table: Tensor = llm.get_input_embeddings().weight
+    weights = [*llm.parameters(), *llm.buffers()]
+    cache: Any = DynamicCache(config=llm.config)
+    with _stage(llm, batch.quantize, autocast=False), LiveBytes(weights) as live:
+        hidden = llm(
+            inputs_embeds=_empty(table, batch.rows, batch.length, table.shape[1]),
+            attention_mask=_mask(llm, batch, table),
+            past_key_values=cache,
+            use_cache=True,
+        ).last_hidden_state
+        F.linear(hidden[:, -1].to(table.dtype), table).argmax(-1)
+        held: list[Tensor] = [t for layer in cache.layers for t in (layer.keys, layer.values)]
+        prompt = sum(tensor.untyped_storage().nbytes() for tensor in held)
+    whole = prompt * (batch.length + batch.labelled) // batch.length
+    return AnsweringBytes(whole, live.peak - prompt)
+
+
+def _empty(like: Tensor, *shape: int) -> Tensor:
+    return torch.empty(shape, dtype=like.dtype, device=like.device)
+
+
+def _mask(llm: Any, batch: Batch, table: Tensor) -> Tensor | None:
+    """A mask in the form that the attention takes, [B, 1, T, T]."""
+    added = llm.config._attn_implementation == UNFUSED
+    if not (batch.masked or added):
+        return None
+    mask = _empty(table, batch.rows, 1, batch.length, batch.length)
+    return mask if added else mask.bool()
+
+
+@contextmanager
+def _stage(llm: nn.Module, quantize: str | None, autocast: bool) -> Iterator[None]:
+    """The stand-ins for kernels, and for autocast, which knows no meta device, a pretended CPU."""
+    device = next(llm.parameters()).device
+    pretended: AbstractContextManager[object] = (
+        _pretended(llm) if autocast and device.type == "meta" else nullcontext()
+    )
+    with counted_kernels(llm, quantize), pretended:
+        yield
+
+
+@contextmanager
+def _pretended(llm: nn.Module) -> Iterator[None]:
+    """Every weight on a CPU that holds no numbers either."""
+    places: list[tuple[dict[str, Any], str, Tensor]] = [
+        (held, name, tensor)
+        for module in llm.modules()
+        for held in (module._parameters, module._buffers)
+        for name, tensor in held.items()
+        if tensor is not None
+    ]
+    with FakeTensorMode():
+        twins: dict[int, Tensor] = {}
+        for held, name, tensor in places:
+            if id(tensor) not in twins:
+                twin = torch.empty(tensor.shape, dtype=tensor.dtype, device="cpu")
+                twins[id(tensor)] = (
+                    nn.Parameter(twin, tensor.requires_grad)
+                    if isinstance(tensor, nn.Parameter)
+                    else twin
+                )
+            held[name] = twins[id(tensor)]
+        try:
+            yield
+        finally:
+            for held, name, tensor in places:
+                held[name] = tensor

@@ -1,0 +1,122 @@
+"""What a run takes on the GPU at hand, measured: real weights, real steps, the longest examples."""
+
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from PIL import Image
+
+from fedvlm_flwr.config import Config
+from fedvlm_flwr.data.federated import Example
+from fedvlm_flwr.errors import ConfigError
+from fedvlm_flwr.evaluation.scoring import answers
+from fedvlm_flwr.models.resident import Resident, resident
+from fedvlm_flwr.models.vlm import VLM
+from fedvlm_flwr.planning.memory import Lengths
+
+SIDE = (640, 480)  # pixels of the picture that is shown
+WORD = "shape"
+
+
+@dataclass(frozen=True)
+class Peak:
+    """Bytes in the fullest moment: of torch's tensors, and of what its allocator held for them."""
+
+    allocated: int
+    reserved: int
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was seen on a device.
+
+    Attributes:
+        beside: bytes in use on the device beside torch's own: the context, other processes.
+        training: the peak in each stage of the tuning.
+    """
+
+    device: str
+    beside: int
+    training: list[Peak]
+    answering: Peak
+
+
+def measure(
+    config: Config,
+    device: torch.device,
+    lengths: Lengths,
+    train: Callable[[Resident, int, Sequence[Example]], None],
+) -> Measured:
+    """Load the model, take some steps in each stage and answer a batch.
+
+    Args:
+        train: some optimiser steps of a stage on these examples.
+
+    Raises:
+        ConfigError: the device is no CUDA device, or the prompt alone is longer than `lengths`.
+        ModelError: the model cannot be loaded.
+    """
+    if device.type != "cuda":
+        raise ConfigError(
+            f"--measure needs a CUDA device, and engine.device={config.engine.device} gives "
+            f"'{device}' here; run it where there is one, or leave it out for the estimate."
+        )
+    model = resident(config, device)
+    with TemporaryDirectory() as folder:
+        picture = Path(folder) / "picture.png"
+        Image.linear_gradient("L").resize(SIDE).convert("RGB").save(picture)
+        longest = longest_example(model.vlm, picture, lengths)
+        stages = range(len(config.tuning.stages))
+        asked = [longest] * config.train.batch_size
+        training = [_peak(device, lambda s=stage: train(model, s, asked)) for stage in stages]  # type: ignore[misc]
+        asked = [longest] * config.eval.batch_size
+        answering = _peak(device, lambda: answers(model, asked, config.eval))
+    free, total = torch.cuda.mem_get_info(device)
+    beside = total - free - torch.cuda.memory_reserved(device)
+    return Measured(torch.cuda.get_device_name(device), beside, training, answering)
+
+
+def _peak(device: torch.device, work: Callable[[], object]) -> Peak:
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats(device)
+    work()
+    torch.cuda.synchronize(device)
+    return Peak(torch.cuda.max_memory_allocated(device), torch.cuda.max_memory_reserved(device))
+
+
+def longest_example(vlm: VLM, picture: Path, lengths: Lengths) -> Example:
+    """A question and an answer that take as many tokens as they may, or a few less.
+
+    Raises:
+        ConfigError: what stands around question and answer is longer already.
+    """
+
+    def said(words: int) -> int:
+        return len(vlm.encode(WORD, _repeat(words)).answer_ids)
+
+    answer = _repeat(_most(said, lengths.answer))
+
+    def in_all(words: int) -> int:
+        row = vlm.encode(_repeat(words), answer)
+        return len(row.prompt_ids) + len(row.answer_ids)
+
+    question = _repeat(_most(in_all, lengths.text))
+    return Example("longest", picture, question, answer, "vqa")
+
+
+def _repeat(words: int) -> str:
+    return " ".join([WORD] * words)
+
+
+def _most(tokens: Callable[[int], int], limit: int) -> int:
+    """The most words that take at most `limit` tokens."""
+    found = bisect_right(range(1, limit + 1), limit, key=tokens)
+    if not found:
+        raise ConfigError(
+            f"{limit} tokens are not enough for the prompt around a question and its answer, "
+            f"which take {tokens(1)}; raise --length or --answer."
+        )
+    return found

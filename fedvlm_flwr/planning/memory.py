@@ -1,0 +1,202 @@
+"""How much of a GPU one client process takes, estimated without a weight or a GPU.
+
+Weights, gradients and the optimiser's state are counted from the network's tensors, activations
+and the key/value cache by a rehearsal (`rehearsal.py`). Assumed are the two constants below.
+Not counted: what encoding pictures takes for a moment.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from torch import nn
+
+from fedvlm_flwr.config import Config
+from fedvlm_flwr.errors import ConfigError
+from fedvlm_flwr.models.parts import part_module, set_trainable
+from fedvlm_flwr.models.vlm import Skeleton
+from fedvlm_flwr.planning.dry_run import (
+    AnsweringBytes,
+    Batch,
+    TrainingBytes,
+    rehearse_answering,
+    rehearse_training,
+)
+from fedvlm_flwr.planning.kernels import frozen_linears
+
+CUDA_CONTEXT = 600_000_000  # bytes that a process takes on a GPU before its first tensor
+FRAGMENTATION = 0.1  # part of what comes and goes that the allocator holds on top of it
+
+STATES = {"adamw": 2, "sgd": 0}  # numbers that an optimiser keeps for each trained one
+BLOCK = 64  # numbers of a 4-bit weight that share one float32 scale
+
+Parameters = Mapping[str, nn.Parameter]
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """The largest example: tokens of its text, those of its answer among them."""
+
+    text: int
+    answer: int
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Bytes of one process in one stage of the tuning, by what takes them.
+
+    Attributes:
+        resident: what stays for as long as the process lives.
+        training: what local training needs on top.
+        answering: what answering questions needs on top.
+    """
+
+    resident: dict[str, int]
+    training: dict[str, int]
+    answering: dict[str, int]
+
+    @property
+    def to_train(self) -> int:
+        """All that a training process holds in its fullest moment."""
+        return sum(self.resident.values()) + sum(self.training.values())
+
+    @property
+    def to_answer(self) -> int:
+        """All that an answering process holds in its fullest moment."""
+        return sum(self.resident.values()) + sum(self.answering.values())
+
+    @property
+    def needed(self) -> int:
+        """The larger of the two."""
+        return max(self.to_train, self.to_answer)
+
+
+class Estimator:
+    """Estimates for one network under settings that may change; nothing is rehearsed twice.
+
+    Args:
+        skeleton: the configured model with its adapters (`counting.adapted_skeleton`).
+        lengths: of text; the picture's tokens come on top.
+        of_algorithm: what the algorithm's client side keeps on the device in a stage, given the
+            stage's trained parameters.
+    """
+
+    def __init__(
+        self,
+        skeleton: Skeleton,
+        lengths: Lengths,
+        of_algorithm: Callable[[int, Parameters], int] = lambda stage, parameters: 0,
+    ) -> None:
+        self._skeleton = skeleton
+        self._lengths = lengths
+        self._of_algorithm = of_algorithm
+        self._fixed: dict[tuple[int, str | None], tuple[int, int, int]] = {}
+        self._trained: dict[tuple[object, ...], TrainingBytes] = {}
+        self._answered: dict[Batch, AnsweringBytes] = {}
+
+    def estimate(self, config: Config, stage: int) -> Estimate:
+        """The memory of a client process in a stage.
+
+        Args:
+            config: may differ from the one behind the skeleton in batch sizes, checkpointing,
+                precision of training and quantisation.
+
+        Raises:
+            ConfigError: weights that are quantised are to be trained in full.
+            ModelError: the stage trains a part that the model does not have.
+        """
+        quantize = config.model.params["quantize"]
+        if quantize and "full" in config.tuning.modes.get("llm", ()):
+            raise ConfigError(
+                f"model.quantize={quantize} holds the LLM in a form that is not trained in full, "
+                f"as tuning={config.tuning.name} does; choose one with lora, or set it to null."
+            )
+        frozen, trained, algorithm = self._weights(config, stage, quantize)
+        return Estimate(
+            {
+                "frozen weights": frozen,
+                "trained weights": trained,
+                "CUDA context": CUDA_CONTEXT,
+            },
+            {
+                "gradients": trained,
+                "optimiser state": STATES[config.train.optimizer] * trained,
+                "algorithm's tensors": algorithm,
+                **self._training(config, stage, trained),
+            },
+            self._answering(config),
+        )
+
+    def _weights(self, config: Config, stage: int, quantize: str | None) -> tuple[int, int, int]:
+        """Frozen ones, trained ones, and what the algorithm keeps for the latter."""
+        key = (stage, quantize)
+        if key not in self._fixed:
+            parameters = set_trainable(self._skeleton, config.tuning.stages[stage])
+            self._fixed[key] = (
+                _frozen(self._skeleton, parameters, quantize),
+                sum(parameter.nbytes for parameter in parameters.values()),
+                self._of_algorithm(stage, parameters),
+            )
+        return self._fixed[key]
+
+    def _training(self, config: Config, stage: int, trained: int) -> dict[str, int]:
+        train, learns = config.train, "connector" in config.tuning.stages[stage].trained
+        batch = self._batch(config, train.batch_size, self._lengths.answer)
+        how = (train.precision == "bfloat16", train.gradient_checkpointing)
+        key = (stage, batch, how)
+        if key not in self._trained:
+            set_trainable(self._skeleton, config.tuning.stages[stage])
+            llm = part_module(self._skeleton, "llm")
+            self._trained[key] = rehearse_training(llm, batch, learns, *how)
+        found = self._trained[key]
+        connector = _connector(self._skeleton, train.batch_size) if learns else 0
+        held = connector + found.kept + found.logits
+        # The optimiser's step, which comes when activations are gone, makes one more copy.
+        working = max(found.working, trained - held)
+        return {
+            "activations of the connector": connector,
+            "activations of the LLM": found.kept,
+            "logits of the answers": found.logits,
+            "working memory": working,
+            "fragmentation": int(FRAGMENTATION * (held + working)),
+        }
+
+    def _answering(self, config: Config) -> dict[str, int]:
+        batch = self._batch(config, config.eval.batch_size, config.eval.max_new_tokens)
+        if batch not in self._answered:
+            self._answered[batch] = rehearse_answering(part_module(self._skeleton, "llm"), batch)
+        found = self._answered[batch]
+        return {
+            "key/value cache": found.cache,
+            "working memory": found.working,
+            "fragmentation": int(FRAGMENTATION * (found.cache + found.working)),
+        }
+
+    def _batch(self, config: Config, rows: int, labelled: int) -> Batch:
+        """Every row as long as can be; masked, as where rows are of unequal length."""
+        length = self._skeleton.image_tokens + self._lengths.text
+        return Batch(rows, length, labelled, True, config.model.params["quantize"])
+
+
+def _frozen(skeleton: Skeleton, trained: Parameters, quantize: str | None) -> int:
+    known = {id(parameter) for parameter in trained.values()}
+    others = [p for p in skeleton.module.parameters() if id(p) not in known]
+    total = sum(t.nbytes for t in (*others, *skeleton.module.buffers()))
+    if quantize:
+        for layer in frozen_linears(part_module(skeleton, "llm")):
+            total += quantised_bytes(layer, quantize) - layer.weight.nbytes
+    return total
+
+
+def quantised_bytes(layer: nn.Linear, quantize: str) -> int:
+    """What bitsandbytes holds for a linear layer's weight, its constants included."""
+    numbers = layer.weight.numel()
+    if quantize == "4bit":
+        return numbers // 2 + 4 * -(-numbers // BLOCK) + 4 * 16  # the 16 values that there are
+    return numbers + 4 * layer.out_features
+
+
+def _connector(skeleton: Skeleton, pictures: int) -> int:
+    """What the connector's layers take and give, float32: no less than autograd keeps of them."""
+    weights = part_module(skeleton, "connector").parameters()
+    widths = sum(sum(weight.shape) for weight in weights)  # of a matrix in and out, of others once
+    return 4 * widths * pictures * skeleton.image_tokens

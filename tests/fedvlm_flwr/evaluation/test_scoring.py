@@ -1,0 +1,102 @@
+"""Scores by generation: the same in any batch, with boxes as the model sees them."""
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from fedvlm_flwr.config import Config, compose
+from fedvlm_flwr.data.clients import federated_data
+from fedvlm_flwr.data.federated import Example
+from fedvlm_flwr.evaluation.evaluator import Evaluator
+from fedvlm_flwr.evaluation.scoring import answers, sample
+from fedvlm_flwr.images.frame import Frame, padded
+from fedvlm_flwr.models.features import FeatureCache
+from fedvlm_flwr.models.resident import Resident, resident
+from fedvlm_flwr.models.vlm import VLM, Encoded, Features
+
+
+def composed(*overrides: str) -> Config:
+    return compose({"overrides": shlex.join(overrides)})
+
+
+@pytest.mark.parametrize("model", ["tiny_llava", "tiny_showo"])
+def test_answers_and_scores_do_not_depend_on_the_batch_size(
+    small: list[str], small_showo: list[str], model: str
+) -> None:
+    more = [*small_showo, "tuning=f_l"] if model == "tiny_showo" else []
+    config = composed(*small, *more, "dataset.test_pictures=4", "eval.max_new_tokens=8")
+    assert config.model.name == model
+    held = resident(config, torch.device("cpu"))
+    data = federated_data(config)
+    found = []
+    for size in (1, 3, 256):
+        settings = replace(config.eval, batch_size=size)
+        scored = Evaluator(replace(config, eval=settings), held, data, 1).run(full=True)
+        found.append((scored.predictions, scored.scores, scored.shares))
+    assert found[0] == found[1] == found[2]
+    assert len(found[0][0]) == len(data.test)
+    assert len({line["prediction"] for line in found[0][0]}) > 1
+
+
+class Parrot(VLM):
+    """A model that pads pictures to a square, and says the question that it was asked."""
+
+    def __init__(self) -> None:
+        self.module = nn.Identity()
+        self.parts, self.fingerprint, self.device = {}, "parrot", torch.device("cpu")
+        self.heard: list[str] = []
+
+    def frame(self, image: Path) -> Frame:
+        with Image.open(image) as picture:
+            return padded(picture.size)
+
+    def features(self, images: Sequence[Path]) -> list[Features]:
+        return [{"none": torch.zeros(1)} for _ in images]
+
+    def encode(self, question: str, answer: str | None = None) -> Encoded:
+        self.heard.append(question)
+        return Encoded(tuple(question.encode()))
+
+    def loss(self, features: Sequence[Features], batch: Sequence[Encoded]) -> Tensor:
+        raise NotImplementedError
+
+    def generate(
+        self, features: Sequence[Features], batch: Sequence[Encoded], max_new_tokens: int
+    ) -> list[str]:
+        return [bytes(one.prompt_ids).decode() for one in batch]
+
+
+def test_boxes_go_to_the_model_as_it_sees_them_and_come_back_in_the_picture(
+    tmp_path: Path, small: list[str]
+) -> None:
+    """Padding makes 40 x 20 pixels to 40 x 40: ten rows above, ten below.
+
+    The box's rows 4 to 16 of 20 become 14 to 26 of 40, its columns stay.
+    """
+    path = tmp_path / "wide.png"
+    Image.new("RGB", (40, 20)).save(path)
+    own, seen = "what is in [0.20, 0.20, 0.40, 0.60]?", "what is in [0.20, 0.35, 0.40, 0.30]?"
+    parrot = Parrot()
+    model = Resident(parrot, [], FeatureCache(parrot, 1.0, False))
+    tasks = ("detection", "captioning", "vqa")
+    found = [Example(task, path, own, "[0.20, 0.20, 0.40, 0.60]", task) for task in tasks]
+    told = answers(model, found, composed(*small).eval)
+    assert parrot.heard == [seen, seen, own]
+    assert told == [own, seen, own]  # a caption's words are left alone, boxes among them
+
+
+def test_a_sample_is_the_same_each_time_and_in_the_order_of_the_table(small: list[str]) -> None:
+    settings = replace(composed(*small).eval, max_examples=3)
+    rows = {"vqa": list(range(10, 90)), "detection": [1, 5]}
+    drawn = sample(rows, settings, seed=0)
+    assert drawn == sample(rows, settings, seed=0) != sample(rows, settings, seed=1)
+    assert drawn["detection"] == [1, 5]
+    assert len(drawn["vqa"]) == 3 and set(drawn["vqa"]) < set(rows["vqa"])
+    assert list(drawn["vqa"]) == sorted(drawn["vqa"])
+    assert sample(rows, replace(settings, max_examples=None), seed=0) == rows

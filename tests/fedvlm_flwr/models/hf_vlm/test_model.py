@@ -1,0 +1,473 @@
+"""The kind `hf_vlm` against plain transformers, for a tiny checkpoint of every family."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+import transformers
+from PIL import Image, ImageDraw
+from safetensors.torch import load_file
+from transformers import AutoImageProcessor, AutoModelForImageTextToText, AutoTokenizer
+from transformers.models.smolvlm import processing_smolvlm
+from transformers.processing_utils import ProcessorMixin
+from transformers.video_processing_utils import VideoProcessorMixin
+
+from fedvlm_flwr.config.schema import Lora, Stage
+from fedvlm_flwr.errors import ConfigError, DataError, ModelError
+from fedvlm_flwr.models import load_model, model_skeleton
+from fedvlm_flwr.models.checkpointing import checkpointed
+from fedvlm_flwr.models.hf_vlm.model import HfVlm
+from fedvlm_flwr.models.parts import add_lora, set_trainable, train_in_float32
+from fedvlm_flwr.models.vlm import Encoded
+from tests.hf_tiny import FAMILIES
+
+PARAMS = {"dtype": "float32", "quantize": None, "attention": "auto", "max_text_tokens": 200}
+SIZES = [(64, 64), (90, 40), (30, 70), (48, 33), (200, 20)]
+QUESTIONS = ["is there a red circle?", "what color?", "where is the shape?", "describe it.", "no?"]
+ANSWERS = ["yes", "a blue rectangle", "[0.31, 0.20, 0.45, 0.45]", "red", "no shape is there"]
+LENGTH = 6
+CPU = torch.device("cpu")
+
+Load = Callable[..., HfVlm]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Networks this small are slower on several threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Pictures of other colours and sides, some larger and some smaller than the network's."""
+    folder, found = tmp_path_factory.mktemp("pictures"), []
+    for i, size in enumerate(SIZES):
+        picture = Image.new("RGB", size, (240, 250 - 40 * i, 50 * i))
+        ImageDraw.Draw(picture).rectangle((2 * i, i, 12 + 5 * i, 15), fill=(40 * i, 10, 90))
+        found.append(folder / f"{i}.png")
+        picture.save(found[-1])
+    return found
+
+
+@pytest.fixture(scope="module")
+def load(hf_checkpoint: Callable[[str], Path]) -> Load:
+    """The model of a family's tiny checkpoint or of a folder, loaded anew."""
+
+    def loaded(family: str | Path, **changed: object) -> HfVlm:
+        folder = family if isinstance(family, Path) else hf_checkpoint(family)
+        params = {**PARAMS, **changed, "checkpoint": str(folder)}
+        model = load_model("any", "hf_vlm", params, CPU)
+        assert isinstance(model, HfVlm)
+        return model
+
+    return loaded
+
+
+@pytest.fixture(scope="module")
+def kept(load: Load) -> Callable[[str], HfVlm]:
+    """The same, loaded once for all tests that leave it as it is."""
+    models: dict[str, HfVlm] = {}
+
+    def model(family: str) -> HfVlm:
+        if family not in models:
+            models[family] = load(family)
+        return models[family]
+
+    return model
+
+
+class Plain:
+    """Transformers alone: processor, chat template, `generate` and loss, one row at a time."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        # Some want more for videos than is installed here; for pictures they do not use it.
+        monkeypatch.setattr(processing_smolvlm, "num2words", str)
+        monkeypatch.setattr(ProcessorMixin, "check_argument_for_proper_class", lambda *_: None)
+        settings = json.loads((folder / "processor_config.json").read_text())
+        kind = getattr(transformers, settings.pop("processor_class"))
+        pieces = {
+            "tokenizer": AutoTokenizer.from_pretrained(folder),
+            "image_processor": AutoImageProcessor.from_pretrained(folder, backend="pil"),
+        }
+        if "video_processor" in kind.get_attributes():
+            pieces["video_processor"] = VideoProcessorMixin(num_frames=1, fps=1)
+        template = folder / "chat_template.jinja"
+        self.template = template.read_text() if template.exists() else None
+        self.processor = kind(**pieces, **settings, chat_template=self.template)
+        self.tokenizer = self.processor.tokenizer
+        self.network = AutoModelForImageTextToText.from_pretrained(folder).eval()
+
+    def asked(self, path: Path, question: str) -> dict:
+        """What the network gets for a question about a picture."""
+        picture = Image.open(path).convert("RGB")
+        if self.template is None:
+            made = self.processor(text=f"<image>{question}", images=picture, return_tensors="pt")
+            return {k: v for k, v in made.items() if k != "labels"}
+        content = [{"type": "image", "image": picture}, {"type": "text", "text": question}]
+        return self.processor.apply_chat_template(
+            [{"role": "user", "content": content}],
+            add_generation_prompt=True,
+            tokenize=True,
+            return_dict=True,
+            return_tensors="pt",
+        )
+
+    def answered(self, path: Path, question: str, answer: str, end: str) -> tuple[dict, int]:
+        """The same with the answer written behind the prompt, and how many tokens that is."""
+        picture = Image.open(path).convert("RGB")
+        if self.template is None:
+            made = self.processor(
+                text=f"<image>{question}", images=picture, suffix=answer, return_tensors="pt"
+            )
+            count = int((made.pop("labels") != -100).sum())
+            return made, count
+        content = [{"type": "image"}, {"type": "text", "text": question}]
+        prompt = self.processor.apply_chat_template(
+            [{"role": "user", "content": content}], add_generation_prompt=True
+        )
+        starts = prompt.startswith(str(self.tokenizer.bos_token))
+        made = self.processor(
+            text=[prompt + answer + end],
+            images=[picture],
+            return_tensors="pt",
+            add_special_tokens=not starts,
+        )
+        count = made["input_ids"].shape[1] - self.asked(path, question)["input_ids"].shape[1]
+        return made, count
+
+    def generate(self, path: Path, question: str, stops: list[str]) -> list[int]:
+        """The likeliest tokens, up to the first of `stops`."""
+        given = self.asked(path, question)
+        ends = self.tokenizer.convert_tokens_to_ids(stops)
+        made = self.network.generate(
+            **given,
+            do_sample=False,
+            repetition_penalty=1.0,
+            eos_token_id=ends,
+            max_new_tokens=LENGTH,
+        )
+        row = made[0, given["input_ids"].shape[1] :].tolist()
+        return row[:-1] if row[-1] in ends else row
+
+
+# How each family ends an answer, and what it writes before one.
+END = {
+    "llava": "</s>",
+    "llava_next": "</s>",
+    "llava_onevision": "<|im_end|>",
+    "idefics3": "<end_of_utterance>",
+    "smolvlm": "<end_of_utterance>",
+    "qwen2_vl": "<|im_end|>",
+    "qwen2_5_vl": "<|im_end|>",
+    "paligemma": "<eos>",
+    "paligemma2": "<eos>",
+    "internvl": "<|im_end|>",
+    "gemma3": "<end_of_turn>",
+}
+SPACED = ("llava", "llava_next", "idefics3", "smolvlm")
+
+
+@pytest.fixture
+def plain(hf_checkpoint: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch):
+    def read(family: str) -> Plain:
+        return Plain(hf_checkpoint(family), monkeypatch)
+
+    return read
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_ids_and_generated_tokens_equal_plain_transformers(family, kept, plain, paths):
+    model, reference = kept(family), plain(family)
+    features = model.features(paths)
+    batch = [model.encode(question) for question in QUESTIONS]
+    stops = [END[family], *(["<eos>"] if family == "gemma3" else [])]
+    expected = []
+    for row, encoded, path, question in zip(features, batch, paths, QUESTIONS, strict=True):
+        given = model.inputs.batch([row], [encoded], answers=False)
+        asked = reference.asked(path, question)
+        assert given["input_ids"].tolist() == asked["input_ids"].tolist()
+        for name in set(given) - {"input_ids"}:
+            assert torch.equal(given[name], asked[name].to(given[name].dtype)), name
+        expected.append(reference.generate(path, question, stops))
+    assert model.answers(features, batch, LENGTH) == expected
+    assert len({tuple(row) for row in expected}) == len(expected)
+    texts = [reference.tokenizer.decode(row, skip_special_tokens=True) for row in expected]
+    assert model.generate(features, batch, LENGTH) == [text.strip() for text in texts]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_loss_equals_transformers_loss_on_the_answer(family, kept, plain, paths):
+    model, reference = kept(family), plain(family)
+    features = model.features(paths)
+    batch = [model.encode(q, a) for q, a in zip(QUESTIONS, ANSWERS, strict=True)]
+    total, tokens = 0.0, 0
+    for path, question, answer, row, encoded in zip(
+        paths, QUESTIONS, ANSWERS, features, batch, strict=True
+    ):
+        said = f" {answer}" if family in SPACED else answer
+        given, count = reference.answered(path, question, said, END[family])
+        ids = model.inputs.batch([row], [encoded], answers=True)["input_ids"]
+        assert ids.tolist() == given["input_ids"].tolist()
+        assert len(encoded.answer_ids) == count
+        labels = torch.full_like(ids, -100)
+        labels[:, -count:] = ids[:, -count:]
+        with torch.no_grad():
+            loss = reference.network(**given, labels=labels).loss.item()
+            assert model.loss([row], [encoded]).item() == pytest.approx(loss, abs=1e-4)
+        total, tokens = total + loss * count, tokens + count
+    with torch.no_grad():
+        assert model.loss(features, batch).item() == pytest.approx(total / tokens, abs=1e-4)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_answers_depend_on_the_picture_and_not_on_the_batch(family, kept, paths):
+    model = kept(family)
+    features = model.features(paths)
+    batch = [model.encode(question) for question in QUESTIONS]
+    together = model.answers(features, batch, LENGTH)
+    for order in ([4, 2, 0, 1, 3], [3]):
+        some = model.answers([features[i] for i in order], [batch[i] for i in order], LENGTH)
+        assert some == [together[i] for i in order]
+    same = model.answers(features, [batch[0]] * len(features), LENGTH)
+    assert len({tuple(row) for row in same}) > 1
+    labelled = [model.encode(question, "red") for question in QUESTIONS]
+    assert model.answers(features, labelled, LENGTH) == together
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_gradient_reaches_connector_and_adapters_only(family, load, paths):
+    model = load(family)
+    add_lora(model, Lora(r=2, alpha=4, dropout=0.0, targets=None), seed=0)
+    trained = set_trainable(model, Stage(train={"connector": "full", "llm": "lora"}))
+    names = {name.split(".")[0] for name in trained}
+    assert names == {"connector", "llm"}
+    with torch.no_grad():
+        for name, parameter in trained.items():
+            if name.endswith("lora_B"):
+                parameter.fill_(0.01)
+    batch = [model.encode(q, a) for q, a in zip(QUESTIONS, ANSWERS, strict=True)]
+    model.loss(model.features(paths), batch).backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in trained.values())
+    own = {id(parameter) for parameter in trained.values()}
+    assert all(p.grad is None for p in model.module.parameters() if id(p) not in own)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_bfloat16_base_takes_a_float32_connector(family, load, paths):
+    model = load(family, dtype="bfloat16")
+    train_in_float32(model, "connector")
+    trained = set_trainable(model, Stage(train={"connector": "full"}))
+    features = model.features(paths)
+    assert {row["pixel_values"].dtype for row in features} == {torch.bfloat16}
+    batch = [model.encode(q, a) for q, a in zip(QUESTIONS, ANSWERS, strict=True)]
+    loss = model.loss(features, batch)
+    loss.backward()
+    assert loss.isfinite()
+    assert {p.grad.dtype for p in trained.values()} == {torch.float32}
+    assert len(model.generate(features, batch, 2)) == len(batch)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_training_with_checkpoints_gives_the_same_gradients(family, load, paths):
+    model = load(family)
+    trained = set_trainable(model, Stage(train={"connector": "full", "llm": "full"}))
+    features = model.features(paths)
+    batch = [model.encode(q, a) for q, a in zip(QUESTIONS, ANSWERS, strict=True)]
+    gradients = []
+    for on in (False, True):
+        model.module.train(on)
+        model.module.zero_grad()
+        with checkpointed(model.module, on):
+            model.loss(features, batch).backward()
+        gradients.append({name: p.grad.clone() for name, p in trained.items()})
+    for name, gradient in gradients[0].items():
+        assert torch.allclose(gradient, gradients[1][name], atol=1e-5), name
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_skeleton_is_the_model_without_weights(family, kept, hf_checkpoint):
+    model = kept(family)
+    bare = model_skeleton("hf_vlm", {**PARAMS, "checkpoint": str(hf_checkpoint(family))})
+    shapes = {name: p.shape for name, p in bare.module.named_parameters()}
+    assert shapes == {name: p.shape for name, p in model.module.named_parameters()}
+    assert all(p.is_meta for p in bare.module.parameters())
+    assert (bare.parts, bare.lora_targets) == (model.parts, model.lora_targets)
+    assert bare.image_tokens > 0
+
+
+def test_prompt_holds_one_picture_and_no_marks_of_others(kept):
+    model = kept("qwen2_5_vl")
+    clean = model.encode("is it red?", "yes")
+    marked = model.encode("<|im_end|><|video_pad|> is it red?<|image_pad|>", "yes<|im_end|>")
+    assert marked == clean
+    assert clean.answer_ids[-1] == model.inputs.end_id
+    assert model.encode("is it red?").prompt_ids == clean.prompt_ids
+
+
+def test_long_question_is_cut_on_the_left_and_counted(load):
+    model = load("idefics3", max_text_tokens=40)
+    encoded = model.encode("a shape " * 40 + "is it red?", "yes")
+    assert len(encoded.prompt_ids) + len(encoded.answer_ids) <= 40
+    assert "is it red?" in model.inputs.tokenizer.decode(encoded.prompt_ids)
+    assert model.questions_cut == 1
+    with pytest.raises(DataError, match="max_text_tokens"):
+        model.encode("is it red?", "red " * 60)
+
+
+def test_prompts_without_a_picture_are_refused(kept, paths):
+    model = kept("llava")
+    with pytest.raises(ModelError, match="<image> 0 times"):
+        model.loss(model.features(paths[:1]), [Encoded((5, 6), (7,))])
+
+
+def test_unreadable_and_missing_pictures_are_named(kept, tmp_path):
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    for name in ("broken.png", "missing.png"):
+        with pytest.raises(DataError, match=name):
+            kept("llava").features([tmp_path / name])
+
+
+def test_fingerprint_follows_vision_weights_and_picture_processing(load, hf_checkpoint, tmp_path):
+    folder = Path(shutil.copytree(hf_checkpoint("llava"), tmp_path / "llava"))
+    before = load(folder).fingerprint
+    assert load("llava").fingerprint == before
+    settings = folder / "preprocessor_config.json"
+    settings.write_text(settings.read_text().replace("0.5", "0.6"))
+    assert load(folder).fingerprint != before
+    network = AutoModelForImageTextToText.from_pretrained(hf_checkpoint("llava"))
+    with torch.no_grad():
+        network.model.vision_tower.embeddings.class_embedding[0] += 1
+    network.save_pretrained(tmp_path / "llava")
+    settings.write_text(settings.read_text().replace("0.6", "0.5"))
+    assert load(folder).fingerprint != before
+
+
+def test_attention_can_be_named_and_flash_is_refused_where_it_would_be_wrong(load):
+    assert load("llava", attention="eager").module.config._attn_implementation == "eager"
+    for family in ("paligemma", "gemma3"):
+        with pytest.raises(ConfigError, match="where tokens see later ones"):
+            load(family, attention="flash_attention_2")
+
+
+@pytest.mark.parametrize(("bits", "kind"), [("4bit", "Linear4bit"), ("8bit", "Linear8bitLt")])
+def test_quantized_language_model_trains_the_same_after_it_was_asked(bits, kind, load, paths):
+    pytest.importorskip("bitsandbytes")
+    model = load("llava", quantize=bits)
+    linears = {
+        part: {type(m).__name__ for m in model.module.get_submodule(path).modules()}
+        & {"Linear", "Linear4bit", "Linear8bitLt"}
+        for part, path in model.parts.items()
+    }
+    assert linears == {"vision": {"Linear"}, "connector": {"Linear"}, "llm": {kind}}
+    add_lora(model, Lora(r=2, alpha=4, dropout=0.0, targets=None), seed=0)
+    trained = set_trainable(model, Stage(train={"llm": "lora"}))
+    features = model.features(paths)
+    batch = [model.encode(q, a) for q, a in zip(QUESTIONS, ANSWERS, strict=True)]
+    gradients = []
+    for _ in range(2):
+        model.module.zero_grad()
+        model.loss(features, batch).backward()
+        gradients.append({name: p.grad.clone() for name, p in trained.items()})
+        assert len(model.generate(features, batch, 2)) == len(batch)
+    assert any(gradient.any() for gradient in gradients[0].values())
+    for name, gradient in gradients[0].items():
+        assert torch.allclose(gradient, gradients[1][name], rtol=0.02, atol=1e-4), name
+
+
+def copied(hf_checkpoint, tmp_path, family="llava"):
+    return Path(shutil.copytree(hf_checkpoint(family), tmp_path / family))
+
+
+def test_unknown_family_is_told_with_the_known_ones_and_the_way_to_add_one(
+    load, hf_checkpoint, tmp_path
+):
+    folder = copied(hf_checkpoint, tmp_path)
+    config = folder / "config.json"
+    config.write_text(json.dumps({"model_type": "blip", "text_config": {}, "vision_config": {}}))
+    with pytest.raises(ModelError, match=r"'blip'.*gemma3.*smolvlm.*models/families\.py"):
+        load(folder)
+
+
+def test_checkpoint_without_chat_template_is_refused(load, hf_checkpoint, tmp_path):
+    folder = copied(hf_checkpoint, tmp_path)
+    (folder / "chat_template.jinja").unlink()
+    with pytest.raises(ModelError, match="no chat template"):
+        load(folder)
+
+
+class Code:
+    """What unpickling would run."""
+
+    def __reduce__(self):
+        return (print, ("run by a checkpoint",))
+
+
+def test_bin_file_is_read_as_plain_tensors_only(load, hf_checkpoint, tmp_path, capsys):
+    folder = copied(hf_checkpoint, tmp_path)
+    weights = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    torch.save(weights, folder / "pytorch_model.bin")
+    assert load(folder).fingerprint == load("llava").fingerprint
+    torch.save({**weights, "more": Code()}, folder / "pytorch_model.bin")
+    with pytest.raises(ModelError, match="more than tensors"):
+        load(folder)
+    assert "run by a checkpoint" not in capsys.readouterr().out
+
+
+def test_damaged_weights_are_told(load, hf_checkpoint, tmp_path):
+    folder = copied(hf_checkpoint, tmp_path)
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:5000])
+    with pytest.raises(ModelError, match=f"{folder} cannot be read as weights"):
+        load(folder)
+
+
+def test_chat_template_must_write_question_and_answer_once(load, hf_checkpoint, tmp_path):
+    folder = copied(hf_checkpoint, tmp_path)
+    template = folder / "chat_template.jinja"
+    once = template.read_text()
+    template.write_text("twice: " + once + once)
+    with pytest.raises(ModelError, match=r"\{question\} 2 times"):
+        load(folder)
+
+
+def test_checkpoint_must_be_whole(load, hf_checkpoint, tmp_path):
+    folder = copied(hf_checkpoint, tmp_path)
+    config = json.loads((folder / "config.json").read_text())
+    config["text_config"]["num_hidden_layers"] = 3
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelError, match=r"lacks .*layers\.2\."):
+        load(folder)
+
+
+def test_processor_of_another_family_is_refused(load, hf_checkpoint, tmp_path):
+    folder = copied(hf_checkpoint, tmp_path)
+    settings = json.loads((folder / "processor_config.json").read_text())
+    settings["processor_class"] = "PixtralProcessor"
+    (folder / "processor_config.json").write_text(json.dumps(settings))
+    with pytest.raises(ModelError, match="PixtralProcessor"):
+        load(folder)
+
+
+def test_picture_processing_that_does_not_fit_is_told_when_the_model_is_loaded(
+    load, hf_checkpoint, tmp_path
+):
+    folder = copied(hf_checkpoint, tmp_path)
+    settings = json.loads((folder / "processor_config.json").read_text())
+    del settings["patch_size"]
+    (folder / "processor_config.json").write_text(json.dumps(settings))
+    with pytest.raises(ModelError, match="processor of pictures and text"):
+        load(folder)
+
+
+def test_absent_checkpoint_is_named(load, tmp_path):
+    with pytest.raises(ModelError, match="no model folder"):
+        load(tmp_path / "nothing")
+    with pytest.raises(ModelError, match=r"nobody/nothing.*configuration"):
+        model_skeleton("hf_vlm", {**PARAMS, "checkpoint": "nobody/nothing"})

@@ -1,0 +1,238 @@
+"""The tiny Show-o: how its codes are learnt, and that it is made once and the same each time."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from fedvlm_flwr.config import compose
+from fedvlm_flwr.config.typed import typed
+from fedvlm_flwr.errors import ConfigError, ModelError
+from fedvlm_flwr.models import load_model, model_skeleton, prepare_model, prepared_model
+from fedvlm_flwr.models.pretraining.data import by_picture, words
+from fedvlm_flwr.models.pretraining.stages import Material, Row
+from fedvlm_flwr.models.pretraining.tiny_showo import (
+    Recipe,
+    ShowoPupil,
+    build,
+    common,
+    in_rows,
+    pretrain,
+    through,
+    tokenizer_for,
+)
+from fedvlm_flwr.models.showo.kind import Params
+from fedvlm_flwr.models.showo.model import Showo
+
+CPU = torch.device("cpu")
+SMOKE = "experiment=smoke model=tiny_showo"
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """As many as the shipped recipe takes."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@dataclass(frozen=True)
+class Record:
+    image: Path
+    question: str
+    answer: str
+    task: str
+
+
+@pytest.fixture(scope="module")
+def smoke():
+    """The shipped choice under the smoke experiment."""
+    return compose({"overrides": SMOKE}).model
+
+
+@pytest.fixture(scope="module")
+def prepared(smoke, home) -> Path:
+    """The model of the smoke experiment, made once."""
+    return prepare_model(smoke.name, smoke.kind, smoke.params)
+
+
+@pytest.fixture
+def records(pictures) -> list[Record]:
+    boxes = ["[0.00, 0.00, 0.33, 0.48]", "[0.08, 0.05, 0.36, 0.43]", "[0.16, 0.09, 0.38, 0.39]"]
+    told = []
+    for path, box, color in zip(pictures[:3], boxes, ("black", "blue", "teal"), strict=True):
+        told.append(Record(path, "describe the image.", f"a {color} rectangle", "captioning"))
+        told.append(Record(path, "where is the shape?", box, "detection"))
+        told.append(Record(path, f"is there a {color} shape?", "yes", "vqa"))
+    return told
+
+
+@pytest.fixture
+def pupil(smoke, records) -> ShowoPupil:
+    params = typed(Params, smoke.params, "model")
+    tokenizer = tokenizer_for(words(by_picture(records)), params.template)
+    module = build(params.sizes, tokenizer, seed=0)
+    model = Showo(module, tokenizer, params.resolution, params.template, 64)
+    mix = {"captioning": 1, "detection": 1, "text": 1, "vqa": 1}
+    vision = replace(params.tiny.pretrain.vision, pictures=4)
+    return ShowoPupil(model, replace(params.tiny.pretrain, mix=mix, vision=vision, redrawn=2))
+
+
+def test_the_shipped_one_is_small_and_has_sixteen_tokens(smoke):
+    skeleton = model_skeleton(smoke.kind, smoke.params)
+    assert 1e6 < sum(p.numel() for p in skeleton.module.parameters()) < 3e6
+    assert skeleton.image_tokens == 16 + 3
+    assert skeleton.lora_targets == ("dense", "fc1", "fc2", "k_proj", "q_proj", "v_proj")
+
+
+def test_prepared_by_the_smoke_experiment_it_loads_and_answers(smoke, prepared, pictures):
+    assert prepared_model(smoke.name, smoke.kind, smoke.params) == prepared
+    assert prepare_model(smoke.name, smoke.kind, smoke.params) == prepared
+    model = load_model(smoke.name, smoke.kind, smoke.params, CPU)
+    assert not any(p.requires_grad for p in model.module.parameters())
+    assert not model.module.training
+    batch = [model.encode("what is it?")] * 2
+    assert len(model.generate(model.features(pictures[:2]), batch, 4)) == 2
+    skeleton = model_skeleton(smoke.kind, smoke.params).module.state_dict()
+    state = model.module.state_dict()
+    assert {k: v.shape for k, v in state.items()} == {k: v.shape for k, v in skeleton.items()}
+
+
+def test_the_same_seed_gives_the_same_weights(smoke, prepared, tmp_path, monkeypatch):
+    monkeypatch.setenv("FEDVLM_HOME", str(tmp_path))
+    torch.manual_seed(99)  # what else drew random numbers before does not matter
+    again = prepare_model(smoke.name, smoke.kind, smoke.params)
+    assert again.name == prepared.name
+    for file in ("model.safetensors", "image_tokenizer.safetensors"):
+        assert (again / file).read_bytes() == (prepared / file).read_bytes()
+
+
+def test_its_language_model_is_a_plain_one_for_transformers(prepared):
+    from transformers import AutoModelForCausalLM
+
+    plain, told = AutoModelForCausalLM.from_pretrained(prepared, output_loading_info=True)
+    assert not any(told.values())
+    assert type(plain).__name__ == "PhiForCausalLM"
+    assert plain.config.qk_layernorm
+
+
+def test_unprepared_and_broken_ones_say_what_to_do(smoke, prepared, tmp_path, monkeypatch):
+    monkeypatch.setenv("FEDVLM_HOME", str(tmp_path))
+    assert prepared_model(smoke.name, smoke.kind, smoke.params) is None
+    with pytest.raises(ModelError, match="run `fedvlm prepare`"):
+        load_model(smoke.name, smoke.kind, smoke.params, CPU)
+    copy = tmp_path / "models" / prepared.name
+    copy.mkdir(parents=True)
+    for file in prepared.iterdir():
+        (copy / file.name).write_bytes(file.read_bytes())
+    broken = copy / "image_tokenizer.safetensors"
+    broken.write_bytes(broken.read_bytes()[:-1] + b"x")
+    with pytest.raises(ModelError, match=r"image_tokenizer\.safetensors is corrupt"):
+        load_model(smoke.name, smoke.kind, smoke.params, CPU)
+
+
+def test_all_three_phases_learn(pupil, records):
+    losses = []
+    recipe = pupil.recipe
+    longer = {"vision": 40, "text": 25, "language": 25}
+    phases = {
+        name: replace(getattr(recipe, name), steps=steps, warmup=2, pictures=4)
+        for name, steps in longer.items()
+    }
+    before = {name: value.clone() for name, value in pupil.module.state_dict().items()}
+    taught = replace(recipe, **phases)
+    pretrain(pupil.model, by_picture(records), taught, lambda *at: losses.append(at[2]))
+    assert len(losses) == 90
+    for start, end in ((0, 40), (40, 65), (65, 90)):
+        assert sum(losses[end - 4 : end]) < 0.8 * sum(losses[start : start + 4])
+    changed = {k for k, v in pupil.module.state_dict().items() if not torch.equal(v, before[k])}
+    constant = {"image_tokenizer.quantize.embedding", "image_tokenizer.quantize.power_vals"}
+    assert set(before) - changed == constant
+
+
+def test_the_codes_stay_once_the_language_model_learns(pupil, records, pictures):
+    public = by_picture(records)
+    phases = {
+        name: replace(getattr(pupil.recipe, name), steps=3, warmup=1, pictures=4)
+        for name in ("vision", "text", "language")
+    }
+    seen = []
+
+    def keep(done: int, total: int, loss: float) -> None:
+        if done >= 3:
+            seen.append(pupil.model.vision.encode(pupil.pixels(pictures)))
+
+    pretrain(pupil.model, public, replace(pupil.recipe, **phases), keep)
+    assert all(torch.equal(codes, seen[0]) for codes in seen)
+
+
+def test_codes_start_as_what_the_vision_phase_found(pupil):
+    model = pupil.model
+    bits = model.vision.sizes.bits
+    table = model.llm.get_input_embeddings().weight
+    before = table.detach().clone()
+    meaning = torch.nn.Linear(bits, table.shape[1], bias=False)
+    pupil.start_codes(meaning)
+    first = model.vocabulary.first_code
+    rows = table[first : first + model.vision.sizes.codes]
+    assert torch.equal(table[:first], before[:first])
+    assert torch.equal(table[-1], before[-1])
+    assert rows.std().item() == pytest.approx(before.std().item(), rel=1e-3)
+    assert torch.allclose(rows[0], -rows[-1], atol=1e-6)  # all bits turned: the contrary
+
+
+def test_rows_see_their_own_picture_or_words(pupil, records):
+    """The loss of two rows is that of each alone, weighed by the answers' tokens."""
+    pictures = by_picture(records)
+    pixels = pupil.pixels([picture.path for picture in pictures])
+    shown = Row(1, None, "describe the image.", "a blue rectangle")
+    told = Row(2, "a teal rectangle", "is there a teal shape?", "yes")
+    with torch.no_grad():
+        both = pupil.rows_loss(pixels, [shown, told]).item()
+        one = pupil.rows_loss(pixels[1:2], [replace(shown, picture=0)]).item()
+        other = pupil.rows_loss(pixels[:0], [replace(told, picture=0)]).item()
+        another = pupil.rows_loss(pixels, [replace(shown, picture=0)]).item()
+    assert both == pytest.approx((4 * one + 2 * other) / 6, abs=1e-5)
+    assert one != another
+
+
+def test_signs_carry_the_gradient_of_the_latents():
+    soft = torch.tensor([-0.5, 0.2, 0.9], requires_grad=True)
+    signs = through(soft)
+    assert signs.tolist() == [-1, 1, 1]
+    (signs * torch.tensor([1.0, 2.0, 3.0])).sum().backward()
+    assert soft.grad.tolist() == [1, 2, 3]
+
+
+def test_what_bits_have_in_common_by_hand():
+    signs = torch.tensor([[1.0, 1, -1, -1], [1, -1, 1, -1]]).reshape(1, 2, 2, 2)
+    assert in_rows(signs).tolist() == [[[1, 1], [1, -1], [-1, 1], [-1, -1]]]
+    assert common(signs).item() == 0
+    assert common(signs[:, :1].repeat(1, 2, 1, 1)).item() == 1  # twice the same bit
+    assert common(torch.full((1, 2, 2, 2), 0.5)).item() == pytest.approx(0.25 + 0.25**2)
+
+
+def test_more_redrawn_pictures_than_a_batch_has_are_refused(smoke):
+    recipe = typed(Params, smoke.params, "model").tiny.pretrain
+    assert isinstance(recipe, Recipe)
+    with pytest.raises(ConfigError, match=r"redrawn=49 must lie between 1 and the 48"):
+        replace(recipe, redrawn=49)
+
+
+def test_pictures_are_drawn_from_those_able(pupil, records):
+    pictures = by_picture(records)
+    pixels = pupil.pixels([picture.path for picture in pictures])
+    material = Material(pictures, pixels, pupil.recipe, torch.Generator().manual_seed(0))
+    chosen, moved, boxes = material.some([0, 2], 6)
+    assert set(chosen) == {0, 2}
+    assert moved.shape == (6, 3, 64, 64)
+    assert boxes.shape == (6, 4)
+
+
+def test_saved_weights_are_the_published_names(prepared):
+    names = load_file(prepared / "image_tokenizer.safetensors").keys()
+    assert {"encoder.quant_conv.weight", "decoder.post_quant_conv.bias"} <= names
+    assert "quantize.power_vals" in names
