@@ -14,14 +14,16 @@ import sys
 import time
 
 import numpy as np
-from flwr.app import ConfigRecord, Context, Message, MetricRecord, RecordDict
+from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
 from fedvlm_flwr.config import compose
 from fedvlm_flwr.engines.inprocess import InProcessGrid
-from fedvlm_flwr.wire import pack, unpack
+from fedvlm_flwr.messages import TrainMetrics, TrainReply, TrainRequest
+from fedvlm_flwr.messages.wire import pack, unpack
 from strategies import load_strategy
-from strategies.base import Loop
+from strategies.core.federation import Federation
+from strategies.core.loop import RoundLoop
 
 
 def client_app() -> ClientApp:
@@ -30,17 +32,12 @@ def client_app() -> ClientApp:
 
     @app.train()
     def train(message: Message, context: Context) -> Message:
-        client = message.content["config"]["client"]
-        arrays = unpack(message.content["arrays"])
-        moved = {name: values + np.float32(1e-3 * (client % 7)) for name, values in arrays.items()}
-        reply = {
-            "arrays": pack(moved),
-            "metrics": MetricRecord({"num_examples": 1 + client % 3, "loss": 0.0, "steps": 1}),
-            "source": ConfigRecord({"host": "here", "pid": "1"}),
-        }
-        if "extra" in message.content:
-            reply["extra"] = pack({name: values * 0 for name, values in arrays.items()})
-        return Message(RecordDict(reply), reply_to=message)
+        request = TrainRequest.unpack(message.content)
+        arrays, step = unpack(request.arrays), np.float32(1e-3 * (request.client % 7))
+        moved = {name: values + step for name, values in arrays.items()}
+        extra = {} if request.extra is None else {n: v * 0 for n, v in arrays.items()}
+        metrics = TrainMetrics(num_examples=1 + request.client % 3, loss=0.0, steps=1)
+        return Message(TrainReply(moved, metrics, extra).pack(), reply_to=message)
 
     return app
 
@@ -49,11 +46,11 @@ def measure(num_clients: int, megabytes: float, algorithm: str) -> None:
     """Two rounds; prints the peak resident memory in MB and the seconds."""
     grid = InProcessGrid(client_app(), {}, num_clients)
     nodes = dict(enumerate(grid.get_node_ids()))
-    loop = Loop(num_clients, num_clients, num_clients, 0, nodes=nodes)
-    strategy = load_strategy(compose({"algorithm": algorithm}).algorithm, loop)
+    federation = Federation(num_clients, nodes=nodes)
+    strategy = load_strategy(compose({"algorithm": algorithm}).algorithm, federation)
     start = pack({"w": np.zeros(int(megabytes * 250_000), np.float32)})
     began = time.monotonic()
-    strategy.start(grid, start, num_rounds=2, timeout=3600)
+    RoundLoop(strategy, grid).run(start, num_rounds=2)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"{peak:.1f} {time.monotonic() - began:.1f}")
 

@@ -7,13 +7,16 @@ each time; the work is handed to a worker, which imports what it needs.
 from collections.abc import Callable, Mapping
 from logging import ERROR
 
-from flwr.app import ConfigRecord, Context, Message, RecordDict
+from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.common.logger import log
 
 from client_app.node import is_simulated
+from fedvlm_flwr.errors import FedVLMError
+from fedvlm_flwr.messages import Failure, SiteReply
 
 Scalars = Mapping[str, bool | int | float | str]
+Work = Callable[[RecordDict, Scalars, Scalars], RecordDict]
 
 app = ClientApp()
 
@@ -21,50 +24,53 @@ app = ClientApp()
 @app.query()
 def query(message: Message, context: Context) -> Message:
     """Say which client this node is, and whether it is a simulated one."""
-    site = ConfigRecord(
-        {
-            "partition-id": context.node_config.get("partition-id", -1),
-            "simulated": is_simulated(context.node_config),
-        }
-    )
-    return Message(RecordDict({"site": site}), reply_to=message)
+    partition = context.node_config.get("partition-id", -1)
+    number = partition if isinstance(partition, int) else -1
+    site = SiteReply(partition=number, simulated=is_simulated(context.node_config))
+    return Message(site.pack(), reply_to=message)
 
 
 @app.train()
 def train(message: Message, context: Context) -> Message:
     """Train the shared tensors on a client's own data."""
-    from client_app.worker import worker  # torch comes in here
 
-    return answer(worker().train, message, context)
+    def work(content: RecordDict, run_config: Scalars, node_config: Scalars) -> RecordDict:
+        from client_app.worker import worker  # torch comes in here
+
+        return worker().train(content, run_config, node_config)
+
+    return answer(work, message, context)
 
 
 @app.evaluate()
 def evaluate(message: Message, context: Context) -> Message:
     """Score the model that the client has, private tensors included."""
-    from client_app.worker import worker
 
-    return answer(worker().evaluate, message, context)
+    def work(content: RecordDict, run_config: Scalars, node_config: Scalars) -> RecordDict:
+        from client_app.worker import worker
+
+        return worker().evaluate(content, run_config, node_config)
+
+    return answer(work, message, context)
 
 
-def answer(
-    work: Callable[[RecordDict, Scalars, Scalars], RecordDict], message: Message, context: Context
-) -> Message:
+def answer(work: Work, message: Message, context: Context) -> Message:
     """The reply to a message.
 
-    A failure becomes a reply that carries its reason in one sentence, the same on every engine; the
-    traceback goes to the log of the process.
+    A failure becomes a reply that carries its code, the same on every engine. What it says in words
+    goes to the log of the process, and to the server in a simulation only: it may hold a record's
+    text or a path.
     """
     try:
         content = work(message.content, context.run_config, context.node_config)
     except Exception as error:
         log(ERROR, "A client failed in round %s", message.metadata.group_id, exc_info=error)
-        content = RecordDict({"failure": ConfigRecord({"reason": reason(error)})})
+        words = reason(error) if is_simulated(context.node_config) else ""
+        content = Failure.of(error, words).pack()
     return Message(content, reply_to=message)
 
 
 def reason(error: Exception) -> str:
     """The error as one line; its type is named unless it is an error for the user."""
-    from fedvlm_flwr.errors import FedVLMError
-
     text = " ".join(str(error).split())
     return text if isinstance(error, FedVLMError) else f"{type(error).__name__}: {text}"

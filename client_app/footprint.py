@@ -6,14 +6,14 @@ import numpy as np
 from torch import nn
 
 from client_app.local import train_locally
+from fedvlm_flwr.arrays import Arrays
 from fedvlm_flwr.config import Config
 from fedvlm_flwr.data.federated import Example
 from fedvlm_flwr.models.resident import Resident
 from fedvlm_flwr.planning.live_bytes import LiveBytes
 from fedvlm_flwr.seeding import stream
-from fedvlm_flwr.wire import Arrays
 from strategies import load_hook
-from strategies.core.hooks import ClientHook, Opening
+from strategies.core.client_hook import ClientHook, RoundInput
 
 STEPS = 3  # of the optimiser: its state is there after the first
 
@@ -38,7 +38,7 @@ def try_out(config: Config, model: Resident, stage: int, found: Sequence[Example
     """Some steps of local training in a stage, as a client takes them.
 
     Raises:
-        RunError: the loss is not finite.
+        DivergedError: the loss is not finite.
     """
     parts = config.tuning.stages[stage].shared
     parameters = model.place(stage, model.initial[stage], {})
@@ -56,5 +56,5 @@ def _started(
     zeros: Arrays = {
         name: np.broadcast_to(np.float32(0), tuple(parameters[name].shape)) for name in shared
     }
-    hook.on_start(parameters, Opening(zeros, sent=zeros))
+    hook.on_start(parameters, RoundInput(zeros, extra=zeros))
     return hook

@@ -12,11 +12,11 @@ from client_app.oom import leaves_no_gradients
 from fedvlm_flwr.config.schema import Train
 from fedvlm_flwr.data.federated import Example
 from fedvlm_flwr.data.framing import frame_of, to_model_frame
-from fedvlm_flwr.errors import RunError
+from fedvlm_flwr.errors import DivergedError
 from fedvlm_flwr.models.checkpointing import checkpointed
 from fedvlm_flwr.models.parts import part_module
 from fedvlm_flwr.models.resident import Resident
-from strategies.core.hooks import ClientHook
+from strategies.core.client_hook import ClientHook
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def train_locally(  # noqa: PLR0913  # the round's ingredients, each from anothe
         order: draws the order of the examples; dropout draws from torch's global generator.
 
     Raises:
-        RunError: the loss is not finite; says at which step.
+        DivergedError: the loss is not finite; says at which step.
     """
     vlm = resident.vlm
     resident.features.encode([example.image for example in examples])
@@ -96,7 +96,9 @@ def train_locally(  # noqa: PLR0913  # the round's ingredients, each from anothe
                 losses.append(loss.item())
                 seen += len(pick)
             if not np.isfinite(losses[-1]):
-                raise RunError(f"The loss is {losses[-1]} at local step {step}; lower train.lr.")
+                raise DivergedError(
+                    f"The loss is {losses[-1]} at local step {step}; lower train.lr."
+                )
             hook.on_gradients(parameters)
             if settings.max_grad_norm is not None:
                 nn.utils.clip_grad_norm_(trained, settings.max_grad_norm)

@@ -21,7 +21,7 @@ Train = Callable[Concatenate[Resident, Mapping[str, nn.Parameter], Given], Resul
 
 
 def explains_out_of_memory(doing: Doing) -> Callable[[Work[Owner, Content]], Work[Owner, Content]]:
-    """Have a worker's method say in a `RunError` what to change where memory runs out.
+    """Have a worker's method say in an `OutOfMemory` what to change where memory runs out.
 
     The method takes a message's content, the run-config and the node-config.
     """

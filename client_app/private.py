@@ -5,9 +5,9 @@ from pathlib import Path
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from fedvlm_flwr.errors import RunError
+from fedvlm_flwr.arrays import Arrays, section
+from fedvlm_flwr.errors import StateError
 from fedvlm_flwr.paths import atomic_path
-from fedvlm_flwr.wire import Arrays, section
 
 TENSORS, HOOK = "tensors/", "hook/"
 
@@ -33,37 +33,39 @@ class PrivateState:
         """The private tensors and the hook's arrays after a round; none after round 0.
 
         Raises:
-            RunError: the file is missing or damaged.
+            StateError: the file is missing or damaged.
         """
         if number == 0:
             return {}, {}
-        held = _load(self.path(number), f"after round {number}")
-        return section(held, TENSORS), section(held, HOOK)
+        arrays = _load(self.path(number), f"after round {number}")
+        return section(arrays, TENSORS), section(arrays, HOOK)
 
-    def settled(self, told: Arrays | None) -> Arrays:
-        """What earlier stages have come to: as told with this message, or kept from an earlier one.
+    def previous(self, sent: Arrays | None) -> Arrays:
+        """The previous stages' result: as sent with this message, or saved from an earlier one.
 
         It is the same for all clients of a run, and so are the files of those on one machine.
 
         Raises:
-            RunError: there were earlier stages, and this client was never told or lost the file.
+            StateError: there were earlier stages, and this client was never sent it, or lost it.
         """
         if self._stage == 0:
             return {}
-        path = self._run / f"settled_before_stage_{self._stage}.safetensors"
-        if told is None:
+        path = self._run / f"before_stage_{self._stage}.safetensors"
+        if sent is None:
             return _load(path, f"before stage {self._stage + 1}")
-        with atomic_path(path) as temporary:
-            save_file(told, temporary)
-        return told
+        _save(path, sent)
+        return sent
 
     def save(self, number: int, tensors: Arrays, hook: Arrays) -> bool:
-        """Keep both after a round; false, and no file, when there is nothing to keep."""
+        """Keep both after a round; false, and no file, when there is nothing to keep.
+
+        Raises:
+            StateError: the file cannot be written.
+        """
         named = {TENSORS + name: values for name, values in tensors.items()}
         named |= {HOOK + name: values for name, values in hook.items()}
         if named:
-            with atomic_path(self.path(number)) as temporary:
-                save_file(named, temporary)
+            _save(self.path(number), named)
         return bool(named)
 
     def forget_before(self, number: int) -> None:
@@ -76,10 +78,21 @@ class PrivateState:
 
 def _load(path: Path, when: str) -> Arrays:
     try:
-        held: Arrays = load_file(path)
+        arrays: Arrays = load_file(path)
     except (SafetensorError, OSError) as error:
-        raise RunError(
-            f"What this client kept {when} cannot be read ({path}: {error}); restore the file or "
+        raise StateError(
+            f"What this client saved {when} cannot be read ({path}: {error}); restore the file or "
             "start a new run."
         ) from error
-    return held
+    return arrays
+
+
+def _save(path: Path, arrays: Arrays) -> None:
+    try:
+        with atomic_path(path) as temporary:
+            save_file(arrays, temporary)
+    except (SafetensorError, OSError) as error:
+        raise StateError(
+            f"What this client saves between rounds cannot be written ({path}: {error}); make room "
+            "there, or set state-dir in the node-config to another folder."
+        ) from error

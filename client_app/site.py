@@ -6,36 +6,41 @@ from pathlib import Path
 
 from client_app.node import is_simulated
 from fedvlm_flwr.config import Scalar
-from fedvlm_flwr.errors import RunError
+from fedvlm_flwr.errors import RequestError
+from fedvlm_flwr.messages import ScoresRequest, TrainRequest
+from fedvlm_flwr.messages.request import ClientRequest
 from fedvlm_flwr.paths import client_states
-from strategies.core.order import Order
 
 
-def check_order(order: Order, node_config: Mapping[str, Scalar]) -> None:
+def check_request(request: TrainRequest | ScoresRequest, node_config: Mapping[str, Scalar]) -> None:
     """Refuse what a site cannot do: be another client, or train on another one's examples.
 
     Raises:
-        RunError: the order is for another site, or for pooled examples.
+        RequestError: the request is for another site, or for pooled examples.
     """
     if is_simulated(node_config):
         return
     own = node_config.get("partition-id", -1)
-    if order.client != own:
-        raise RunError(f"The message is for client {order.client}, but this site is client {own}.")
-    if order.data != (order.client,):
-        raise RunError(
-            f"The message asks for the examples of clients {list(order.data)}, but a site has only "
-            "its own; run the pooled baseline in a simulation."
+    if request.client != own:
+        raise RequestError(
+            f"The message is for client {request.client}, but this site is client {own}."
+        )
+    if isinstance(request, TrainRequest) and request.data != (request.client,):
+        raise RequestError(
+            f"The message asks for the examples of clients {list(request.data)}, but a site has "
+            "only its own; run the pooled baseline in a simulation."
         )
 
 
-def state_folder(order: Order, node_config: Mapping[str, Scalar]) -> Path:
+def state_folder(request: ClientRequest, node_config: Mapping[str, Scalar]) -> Path:
     """Where what stays with a client lies: `state-dir` of its node-config, or the cache folder.
 
     Raises:
-        RunError: the run's id is not one that this version makes.
+        RequestError: the run's id is not one that this version makes.
     """
-    if not re.fullmatch(r"[0-9a-f]{32}", order.run):
-        raise RunError(f"The message's run id {order.run!r} is malformed; update the server's app.")
+    if not re.fullmatch(r"[0-9a-f]{32}", request.run):
+        raise RequestError(
+            f"The message's run id {request.run!r} is malformed; update the server's app."
+        )
     root = node_config.get("state-dir") or client_states()
-    return Path(str(root)).expanduser() / order.run
+    return Path(str(root)).expanduser() / request.run

@@ -1,88 +1,86 @@
 """The worker: serves the messages of any client with the one model of its process."""
 
-import os
-import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import torch
-from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
+from flwr.app import ArrayRecord, RecordDict
 from torch import nn
 
-from client_app.local import steps_of, train_locally
+from client_app.local import LocalResult, steps_of, train_locally
 from client_app.oom import explains_out_of_memory
 from client_app.private import PrivateState
-from client_app.site import check_order, state_folder
+from client_app.site import check_request, state_folder
+from fedvlm_flwr.arrays import Arrays
 from fedvlm_flwr.config import Config, Scalar, compose
 from fedvlm_flwr.data.clients import client_examples, federated_data
+from fedvlm_flwr.data.federated import Example
 from fedvlm_flwr.evaluation.evaluator import Evaluator
+from fedvlm_flwr.messages import ScoresReply, ScoresRequest, TrainMetrics, TrainReply, TrainRequest
+from fedvlm_flwr.messages.wire import unpack
 from fedvlm_flwr.models.parts import read
-from fedvlm_flwr.models.resident import Resident, choose_device, process_facts, resident
+from fedvlm_flwr.models.resident import (
+    Resident,
+    choose_device,
+    process_facts,
+    process_number,
+    resident,
+)
 from fedvlm_flwr.schedule import round_lr
 from fedvlm_flwr.seeding import stream, torch_seed
-from fedvlm_flwr.wire import Arrays, pack, unpack
 from strategies import load_hook
-from strategies.core.hooks import Opening
-from strategies.core.order import Order
-from strategies.core.personal import pack_scores
+from strategies.core.client_hook import ClientHook, RoundInput
 
 
 @dataclass(frozen=True)
 class Session:
-    """A message's order, and the resident model as the client of that order has it.
+    """The resident model as the client of a request has it.
 
     Attributes:
         parameters: the trained tensors, holding the shared values of the message and, where a
             tensor is not shared, the client's own.
-        opening: what the algorithm's hook starts from.
+        start: what the algorithm's hook starts from.
         private: what stays with the client.
     """
 
     config: Config
-    order: Order
     model: Resident
     parameters: dict[str, nn.Parameter]
-    opening: Opening
+    start: RoundInput
     private: PrivateState
 
     @classmethod
     def open(
         cls,
-        content: RecordDict,
+        request: TrainRequest | ScoresRequest,
         run_config: Mapping[str, Scalar],
         node_config: Mapping[str, Scalar],
     ) -> "Session":
-        """Put the message's client in charge of the model.
+        """Put the request's client in charge of the model.
 
         Raises:
             FedVLMError: the configuration, the data or the model cannot be used; one sentence.
         """
-        order = Order.read(cast(ConfigRecord, content["config"]))
-        check_order(order, node_config)
+        check_request(request, node_config)
         config = compose(run_config)
         torch.set_num_threads(config.engine.threads)
         device = choose_device(str(node_config.get("device", config.engine.device)))
         model = resident(config, device)
-        private = PrivateState(state_folder(order, node_config), order.client, order.stage)
-        tensors, kept = private.load(order.kept_round)
-        shared = unpack(cast(ArrayRecord, content["arrays"]))
-        sent = unpack(cast(ArrayRecord, content["extra"])) if "extra" in content else {}
-        settled = private.settled(
-            unpack(cast(ArrayRecord, content["settled"])) if "settled" in content else None
-        )
-        initial = model.initial[order.stage]
+        private = PrivateState(state_folder(request, node_config), request.client, request.stage)
+        tensors, state = private.load(request.state_round)
+        shared = unpack(request.arrays)
+        extra = unpacked(request.extra) if isinstance(request, TrainRequest) else {}
+        sent = request.previous
+        previous = private.previous(None if sent is None else unpack(sent))
+        initial = model.initial[request.stage]
         own = {name: tensors.get(name, initial[name]) for name in initial if name not in shared}
-        parameters = model.place(order.stage, shared | own, settled)
-        return cls(config, order, model, parameters, Opening(shared, sent, kept), private)
+        parameters = model.place(request.stage, shared | own, previous)
+        return cls(config, model, parameters, RoundInput(shared, extra, state), private)
 
 
 class Worker:
-    """Trains on a message's arrays, or scores them.
-
-    Between messages it holds the frozen model and the features of pictures, and nothing else.
-    """
+    """Trains on a message's arrays, or scores them."""
 
     @explains_out_of_memory("training")
     def train(
@@ -94,8 +92,7 @@ class Worker:
         """One client's round.
 
         Args:
-            content: `arrays` (the shared tensors), `config` (an `Order`) and, where the algorithm
-                sends something beside them, `extra`.
+            content: a packed `TrainRequest`.
             run_config: Flower's run-config, the same on the server.
             node_config: the site's own facts (`device`, `state-dir`).
 
@@ -103,55 +100,52 @@ class Worker:
             FedVLMError: see `Session.open`; or the loss is not finite.
         """
         began = time.monotonic()
-        session = Session.open(content, run_config, node_config)
-        config, order, parameters = session.config, session.order, session.parameters
-        shares = [client_examples(config, client) for client in order.data]
-        hook = load_hook(config.algorithm)
-        hook.on_start(parameters, session.opening)
-        place = (order.stage, order.round, order.client)
+        request = TrainRequest.unpack(content)
+        session = Session.open(request, run_config, node_config)
+        shares = [client_examples(session.config, client) for client in request.data]
+        hook = load_hook(session.config.algorithm)
+        hook.on_start(session.parameters, session.start)
+        result = self._train(session, request, shares, hook)
+        output = hook.on_end(session.parameters, result.steps)
+        after = read(session.parameters)
+        shared = {name: values for name, values in after.items() if name in session.start.shared}
+        own = {name: values for name, values in after.items() if name not in shared}
+        saved = session.private.save(request.round, own, output.state)
+        session.private.forget_before(request.state_round)
+        metrics = TrainMetrics(
+            num_examples=sum(len(share) for share in shares),
+            loss=result.loss,
+            steps=result.steps,
+            examples_seen=result.examples_seen,
+            seconds=time.monotonic() - began,
+            saved_state=saved,
+            truncated_questions=session.model.vlm.questions_cut,
+            images_encoded=session.model.features.encoded,
+            process=process_number(),
+            **process_facts(),
+        )
+        return TrainReply(shared, metrics, output.extra).pack(session.config.wire.dtype)
+
+    def _train(
+        self,
+        session: Session,
+        request: TrainRequest,
+        shares: Sequence[Sequence[Example]],
+        hook: ClientHook,
+    ) -> LocalResult:
+        """The optimizer steps, with the draws of this stage, round and client."""
+        config, place = session.config, (request.stage, request.round, request.client)
         torch.manual_seed(torch_seed(config.seed, "dropout", *place))
-        result = train_locally(
+        return train_locally(
             session.model,
-            parameters,
+            session.parameters,
             [example for share in shares for example in share],
             config.train,
             sum(steps_of(config.train, len(share)) for share in shares),
-            round_lr(config, order.stage, order.round),
+            round_lr(config, request.stage, request.round),
             stream(config.seed, "batches", *place),
             hook,
         )
-        closing = hook.on_end(parameters, result.steps)
-        after = read(parameters)
-        shared = {name: values for name, values in after.items() if name in session.opening.shared}
-        own = {name: values for name, values in after.items() if name not in shared}
-        kept = session.private.save(order.round, own, closing.kept)
-        session.private.forget_before(order.kept_round)
-        metrics = {
-            "num_examples": sum(len(share) for share in shares),
-            "loss": result.loss,
-            "steps": result.steps,
-            "examples_seen": result.examples_seen,
-            "seconds": time.monotonic() - began,
-            "kept": int(kept),
-            "questions_cut": session.model.vlm.questions_cut,
-            "pictures_encoded": session.model.features.encoded,
-            **process_facts(),
-        }
-        return self._reply(config, shared, metrics, closing.extra)
-
-    def _reply(
-        self, config: Config, shared: Arrays, metrics: Mapping[str, float], extra: Arrays
-    ) -> RecordDict:
-        reply = RecordDict(
-            {
-                "arrays": pack(shared, config.wire.dtype),
-                "metrics": MetricRecord(dict(metrics)),
-                "source": ConfigRecord({"host": platform.node() or "?", "pid": str(os.getpid())}),
-            }
-        )
-        if extra:
-            reply["extra"] = pack(extra, config.wire.dtype)
-        return reply
 
     @explains_out_of_memory("answering")
     def evaluate(
@@ -164,16 +158,27 @@ class Worker:
 
         On all of it, the client's own share is scored too, by the same answers.
 
+        Args:
+            content: a packed `ScoresRequest`.
+            run_config: as for `train`.
+            node_config: as for `train`.
+
         Raises:
             FedVLMError: see `Session.open`.
         """
-        session = Session.open(content, run_config, node_config)
+        request = ScoresRequest.unpack(content)
+        session = Session.open(request, run_config, node_config)
         config = session.config
         evaluator = Evaluator(config, session.model, federated_data(config), config.engine.threads)
-        found = evaluator.run(session.order.full)
-        own = found.shares.get(session.order.client, {})
-        scores = {task: values | own.get(task, {}) for task, values in found.scores.items()}
-        return RecordDict({"scores": pack_scores(scores, found.seconds)})
+        result = evaluator.run(request.full)
+        own = result.shares.get(request.client, {})
+        scores = {task: values | own.get(task, {}) for task, values in result.scores.items()}
+        return ScoresReply(scores, result.seconds).pack()
+
+
+def unpacked(record: ArrayRecord | None) -> Arrays:
+    """The arrays of a record; none where there is no record."""
+    return {} if record is None else unpack(record)
 
 
 _worker = Worker()

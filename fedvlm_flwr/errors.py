@@ -19,3 +19,19 @@ class ModelError(FedVLMError):
 
 class RunError(FedVLMError):
     """A run cannot start or go on (too few good replies, a dead engine, an occupied folder)."""
+
+
+class RequestError(RunError):
+    """A client cannot or will not do what it is asked."""
+
+
+class StateError(RunError):
+    """What a client saved in an earlier round cannot be read or written."""
+
+
+class DivergedError(RunError):
+    """The loss of a local training is not finite."""
+
+
+class OutOfMemory(RunError):  # noqa: N818  # the thing itself, not an error about it
+    """Neither device nor host memory is enough; says what to lower."""

@@ -63,7 +63,7 @@ def require_same_config(config: Config, folder: RunFolder) -> None:
 
 
 @contextmanager
-def kept_in(folder: RunFolder, run: str) -> Iterator[None]:
+def client_states_in(folder: RunFolder, run: str) -> Iterator[None]:
     """Let clients that share this machine's cache folder keep their state in the run folder.
 
     Clients know the run's id only; under it stands a link, as long as the run lasts.

@@ -1,22 +1,17 @@
-"""One run on the server's side: stages of federated rounds, scores, files."""
+"""One run on the server's side: its checks, its stages, its files."""
 
-import json
 import time
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import cast
 from uuid import uuid4
 
-from flwr.app import ArrayRecord, MetricRecord
 from flwr.serverapp import Grid
 
+from fedvlm_flwr.arrays import Arrays
 from fedvlm_flwr.config import Config, Scalar
 from fedvlm_flwr.data.clients import federated_data, test_shares
 from fedvlm_flwr.data.federated import FederatedData, examples
 from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.evaluation.evaluator import Evaluator
-from fedvlm_flwr.evaluation.scoring import Scores
-from fedvlm_flwr.evaluation.statistics import over_clients
 from fedvlm_flwr.models import model_parts, prepare_model
 from fedvlm_flwr.models.adapter import save_adapter
 from fedvlm_flwr.models.parts import require_part
@@ -24,18 +19,18 @@ from fedvlm_flwr.models.resident import Resident, choose_device, resident
 from fedvlm_flwr.models.vocabulary import unknown_share
 from fedvlm_flwr.report.curve import draw_curve
 from fedvlm_flwr.report.table import result_table
-from fedvlm_flwr.run_folder import ADAPTER, PREDICTIONS, RunFolder
-from fedvlm_flwr.wire import Arrays, pack, unpack
+from fedvlm_flwr.run_folder import ADAPTER, RunFolder
 from server_app.callbacks.checkpoint import Checkpoint, Saved, read_checkpoint
 from server_app.callbacks.cost import CostMeter
 from server_app.callbacks.metrics import MetricsWriter
-from server_app.callbacks.numbered import Numbered
 from server_app.callbacks.progress import Progress
 from server_app.callbacks.tensorboard import TensorBoard
-from server_app.resume import kept_in, record_start, require_same_config
+from server_app.resume import client_states_in, record_start, require_same_config
+from server_app.scoring import Scoring
+from server_app.stage import StageRun, federation_of
 from strategies import load_strategy
-from strategies.base import Loop
-from strategies.core.events import Callbacks, Evaluation
+from strategies.core.events import Callbacks
+from strategies.core.flower import FederatedStrategy
 
 WORD_SAMPLE = 500  # training answers that are looked at
 UNKNOWN_WORDS = 0.05  # a larger share of their words without a token is worth a warning
@@ -76,7 +71,7 @@ class Run:
         config = self._config
         if not (self._saved and self._saved.finished):
             self._recall()
-            load_strategy(config.algorithm, self._loop(0))  # refuses its parameters before any work
+            self._strategy(0)  # refuses its parameters
             data = federated_data(config)
             test_shares(config)  # refuses what cannot be dealt to the clients
             self._require_parts()
@@ -85,22 +80,28 @@ class Run:
             model = resident(config, choose_device(config.engine.device))
             self._warn_of_words(model, data)
             evaluator = Evaluator(config, model, data, config.eval.threads)
-            with kept_in(self._folder, self._id):
-                self._work(grid, model, evaluator)
+            with client_states_in(self._folder, self._id):
+                self._stages(grid, model, evaluator)
         self._progress.tell("end", table=result_table(self._folder), folder=str(self._folder.path))
 
-    def _warn_of_words(self, model: Resident, data: FederatedData) -> None:
-        """Say so where the model has no words for what the clients shall teach it."""
-        rows = range(0, len(data.train), max(1, len(data.train) // WORD_SAMPLE))
-        answers = [example.answer for example in examples(data.train, data.root, rows)]
-        share = unknown_share(model.vlm, answers)
-        if share > UNKNOWN_WORDS:
-            self._progress.tell(
-                "warning",
-                message=f"{self._config.model.name} has no token for {share:.0%} of the words in "
-                "the training answers and cannot learn to say them; choose a model that spells any "
-                "text (docs/models.md).",
-            )
+    def _stages(self, grid: Grid, model: Resident, evaluator: Evaluator) -> None:
+        config, saved = self._config, self._saved
+        self._require_passed_on(model)
+        scoring = Scoring(
+            config, self._folder, evaluator, self._watchers, self._metrics, self._progress
+        )
+        result = saved.previous if saved else Arrays()
+        for stage in range(saved.stage if saved else 0, len(config.tuning.stages)):
+            checkpoint = Checkpoint(self._folder, self._id, stage, result, self._watchers)
+            state = saved.state if saved and saved.stage == stage else None
+            run = StageRun(config, self._id, stage, result, state, model, scoring, checkpoint)
+            result = result | run.execute(grid)
+        scoring.controls(has_model=result.keys() == model.first.keys())
+        if result:
+            save_adapter(model.vlm, config.tuning, result, self._folder.path / ADAPTER)
+        self._cost.write()
+        draw_curve(self._folder)
+        checkpoint.finish()
 
     def _recall(self) -> None:
         """Put the folder's files back to where the checkpoint was made."""
@@ -108,22 +109,8 @@ class Run:
             saved = self._saved
             before = self._config.rounds_before(saved.stage) if saved else 0
             number = before + saved.state.number if saved else 0
-            self._watchers.recall(self._saved.memory if self._saved else {})
+            self._watchers.recall(saved.memory if saved else {})
             self._progress.tell("resumed", round=number, folder=str(self._folder.path))
-
-    def _work(self, grid: Grid, model: Resident, evaluator: Evaluator) -> None:
-        config, saved = self._config, self._saved
-        self._require_passed_on(model)
-        settled = saved.settled if saved else Arrays()
-        for stage in range(saved.stage if saved else 0, len(config.tuning.stages)):
-            checkpoint = Checkpoint(self._folder, self._id, stage, settled, self._watchers)
-            settled = settled | self._stage(stage, grid, (model, evaluator), settled, checkpoint)
-        self._controls(evaluator, has_model=settled.keys() == model.first.keys())
-        if settled:
-            save_adapter(model.vlm, config.tuning, settled, self._folder.path / ADAPTER)
-        self._cost.write()
-        draw_curve(self._folder)
-        checkpoint.finish()
 
     def _require_parts(self) -> None:
         """Refuse a tuning that the model has not the parts for, before anything is made.
@@ -142,15 +129,32 @@ class Run:
         Raises:
             ConfigError: the algorithm leaves trained tensors with the clients.
         """
-        algorithm, stages = self._config.algorithm, len(self._config.tuning.stages)
+        config = self._config
+        algorithm, stages = config.algorithm, len(config.tuning.stages)
         for stage, trained in enumerate(model.initial):
-            shared = load_strategy(algorithm, self._loop(stage)).shared(trained)
+            shared = self._strategy(stage).shared(trained)
             if stages > 1 and len(shared) < len(trained):
                 raise ConfigError(
                     f"algorithm={algorithm.name} leaves what is trained with the clients, but "
-                    f"tuning={self._config.tuning.name} has {stages} stages, each of which starts "
-                    "from the shared result of the one before; choose a tuning with one stage."
+                    f"tuning={config.tuning.name} has {stages} stages, each of which starts from "
+                    "the shared result of the one before; choose a tuning with one stage."
                 )
+
+    def _strategy(self, stage: int) -> FederatedStrategy:
+        return load_strategy(self._config.algorithm, federation_of(self._config, stage, self._id))
+
+    def _warn_of_words(self, model: Resident, data: FederatedData) -> None:
+        """Say so where the model has no words for what the clients shall teach it."""
+        rows = range(0, len(data.train), max(1, len(data.train) // WORD_SAMPLE))
+        answers = [example.answer for example in examples(data.train, data.root, rows)]
+        share = unknown_share(model.vlm, answers)
+        if share > UNKNOWN_WORDS:
+            self._progress.tell(
+                "warning",
+                message=f"{self._config.model.name} has no token for {share:.0%} of the words in "
+                "the training answers and cannot learn to say them; choose a model that spells any "
+                "text (docs/models.md).",
+            )
 
     def _left_out(self, records: int) -> str:
         """Words on bad records that the dataset allows; their number is in the metrics too."""
@@ -162,15 +166,12 @@ class Run:
 
     def _describe(self) -> str:
         c = self._config
+        rounds = " + ".join(str(c.rounds_of(stage)) for stage in range(len(c.tuning.stages)))
         return (
             f"{c.algorithm.name} on {c.dataset.name} ({c.partition.name}), "
-            f"{c.num_clients} clients, {self._rounds()} rounds, "
+            f"{c.num_clients} clients, {rounds} rounds, "
             f"{c.model.name} with {c.tuning.name}, seed {c.seed}"
         )
-
-    def _rounds(self) -> str:
-        stages = range(len(self._config.tuning.stages))
-        return " + ".join(str(self._config.rounds_of(stage)) for stage in stages)
 
     def _prepare(self) -> None:
         choice, began, what = self._config.model, time.monotonic(), f"{self._config.model.name}"
@@ -186,105 +187,3 @@ class Run:
         prepare_model(choice.name, choice.kind, choice.params, step)
         if stepped:
             self._progress.tell("prepared", what=what, seconds=time.monotonic() - began)
-
-    def _loop(self, stage: int, settled: Arrays | None = None) -> Loop:
-        c, saved = self._config, self._saved
-        return Loop(
-            num_clients=c.num_clients,
-            cohort_size=c.cohort_size,
-            min_replies=c.replies_needed,
-            seed=c.seed,
-            stage=stage,
-            wire_dtype=c.wire.dtype,
-            max_update_norm=c.max_update_norm,
-            share=c.tuning.stages[stage].shared,
-            settled=settled or {},
-            run=self._id,
-            resume=saved.state if saved and saved.stage == stage else None,
-            full_scores=lambda number: self._due(stage, number),
-        )
-
-    def _due(self, stage: int, number: int) -> bool | None:
-        """Whether a round's scores are on the whole test set; None: the round is not scored.
-
-        What a later stage starts from has its scores as the end of the stage before.
-        """
-        if number == 0:
-            return True if stage == 0 else None
-        if number == self._config.rounds_of(stage):
-            return True
-        return None if number % self._config.eval.every else False
-
-    def _stage(
-        self,
-        stage: int,
-        grid: Grid,
-        scored: tuple[Resident, Evaluator],
-        settled: Arrays,
-        checkpoint: Checkpoint,
-    ) -> Arrays:
-        config, rounds = self._config, self._config.rounds_of(stage)
-        told = Numbered(self._watchers, config.rounds_before(stage))
-        watchers = Callbacks([told, checkpoint])
-        strategy = load_strategy(
-            config.algorithm, replace(self._loop(stage, settled), callback=watchers)
-        )
-        model, evaluator = scored
-        trained = {n: settled.get(n, values) for n, values in model.initial[stage].items()}
-
-        def evaluate(number: int, record: ArrayRecord) -> MetricRecord | None:
-            full = self._due(stage, number)
-            if full is None:
-                return None
-            model.place(stage, unpack(record), settled)
-            return self._evaluate(number, stage, evaluator, full)
-
-        result = strategy.start(
-            grid=grid,
-            initial_arrays=pack(trained, config.wire.dtype),
-            num_rounds=rounds,
-            timeout=config.round_timeout,
-            evaluate_fn=evaluate,
-        )
-        arrays = unpack(result.arrays)
-        if arrays.keys() == trained.keys():  # the last round's, whoever has used the model since
-            model.place(stage, arrays, settled)
-        return arrays
-
-    def _evaluate(self, number: int, stage: int, evaluator: Evaluator, full: bool) -> MetricRecord:
-        what = "test set" if full else "test sample"
-        found = evaluator.run(
-            full, lambda done, total: self._progress.step("evaluating", done, total, what=what)
-        )
-        of_run = self._config.rounds_before(stage) + number
-        lines = (json.dumps({"round": of_run, **record}) + "\n" for record in found.predictions)
-        self._folder.write(PREDICTIONS, "".join(lines))
-        spread = over_clients(found.shares.values())
-        scores = {task: values | spread.get(task, {}) for task, values in found.scores.items()}
-        told = Evaluation(stage, of_run, "server", what, scores, found.seconds, full)
-        self._watchers.on_evaluated(told)
-        self._metrics.write_shares(of_run, found.shares, stage)
-        flat = {
-            f"{task}.{key}": value
-            for task, values in scores.items()
-            for key, value in values.items()
-        }
-        return MetricRecord(cast(dict[str, int | float | list[int] | list[float]], flat))
-
-    def _controls(self, evaluator: Evaluator, has_model: bool) -> None:
-        """What a model scores that is blind to the picture, by three ways of being blind."""
-        rounds, stage = self._config.all_rounds, len(self._config.tuning.stages) - 1
-        controls: dict[str, tuple[Scores, float]] = {
-            "majority": (evaluator.majority(), 0.0),
-            "question": (evaluator.question_majority(), 0.0),
-        }
-        if self._config.eval.shuffled and has_model:
-            controls["shuffled"] = evaluator.exchanged(
-                lambda done, total: self._progress.step(
-                    "evaluating", done, total, what="exchanged pictures"
-                )
-            )
-        for name, (scores, seconds) in controls.items():
-            what = f"control: {name}"
-            found = Evaluation(stage, rounds, "server", what, scores, seconds, control=name)
-            self._watchers.on_evaluated(found)

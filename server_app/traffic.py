@@ -4,11 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fedvlm_flwr.arrays import Arrays
 from fedvlm_flwr.config import Config
-from fedvlm_flwr.wire import Arrays
 from strategies import load_strategy
-from strategies.base import Loop
-from strategies.core.state import LoopState
+from strategies.core.federation import Federation
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -38,19 +37,19 @@ def traffic(config: Config, stage: int, trained: Shapes) -> Traffic:
     Raises:
         ConfigError: the algorithm refuses its parameters or the number of clients.
     """
-    loop = Loop(
+    federation = Federation(
         num_clients=config.num_clients,
-        cohort_size=config.cohort_size,
+        clients_per_round=config.cohort_size,
         min_replies=config.replies_needed,
         seed=config.seed,
         stage=stage,
         wire_dtype=config.wire.dtype,
         share=config.tuning.stages[stage].shared,
     )
-    strategy = load_strategy(config.algorithm, loop)
+    strategy = load_strategy(config.algorithm, federation)
     # Zeros that take no room, whatever their shape.
     arrays: Arrays = {n: np.broadcast_to(np.float32(0), shape) for n, shape in trained.items()}
-    strategy.state = LoopState(strategy.shared(arrays))
+    strategy.begin(arrays)
     return Traffic(
         shared=_shapes(strategy.state.arrays),
         down=_shapes(strategy.broadcast()),

@@ -1,22 +1,41 @@
-"""Federated algorithms: one file each (parameters, server rule, client hook)."""
+"""Federated algorithms: one file each (parameters, client half, server rule)."""
+
+from typing import Any
 
 from fedvlm_flwr.config import Choice, typed
 from fedvlm_flwr.plugins import load_module
-from strategies.base import FederatedStrategy, Loop
-from strategies.core.hooks import ClientHook
+from strategies.core.client_hook import ClientHook
+from strategies.core.federation import Federation
+from strategies.core.flower import FederatedStrategy
 
 
-def load_strategy(choice: Choice, loop: Loop) -> FederatedStrategy:
+def strategy_class(name: str) -> type[FederatedStrategy]:
+    """The class of an algorithm: the one strategy that its module defines.
+
+    Raises:
+        ConfigError: there is no such algorithm; lists the ones there are.
+        TypeError: the module defines no strategy, or several.
+    """
+    module = load_module("strategies", name, "algorithm")
+    classes = [
+        value
+        for value in vars(module).values()
+        if isinstance(value, type)
+        and issubclass(value, FederatedStrategy)
+        and value.__module__ == module.__name__
+    ]
+    if len(classes) != 1:
+        raise TypeError(f"strategies/{name}.py defines {len(classes)} strategies; make it one.")
+    return classes[0]
+
+
+def load_strategy(choice: Choice, federation: Federation) -> FederatedStrategy:
     """The server side of the chosen algorithm.
 
     Raises:
-        ConfigError: unknown algorithm, or parameters that its `Params` refuses.
+        ConfigError: unknown algorithm, or parameters that it refuses.
     """
-    module = load_module("strategies", choice.kind, "algorithm")
-    strategy: FederatedStrategy = module.Algorithm(
-        typed(module.Params, choice.params, "algorithm"), loop
-    )
-    return strategy
+    return strategy_class(choice.kind)(_params(choice), federation)
 
 
 def load_hook(choice: Choice) -> ClientHook:
@@ -25,6 +44,9 @@ def load_hook(choice: Choice) -> ClientHook:
     Raises:
         ConfigError: see `load_strategy`.
     """
+    return strategy_class(choice.kind).client_hook(_params(choice))
+
+
+def _params(choice: Choice) -> Any:
     module = load_module("strategies", choice.kind, "algorithm")
-    hook: ClientHook = module.Hook(typed(module.Params, choice.params, "algorithm"))
-    return hook
+    return typed(module.Params, choice.params, "algorithm")

@@ -2,13 +2,11 @@
 
 from dataclasses import dataclass
 
-from flwr.serverapp.strategy import FedAdagrad
+import numpy as np
 
-from fedvlm_flwr.wire import Arrays
-from strategies.base import FederatedStrategy
+from fedvlm_flwr.arrays import Arrays, float32
 from strategies.core.adaptive import AdaptiveParams
-from strategies.core.hooks import ClientHook
-from strategies.core.stock import stock_step
+from strategies.core.flower import FederatedStrategy
 
 
 @dataclass(frozen=True)
@@ -16,19 +14,20 @@ class Params(AdaptiveParams):
     """`eta` and `tau`, see `AdaptiveParams`."""
 
 
-class Algorithm(FederatedStrategy):
+class FedAdagrad(FederatedStrategy):
     """v += D^2, w += eta D / (sqrt(v) + tau), with D = mean_k w_k - w (their Algorithm 2).
 
-    The step is Flower's FedAdagrad, which has v start at 0 where the paper has tau^2.
+    v starts at 0, where the paper has tau^2.
     """
 
     params: Params
 
-    def server_step(self, server_round: int, arrays: Arrays, mean: Arrays) -> Arrays:
-        """The stock class's step on the running mean, which is weighted by examples."""
-        stock = FedAdagrad(eta=self.params.eta, tau=self.params.tau)
-        return stock_step(stock, server_round, arrays, mean, self.state)
-
-
-class Hook(ClientHook):
-    """Plain local training."""
+    def server_step(self, server_round: int, arrays: Arrays, aggregate: Arrays) -> Arrays:
+        """One step of Adagrad on -D."""
+        p, v, result = self.params, self.state.section("v"), {}
+        for name, old in arrays.items():
+            change = aggregate[name] - old
+            v[name] = float32(v.get(name, np.zeros_like(old)) + change**2)
+            result[name] = float32(old + p.eta * change / (np.sqrt(v[name]) + p.tau))
+        self.state.replace_section("v", v)
+        return result

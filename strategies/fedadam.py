@@ -4,10 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedvlm_flwr.wire import Arrays, float32
-from strategies.base import FederatedStrategy
+from fedvlm_flwr.arrays import Arrays, float32
 from strategies.core.adaptive import MomentParams
-from strategies.core.hooks import ClientHook
+from strategies.core.flower import FederatedStrategy
 
 
 @dataclass(frozen=True)
@@ -15,7 +14,7 @@ class Params(MomentParams):
     """`eta`, `tau`, `beta_1` and `beta_2`, see `MomentParams`."""
 
 
-class Algorithm(FederatedStrategy):
+class FedAdam(FederatedStrategy):
     """m = b1 m + (1 - b1) D; v = b2 v + (1 - b2) D^2; w += eta m / (sqrt(v) + tau); v_0 = tau^2.
 
     With D = mean_k w_k - w, weighted by examples (their Algorithm 2). Flower's FedAdam is not used:
@@ -25,13 +24,13 @@ class Algorithm(FederatedStrategy):
 
     params: Params
 
-    def server_step(self, server_round: int, arrays: Arrays, mean: Arrays) -> Arrays:
+    def server_step(self, server_round: int, arrays: Arrays, aggregate: Arrays) -> Arrays:
         """One step of Adam without bias correction."""
         p, state = self.params, self.state
         m, v = state.section("m"), state.section("v")
         result: Arrays = {}
         for name, old in arrays.items():
-            change = mean[name] - old
+            change = aggregate[name] - old
             before_m = m.get(name, np.zeros_like(old))
             before_v = v.get(name, np.full_like(old, p.tau**2))
             m[name] = float32(p.beta_1 * before_m + (1 - p.beta_1) * change)
@@ -40,7 +39,3 @@ class Algorithm(FederatedStrategy):
         state.replace_section("m", m)
         state.replace_section("v", v)
         return result
-
-
-class Hook(ClientHook):
-    """Plain local training."""

@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from strategies.base import FederatedStrategy
-from strategies.core.hooks import ClientHook
+from strategies.core.flower import FederatedStrategy
 
 
 @dataclass(frozen=True)
@@ -11,9 +10,5 @@ class Params:
     """FedAvg has no parameters of its own."""
 
 
-class Algorithm(FederatedStrategy):
+class FedAvg(FederatedStrategy):
     """w = sum_k p_k w_k with p_k = n_k / sum n (their Algorithm 1): the mean is the new model."""
-
-
-class Hook(ClientHook):
-    """Plain local training."""

@@ -2,13 +2,9 @@
 
 from dataclasses import dataclass
 
-from flwr.serverapp.strategy import FedAvgM
-
+from fedvlm_flwr.arrays import Arrays, float32
 from fedvlm_flwr.errors import ConfigError
-from fedvlm_flwr.wire import Arrays
-from strategies.base import FederatedStrategy
-from strategies.core.hooks import ClientHook
-from strategies.core.stock import stock_step
+from strategies.core.flower import FederatedStrategy
 
 
 @dataclass(frozen=True)
@@ -25,8 +21,8 @@ class Params:
             raise ConfigError(f"algorithm.server_lr={self.server_lr} must be finite and above 0.")
 
 
-class Algorithm(FederatedStrategy):
-    """m = beta m + D, w += server_lr m, with D = mean_k w_k - w; the step is Flower's FedAvgM.
+class FedAvgM(FederatedStrategy):
+    """m = beta m + D, w += server_lr m, with D = mean_k w_k - w.
 
     The old share of m is not damped by 1 - beta, so that at beta 0.9 a steady D moves w ten times
     as far as FedAvg does.
@@ -34,13 +30,15 @@ class Algorithm(FederatedStrategy):
 
     params: Params
 
-    def server_step(self, server_round: int, arrays: Arrays, mean: Arrays) -> Arrays:
-        """The stock class's step on the running mean."""
-        stock = FedAvgM(
-            server_learning_rate=self.params.server_lr, server_momentum=self.params.beta
-        )
-        return stock_step(stock, server_round, arrays, mean, self.state)
-
-
-class Hook(ClientHook):
-    """Plain local training."""
+    def server_step(self, server_round: int, arrays: Arrays, aggregate: Arrays) -> Arrays:
+        """One step of gradient descent with momentum, on -D."""
+        p = self.params
+        if (p.beta, p.server_lr) == (0, 1):
+            return aggregate
+        m, result = self.state.section("m"), {}
+        for name, old in arrays.items():
+            change = aggregate[name] - old
+            m[name] = float32(p.beta * m[name] + change) if name in m else float32(change)
+            result[name] = float32(old + p.server_lr * m[name])
+        self.state.replace_section("m", m if p.beta else {})
+        return result

@@ -2,29 +2,25 @@
 
 from dataclasses import dataclass
 
-from flwr.serverapp.strategy import FedAvg, FedMedian
+from flwr.serverapp.strategy import FedAvg
+from flwr.serverapp.strategy import FedMedian as FlowerMedian
 
-from strategies.core.hooks import ClientHook
-from strategies.core.kept import KeptParams, KeptReplies
+from strategies.core.stored import StoredParams, StoredReplies
 
 
 @dataclass(frozen=True)
-class Params(KeptParams):
-    """`max_gigabytes`, see `KeptParams`."""
+class Params(StoredParams):
+    """`max_gigabytes`, see `StoredParams`."""
 
 
-class Algorithm(KeptReplies):
+class FedMedian(StoredReplies):
     """Each number is the median over the clients (their Definition 1), by Flower's FedMedian.
 
-    Unweighted: each client counts alike. Replies are kept until the round's end.
+    Unweighted: each client counts alike. Replies are stored until the round's end.
     """
 
     params: Params
 
     def stock(self) -> FedAvg:
         """Flower's FedMedian."""
-        return FedMedian()
-
-
-class Hook(ClientHook):
-    """Plain local training."""
+        return FlowerMedian()

@@ -2,12 +2,9 @@
 
 from dataclasses import dataclass
 
-from fedvlm_flwr.wire import Arrays, float32
-from strategies.base import FederatedStrategy
-from strategies.core.hooks import ClientHook
-from strategies.core.replies import BadReply, Reply
-
-MOST_STEPS = 1e9  # beyond what any site takes; keeps one lie from overflowing tau_eff
+from fedvlm_flwr.arrays import Arrays, float32
+from fedvlm_flwr.messages import RejectedMessage, TrainReply
+from strategies.core.flower import FederatedStrategy
 
 
 @dataclass(frozen=True)
@@ -15,7 +12,7 @@ class Params:
     """FedNova has no parameters of its own."""
 
 
-class Algorithm(FederatedStrategy):
+class FedNova(FederatedStrategy):
     """w += tau_eff sum_k p_k (w_k - w) / tau_k with tau_eff = sum_k p_k tau_k (their eq. 6).
 
     tau_k are a client's local steps, so that a client with more of them does not pull harder. The
@@ -23,32 +20,25 @@ class Algorithm(FederatedStrategy):
     FedAvg.
     """
 
-    def open_round(self) -> None:
+    def begin_round(self) -> None:
         """Start the sum of steps too."""
-        super().open_round()
+        super().begin_round()
         self._steps = 0.0
 
-    def take(self, client: int, reply: Reply) -> None:
+    def accumulate(self, client: int, reply: TrainReply) -> None:
         """Add the change for each local step.
 
         Raises:
-            BadReply: the reply does not say how many steps it took.
+            RejectedMessage: the reply does not say how many steps it took.
         """
-        steps = reply.metrics.get("steps", 0.0)
-        if not 1 <= steps <= MOST_STEPS:  # false for NaN too
-            raise BadReply(
-                f"it reports steps={steps:g}, which must be at least 1 and at most {MOST_STEPS:g}"
-            )
-        before = self.state.arrays
+        steps, before = reply.metrics.steps, self.state.arrays
+        if steps < 1:
+            raise RejectedMessage(f"it reports steps={steps}, which must be at least 1")
         each = {n: float32((new - before[n]) / steps) for n, new in reply.arrays.items()}
-        self.mean.add(each, reply.num_examples)
-        self._steps += reply.num_examples * steps
+        self.mean.add(each, reply.metrics.num_examples)
+        self._steps += reply.metrics.num_examples * steps
 
-    def server_step(self, server_round: int, arrays: Arrays, mean: Arrays) -> Arrays:
+    def server_step(self, server_round: int, arrays: Arrays, aggregate: Arrays) -> Arrays:
         """Take tau_eff times the mean change of a step."""
         tau = self._steps / self.mean.weight
-        return {name: float32(old + tau * mean[name]) for name, old in arrays.items()}
-
-
-class Hook(ClientHook):
-    """Plain local training."""
+        return {name: float32(old + tau * aggregate[name]) for name, old in arrays.items()}

@@ -1,13 +1,18 @@
 """FedProx (Li et al. 2020, Federated Optimization in Heterogeneous Networks, arXiv 1812.06127)."""
 
-from dataclasses import dataclass
+from __future__ import annotations
 
-import torch
-from torch import Tensor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from fedvlm_flwr.errors import ConfigError
-from strategies.base import FederatedStrategy
-from strategies.core.hooks import ClientHook, Opening, Parameters, gradient
+from strategies.core.client_hook import ClientHook, RoundInput, gradient
+from strategies.core.flower import FederatedStrategy
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from strategies.core.client_hook import Parameters
 
 
 @dataclass(frozen=True)
@@ -21,11 +26,7 @@ class Params:
             raise ConfigError(f"algorithm.mu={self.mu} must be finite and at least 0.")
 
 
-class Algorithm(FederatedStrategy):
-    """FedAvg on the server; what is new happens on the clients."""
-
-
-class Hook(ClientHook):
+class ProximalTerm(ClientHook):
     """Local loss + mu/2 ||w - w_t||^2 (their eq. 2), as the gradient mu (w - w_t).
 
     The term covers exactly the tensors that are trained and shared; private ones have no w_t.
@@ -33,16 +34,22 @@ class Hook(ClientHook):
 
     params: Params
 
-    def on_start(self, parameters: Parameters, opening: Opening) -> None:
+    def on_start(self, parameters: Parameters, start: RoundInput) -> None:
         """Remember the round's shared tensors."""
         self._anchors: dict[str, Tensor] = {
-            name: parameters[name].detach().clone() for name in opening.shared
+            name: parameters[name].detach().clone() for name in start.shared
         }
 
     def on_gradients(self, parameters: Parameters) -> None:
         """Add the term's gradient."""
         if not self.params.mu:
             return
-        with torch.no_grad():
-            for name, anchor in self._anchors.items():
-                gradient(parameters[name]).add_(parameters[name] - anchor, alpha=self.params.mu)
+        for name, anchor in self._anchors.items():
+            moved = parameters[name].detach() - anchor
+            gradient(parameters[name]).add_(moved, alpha=self.params.mu)
+
+
+class FedProx(FederatedStrategy):
+    """FedAvg on the server; what is new happens on the clients."""
+
+    client_hook = ProximalTerm

@@ -2,13 +2,11 @@
 
 from dataclasses import dataclass
 
-from flwr.serverapp.strategy import FedYogi
+import numpy as np
 
-from fedvlm_flwr.wire import Arrays
-from strategies.base import FederatedStrategy
+from fedvlm_flwr.arrays import Arrays, float32
 from strategies.core.adaptive import MomentParams
-from strategies.core.hooks import ClientHook
-from strategies.core.stock import stock_step
+from strategies.core.flower import FederatedStrategy
 
 
 @dataclass(frozen=True)
@@ -16,20 +14,27 @@ class Params(MomentParams):
     """`eta`, `tau`, `beta_1` and `beta_2`, see `MomentParams`."""
 
 
-class Algorithm(FederatedStrategy):
+class FedYogi(FederatedStrategy):
     """m = b1 m + (1 - b1) D; v -= (1 - b2) D^2 sign(v - D^2); w += eta m / (sqrt(v) + tau).
 
-    With D = mean_k w_k - w (their Algorithm 2). The step is Flower's FedYogi, which has v start at
-    0 where the paper has tau^2.
+    With D = mean_k w_k - w (their Algorithm 2). v starts at 0, where the paper has tau^2.
     """
 
     params: Params
 
-    def server_step(self, server_round: int, arrays: Arrays, mean: Arrays) -> Arrays:
-        """The stock class's step on the running mean, which is weighted by examples."""
-        stock = FedYogi(**vars(self.params))
-        return stock_step(stock, server_round, arrays, mean, self.state)
-
-
-class Hook(ClientHook):
-    """Plain local training."""
+    def server_step(self, server_round: int, arrays: Arrays, aggregate: Arrays) -> Arrays:
+        """One step of Yogi without bias correction."""
+        p, state = self.params, self.state
+        m, v = state.section("m"), state.section("v")
+        result: Arrays = {}
+        for name, old in arrays.items():
+            change = aggregate[name] - old
+            before_m = m.get(name, np.zeros_like(old))
+            before_v = v.get(name, np.zeros_like(old))
+            m[name] = float32(p.beta_1 * before_m + (1 - p.beta_1) * change)
+            sign = np.sign(before_v - change**2)
+            v[name] = float32(before_v - (1 - p.beta_2) * change**2 * sign)
+            result[name] = float32(old + p.eta * m[name] / (np.sqrt(v[name]) + p.tau))
+        state.replace_section("m", m)
+        state.replace_section("v", v)
+        return result

@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass
 
-from fedvlm_flwr.wire import Arrays
-from strategies.base import FederatedStrategy
-from strategies.core.hooks import ClientHook
+from fedvlm_flwr.arrays import Arrays
+from strategies.core.flower import FederatedStrategy
 
 
 @dataclass(frozen=True)
@@ -12,7 +11,7 @@ class Params:
     """The baseline has no parameters."""
 
 
-class Algorithm(FederatedStrategy):
+class Local(FederatedStrategy):
     """w_k goes on from w_k: no tensor travels, each client keeps all it trains on its own disk.
 
     Every client scores its own model; scores are reported per client and as their mean.
@@ -21,7 +20,3 @@ class Algorithm(FederatedStrategy):
     def shared(self, trained: Arrays) -> Arrays:
         """None of them."""
         return {}
-
-
-class Hook(ClientHook):
-    """Plain local training."""

@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from flwr.serverapp.strategy import FedAvg, FedTrimmedAvg
 
 from fedvlm_flwr.errors import ConfigError
-from strategies.base import Loop
-from strategies.core.hooks import ClientHook
-from strategies.core.kept import KeptParams, KeptReplies
+from strategies.core.federation import Federation
+from strategies.core.stored import StoredParams, StoredReplies
 
 
 @dataclass(frozen=True)
-class Params(KeptParams):
+class Params(StoredParams):
     """`beta`: the part of the replies that is cut at each end; 0 is the unweighted mean."""
 
     beta: float
@@ -22,11 +21,11 @@ class Params(KeptParams):
             raise ConfigError(f"algorithm.beta={self.beta} must lie in [0, 0.5).")
 
 
-class Algorithm(KeptReplies):
+class TrimmedMean(StoredReplies):
     """Each number is the mean over the clients without the smallest and largest int(beta n).
 
     Their Definition 2, by Flower's FedTrimmedAvg. Unweighted: each client counts alike. Replies are
-    kept until the round's end.
+    stored until the round's end.
 
     Raises:
         ConfigError: with `min_replies` replies nothing would be cut.
@@ -34,18 +33,14 @@ class Algorithm(KeptReplies):
 
     params: Params
 
-    def __init__(self, params: Params, loop: Loop) -> None:
-        super().__init__(params, loop)
-        if params.beta and not int(params.beta * loop.min_replies):
+    def __init__(self, params: Params, federation: Federation) -> None:
+        super().__init__(params, federation)
+        if params.beta and not int(params.beta * federation.replies_needed):
             raise ConfigError(
-                f"algorithm.beta={params.beta} cuts nothing from {loop.min_replies} replies "
-                "(min_replies); raise beta or the number of clients."
+                f"algorithm.beta={params.beta} cuts nothing from {federation.replies_needed} "
+                "replies (min_replies); raise beta or the number of clients."
             )
 
     def stock(self) -> FedAvg:
         """Flower's FedTrimmedAvg."""
         return FedTrimmedAvg(beta=self.params.beta)
-
-
-class Hook(ClientHook):
-    """Plain local training."""

@@ -22,7 +22,7 @@ TURNS = List({"from": Value("string"), "value": Value("string")})
 KEPT = tuple(field.name for field in fields(Problem))
 BAD, ALLOWED = "bad", "allowed"
 WATCHED = "watched"
-CODE = [PACKAGE / name for name in ("data", "tasks", "boxes.py", "pictures.py")]
+CODE = [PACKAGE / name for name in ("data", "images", "tasks")]
 
 
 @dataclass(frozen=True, kw_only=True)

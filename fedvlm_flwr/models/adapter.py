@@ -7,10 +7,10 @@ import torch
 from peft import LoraConfig
 from safetensors.torch import save_file
 
+from fedvlm_flwr.arrays import Arrays, section
 from fedvlm_flwr.config.schema import Tuning
 from fedvlm_flwr.models.parts import lora_targets
 from fedvlm_flwr.models.vlm import VLM
-from fedvlm_flwr.wire import Arrays, section
 
 
 def save_adapter(vlm: VLM, tuning: Tuning, arrays: Arrays, folder: Path) -> None:

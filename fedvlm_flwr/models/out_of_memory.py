@@ -13,7 +13,7 @@ from typing import Literal, TypeVar
 import torch
 
 from fedvlm_flwr.config import Config
-from fedvlm_flwr.errors import RunError
+from fedvlm_flwr.errors import OutOfMemory
 
 Result = TypeVar("Result")
 Doing = Literal["training", "answering"]
@@ -38,7 +38,7 @@ def explaining(doing: Doing, config: Callable[[], Config], work: Callable[[], Re
         config: the configuration that the advice is on; asked for when it is needed.
 
     Raises:
-        RunError: memory ran out. Other errors go through.
+        OutOfMemory: memory ran out. Other errors go through.
     """
     try:
         return work()
@@ -50,7 +50,7 @@ def explaining(doing: Doing, config: Callable[[], Config], work: Callable[[], Re
     # Outside of the handler, or the new error would keep the old one and all that it holds.
     gc.collect()
     torch.cuda.empty_cache()
-    raise RunError(sentence)
+    raise OutOfMemory(sentence)
 
 
 def _let_go(error: BaseException) -> None:

@@ -1,12 +1,15 @@
 """The base model that stays in the process: loaded once, only its trained parts are exchanged."""
 
 import resource
+import secrets
 import threading
 from dataclasses import dataclass, field
+from functools import cache
 
 import torch
 from torch import nn
 
+from fedvlm_flwr.arrays import Arrays
 from fedvlm_flwr.config import Config, Stage
 from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.models import load_model
@@ -19,7 +22,6 @@ from fedvlm_flwr.models.parts import (
 )
 from fedvlm_flwr.models.vlm import VLM
 from fedvlm_flwr.seeding import torch_seed
-from fedvlm_flwr.wire import Arrays
 
 
 @dataclass
@@ -112,6 +114,12 @@ def make_trainable(vlm: VLM, config: Config) -> None:
 def load_count() -> int:
     """How many times this process has loaded a base model."""
     return _loads
+
+
+@cache
+def process_number() -> int:
+    """A number of this process, drawn at random: it tells processes apart and nothing of them."""
+    return secrets.randbelow(2**31)
 
 
 def process_facts() -> dict[str, int]:

@@ -10,11 +10,11 @@ import numpy as np
 from transformers import PreTrainedModel
 
 from fedvlm_flwr.config import Config, Stage
+from fedvlm_flwr.messages.wire import BFLOAT16
 from fedvlm_flwr.models import model_skeleton
 from fedvlm_flwr.models.parts import fit_for, set_trainable
 from fedvlm_flwr.models.vlm import Skeleton
 from fedvlm_flwr.models.weights.loading import DTYPES
-from fedvlm_flwr.wire import BFLOAT16
 
 OUTSIDE = "outside"  # what belongs to no part: a head that is not tied to the embeddings
 

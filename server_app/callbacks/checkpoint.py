@@ -8,15 +8,15 @@ from typing import Any
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from fedvlm_flwr.arrays import Arrays, section
 from fedvlm_flwr.errors import RunError
 from fedvlm_flwr.paths import atomic_path
 from fedvlm_flwr.run_folder import CHECKPOINT, RunFolder
-from fedvlm_flwr.wire import Arrays, section
 from strategies.core.events import Callback, Round
-from strategies.core.state import LoopState
+from strategies.core.state import ServerState
 
-FORMAT = 2
-SHARED, SERVER, SETTLED = "shared/", "server/", "settled/"
+FORMAT = 3
+SHARED, SERVER, PREVIOUS = "shared/", "server/", "previous/"
 FOLDER = "checkpoints"
 
 
@@ -28,15 +28,15 @@ class Saved:
         run: the run's id, under which clients keep what stays with them.
         finished: whether nothing is left to do.
         memory: what the other callbacks must know again.
-        settled: what earlier stages have come to.
+        previous: the previous stages' result.
     """
 
     run: str
     stage: int
     finished: bool
-    state: LoopState
+    state: ServerState
     memory: dict[str, Any]
-    settled: Arrays
+    previous: Arrays
 
 
 class Checkpoint(Callback):
@@ -47,32 +47,32 @@ class Checkpoint(Callback):
     """
 
     def __init__(
-        self, folder: RunFolder, run: str, stage: int, settled: Arrays, others: Callback
+        self, folder: RunFolder, run: str, stage: int, previous: Arrays, others: Callback
     ) -> None:
         self._folder = folder
-        self._settled = settled
+        self._previous = previous
         self._facts: dict[str, Any] = {"format": FORMAT, "run": run, "stage": stage}
         self._others = others
 
-    def on_round_end(self, account: Round, state: LoopState) -> None:
+    def on_round_end(self, account: Round, state: ServerState) -> None:
         """Save the round; its evaluation is still to come."""
         self._write(state)
 
-    def on_scored(self, state: LoopState) -> None:
+    def on_scored(self, state: ServerState) -> None:
         """Save that the scores are in, too."""
         self._write(state)
 
-    def _write(self, state: LoopState) -> None:
+    def _write(self, state: ServerState) -> None:
         name = f"stage_{self._facts['stage']}_round_{state.number:04d}.safetensors"
         path = self._folder.path / FOLDER / name
         if not path.exists() or not state.scored:  # the scores change no tensor
             tensors = {SHARED + key: values for key, values in state.arrays.items()}
             tensors |= {SERVER + key: values for key, values in state.server.items()}
-            tensors |= {SETTLED + key: values for key, values in self._settled.items()}
+            tensors |= {PREVIOUS + key: values for key, values in self._previous.items()}
             with atomic_path(path) as temporary:
                 save_file(tensors, str(temporary))
-        kept = {str(client): number for client, number in sorted(state.kept.items())}
-        clients = {"kept": kept, "informed": sorted(state.informed)}
+        saved = {str(client): number for client, number in sorted(state.saved_rounds.items())}
+        clients = {"saved_rounds": saved, "have_previous": sorted(state.have_previous)}
         place = {"round": state.number, "scored": state.scored, **clients, "finished": False}
         self._save({**self._facts, **place, "tensors": name, "callbacks": self._others.memory()})
         for old in path.parent.glob("stage_*.safetensors"):
@@ -110,16 +110,16 @@ def read_checkpoint(folder: RunFolder) -> Saved | None:
 
 
 def _saved(facts: Mapping[str, Any], tensors: Arrays) -> Saved:
-    kept = {int(client): int(number) for client, number in facts["kept"].items()}
-    state = LoopState(
+    saved_rounds = {int(client): int(number) for client, number in facts["saved_rounds"].items()}
+    state = ServerState(
         section(tensors, SHARED),
         section(tensors, SERVER),
         facts["round"],
         facts["scored"],
-        kept,
-        set(facts["informed"]),
+        saved_rounds,
+        set(facts["have_previous"]),
     )
-    settled = section(tensors, SETTLED)
+    previous = section(tensors, PREVIOUS)
     return Saved(
-        facts["run"], facts["stage"], facts["finished"], state, facts["callbacks"], settled
+        facts["run"], facts["stage"], facts["finished"], state, facts["callbacks"], previous
     )

@@ -1,17 +1,15 @@
 """cost.json: what the run has used so far, replaced whole after each round."""
 
 import json
-import os
-import platform
 import time
 from collections.abc import Mapping
 from typing import Any
 
-from fedvlm_flwr.models.resident import process_facts
+from fedvlm_flwr.messages import TrainReply
+from fedvlm_flwr.models.resident import process_facts, process_number
 from fedvlm_flwr.run_folder import COST, RunFolder
 from strategies.core.events import Callback, Evaluation, Round
-from strategies.core.replies import Reply
-from strategies.core.state import LoopState
+from strategies.core.state import ServerState
 
 SECONDS = ("wall", "rounds", "waiting", "local_training", "evaluation")
 
@@ -32,22 +30,17 @@ class CostMeter(Callback):
         self.processes: dict[str, dict[str, float]] = {}
         self.arrays: dict[str, int] = {}
 
-    def on_reply(self, account: Round, client: int, reply: Reply | None) -> None:
+    def on_reply(self, account: Round, client: int, reply: TrainReply | None) -> None:
         """Note what the client's process has used so far."""
         if reply is None:
             return
-        self.seconds["local_training"] += reply.metrics.get("seconds", 0.0)
-        name = f"client {reply.source.get('host', '?')}:{reply.source.get('pid', '?')}"
-        self._process(
-            name,
-            {
-                key: reply.metrics[key]
-                for key in ("peak_memory_bytes", "model_loads", "pictures_encoded")
-                if key in reply.metrics
-            },
-        )
+        metrics = reply.metrics
+        self.seconds["local_training"] += metrics.seconds
+        use = ("peak_memory_bytes", "model_loads", "images_encoded")
+        numbers = {key: getattr(metrics, key) for key in use}
+        self._process(f"client process {metrics.process:08x}", numbers)
 
-    def on_round_end(self, account: Round, state: LoopState) -> None:
+    def on_round_end(self, account: Round, state: ServerState) -> None:
         """Add the round and write the file."""
         self.seconds["rounds"] += account.seconds
         self.seconds["waiting"] += account.waiting
@@ -86,8 +79,7 @@ class CostMeter(Callback):
 
     def _account(self) -> dict[str, Any]:
         self.seconds["wall"] = time.monotonic() - self._began
-        name = f"server {platform.node()}:{os.getpid()}"
-        self._process(name, process_facts())
+        self._process(f"server process {process_number():08x}", process_facts())
         return {
             "seconds": {key: round(value, 3) for key, value in self.seconds.items()},
             "bytes": self.bytes,

@@ -5,7 +5,9 @@ from typing import Any
 
 from fedvlm_flwr.run_folder import METRICS, RunFolder
 from strategies.core.events import Callback, Evaluation, Round
-from strategies.core.state import LoopState
+from strategies.core.state import ServerState
+
+TRAIN = ("loss", "num_examples", "steps", "examples_seen", "truncated_questions", "seconds")
 
 
 class MetricsWriter(Callback):
@@ -36,7 +38,7 @@ class MetricsWriter(Callback):
         ]
         self._folder.append(METRICS, *lines)
 
-    def on_round_end(self, account: Round, state: LoopState) -> None:
+    def on_round_end(self, account: Round, state: ServerState) -> None:
         """The round as a whole, then each client's loss, steps and seconds, then the failures."""
         whole = {
             "loss": account.loss,
@@ -48,13 +50,14 @@ class MetricsWriter(Callback):
         }
         self.write(account.number, "server", "train", whole, account.stage)
         for client, metrics in sorted(account.replies.items()):
-            kept = ("loss", "num_examples", "steps", "examples_seen", "questions_cut", "seconds")
-            numbers = {key: metrics[key] for key in kept if key in metrics}
+            numbers = {
+                key: getattr(metrics, key) for key in TRAIN if getattr(metrics, key) is not None
+            }
             self.write(account.number, f"client:{client}", "train", numbers, account.stage)
         for metric, reasons in (("retried", account.retried), ("failure", account.failures)):
             for client, reason in sorted(reasons.items()):
-                values: dict[str, float | str] = {metric: reason}
-                self.write(account.number, f"client:{client}", "train", values, account.stage)
+                text: dict[str, float | str] = {metric: reason}
+                self.write(account.number, f"client:{client}", "train", text, account.stage)
 
     def on_evaluated(self, evaluation: Evaluation) -> None:
         """Each task's metrics, and whether they are of the whole test set; controls by their name.

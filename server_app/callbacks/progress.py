@@ -7,12 +7,12 @@ from typing import Any
 import psutil
 
 from fedvlm_flwr.errors import RunError
+from fedvlm_flwr.messages import TrainReply
 from fedvlm_flwr.report.live import plain_line
 from fedvlm_flwr.run_folder import FOLLOWED, PROGRESS, RunFolder
 from fedvlm_flwr.tasks import load_task
 from strategies.core.events import Callback, Evaluation, Round
-from strategies.core.replies import Reply
-from strategies.core.state import LoopState
+from strategies.core.state import ServerState
 
 SECONDS_BETWEEN = 0.2  # events that only move a bar are thinned to this
 
@@ -55,7 +55,7 @@ class Progress(Callback):
         self.require_owner()
         self.tell("round_start", **self._place(account), clients=len(account.cohort))
 
-    def on_reply(self, account: Round, client: int, reply: Reply | None) -> None:
+    def on_reply(self, account: Round, client: int, reply: TrainReply | None) -> None:
         """A client is back, or failed."""
         done = len(account.replies) + len(account.failures)
         self.tell(
@@ -67,7 +67,7 @@ class Progress(Callback):
             failure=account.failures.get(client),
         )
 
-    def on_round_end(self, account: Round, state: LoopState) -> None:
+    def on_round_end(self, account: Round, state: ServerState) -> None:
         """The round's numbers."""
         self.tell(
             "round_end",

@@ -6,7 +6,7 @@ from typing import Any
 from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.run_folder import RunFolder
 from strategies.core.events import Callback, Evaluation, Round
-from strategies.core.state import LoopState
+from strategies.core.state import ServerState
 
 
 class TensorBoard(Callback):
@@ -37,7 +37,7 @@ class TensorBoard(Callback):
         """The newest round that was written."""
         return {"round": self._from - 1}
 
-    def on_round_end(self, account: Round, state: LoopState) -> None:
+    def on_round_end(self, account: Round, state: ServerState) -> None:
         """The round's numbers."""
         self._from = account.number + 1
         self._add("train/loss", account.loss, account.number)
@@ -53,7 +53,7 @@ class TensorBoard(Callback):
             for metric, value in metrics.items():
                 self._add(f"{task}/{metric}/{where}", value, evaluation.number)
 
-    def on_scored(self, state: LoopState) -> None:
+    def on_scored(self, state: ServerState) -> None:
         """Have it on disk."""
         if self._writer is not None:
             self._writer.flush()

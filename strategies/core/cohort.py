@@ -2,14 +2,14 @@
 
 import time
 from collections.abc import Mapping
-from typing import cast
 
-from flwr.app import ConfigRecord, Message, MessageType, RecordDict
+from flwr.app import Message, MessageType, RecordDict
 from flwr.serverapp import Grid
 
 from fedvlm_flwr.errors import RunError
+from fedvlm_flwr.messages import RejectedMessage, SiteReply
 from fedvlm_flwr.seeding import stream
-from strategies.core.replies import flower_reason
+from strategies.core.validation import require_answer
 
 SETTLE_SECONDS = 2.0  # simulated nodes register at once: a count that stands this long is final
 
@@ -31,20 +31,20 @@ def find_clients(grid: Grid, num_clients: int, timeout: float) -> dict[int, int]
     deadline = time.monotonic() + timeout
     nodes = _wait_for_nodes(grid, num_clients, deadline, settle=SETTLE_SECONDS)
     sites = _ask(grid, nodes, timeout)
-    simulated = all(site["simulated"] for site in sites.values())
+    simulated = all(site.simulated for site in sites.values())
     if len(nodes) < num_clients and not simulated:
         nodes = _wait_for_nodes(grid, num_clients, deadline, settle=timeout)
         sites = _ask(grid, nodes, timeout)
-    found = _by_partition(sites)
-    missing = [client for client in range(num_clients) if client not in found]
+    by_partition = _by_partition(sites)
+    missing = [client for client in range(num_clients) if client not in by_partition]
     if not missing:
-        return {client: found[client] for client in range(num_clients)}
+        return {client: by_partition[client] for client in range(num_clients)}
     if simulated:
-        ordered = [found[partition] for partition in sorted(found)]
+        ordered = [by_partition[partition] for partition in sorted(by_partition)]
         return {client: ordered[client % len(ordered)] for client in range(num_clients)}
     raise RunError(
         f"num_clients={num_clients} but no SuperNode has partition-id {missing[0]} (connected: "
-        f"{sorted(found)}); start it or lower num_clients."
+        f"{sorted(by_partition)}); start it or lower num_clients."
     )
 
 
@@ -62,17 +62,18 @@ def _wait_for_nodes(grid: Grid, wanted: int, deadline: float, settle: float) -> 
     return nodes
 
 
-def _ask(grid: Grid, nodes: list[int], timeout: float) -> dict[int, ConfigRecord]:
+def _ask(grid: Grid, nodes: list[int], timeout: float) -> dict[int, SiteReply]:
     questions = [Message(RecordDict(), node, MessageType.QUERY) for node in nodes]
-    sites: dict[int, ConfigRecord] = {}
+    sites: dict[int, SiteReply] = {}
     for answer in grid.send_and_receive(questions, timeout=timeout):
         node = answer.metadata.src_node_id
-        if answer.has_error():
+        try:
+            require_answer(answer)
+            sites[node] = SiteReply.unpack(answer.content)
+        except RejectedMessage as verdict:
             raise RunError(
-                f"SuperNode {node} cannot run the ClientApp ({flower_reason(answer)}); mend its "
-                "installation."
-            )
-        sites[node] = cast(ConfigRecord, answer.content["site"])
+                f"SuperNode {node} cannot run the ClientApp ({verdict}); mend its installation."
+            ) from verdict
     if silent := sorted(set(nodes) - set(sites)):
         raise RunError(
             f"SuperNode {silent[0]} did not answer within {timeout:g} s; restart it, or raise "
@@ -81,21 +82,20 @@ def _ask(grid: Grid, nodes: list[int], timeout: float) -> dict[int, ConfigRecord
     return sites
 
 
-def _by_partition(sites: Mapping[int, ConfigRecord]) -> dict[int, int]:
-    found: dict[int, int] = {}
+def _by_partition(sites: Mapping[int, SiteReply]) -> dict[int, int]:
+    nodes: dict[int, int] = {}
     for node, site in sorted(sites.items()):
-        partition = site.get("partition-id", -1)
-        if not isinstance(partition, int) or partition < 0:
+        if site.partition < 0:
             raise RunError(
                 f"SuperNode {node} has no partition-id; start it with "
                 "--node-config 'partition-id=0' (its own number)."
             )
-        if partition in found:
+        if site.partition in nodes:
             raise RunError(
-                f"Two SuperNodes have partition-id={partition}; give each a number of its own."
+                f"Two SuperNodes have partition-id={site.partition}; give each a number of its own."
             )
-        found[partition] = node
-    return found
+        nodes[site.partition] = node
+    return nodes
 
 
 def choose_cohort(

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from strategies.core.replies import Reply
-from strategies.core.state import LoopState
+from fedvlm_flwr.messages import TrainMetrics, TrainReply
+from strategies.core.state import ServerState
 
 
 @dataclass
@@ -33,23 +33,28 @@ class Round:
     bytes_up: int = 0
     failures: dict[int, str] = field(default_factory=dict)
     retried: dict[int, str] = field(default_factory=dict)
-    replies: dict[int, dict[str, float]] = field(default_factory=dict)
+    replies: dict[int, TrainMetrics] = field(default_factory=dict)
 
     @property
     def num_examples(self) -> float:
         """Examples of the good replies, all clients together."""
-        return sum(metrics["num_examples"] for metrics in self.replies.values())
+        return sum(metrics.num_examples for metrics in self.replies.values())
 
-    def mean_loss(self) -> float:
-        """Training loss weighted by examples, over the good replies that tell it; else NaN."""
-        told = [metrics for _, metrics in sorted(self.replies.items()) if "loss" in metrics]
-        weight = sum(metrics["num_examples"] for metrics in told)
-        total = sum(metrics["num_examples"] * metrics["loss"] for metrics in told)
-        return total / weight if told else float("nan")
 
-    def reasons(self) -> str:
-        """Who failed, and why."""
-        return "; ".join(f"client {c}: {reason}" for c, reason in sorted(self.failures.items()))
+def mean_loss(replies: Mapping[int, TrainMetrics]) -> float:
+    """Training loss in nats per token, weighted by examples, over the replies that tell it.
+
+    Summed in the order of clients, so that it does not depend on who came first; NaN where nobody
+    tells a loss.
+    """
+    pairs = [(m.num_examples, m.loss) for _, m in sorted(replies.items()) if m.loss is not None]
+    weight = sum(examples for examples, _ in pairs)
+    return sum(examples * loss for examples, loss in pairs) / weight if pairs else float("nan")
+
+
+def reasons(failures: Mapping[int, str]) -> str:
+    """Who failed, and why, in one line."""
+    return "; ".join(f"client {client}: {reason}" for client, reason in sorted(failures.items()))
 
 
 @dataclass(frozen=True)
@@ -81,16 +86,16 @@ class Callback:
     def on_round_start(self, account: Round) -> None:
         """The cohort is chosen; nothing is sent yet."""
 
-    def on_reply(self, account: Round, client: int, reply: Reply | None) -> None:
+    def on_reply(self, account: Round, client: int, reply: TrainReply | None) -> None:
         """A client answered; `reply` is None where it failed (the reason is in the account)."""
 
-    def on_round_end(self, account: Round, state: LoopState) -> None:
+    def on_round_end(self, account: Round, state: ServerState) -> None:
         """The server step is done."""
 
     def on_evaluated(self, evaluation: Evaluation) -> None:
         """A model has been scored."""
 
-    def on_scored(self, state: LoopState) -> None:
+    def on_scored(self, state: ServerState) -> None:
         """All scores of the round are in (or none were due); also before the first round."""
 
     def memory(self) -> dict[str, Any]:
@@ -112,12 +117,12 @@ class Callbacks(Callback):
         for member in self._members:
             member.on_round_start(account)
 
-    def on_reply(self, account: Round, client: int, reply: Reply | None) -> None:
+    def on_reply(self, account: Round, client: int, reply: TrainReply | None) -> None:
         """Pass on."""
         for member in self._members:
             member.on_reply(account, client, reply)
 
-    def on_round_end(self, account: Round, state: LoopState) -> None:
+    def on_round_end(self, account: Round, state: ServerState) -> None:
         """Pass on."""
         for member in self._members:
             member.on_round_end(account, state)
@@ -127,7 +132,7 @@ class Callbacks(Callback):
         for member in self._members:
             member.on_evaluated(evaluation)
 
-    def on_scored(self, state: LoopState) -> None:
+    def on_scored(self, state: ServerState) -> None:
         """Pass on."""
         for member in self._members:
             member.on_scored(state)

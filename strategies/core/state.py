@@ -1,12 +1,12 @@
-"""Where a stage's round loop stands: all that an exact continuation needs."""
+"""Where a stage's rounds stand: all that an exact continuation needs."""
 
 from dataclasses import dataclass, field
 
-from fedvlm_flwr.wire import Arrays, section
+from fedvlm_flwr.arrays import Arrays, section
 
 
 @dataclass
-class LoopState:
+class ServerState:
     """The state between two rounds.
 
     Random draws are no part of it: each comes from a stream of its own, made from the seed and the
@@ -17,25 +17,25 @@ class LoopState:
         server: the algorithm's own tensors, e.g. `momentum/connector.linear_1.weight`.
         number: rounds that are finished.
         scored: whether the evaluation after that round is done too.
-        kept: by client that keeps something on its own disk, the newest round whose reply was taken
-            in; what it kept after that very round is what its next one starts from.
-        informed: clients that have answered in this stage, so that they hold the result of those
-            before.
+        saved_rounds: by client that saves private state on its own disk, the newest round whose
+            reply was taken in; its next one starts from what it saved after that very round.
+        have_previous: clients that have answered in this stage, so that they hold the previous
+            stages' result.
     """
 
     arrays: Arrays
     server: Arrays = field(default_factory=dict)
     number: int = 0
     scored: bool = False
-    kept: dict[int, int] = field(default_factory=dict)
-    informed: set[int] = field(default_factory=set)
+    saved_rounds: dict[int, int] = field(default_factory=dict)
+    have_previous: set[int] = field(default_factory=set)
 
     def section(self, name: str) -> Arrays:
         """The algorithm's tensors under `name/`, without that prefix; empty before they exist."""
         return section(self.server, f"{name}/")
 
     def replace_section(self, name: str, arrays: Arrays) -> None:
-        """Keep `arrays` under `name/` in place of what was there."""
+        """Put `arrays` under `name/` in place of what was there."""
         prefix = f"{name}/"
         others = {k: v for k, v in self.server.items() if not k.startswith(prefix)}
         self.server = others | {f"{prefix}{k}": v for k, v in arrays.items()}

@@ -1,5 +1,6 @@
 """The door: what it answers, and what a failing client says."""
 
+import logging
 import subprocess
 import sys
 
@@ -7,13 +8,14 @@ import numpy as np
 import pytest
 import torch
 from flwr.app import Context, Message, RecordDict
+from flwr.common.logger import FLOWER_LOGGER
 from flwr.supercore.task_identity import TaskIdentity
 
 from client_app.app import app as client_app
 from fedvlm_flwr.config import compose
+from fedvlm_flwr.messages import Failure, SiteReply, TrainRequest
+from fedvlm_flwr.messages.wire import pack
 from fedvlm_flwr.models.resident import resident
-from fedvlm_flwr.wire import pack
-from strategies.core.order import Order
 
 HEAVY = ("torch", "transformers", "peft", "datasets")
 
@@ -52,27 +54,38 @@ def test_importing_the_door_imports_nothing_heavy():
     ],
 )
 def test_a_query_tells_the_client_and_whether_it_is_simulated(node_config, simulated):
-    site = client_app(message("query"), context(**node_config)).content["site"]
-    assert dict(site) == {"partition-id": 3, "simulated": simulated}
+    reply = client_app(message("query"), context(**node_config))
+    assert SiteReply.unpack(reply.content) == SiteReply(partition=3, simulated=simulated)
 
 
-def order(client: int) -> RecordDict:
-    record = Order(client, 0, 1, (client,), run="0" * 32).record()
-    arrays = pack({"connector.linear_9.weight": np.zeros(2, np.float32)})
-    return RecordDict({"arrays": arrays, "config": record})
+def request(client: int, arrays=None, **more) -> RecordDict:
+    tensors = arrays or {"connector.linear_9.weight": np.zeros(2, np.float32)}
+    fields = {"data": (client,), "run": "0" * 32, **more}
+    train = TrainRequest(client=client, stage=0, round=1, arrays=pack(tensors), **fields)
+    return train.pack()
 
 
-def failure(reply: Message) -> str:
-    assert set(reply.content) == {"failure"}
-    return str(reply.content["failure"]["reason"])
+@pytest.fixture
+def told(small, monkeypatch):
+    """Sends a request to a site: the code that the server is told, and the words in the log."""
+    records = []
 
+    class Lines(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            records.append(str(record.exc_info[1]) if record.exc_info else record.getMessage())
 
-def test_a_client_that_does_not_exist_says_so(small, base_arrays):
-    config = {"overrides": " ".join(small)}
-    content = order(99)
-    content["arrays"] = pack(base_arrays)
-    reply = client_app(message("train", content), context(config, **{"partition-id": 99}))
-    assert failure(reply) == "partition-id=99 but num_clients=3; ids go from 0 to 2."
+    handler = Lines()
+    FLOWER_LOGGER.addHandler(handler)
+
+    def send(content: RecordDict, **node_config) -> tuple[str, str]:
+        site = context({"overrides": " ".join(small)}, **{"partition-id": 0, **node_config})
+        reply = client_app(message("train", content), site)
+        assert set(reply.content) == {"failure"}
+        assert set(reply.content["failure"]) == {"code"}, "a site's words stay at the site"
+        return Failure.unpack(reply.content).code.value, records[-1]
+
+    yield send
+    FLOWER_LOGGER.removeHandler(handler)
 
 
 @pytest.fixture
@@ -81,38 +94,60 @@ def base_arrays(small):
     return resident(config, torch.device("cpu")).initial[0]
 
 
-def test_a_site_is_no_other_client_and_has_nobody_elses_examples(small):
-    config = {"overrides": " ".join(small)}
-    reply = client_app(message("train", order(1)), context(config, **{"partition-id": 0}))
-    assert failure(reply) == "The message is for client 1, but this site is client 0."
-    pooled = order(0)
-    pooled["config"]["data"] = [0, 1]
-    reply = client_app(message("train", pooled), context(config, **{"partition-id": 0}))
-    assert "asks for the examples of clients [0, 1]" in failure(reply)
+def test_a_client_that_does_not_exist_says_so(told, base_arrays):
+    code, words = told(request(99, base_arrays), **{"partition-id": 99})
+    assert code == "configuration"
+    assert words == "partition-id=99 but num_clients=3; ids go from 0 to 2."
+
+
+def test_in_a_simulation_the_words_travel(small, base_arrays):
+    simulated = {"partition-id": 0, "num-partitions": 3}
+    site = context({"overrides": " ".join(small)}, **simulated)
+    reply = client_app(message("train", request(99, base_arrays)), site)
+    words = "partition-id=99 but num_clients=3; ids go from 0 to 2."
+    assert Failure.unpack(reply.content).reason == words
+
+
+def test_a_site_is_no_other_client_and_has_nobody_elses_examples(told):
+    code, words = told(request(1))
+    assert (code, words) == (
+        "request",
+        "The message is for client 1, but this site is client 0.",
+    )
+    code, words = told(request(0, data=(0, 1)))
+    assert code == "request" and "asks for the examples of clients [0, 1]" in words
 
 
 @pytest.mark.parametrize("run", ["", "../../etc", "0" * 31, "g" * 32])
-def test_a_malformed_run_id_names_no_folder(small, run):
-    content = order(0)
-    content["config"]["run"] = run
-    site = context({"overrides": " ".join(small)}, **{"partition-id": 0})
-    assert "run id" in failure(client_app(message("train", content), site))
+def test_a_malformed_run_id_names_no_folder(told, run):
+    code, words = told(request(0, run=run))
+    assert code == "request" and "run id" in words
 
 
-def test_another_version_of_the_server_is_told(small):
-    content = order(0)
-    del content["config"]["data"]
-    site = context({"overrides": " ".join(small)}, **{"partition-id": 0})
-    assert "lacks config.data" in failure(client_app(message("train", content), site))
+@pytest.mark.parametrize("field", ["client", "stage", "round", "data"])
+def test_another_version_of_the_server_is_told(told, field):
+    content = request(0)
+    del content["request"][field]
+    code, words = told(content)
+    assert code == "request"
+    assert f"lacks '{field}'" in words and "install the same version" in words
 
 
-def test_arrays_that_do_not_fit_are_named(small):
-    config = {"overrides": " ".join(small)}
-    reply = client_app(message("train", order(0)), context(config, **{"partition-id": 0}))
-    assert "connector.linear_9.weight" in failure(reply)
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("client", -1), ("round", "1"), ("data", 3), ("state_round", 0.5), ("run", 7)],
+)
+def test_senseless_values_are_refused_by_name(told, field, value):
+    content = request(0)
+    content["request"][field] = value
+    code, words = told(content)
+    assert code == "request" and f"'request.{field}'" in words
 
 
-def test_a_device_that_is_not_there_is_named(small):
-    config = {"overrides": " ".join(small)}
-    site = context(config, **{"partition-id": 0, "device": "cuda:9"})
-    assert failure(client_app(message("train", order(0)), site)).startswith("device=cuda:9")
+def test_arrays_that_do_not_fit_are_named(told):
+    assert "connector.linear_9.weight" in told(request(0))[1]
+
+
+def test_a_device_that_is_not_there_is_named(told):
+    code, words = told(request(0), device="cuda:9")
+    assert code == "configuration" and words.startswith("device=cuda:9")

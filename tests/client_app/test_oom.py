@@ -12,10 +12,10 @@ from client_app.oom import leaves_no_gradients
 from client_app.worker import Worker
 from fedvlm_flwr.config import compose
 from fedvlm_flwr.errors import RunError
+from fedvlm_flwr.messages import ScoresRequest, TrainRequest
+from fedvlm_flwr.messages.wire import pack, unpack
 from fedvlm_flwr.models.llava.model import Llava
 from fedvlm_flwr.models.resident import load_count, resident
-from fedvlm_flwr.wire import pack, unpack
-from strategies.core.order import Order
 
 NODE = {"partition-id": 0, "num-partitions": 3}
 HUGE = 2**58  # numbers: more than any machine has room for
@@ -31,8 +31,14 @@ def run_config(small, *more):
 
 
 def content(model, client=0) -> RecordDict:
-    order = Order(client, 0, 1, (client,), run="0" * 32)
-    return RecordDict({"arrays": pack(model.initial[0]), "config": order.record()})
+    arrays = pack(model.initial[0])
+    place = {"client": client, "stage": 0, "round": 1, "run": "0" * 32, "arrays": arrays}
+    return TrainRequest(**place, data=(client,)).pack()
+
+
+def scores_content(model) -> RecordDict:
+    place = {"client": 0, "stage": 0, "round": 1, "run": "0" * 32}
+    return ScoresRequest(**place, arrays=pack(model.initial[0]), full=True).pack()
 
 
 class OutOfMemory:
@@ -126,7 +132,7 @@ def test_answering_names_its_own_batch(small, model, monkeypatch):
 
     monkeypatch.setattr(Llava, "generate", full)
     with pytest.raises(RunError, match=r"memory in answering; lower eval.batch_size \(now 256\)"):
-        Worker().evaluate(content(model), run_config(small), NODE)
+        Worker().evaluate(scores_content(model), run_config(small), NODE)
 
 
 def test_local_training_leaves_no_gradients(small, model):

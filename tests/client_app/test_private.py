@@ -38,22 +38,22 @@ def test_rounds_before_the_one_in_use_are_removed(tmp_path):
 
 def test_a_missing_or_damaged_file_is_named(tmp_path):
     state = PrivateState(tmp_path, 3, 0)
-    with pytest.raises(RunError, match=r"kept after round 4 cannot be read .*client_3"):
+    with pytest.raises(RunError, match=r"saved after round 4 cannot be read .*client_3"):
         state.load(4)
     state.save(4, OWN, {})
     state.path(4).write_bytes(b"rubbish")
-    with pytest.raises(RunError, match=r"kept after round 4 cannot be read"):
+    with pytest.raises(RunError, match=r"saved after round 4 cannot be read"):
         state.load(4)
 
 
-def test_what_earlier_stages_came_to_is_told_once_and_kept_for_all_clients(tmp_path):
-    told = PrivateState(tmp_path, 3, 1).settled(OWN)
-    np.testing.assert_array_equal(told["connector.w"], [1, 2])
-    kept = PrivateState(tmp_path, 4, 1).settled(None)
-    np.testing.assert_array_equal(kept["connector.w"], [1, 2])
-    assert PrivateState(tmp_path, 3, 0).settled(None) == {}
+def test_the_previous_stages_result_is_sent_once_and_saved_for_all_clients(tmp_path):
+    sent = PrivateState(tmp_path, 3, 1).previous(OWN)
+    np.testing.assert_array_equal(sent["connector.w"], [1, 2])
+    saved = PrivateState(tmp_path, 4, 1).previous(None)
+    np.testing.assert_array_equal(saved["connector.w"], [1, 2])
+    assert PrivateState(tmp_path, 3, 0).previous(None) == {}
 
 
-def test_a_client_that_was_never_told_says_so(tmp_path):
-    with pytest.raises(RunError, match="kept before stage 3 cannot be read"):
-        PrivateState(tmp_path, 3, 2).settled(None)
+def test_a_client_that_was_never_sent_it_says_so(tmp_path):
+    with pytest.raises(RunError, match="saved before stage 3 cannot be read"):
+        PrivateState(tmp_path, 3, 2).previous(None)

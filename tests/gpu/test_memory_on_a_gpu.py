@@ -5,16 +5,15 @@ import shlex
 
 import pytest
 import torch
-from flwr.app import RecordDict
 
 from client_app.worker import Worker
 from fedvlm_flwr.cli import main
 from fedvlm_flwr.config import compose
 from fedvlm_flwr.errors import RunError
+from fedvlm_flwr.messages import TrainRequest
+from fedvlm_flwr.messages.wire import pack
 from fedvlm_flwr.models.resident import resident
 from fedvlm_flwr.planning.memory import CUDA_CONTEXT
-from fedvlm_flwr.wire import pack
-from strategies.core.order import Order
 
 pytestmark = [
     pytest.mark.gpu,
@@ -52,8 +51,8 @@ def test_a_full_gpu_fails_one_client_and_serves_the_next(small):
     more = ("engine.device=cuda", "train.batch_size=512", "dataset.train_pictures=240")
     large = {"overrides": shlex.join([*small, *more])}
     model = resident(compose(plain), torch.device("cuda"))
-    order = Order(0, 0, 1, (0,), run="0" * 32).record()
-    content = RecordDict({"arrays": pack(model.initial[0]), "config": order})
+    place = {"client": 0, "stage": 0, "round": 1, "run": "0" * 32}
+    content = TrainRequest(**place, arrays=pack(model.initial[0]), data=(0,)).pack()
     node = {"partition-id": 0, "num-partitions": 3}
     worker = Worker()
     worker.train(content, plain, node)

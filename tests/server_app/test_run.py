@@ -21,6 +21,7 @@ from fedvlm_flwr.evaluation.scoring import (
     question_majority_scores,
     with_exchanged_pictures,
 )
+from fedvlm_flwr.messages.wire import HEADER_BYTES
 from fedvlm_flwr.models.llava.kind import Params, recipe
 from fedvlm_flwr.models.llava.model import Llava
 from fedvlm_flwr.models.resident import resident
@@ -28,7 +29,6 @@ from fedvlm_flwr.models.weights.prepared import prepared_folder
 from fedvlm_flwr.report.table import BESIDE, result_table
 from fedvlm_flwr.run_folder import METRICS, PREDICTIONS, RunFolder
 from fedvlm_flwr.tasks import load_task
-from fedvlm_flwr.wire import HEADER_BYTES
 from tests.conftest import global_test_set
 
 ENDS, OVER_CLIENTS = ("_low", "", "_high"), ("mean", "worst", "std")
@@ -97,7 +97,7 @@ def test_the_base_is_loaded_once_and_each_picture_encoded_at_most_once(folder, s
     (client,) = [facts for name, facts in again.items() if name.startswith("client")]
     (server_before,) = [facts for name, facts in before.items() if name.startswith("server")]
     assert server["model_loads"] == client["model_loads"] == server_before["model_loads"]
-    assert client["pictures_encoded"] <= 24 + 12
+    assert client["images_encoded"] <= 24 + 12
 
 
 def test_cost_accounts_for_seconds_and_memory(folder):

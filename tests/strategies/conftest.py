@@ -9,35 +9,30 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from flwr.app import (
-    ArrayRecord,
-    ConfigRecord,
-    Context,
-    Error,
-    Message,
-    MetricRecord,
-    RecordDict,
-)
+from flwr.app import Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
 from torch import nn
 
+from fedvlm_flwr.arrays import Arrays
 from fedvlm_flwr.config import Choice
 from fedvlm_flwr.engines.inprocess import InProcessGrid
-from fedvlm_flwr.wire import Arrays, pack, unpack
+from fedvlm_flwr.messages import SiteReply, TrainMetrics, TrainReply, TrainRequest
+from fedvlm_flwr.messages.wire import pack, unpack
 from strategies import load_hook, load_strategy
-from strategies.base import FederatedStrategy, Loop
-from strategies.core.hooks import Opening
-from strategies.core.order import Order
+from strategies.core.client_hook import RoundInput
+from strategies.core.federation import Federation
+from strategies.core.flower import FederatedStrategy
+from strategies.core.loop import RoundLoop
 
 CONF = Path(__file__).parents[2] / "conf" / "algorithm"
 
 Train = Callable[[int, int, Arrays], RecordDict]
 Whole = Callable[[RecordDict], RecordDict]
-Site = Callable[[int], Mapping[str, int | bool]]
+Site = Callable[[int], SiteReply]
 
 
-def simulated(partition: int) -> Mapping[str, int | bool]:
-    return {"partition-id": partition, "simulated": True}
+def simulated(partition: int) -> SiteReply:
+    return SiteReply(partition=partition, simulated=True)
 
 
 class MakeGrid(Protocol):
@@ -77,7 +72,7 @@ class Federate(Protocol):
         params: Mapping[str, Any] | None = None,
         rounds: int = 1,
         grid: InProcessGrid | None = None,
-        **loop: Any,
+        **facts: Any,
     ) -> FederatedStrategy: ...
 
 
@@ -100,17 +95,16 @@ def make_grid() -> MakeGrid:
 
         @app.query()
         def query(message: Message, context: Context) -> Message:
-            facts = site(cast(int, context.node_config["partition-id"]))
-            return Message(RecordDict({"site": ConfigRecord(dict(facts))}), reply_to=message)
+            answer = site(cast(int, context.node_config["partition-id"]))
+            return Message(answer.pack(), reply_to=message)
 
         @app.train()
         def handle(message: Message, context: Context) -> Message:
             if whole:
                 return Message(cast(Whole, train)(message.content), reply_to=message)
-            order = cast(ConfigRecord, message.content["config"])
-            client, number = cast(int, order["client"]), cast(int, order["round"])
-            shared = unpack(cast(ArrayRecord, message.content["arrays"]))
-            return Message(cast(Train, train)(client, number, shared), reply_to=message)
+            request = TrainRequest.unpack(message.content)
+            reply = cast(Train, train)(request.client, request.round, unpack(request.arrays))
+            return Message(reply, reply_to=message)
 
         @app.evaluate()
         def score(message: Message, context: Context) -> Message:
@@ -133,16 +127,8 @@ def good_reply() -> GoodReply:
         extra: Arrays | None = None,
         **metrics: float,
     ) -> RecordDict:
-        reply = RecordDict(
-            {
-                "arrays": pack(arrays),
-                "metrics": MetricRecord({"num_examples": num_examples, "loss": loss, **metrics}),
-                "source": ConfigRecord({"host": "here", "pid": "1"}),
-            }
-        )
-        if extra:
-            reply["extra"] = pack(extra)
-        return reply
+        numbers = TrainMetrics(num_examples=num_examples, loss=loss, **cast(Any, metrics))
+        return TrainReply(arrays, numbers, extra or {}).pack()
 
     return make
 
@@ -165,15 +151,15 @@ def federate(make_grid: MakeGrid) -> Federate:
         params: Mapping[str, Any] | None = None,
         rounds: int = 1,
         grid: InProcessGrid | None = None,
-        **loop: Any,
+        **facts: Any,
     ) -> FederatedStrategy:
-        size = loop.setdefault("num_clients", 2)
-        cohort = loop.setdefault("cohort_size", size)
-        facts = {"min_replies": cohort, "seed": 0, **loop}
+        facts.setdefault("num_clients", 2)
+        ours = ("resume", "full_scores", "callback")
+        rest = {key: facts.pop(key) for key in ours if key in facts}
         choice = Choice(name, name, shipped_params(name) | dict(params or {}))
-        strategy = load_strategy(choice, Loop(**facts))
-        nodes = grid or make_grid(cast(Train, train), size)
-        strategy.start(nodes, pack(start), num_rounds=rounds, timeout=10)
+        strategy = load_strategy(choice, Federation(**facts))
+        nodes = grid or make_grid(cast(Train, train), facts["num_clients"])
+        RoundLoop(strategy, nodes, timeout=10, **rest).run(pack(start), rounds)
         return strategy
 
     return run
@@ -214,15 +200,15 @@ def sgd_clients(good_reply: GoodReply) -> SgdClients:
         disk: dict[tuple[int, int], Arrays] = {}
 
         def work(content: RecordDict) -> RecordDict:
-            order = Order.read(cast(ConfigRecord, content["config"]))
-            shared = unpack(cast(ArrayRecord, content["arrays"]))
-            sent = unpack(cast(ArrayRecord, content["extra"])) if "extra" in content else {}
-            kept = disk[order.client, order.kept_round] if order.kept_round else {}
+            request = TrainRequest.unpack(content)
+            shared = unpack(request.arrays)
+            extra = unpack(request.extra) if request.extra is not None else {}
+            state = disk[request.client, request.state_round] if request.state_round else {}
             parameters = {n: nn.Parameter(torch.from_numpy(v.copy())) for n, v in shared.items()}
             hook = load_hook(Choice(name, name, shipped_params(name) | dict(params)))
-            hook.on_start(parameters, Opening(shared, sent, kept))
+            hook.on_start(parameters, RoundInput(shared, extra, state))
             optimizer = torch.optim.SGD(parameters.values(), lr=SGD_LR)
-            k = order.client
+            k = request.client
             for _ in range(steps):
                 optimizer.zero_grad()
                 loss = sum(
@@ -231,11 +217,12 @@ def sgd_clients(good_reply: GoodReply) -> SgdClients:
                 loss.backward()  # type: ignore[union-attr]
                 hook.on_gradients(parameters)
                 optimizer.step()
-            closing = hook.on_end(parameters, steps)
-            disk[order.client, order.round] = closing.kept
+            output = hook.on_end(parameters, steps)
+            disk[request.client, request.round] = output.state
             after = {n: w.detach().numpy().copy() for n, w in parameters.items()}
+            saved = bool(output.state)
             return good_reply(
-                after, examples[k], extra=closing.extra, steps=steps, kept=int(bool(closing.kept))
+                after, examples[k], extra=output.extra, steps=steps, saved_state=saved
             )
 
         return work
@@ -249,8 +236,8 @@ def as_message() -> Callable[[RecordDict | Error], Message]:
     InProcessGrid(ClientApp(), {}, 1)  # messages belong to a run
 
     def wrap(content: RecordDict | Error) -> Message:
-        order = Message(RecordDict({"arrays": pack({"w": np.zeros(1, np.float32)})}), 1, "train")
-        order.metadata.__dict__["_message_id"] = "1"
-        return Message(content, reply_to=order)
+        request = Message(RecordDict({"arrays": pack({"w": np.zeros(1, np.float32)})}), 1, "train")
+        request.metadata.__dict__["_message_id"] = "1"
+        return Message(content, reply_to=request)
 
     return wrap

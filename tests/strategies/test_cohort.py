@@ -1,6 +1,6 @@
 """Who takes part in a round, and where clients are reached."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import pytest
@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from fedvlm_flwr.engines.inprocess import InProcessGrid
 from fedvlm_flwr.errors import RunError
+from fedvlm_flwr.messages import SiteReply
 from strategies.core import cohort
 from strategies.core.cohort import choose_cohort, find_clients
 
@@ -51,7 +52,7 @@ def test_everyone_has_a_turn() -> None:
     assert turns.max() < 166
 
 
-Site = Callable[[int], Mapping[str, int | bool]]
+Site = Callable[[int], SiteReply]
 MakeGrid = Callable[..., InProcessGrid]
 
 
@@ -61,7 +62,7 @@ def never(client: int, number: int, shared: object) -> RecordDict:
 
 def real(*partitions: int) -> Site:
     """Sites with the partition-ids that their owners gave them."""
-    return lambda node: {"partition-id": partitions[node], "simulated": False}
+    return lambda node: SiteReply(partition=partitions[node], simulated=False)
 
 
 def test_finds_clients_by_partition_and_not_by_node_id(make_grid: MakeGrid) -> None:
@@ -111,8 +112,8 @@ def test_site_that_comes_late_is_waited_for(make_grid: MakeGrid) -> None:
     assert list(find_clients(grid, 2, 5.0)) == [0, 1]
 
 
-@pytest.mark.parametrize("site", [{"simulated": False}, {"partition-id": -1, "simulated": False}])
-def test_site_without_partition_id(make_grid: MakeGrid, site: dict[str, int | bool]) -> None:
+def test_site_without_partition_id(make_grid: MakeGrid) -> None:
+    site = SiteReply(partition=-1, simulated=False)
     with pytest.raises(RunError, match=r"SuperNode \d+ has no partition-id; .*--node-config"):
         find_clients(make_grid(never, 2, lambda node: site), 2, 5.0)
 
@@ -123,7 +124,7 @@ def test_two_sites_with_one_partition_id(make_grid: MakeGrid) -> None:
 
 
 def test_site_that_cannot_answer_is_named_with_its_reason(make_grid: MakeGrid) -> None:
-    def broken(node: int) -> dict[str, int | bool]:
+    def broken(node: int) -> SiteReply:
         raise ImportError("no module named torch")
 
     with pytest.raises(RunError, match=r"SuperNode \d+ .*no module named torch"):

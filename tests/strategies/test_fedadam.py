@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from flwr.app import RecordDict
 
+from fedvlm_flwr.arrays import Arrays
 from fedvlm_flwr.errors import ConfigError
-from fedvlm_flwr.wire import Arrays
 from strategies.fedadam import Params
+
+STATEFUL = True
 
 GoodReply = Callable[..., RecordDict]
 Train = Callable[[int, int, Arrays], RecordDict]

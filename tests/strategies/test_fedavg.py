@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 from flwr.app import RecordDict
 
-from fedvlm_flwr.wire import Arrays
+from fedvlm_flwr.arrays import Arrays
+
+IS_FEDAVG_AT: dict[str, float] = {}
 
 GoodReply = Callable[..., RecordDict]
 START = {"w": np.array([0.0, 2.0], np.float32)}

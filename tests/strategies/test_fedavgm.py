@@ -1,4 +1,4 @@
-"""FedAvgM: server momentum by hand, with Flower's own class underneath."""
+"""FedAvgM: server momentum by hand."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 from flwr.app import RecordDict
 
+from fedvlm_flwr.arrays import Arrays
 from fedvlm_flwr.errors import ConfigError
-from fedvlm_flwr.wire import Arrays
 from strategies.fedavgm import Params
+
+STATEFUL = True
+IS_FEDAVG_AT = {"beta": 0.0, "server_lr": 1.0}
 
 GoodReply = Callable[..., RecordDict]
 Train = Callable[[int, int, Arrays], RecordDict]
@@ -38,9 +41,8 @@ def test_by_hand(federate: Callable[..., Any], train: Train) -> None:
         for name, values in expected.items():
             np.testing.assert_allclose(strategy.state.arrays[name], values, rtol=1e-6)
             assert strategy.state.arrays[name].dtype == np.float32
-    # Flower's class keeps the momentum with the other sign
-    momentum = strategy.state.section("momentum_vector")
-    np.testing.assert_allclose(momentum["w"], [-1.75 * 4, 1.75 * 2], rtol=1e-6)
+    momentum = strategy.state.section("m")
+    np.testing.assert_allclose(momentum["w"], [1.75 * 4, -1.75 * 2], rtol=1e-6)
     assert momentum["v"].shape == (1, 1)
 
 

@@ -9,10 +9,13 @@ import torch
 from flwr.app import RecordDict
 from torch import nn
 
+from fedvlm_flwr.arrays import Arrays
 from fedvlm_flwr.errors import ConfigError
-from fedvlm_flwr.wire import Arrays
-from strategies.core.hooks import Closing, Opening
-from strategies.feddyn import Hook, Params
+from strategies.core.client_hook import RoundInput, RoundOutput
+from strategies.feddyn import DynamicRegularizer, Params
+
+STATEFUL = True
+IS_FEDAVG_AT = {"alpha": 0.0}
 
 GoodReply = Callable[..., RecordDict]
 ZERO = {"w": np.zeros(1, np.float32)}
@@ -46,7 +49,7 @@ def test_all_clients_count_where_some_take_part(
         ZERO,
         {"alpha": 0.5},
         num_clients=4,
-        cohort_size=2,
+        clients_per_round=2,
     )
     # h = -0.5 * (3 + 3) / 4 = -0.75; w = 3 + 0.75 / 0.5
     np.testing.assert_array_equal(strategy.state.section("h")["w"], [-0.75])
@@ -59,11 +62,11 @@ def test_alpha_0_is_weighted_and_keeps_nothing(federate: Callable[..., Any], tra
     assert strategy.state.server == {}
 
 
-def run_hook(alpha: float, kept: Arrays) -> tuple[list[float], list[float], Closing]:
+def run_hook(alpha: float, kept: Arrays) -> tuple[list[float], list[float], RoundOutput]:
     """Gradients of a shared and a private tensor, from w_t = 2 to w = 6, and what is left."""
     parameters = {n: nn.Parameter(torch.tensor([2.0])) for n in ("w", "private")}
-    hook = Hook(Params(alpha))
-    hook.on_start(parameters, Opening({"w": np.array([2.0], np.float32)}, {}, kept))
+    hook = DynamicRegularizer(Params(alpha))
+    hook.on_start(parameters, RoundInput({"w": np.array([2.0], np.float32)}, {}, kept))
     for parameter in parameters.values():
         parameter.data.fill_(6.0)
         parameter.grad = torch.tensor([10.0])
@@ -77,16 +80,16 @@ def test_client_by_hand() -> None:
     assert shared == [11.0]  # 10 - 1 + 0.5 * (6 - 2)
     assert private == [10.0]
     assert closing.extra == {}
-    assert {name: values.tolist() for name, values in closing.kept.items()} == {"w": [-1.0]}
+    assert {name: values.tolist() for name, values in closing.state.items()} == {"w": [-1.0]}
     shared, _, closing = run_hook(0.5, {})
     assert shared == [12.0]
-    assert closing.kept["w"].tolist() == [-2.0]
+    assert closing.state["w"].tolist() == [-2.0]
 
 
 def test_client_at_alpha_0() -> None:
     shared, _, closing = run_hook(0.0, {})
     assert shared == [10.0]
-    assert closing == Closing()
+    assert closing == RoundOutput()
 
 
 def test_takes_the_drift_out(

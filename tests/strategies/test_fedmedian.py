@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from flwr.app import RecordDict
 
+from fedvlm_flwr.arrays import Arrays
 from fedvlm_flwr.errors import ConfigError
-from fedvlm_flwr.wire import Arrays
 from strategies.fedmedian import Params
+
+ROBUST = True
 
 GoodReply = Callable[..., RecordDict]
 START = {"w": np.zeros(2, np.float32)}
@@ -38,7 +40,7 @@ def test_replies_that_would_not_fit_are_refused_before_the_run(
     def train(client: int, number: int, shared: Arrays) -> RecordDict:
         return good_reply(shared)
 
-    facts: dict[str, Any] = {"num_clients": 9, "cohort_size": 5}
+    facts: dict[str, Any] = {"num_clients": 9, "clients_per_round": 5}
     start = {"w": np.zeros(1000, np.float32)}
     federate("fedmedian", train, start, {"max_gigabytes": 20.1e-6}, **facts)
     never = pytest.fail

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from flwr.app import MetricRecord, RecordDict
 
-from fedvlm_flwr.wire import Arrays
+from fedvlm_flwr.arrays import Arrays
 
 GoodReply = Callable[..., RecordDict]
 START = {"w": np.array([10.0], np.float32)}

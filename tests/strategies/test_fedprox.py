@@ -9,21 +9,23 @@ import torch
 from torch import nn
 
 from fedvlm_flwr.errors import ConfigError
-from strategies.core.hooks import Closing, Opening
-from strategies.fedprox import Hook, Params
+from strategies.core.client_hook import RoundInput, RoundOutput
+from strategies.fedprox import Params, ProximalTerm
+
+IS_FEDAVG_AT = {"mu": 0.0}
 
 
 def moved(mu: float) -> dict[str, nn.Parameter]:
     """Parameters after a gradient, half of them private, that started the round at (1, 2)."""
     parameters = {n: nn.Parameter(torch.tensor([1.0, 2.0])) for n in ("shared", "private")}
-    hook = Hook(Params(mu))
-    hook.on_start(parameters, Opening({"shared": np.array([1.0, 2.0], np.float32)}))
+    hook = ProximalTerm(Params(mu))
+    hook.on_start(parameters, RoundInput({"shared": np.array([1.0, 2.0], np.float32)}))
     with torch.no_grad():
         for parameter in parameters.values():
             parameter.copy_(torch.tensor([1.5, 1.0]))
             parameter.grad = torch.tensor([0.25, 0.5])
     hook.on_gradients(parameters)
-    assert hook.on_end(parameters, 1) == Closing()
+    assert hook.on_end(parameters, 1) == RoundOutput()
     return parameters
 
 
@@ -43,8 +45,8 @@ def test_mu_0_changes_no_gradient() -> None:
 def test_the_first_step_is_not_held_back() -> None:
     """At w = w_t the term's gradient is 0, also where the loss reaches no parameter."""
     parameters = {"w": nn.Parameter(torch.tensor([3.0]))}
-    hook = Hook(Params(10.0))
-    hook.on_start(parameters, Opening({"w": np.array([3.0], np.float32)}))
+    hook = ProximalTerm(Params(10.0))
+    hook.on_start(parameters, RoundInput({"w": np.array([3.0], np.float32)}))
     hook.on_gradients(parameters)
     assert parameters["w"].grad is not None and parameters["w"].grad.tolist() == [0.0]
 

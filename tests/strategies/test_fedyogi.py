@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from flwr.app import RecordDict
 
+from fedvlm_flwr.arrays import Arrays
 from fedvlm_flwr.errors import ConfigError
-from fedvlm_flwr.wire import Arrays
 from strategies.fedyogi import Params
+
+STATEFUL = True
 
 GoodReply = Callable[..., RecordDict]
 Train = Callable[[int, int, Arrays], RecordDict]
@@ -87,6 +89,6 @@ def test_v_falls_where_changes_get_small(
 
     params = {"eta": 1.0, "tau": 2.0, "beta_1": 0.5, "beta_2": 0.75}
     strategy = federate("fedyogi", fading, {"w": np.zeros(1, np.float32)}, params, 2)
-    np.testing.assert_allclose(strategy.state.section("v_t")["w"], [3.75], rtol=1e-6)
+    np.testing.assert_allclose(strategy.state.section("v")["w"], [3.75], rtol=1e-6)
     expected = 2 / (2 + 2) + 1.5 / (3.75**0.5 + 2)
     np.testing.assert_allclose(strategy.state.arrays["w"], [expected], rtol=1e-6)

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from flwr.app import RecordDict
 
+from fedvlm_flwr.arrays import Arrays
 from fedvlm_flwr.errors import ConfigError, RunError
-from fedvlm_flwr.wire import Arrays
 from strategies.krum import Params
+
+ROBUST = True
 
 GoodReply = Callable[..., RecordDict]
 START = {"w": np.zeros(2, np.float32)}
@@ -67,7 +69,8 @@ def test_too_few_replies_are_refused_before_the_run(
     federate: Callable[..., Any], cohort: int, needed: int
 ) -> None:
     with pytest.raises(ConfigError, match=r"num_malicious=1 needs 5 good replies"):
-        federate("krum", pytest.fail, START, num_clients=9, cohort_size=cohort, min_replies=needed)
+        facts = {"clients_per_round": cohort, "min_replies": needed}
+        federate("krum", pytest.fail, START, num_clients=9, **facts)
 
 
 def test_too_few_good_replies_in_a_round(

@@ -6,9 +6,8 @@ from typing import Any
 import numpy as np
 from flwr.app import MetricRecord, RecordDict
 
+from fedvlm_flwr.messages import ScoresReply, ScoresRequest, TrainRequest
 from strategies.core.events import Callback, Evaluation
-from strategies.core.order import Order
-from strategies.core.personal import pack_scores
 
 GoodReply = Callable[..., RecordDict]
 START = {"w": np.zeros(1000, np.float32)}
@@ -20,15 +19,15 @@ def test_nothing_travels_and_clients_go_on_from_their_own(
     seen: list[tuple[int, int, int]] = []
 
     def train(content: RecordDict) -> RecordDict:
-        order = Order.read(content["config"])
-        assert set(content) == {"arrays", "config"}
+        request = TrainRequest.unpack(content)
+        assert set(content) == {"arrays", "request"}
         assert dict(content["arrays"]) == {}
-        seen.append((order.client, order.round, order.kept_round))
-        return good_reply({}, kept=1)
+        seen.append((request.client, request.round, request.state_round))
+        return good_reply({}, saved_state=True)
 
     strategy = federate("local", train, START, rounds=3)
     assert strategy.state.arrays == {} == strategy.state.server
-    assert strategy.state.kept == {0: 3, 1: 3}
+    assert strategy.state.saved_rounds == {0: 3, 1: 3}
     assert seen == [(c, number, number - 1) for number in (1, 2, 3) for c in (0, 1)]
 
 
@@ -38,12 +37,12 @@ def test_a_lost_reply_is_not_gone_on_from(
     seen: list[tuple[int, int]] = []
 
     def train(content: RecordDict) -> RecordDict:
-        order = Order.read(content["config"])
-        if order.client == 1:
-            seen.append((order.round, order.kept_round))
-            if order.round == 2:
-                return RecordDict({"metrics": MetricRecord({"num_examples": 1, "kept": 1})})
-        return good_reply({}, kept=1)
+        request = TrainRequest.unpack(content)
+        if request.client == 1:
+            seen.append((request.round, request.state_round))
+            if request.round == 2:
+                return RecordDict({"metrics": MetricRecord({"num_examples": 1, "saved_state": 1})})
+        return good_reply({}, saved_state=True)
 
     federate("local", train, START, rounds=3, min_replies=1)
     assert seen == [(1, 0), (2, 1), (3, 1)]
@@ -75,11 +74,14 @@ def test_each_client_scores_its_own_model(
             told.append(evaluation)
 
     def score(content: RecordDict) -> RecordDict:
-        order = Order.read(content["config"])
-        accuracy = order.client + order.round + order.kept_round / 10
-        return RecordDict({"scores": pack_scores({"vqa": {"accuracy": accuracy}}, 0.5)})
+        request = ScoresRequest.unpack(content)
+        accuracy = request.client + request.round + request.state_round / 10
+        return ScoresReply({"vqa": {"accuracy": accuracy}}, 0.5).pack()
 
-    grid = make_grid(lambda client, number, shared: good_reply({}, kept=1), evaluate=score)
+    def train(client: int, number: int, shared: object) -> RecordDict:
+        return good_reply({}, saved_state=True)
+
+    grid = make_grid(train, evaluate=score)
     due = {0: True, 2: False}
     federate("local", None, START, rounds=2, grid=grid, callback=Watcher(), full_scores=due.get)
     assert [(e.number, e.where, e.full, e.scores["vqa"]["accuracy"]) for e in told] == [

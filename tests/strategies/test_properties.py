@@ -9,8 +9,9 @@ from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fedvlm_flwr.wire import Arrays, pack, unpack
-from strategies.base import FederatedStrategy
+from fedvlm_flwr.arrays import Arrays
+from fedvlm_flwr.messages.wire import pack, unpack
+from strategies.core.flower import FederatedStrategy
 
 MEANS = (
     "fedavg",

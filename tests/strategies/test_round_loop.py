@@ -2,24 +2,29 @@
 
 import tracemalloc
 from collections.abc import Callable, Iterable
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pytest
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
+from flwr.serverapp.strategy import Result
 
+from fedvlm_flwr.arrays import Arrays
 from fedvlm_flwr.config import Choice
 from fedvlm_flwr.engines.inprocess import InProcessGrid
 from fedvlm_flwr.errors import ConfigError, RunError
-from fedvlm_flwr.wire import Arrays, pack, payload_bytes, unpack
+from fedvlm_flwr.messages import Failure, FailureCode, TrainMetrics, TrainReply, TrainRequest
+from fedvlm_flwr.messages.names import REQUEST
+from fedvlm_flwr.messages.wire import pack, payload_bytes, unpack
 from strategies import load_hook, load_strategy
-from strategies.base import Loop
 from strategies.core import cohort
+from strategies.core.client_hook import ClientHook
 from strategies.core.events import Callback, Callbacks, Round
-from strategies.core.hooks import ClientHook
-from strategies.core.replies import Reply
-from strategies.core.state import LoopState
-from strategies.fedavg import Algorithm, Params
+from strategies.core.federation import Federation
+from strategies.core.flower import FederatedStrategy
+from strategies.core.loop import RoundLoop, ScoreGlobal
+from strategies.core.state import ServerState
+from strategies.fedavg import FedAvg, Params
 
 MakeGrid = Callable[..., InProcessGrid]
 GoodReply = Callable[..., RecordDict]
@@ -38,7 +43,7 @@ STEPS = {
 
 
 class Watcher(Callback):
-    """Notes what it is told, in order."""
+    """Notes what it is told, in request."""
 
     def __init__(self) -> None:
         self.told: list[tuple[object, ...]] = []
@@ -49,15 +54,15 @@ class Watcher(Callback):
     def on_round_start(self, account: Round) -> None:
         self.told.append(("start", account.number, tuple(account.cohort)))
 
-    def on_reply(self, account: Round, client: int, reply: Reply | None) -> None:
+    def on_reply(self, account: Round, client: int, reply: TrainReply | None) -> None:
         self.told.append(("reply", account.number, client, reply is not None))
 
-    def on_round_end(self, account: Round, state: LoopState) -> None:
+    def on_round_end(self, account: Round, state: ServerState) -> None:
         self.told.append(("end", account.number))
         self.rounds.append(account)
         self.arrays.append({name: values.copy() for name, values in state.arrays.items()})
 
-    def on_scored(self, state: LoopState) -> None:
+    def on_scored(self, state: ServerState) -> None:
         self.scored.append((state.number, state.scored))
 
 
@@ -76,16 +81,26 @@ def steps_by_hand(good_reply: GoodReply) -> Train:
     return train
 
 
-def loop(num_clients: int = 2, min_replies: int | None = None, **more: object) -> Loop:
-    facts = {"cohort_size": num_clients, "seed": 0, **more}
-    needed = num_clients if min_replies is None else min_replies
-    return Loop(num_clients=num_clients, min_replies=needed, **facts)  # type: ignore[arg-type]
+def fedavg(num_clients: int = 2, min_replies: int | None = None, **facts: Any) -> FederatedStrategy:
+    return FedAvg(Params(), Federation(num_clients, min_replies=min_replies, **facts))
+
+
+def run(
+    strategy: FederatedStrategy,
+    grid: InProcessGrid,
+    start: Arrays | ArrayRecord = START,
+    rounds: int = 1,
+    evaluate: ScoreGlobal | None = None,
+    **settings: Any,
+) -> Result:
+    initial = start if isinstance(start, ArrayRecord) else pack(start)
+    return RoundLoop(strategy, grid, **{"timeout": 10, **settings}).run(initial, rounds, evaluate)
 
 
 def test_two_clients_by_hand(make_grid: MakeGrid, steps_by_hand: Train) -> None:
     watcher = Watcher()
-    strategy = Algorithm(Params(), loop(callback=watcher))
-    result = strategy.start(make_grid(steps_by_hand), pack(START), num_rounds=2, timeout=10)
+    strategy = fedavg()
+    result = run(strategy, make_grid(steps_by_hand), START, rounds=2, callback=watcher)
     np.testing.assert_array_equal(watcher.arrays[0]["connector.w"], [5.0, 0.0])
     np.testing.assert_array_equal(watcher.arrays[0]["llm.a"], [[2.0, 3.0]])
     final = unpack(result.arrays)
@@ -106,9 +121,14 @@ def test_callbacks_are_told_in_order(make_grid: MakeGrid, steps_by_hand: Train) 
         scored.append((number, unpack(arrays)["connector.w"].tolist(), len(first.told)))
         return MetricRecord({"accuracy": number / 10}) if number != 1 else None
 
-    strategy = Algorithm(Params(), loop(callback=Callbacks([first, second])))
-    result = strategy.start(
-        make_grid(steps_by_hand), pack(START), num_rounds=2, timeout=10, evaluate_fn=evaluate
+    strategy = fedavg()
+    result = run(
+        strategy,
+        make_grid(steps_by_hand),
+        START,
+        rounds=2,
+        evaluate=evaluate,
+        callback=Callbacks([first, second]),
     )
     assert first.told == second.told
     assert first.scored == [(0, True), (1, True), (2, True)]
@@ -133,7 +153,7 @@ def test_account_holds_what_went_over_the_wire(make_grid: MakeGrid, steps_by_han
     class Scales(InProcessGrid):
         def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
             kept = list(messages)
-            down.extend(payload_bytes(m.content) for m in kept if "config" in m.content)
+            down.extend(payload_bytes(m.content) for m in kept if REQUEST in m.content)
             return super().push_messages(kept)
 
         def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
@@ -142,17 +162,16 @@ def test_account_holds_what_went_over_the_wire(make_grid: MakeGrid, steps_by_han
             return replies
 
     watcher = Watcher()
-    strategy = Algorithm(Params(), loop(callback=watcher))
-    strategy.start(
-        make_grid(steps_by_hand, grid_class=Scales), pack(START), num_rounds=1, timeout=10
-    )
+    strategy = fedavg()
+    run(strategy, make_grid(steps_by_hand, grid_class=Scales), START, rounds=1, callback=watcher)
     (account,) = watcher.rounds
     assert len(down) == len(up) == 2
     assert account.bytes_down == sum(down) > 2 * 4 * 4
     assert account.bytes_up == sum(up) > 2 * 4 * 4
     assert 0 <= account.waiting <= account.seconds < 10
     assert account.replies == {
-        client: {"num_examples": EXAMPLES[client], "loss": LOSSES[client]} for client in (0, 1)
+        client: TrainMetrics(num_examples=EXAMPLES[client], loss=LOSSES[client])
+        for client in (0, 1)
     }
     assert account.failures == {}
 
@@ -162,9 +181,9 @@ def test_bfloat16_halves_what_is_sent(make_grid: MakeGrid, good_reply: GoodReply
     sent = {}
     for dtype in ("float32", "bfloat16"):
         watcher = Watcher()
-        strategy = Algorithm(Params(), loop(1, callback=watcher, wire_dtype=dtype))
+        strategy = fedavg(1, wire_dtype=dtype)
         grid = make_grid(lambda client, number, shared: good_reply(shared), 1)
-        result = strategy.start(grid, pack(start, dtype), num_rounds=2, timeout=10)
+        result = run(strategy, grid, pack(start, dtype), rounds=2, callback=watcher)
         sent[dtype] = watcher.rounds[1].bytes_down
         assert result.arrays["w"].dtype == dtype
     assert 40_000 < sent["float32"] < 41_000
@@ -179,8 +198,8 @@ def test_only_the_cohort_is_asked(make_grid: MakeGrid, good_reply: GoodReply) ->
         return good_reply(shared)
 
     watcher = Watcher()
-    strategy = Algorithm(Params(), loop(6, 2, cohort_size=2, callback=watcher))
-    strategy.start(make_grid(train, 6), pack(START), num_rounds=4, timeout=10)
+    strategy = fedavg(6, 2, clients_per_round=2)
+    run(strategy, make_grid(train, 6), START, rounds=4, callback=watcher)
     expected = {n: cohort.choose_cohort(6, 2, 0, 0, n) for n in range(1, 5)}
     assert {number: sorted(clients) for number, clients in asked.items()} == expected
     assert [account.cohort for account in watcher.rounds] == list(expected.values())
@@ -196,18 +215,16 @@ def test_two_nodes_serve_five_clients(
         def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
             kept = list(messages)
             for message in kept:
-                if "config" in message.content:
-                    order = cast(ConfigRecord, message.content["config"])
-                    nodes[cast(int, order["client"])] = message.metadata.dst_node_id
+                if REQUEST in message.content:
+                    request = TrainRequest.unpack(message.content)
+                    nodes[request.client] = message.metadata.dst_node_id
             return super().push_messages(kept)
 
     def train(client: int, number: int, shared: Arrays) -> RecordDict:
         return good_reply({"w": shared["w"] + np.float32(client)})
 
     grid = make_grid(train, 2, grid_class=Notes)
-    result = Algorithm(Params(), loop(5)).start(
-        grid, pack({"w": np.zeros(1, np.float32)}), num_rounds=1, timeout=10
-    )
+    result = run(fedavg(5), grid, pack({"w": np.zeros(1, np.float32)}), rounds=1)
     assert unpack(result.arrays)["w"] == 2.0  # (0 + 1 + 2 + 3 + 4) / 5
     first, second = grid.get_node_ids()
     assert nodes == {0: first, 1: second, 2: first, 3: second, 4: first}
@@ -228,9 +245,9 @@ def test_a_poisoned_reply_leaves_the_mean_of_the_others(
     make_grid: MakeGrid, steps_by_hand: Train, value: float
 ) -> None:
     watcher = Watcher()
-    strategy = Algorithm(Params(), loop(3, 2, callback=watcher))
+    strategy = fedavg(3, 2)
     grid = make_grid(poison(value, 2, steps_by_hand), 3)
-    result = strategy.start(grid, pack(START), num_rounds=1, timeout=10)
+    result = run(strategy, grid, START, rounds=1, callback=watcher)
     np.testing.assert_array_equal(unpack(result.arrays)["connector.w"], [5.0, 0.0])
     (account,) = watcher.rounds
     assert account.failures.keys() == {2}
@@ -249,9 +266,7 @@ def test_examples_beyond_measure_cannot_poison_the_mean(
         return good_reply(shared, 1e308 if client else 10)
 
     try:
-        result = Algorithm(Params(), loop(3, 1)).start(
-            make_grid(train, 3), pack(START), num_rounds=1, timeout=10
-        )
+        result = run(fedavg(3, 1), make_grid(train, 3), START, rounds=1)
     except RunError:
         return
     assert all(np.isfinite(values).all() for values in unpack(result.arrays).values())
@@ -259,10 +274,10 @@ def test_examples_beyond_measure_cannot_poison_the_mean(
 
 def test_too_few_good_replies_end_the_run(make_grid: MakeGrid, steps_by_hand: Train) -> None:
     watcher = Watcher()
-    strategy = Algorithm(Params(), loop(3, 3, callback=watcher))
+    strategy = fedavg(3, 3)
     grid = make_grid(poison(np.nan, 1, steps_by_hand), 3)
     with pytest.raises(RunError) as refusal:
-        strategy.start(grid, pack(START), num_rounds=2, timeout=10)
+        run(strategy, grid, START, rounds=2, callback=watcher)
     text = str(refusal.value)
     assert "Round 1" in text
     assert "2 good replies" in text
@@ -281,12 +296,10 @@ def test_a_client_that_raises_is_named(make_grid: MakeGrid, steps_by_hand: Train
         return steps_by_hand(client, number, shared)
 
     watcher = Watcher()
-    Algorithm(Params(), loop(2, 1, callback=watcher)).start(
-        make_grid(train), pack(START), num_rounds=1, timeout=10
-    )
+    run(fedavg(2, 1), make_grid(train), START, rounds=1, callback=watcher)
     assert "the disk is full" in watcher.rounds[0].failures[1]
     with pytest.raises(RunError, match=r"client 1: .*the disk is full"):
-        Algorithm(Params(), loop()).start(make_grid(train), pack(START), num_rounds=1, timeout=10)
+        run(fedavg(), make_grid(train), START, rounds=1, callback=watcher)
 
 
 @pytest.mark.parametrize("min_replies", [0, 1, 2])
@@ -294,12 +307,10 @@ def test_a_round_without_a_good_reply_never_ends_well(
     make_grid: MakeGrid, min_replies: int
 ) -> None:
     def train(client: int, number: int, shared: Arrays) -> RecordDict:
-        return RecordDict({"failure": ConfigRecord({"reason": f"tired of {number}"})})
+        return Failure(FailureCode.DATA, f"tired of {number}").pack()
 
     with pytest.raises(RunError, match=r"client 0: tired of 1; client 1: tired of 1"):
-        Algorithm(Params(), loop(2, min_replies)).start(
-            make_grid(train), pack(START), num_rounds=1, timeout=10
-        )
+        run(fedavg(2, min_replies), make_grid(train), START, rounds=1)
 
 
 class Silent(InProcessGrid):
@@ -311,8 +322,8 @@ class Silent(InProcessGrid):
         self.lost = {
             message_id
             for message_id, message in zip(ids, kept, strict=True)
-            if "config" in message.content
-            and cast(ConfigRecord, message.content["config"])["client"] == 1
+            if REQUEST in message.content
+            and cast(ConfigRecord, message.content[REQUEST])["client"] == 1
         }
         return ids
 
@@ -322,16 +333,26 @@ class Silent(InProcessGrid):
 
 def test_a_reply_past_the_timeout_is_a_failure(make_grid: MakeGrid, steps_by_hand: Train) -> None:
     watcher = Watcher()
-    result = Algorithm(Params(), loop(2, 1, callback=watcher)).start(
-        make_grid(steps_by_hand, grid_class=Silent), pack(START), num_rounds=1, timeout=0.3
+    result = run(
+        fedavg(2, 1),
+        make_grid(steps_by_hand, grid_class=Silent),
+        START,
+        rounds=1,
+        timeout=0.3,
+        callback=watcher,
     )
     np.testing.assert_array_equal(unpack(result.arrays)["connector.w"], [2.0, 3.0])
     (account,) = watcher.rounds
     assert account.failures == {1: "no reply within 0.3 s"}
     assert account.waiting >= 0.25
     with pytest.raises(RunError, match=r"client 1: no reply within 0\.3 s"):
-        Algorithm(Params(), loop()).start(
-            make_grid(steps_by_hand, grid_class=Silent), pack(START), num_rounds=1, timeout=0.3
+        run(
+            fedavg(),
+            make_grid(steps_by_hand, grid_class=Silent),
+            START,
+            rounds=1,
+            timeout=0.3,
+            callback=watcher,
         )
 
 
@@ -341,21 +362,19 @@ def test_messages_that_cannot_be_sent_end_the_run(
     class Full(InProcessGrid):
         def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
             kept = list(messages)
-            is_round = any("config" in message.content for message in kept)
+            is_round = any(REQUEST in message.content for message in kept)
             return super().push_messages(kept[:1] if is_round else kept)
 
     with pytest.raises(RunError, match="Only 1 of 2 messages"):
-        Algorithm(Params(), loop()).start(
-            make_grid(steps_by_hand, grid_class=Full), pack(START), num_rounds=1, timeout=10
-        )
+        run(fedavg(), make_grid(steps_by_hand, grid_class=Full), START, rounds=1)
 
 
 def fails(reason: str) -> RecordDict:
-    return RecordDict({"failure": ConfigRecord({"reason": reason})})
+    return Failure(FailureCode.DATA, reason).pack()
 
 
 def moody(good: Train, refusals: dict[int, int]) -> tuple[Train, list[int]]:
-    """Clients that answer only after so many refusals, and who was asked, in order."""
+    """Clients that answer only after so many refusals, and who was asked, in request."""
     left, asked = dict(refusals), []
 
     def train(client: int, number: int, shared: Arrays) -> RecordDict:
@@ -371,9 +390,7 @@ def moody(good: Train, refusals: dict[int, int]) -> tuple[Train, list[int]]:
 def test_who_fails_once_is_asked_once_more(make_grid: MakeGrid, steps_by_hand: Train) -> None:
     train, asked = moody(steps_by_hand, {1: 1})
     watcher = Watcher()
-    result = Algorithm(Params(), loop(callback=watcher)).start(
-        make_grid(train), pack(START), num_rounds=2, timeout=10
-    )
+    result = run(fedavg(), make_grid(train), START, rounds=2, callback=watcher)
     assert asked == [0, 1, 1, 0, 1]
     np.testing.assert_array_equal(unpack(result.arrays)["connector.w"], [9.0, -2.0])
     first, second = watcher.rounds
@@ -386,7 +403,7 @@ def test_who_fails_once_is_asked_once_more(make_grid: MakeGrid, steps_by_hand: T
 def test_who_fails_twice_ends_the_run(make_grid: MakeGrid, steps_by_hand: Train) -> None:
     train, asked = moody(steps_by_hand, {1: 2, 2: 1})
     with pytest.raises(RunError, match=r"Round 1 got 2 .* needs 3 .*client 1: .*asleep$"):
-        Algorithm(Params(), loop(3)).start(make_grid(train, 3), pack(START), 1, timeout=10)
+        run(fedavg(3), make_grid(train, 3), START, 1)
     assert asked == [0, 1, 2, 1, 2]
 
 
@@ -395,8 +412,8 @@ def test_nobody_is_asked_again_where_enough_are_good(
 ) -> None:
     train, asked = moody(steps_by_hand, {2: 1})
     watcher = Watcher()
-    strategy = Algorithm(Params(), loop(3, 2, callback=watcher))
-    strategy.start(make_grid(train, 3), pack(START), num_rounds=1, timeout=10)
+    strategy = fedavg(3, 2)
+    run(strategy, make_grid(train, 3), START, rounds=1, callback=watcher)
     assert asked == [0, 1, 2]
     assert watcher.rounds[0].failures == {2: "client 2 is asleep"}
     assert watcher.rounds[0].retried == {}
@@ -407,8 +424,8 @@ def test_a_second_attempt_that_is_enough_leaves_the_others_out(
 ) -> None:
     train, asked = moody(steps_by_hand, {1: 1, 2: 2})
     watcher = Watcher()
-    strategy = Algorithm(Params(), loop(3, 2, callback=watcher))
-    strategy.start(make_grid(train, 3), pack(START), num_rounds=1, timeout=10)
+    strategy = fedavg(3, 2)
+    run(strategy, make_grid(train, 3), START, rounds=1, callback=watcher)
     assert asked == [0, 1, 2, 1, 2]
     (account,) = watcher.rounds
     assert sorted(account.retried) == [1, 2]
@@ -430,8 +447,8 @@ def test_a_reply_that_moved_too_far_is_left_out(
         return reply
 
     watcher = Watcher()
-    strategy = Algorithm(Params(), loop(2, 1, callback=watcher, max_update_norm=bound))
-    strategy.start(make_grid(train), pack(START), num_rounds=1, timeout=10)
+    strategy = fedavg(2, 1, max_update_norm=bound)
+    run(strategy, make_grid(train), START, rounds=1, callback=watcher)
     assert sorted(watcher.rounds[0].failures) == left_out
     if left_out:
         assert "max_update_norm=9" in watcher.rounds[0].failures[1]
@@ -449,8 +466,8 @@ def test_loss_of_replies_that_tell_none(make_grid: MakeGrid, steps_by_hand: Trai
         return reply
 
     watcher = Watcher()
-    strategy = Algorithm(Params(), loop(callback=watcher))
-    strategy.start(make_grid(train), pack(START), num_rounds=3, timeout=10)
+    strategy = fedavg()
+    run(strategy, make_grid(train), START, rounds=3, callback=watcher)
     assert watcher.rounds[0].loss == 1.0
     assert np.isnan(watcher.rounds[2].loss)
 
@@ -458,15 +475,15 @@ def test_loss_of_replies_that_tell_none(make_grid: MakeGrid, steps_by_hand: Trai
 def test_a_server_step_that_overflows_ends_the_run(
     make_grid: MakeGrid, good_reply: GoodReply
 ) -> None:
-    class Wild(Algorithm):
-        def server_step(self, server_round: int, arrays: Arrays, mean: Arrays) -> Arrays:
-            return {name: values * np.float32(np.inf) for name, values in mean.items()}
+    class Wild(FedAvg):
+        def server_step(self, server_round: int, arrays: Arrays, aggregate: Arrays) -> Arrays:
+            return {name: values * np.float32(np.inf) for name, values in aggregate.items()}
 
     def train(client: int, number: int, shared: Arrays) -> RecordDict:
         return good_reply({name: values + 1 for name, values in shared.items()})
 
     with pytest.raises(RunError, match=r"round 1 'connector\.w' holds NaN or Inf; lower"):
-        Wild(Params(), loop()).start(make_grid(train), pack(START), num_rounds=2, timeout=10)
+        run(Wild(Params(), Federation(2)), make_grid(train), START, rounds=2)
 
 
 def test_goes_on_from_a_state_that_is_given(make_grid: MakeGrid, steps_by_hand: Train) -> None:
@@ -478,10 +495,18 @@ def test_goes_on_from_a_state_that_is_given(make_grid: MakeGrid, steps_by_hand: 
 
     for done, expected in ((True, [4]), (False, [3, 4])):
         watcher = Watcher()
-        state = LoopState({n: v.copy() for n, v in START.items()}, {}, 3, done, {1: 2})
-        strategy = Algorithm(Params(), loop(callback=watcher, resume=state))
+        state = ServerState({n: v.copy() for n, v in START.items()}, {}, 3, done, {1: 2})
+        strategy = fedavg()
         far = pack({name: values + 50 for name, values in START.items()})
-        strategy.start(make_grid(steps_by_hand), far, 4, timeout=10, evaluate_fn=evaluate)
+        run(
+            strategy,
+            make_grid(steps_by_hand),
+            far,
+            4,
+            evaluate=evaluate,
+            callback=watcher,
+            resume=state,
+        )
         assert [account.number for account in watcher.rounds] == [4]
         np.testing.assert_array_equal(watcher.arrays[0]["connector.w"], [5.0, 0.0])
         assert scored == expected
@@ -489,11 +514,11 @@ def test_goes_on_from_a_state_that_is_given(make_grid: MakeGrid, steps_by_hand: 
 
 
 def peak_memory(grid: InProcessGrid, num_clients: int, start: Arrays) -> int:
-    strategy = Algorithm(Params(), loop(num_clients))
+    strategy = fedavg(num_clients)
     record = pack(start)
     tracemalloc.start()
     try:
-        strategy.start(grid, record, num_rounds=1, timeout=60)
+        run(strategy, grid, record, rounds=1, timeout=60)
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -513,28 +538,24 @@ def test_server_memory_does_not_grow_with_the_cohort(
 def test_rounds_without_evaluation_give_no_scores(
     make_grid: MakeGrid, steps_by_hand: Train
 ) -> None:
-    result = Algorithm(Params(), loop()).start(
-        make_grid(steps_by_hand), pack(START), num_rounds=1, timeout=10
-    )
+    result = run(fedavg(), make_grid(steps_by_hand), START, rounds=1)
     assert dict(result.evaluate_metrics_serverapp) == {}
 
 
 def test_no_rounds_give_the_arrays_back(make_grid: MakeGrid, steps_by_hand: Train) -> None:
-    result = Algorithm(Params(), loop()).start(
-        make_grid(steps_by_hand), pack(START), num_rounds=0, timeout=10
-    )
+    result = run(fedavg(), make_grid(steps_by_hand), START, rounds=0)
     np.testing.assert_array_equal(unpack(result.arrays)["connector.w"], [1.0, 2.0])
 
 
 def test_chosen_by_name() -> None:
     choice = Choice("fedavg", "fedavg", {})
-    assert isinstance(load_strategy(choice, loop()), Algorithm)
-    assert isinstance(load_hook(choice), ClientHook)
+    assert isinstance(load_strategy(choice, Federation(2)), FedAvg)
+    assert type(load_hook(choice)) is ClientHook
 
 
 def test_unknown_parameter_is_refused() -> None:
     choice = Choice("fedavg", "fedavg", {"mu": 0.1})
-    for load in (lambda: load_strategy(choice, loop()), lambda: load_hook(choice)):
+    for load in (lambda: load_strategy(choice, Federation(2)), lambda: load_hook(choice)):
         with pytest.raises(ConfigError, match=r"algorithm\.mu"):
             load()
 
@@ -542,4 +563,4 @@ def test_unknown_parameter_is_refused() -> None:
 @pytest.mark.parametrize("kind", ["base", "core", "fedsmth", "core.mean"])
 def test_unknown_algorithm_is_refused(kind: str) -> None:
     with pytest.raises(ConfigError, match=rf"algorithm '{kind}'; choose one of: .*fedavg"):
-        load_strategy(Choice(kind, kind, {}), loop())
+        load_strategy(Choice(kind, kind, {}), Federation(2))

@@ -9,12 +9,16 @@ import torch
 from flwr.app import MetricRecord, RecordDict
 from torch import nn
 
+from fedvlm_flwr.arrays import Arrays
 from fedvlm_flwr.errors import ConfigError
-from fedvlm_flwr.wire import Arrays, unpack
+from fedvlm_flwr.messages import TrainRequest
+from fedvlm_flwr.messages.wire import unpack
+from strategies.core.client_hook import RoundInput
 from strategies.core.cohort import choose_cohort
-from strategies.core.hooks import Opening
-from strategies.core.order import Order
-from strategies.scaffold import Hook, Params
+from strategies.scaffold import ControlVariate, Params
+
+STATEFUL = True
+IS_FEDAVG_AT = {"correction": 0.0, "server_lr": 1.0}
 
 GoodReply = Callable[..., RecordDict]
 ZERO = {"w": np.zeros(1, np.float32)}
@@ -34,16 +38,16 @@ def test_server_by_hand_under_partial_participation(
     told: list[tuple[int, float]] = []
 
     def train(content: RecordDict) -> RecordDict:
-        order = Order.read(content["config"])
-        told.append((order.round, float(unpack(content["extra"])["w"][0])))
-        upper = order.client == max(choose_cohort(4, 2, 0, 0, order.round))
-        w = unpack(content["arrays"])["w"]
+        request = TrainRequest.unpack(content)
+        told.append((request.round, float(unpack(request.extra)["w"][0])))
+        upper = request.client == max(choose_cohort(4, 2, 0, 0, request.round))
+        w = unpack(request.arrays)["w"]
         return good_reply(
             {"w": w + (5 if upper else 1)}, 3 if upper else 1, extra=numbers(6 if upper else 2)
         )
 
     strategy = federate(
-        "scaffold", train, ZERO, {"server_lr": 0.5}, 2, num_clients=4, cohort_size=2
+        "scaffold", train, ZERO, {"server_lr": 0.5}, 2, num_clients=4, clients_per_round=2
     )
     # c: (2 + 6) / 4 = 2 a round, though only two clients took part
     assert told == [(1, 0.0), (1, 0.0), (2, 2.0), (2, 2.0)]
@@ -57,8 +61,8 @@ def run_hook(
 ) -> tuple[float, float, float]:
     """y, c_k' and its change after SGD steps at 0.1 on 2 (w - 1)^2 from x = 3."""
     w = nn.Parameter(torch.tensor([3.0], dtype=torch.float64))
-    hook = Hook(Params(1.0, correction))
-    hook.on_start({"w": w}, Opening(numbers(3.0), numbers(c), numbers(own) if own else {}))
+    hook = ControlVariate(Params(1.0, correction))
+    hook.on_start({"w": w}, RoundInput(numbers(3.0), numbers(c), numbers(own) if own else {}))
     optimizer = torch.optim.SGD([w], lr=0.1)
     for _ in range(steps):
         optimizer.zero_grad()
@@ -66,8 +70,8 @@ def run_hook(
         hook.on_gradients({"w": w})
         optimizer.step()
     closing = hook.on_end({"w": w}, steps)
-    assert closing.kept["w"].dtype == closing.extra["w"].dtype == np.float32
-    return w.item(), closing.kept["w"].item(), closing.extra["w"].item()
+    assert closing.state["w"].dtype == closing.extra["w"].dtype == np.float32
+    return w.item(), closing.state["w"].item(), closing.extra["w"].item()
 
 
 def test_client_by_hand() -> None:
@@ -94,13 +98,13 @@ def test_correction_0_is_plain_sgd() -> None:
 def test_private_tensors_are_left_alone() -> None:
     shared, private = (nn.Parameter(torch.zeros(1)) for _ in range(2))
     parameters = {"w": shared, "private": private}
-    hook = Hook(Params(1.0, 1.0))
-    hook.on_start(parameters, Opening(numbers(0.0), numbers(1.0)))
+    hook = ControlVariate(Params(1.0, 1.0))
+    hook.on_start(parameters, RoundInput(numbers(0.0), numbers(1.0)))
     for parameter in parameters.values():
         parameter.grad = torch.ones(1)
     hook.on_gradients(parameters)
     assert (shared.grad.item(), private.grad.item()) == (2.0, 1.0)  # type: ignore[union-attr]
-    assert hook.on_end(parameters, 1).kept.keys() == {"w"}
+    assert hook.on_end(parameters, 1).state.keys() == {"w"}
 
 
 def test_takes_the_drift_out(
@@ -121,22 +125,23 @@ def test_c_stays_the_mean_of_the_clients_own(
     federate: Callable[..., Any], good_reply: GoodReply
 ) -> None:
     """A reply that is left out changes neither c nor what its client goes on from."""
-    kept: dict[tuple[int, int], float] = {}
+    saved: dict[tuple[int, int], float] = {}
 
     def train(content: RecordDict) -> RecordDict:
-        order = Order.read(content["config"])
-        before = kept.get((order.client, order.kept_round), 0.0) if order.kept_round else 0.0
-        after = before + order.client + order.round
-        kept[order.client, order.round] = after
-        reply = good_reply(unpack(content["arrays"]), extra=numbers(after - before), kept=1)
-        if order.client == 1 and order.round == 2:
+        request = TrainRequest.unpack(content)
+        client, number, state_round = request.client, request.round, request.state_round
+        before = saved.get((client, state_round), 0.0) if state_round else 0.0
+        after = before + client + number
+        saved[client, number] = after
+        reply = good_reply(unpack(request.arrays), extra=numbers(after - before), saved_state=True)
+        if request.client == 1 and request.round == 2:
             cast(MetricRecord, reply["metrics"])["num_examples"] = -1
         return reply
 
     strategy = federate("scaffold", train, ZERO, rounds=3, num_clients=3, min_replies=2)
-    assert strategy.state.kept == {0: 3, 1: 3, 2: 3}
+    assert strategy.state.saved_rounds == {0: 3, 1: 3, 2: 3}
     # client 0: 1 + 2 + 3; client 1: 2 + 4 (round 2 is lost); client 2: 3 + 4 + 5
-    assert [kept[client, 3] for client in range(3)] == [6.0, 6.0, 12.0]
+    assert [saved[client, 3] for client in range(3)] == [6.0, 6.0, 12.0]
     np.testing.assert_allclose(strategy.state.section("c")["w"], 8.0, rtol=1e-6)
 
 

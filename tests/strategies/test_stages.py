@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from flwr.app import RecordDict
 
+from fedvlm_flwr.messages import TrainRequest
+from fedvlm_flwr.messages.wire import unpack
 from fedvlm_flwr.plugins import available
-from fedvlm_flwr.wire import unpack
-from strategies.core.order import Order
-from strategies.core.state import LoopState
+from strategies.core.state import ServerState
 
 START = {"connector.w": np.zeros(4, np.float32), "llm.a": np.zeros(3, np.float32)}
-SETTLED = {"connector.w": np.arange(4, dtype=np.float32)}
+PREVIOUS = {"connector.w": np.arange(4, dtype=np.float32)}
 GLOBAL = [name for name in available("strategies") if name not in ("central", "local")]
 
 
@@ -18,11 +18,11 @@ def echo(good_reply, seen):
     """Clients that send back what they got, and keep something."""
 
     def train(content: RecordDict) -> RecordDict:
-        order = Order.read(content["config"])
-        arrays = unpack(content["arrays"])
-        seen.append((order.round, order.client, set(content), set(arrays)))
-        extra = unpack(content["extra"]) if "extra" in content else {}
-        return good_reply(arrays, extra=extra, kept=1, steps=1)
+        request = TrainRequest.unpack(content)
+        arrays = unpack(request.arrays)
+        seen.append((request.round, request.client, set(content), set(arrays)))
+        extra = unpack(request.extra) if request.extra is not None else {}
+        return good_reply(arrays, extra=extra, saved_state=True, steps=1)
 
     return train
 
@@ -62,12 +62,12 @@ def test_each_client_is_told_once_what_earlier_stages_came_to(federate, good_rep
 
     def train(content: RecordDict) -> RecordDict:
         reply = work(content)
-        order = Order.read(content["config"])
-        if order.client == 2 and order.round == 1 and len(failed) < 2:  # asked twice in a round
+        request = TrainRequest.unpack(content)
+        if request.client == 2 and request.round == 1 and len(failed) < 2:  # asked twice in a round
             failed.add(len(failed))
-            return good_reply({}, kept=1)
-        if "settled" in content:
-            np.testing.assert_array_equal(unpack(content["settled"])["connector.w"], [0, 1, 2, 3])
+            return good_reply({}, saved_state=True)
+        if request.previous is not None:
+            np.testing.assert_array_equal(unpack(request.previous)["connector.w"], [0, 1, 2, 3])
         return reply
 
     llm = {"llm.a": START["llm.a"]}
@@ -79,28 +79,28 @@ def test_each_client_is_told_once_what_earlier_stages_came_to(federate, good_rep
         num_clients=3,
         min_replies=2,
         stage=1,
-        settled=SETTLED,
+        previous=PREVIOUS,
     )
-    told = [(number, client) for number, client, records, _ in seen if "settled" in records]
+    told = [(number, client) for number, client, records, _ in seen if "previous_stage" in records]
     assert told == [(1, 0), (1, 1), (1, 2), (2, 2)]
     assert all(arrays == {"llm.a"} for _, _, _, arrays in seen)
-    assert strategy.state.informed == {0, 1, 2}
+    assert strategy.state.have_previous == {0, 1, 2}
 
 
 def test_a_resumed_stage_tells_only_those_who_do_not_know(federate, good_reply):
     seen = []
     llm = {"llm.a": START["llm.a"]}
-    state = LoopState(llm, number=1, scored=True, informed={0})
+    state = ServerState(llm, number=1, scored=True, have_previous={0})
     federate(
         "fedavg",
         echo(good_reply, seen),
         llm,
         rounds=2,
         stage=1,
-        settled=SETTLED,
+        previous=PREVIOUS,
         resume=state,
     )
-    assert [(client, "settled" in records) for _, client, records, _ in seen] == [
+    assert [(client, "previous_stage" in records) for _, client, records, _ in seen] == [
         (0, False),
         (1, True),
     ]
@@ -109,4 +109,4 @@ def test_a_resumed_stage_tells_only_those_who_do_not_know(federate, good_reply):
 def test_a_first_stage_tells_nothing(federate, good_reply):
     seen = []
     federate("fedavg", echo(good_reply, seen), START)
-    assert all(records == {"arrays", "config"} for _, _, records, _ in seen)
+    assert all(records == {"arrays", "request"} for _, _, records, _ in seen)

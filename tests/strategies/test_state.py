@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from strategies.core.state import LoopState
+from strategies.core.state import ServerState
 
 ONE, TWO = np.ones(1, np.float32), np.full(1, 2, np.float32)
 
 
 def test_sections_are_apart_even_where_names_begin_alike() -> None:
-    state = LoopState({"w": ONE})
+    state = ServerState({"w": ONE})
     assert state.section("m") == {}
     state.replace_section("m", {"w": ONE, "a/b": ONE})
     state.replace_section("momentum", {"w": TWO})
@@ -24,7 +24,7 @@ def test_sections_are_apart_even_where_names_begin_alike() -> None:
 
 
 def test_two_states_share_nothing() -> None:
-    first, second = LoopState({}), LoopState({})
-    first.kept[0] = 1
+    first, second = ServerState({}), ServerState({})
+    first.saved_rounds[0] = 1
     first.server["m/w"] = ONE
-    assert second == LoopState({})
+    assert second == ServerState({})

@@ -10,6 +10,8 @@ from flwr.app import RecordDict
 from fedvlm_flwr.errors import ConfigError
 from strategies.trimmed_mean import Params
 
+ROBUST = True
+
 GoodReply = Callable[..., RecordDict]
 START = {"w": np.zeros(2, np.float32)}
 

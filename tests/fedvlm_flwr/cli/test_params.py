@@ -5,14 +5,13 @@ import re
 import shlex
 
 import torch
-from flwr.app import RecordDict
 
 from client_app.worker import Worker
 from fedvlm_flwr.cli import main
 from fedvlm_flwr.config import compose
+from fedvlm_flwr.messages import TrainRequest
+from fedvlm_flwr.messages.wire import pack, payload_bytes
 from fedvlm_flwr.models.resident import resident
-from fedvlm_flwr.wire import pack, payload_bytes
-from strategies.core.order import Order
 
 
 def told(capsys, *words):
@@ -55,10 +54,10 @@ def test_real_messages_weigh_as_much(capsys, small):
     run_config = {"overrides": shlex.join(words)}
     initial = resident(compose(run_config), torch.device("cpu")).initial[0]
     shared = pack({n: v for n, v in initial.items() if n.startswith("connector.")}, "bfloat16")
-    order = Order(0, 0, 1, (0,), run="0" * 32).record()
-    message = RecordDict({"arrays": shared, "extra": shared, "config": order})
+    place = {"client": 0, "stage": 0, "round": 1, "run": "0" * 32}
+    message = TrainRequest(**place, arrays=shared, extra=shared, data=(0,)).pack()
     reply = Worker().train(message, run_config, {"partition-id": 0, "num-partitions": 3})
-    # Beside the arrays there are an order, and metrics with their origin.
+    # Beside the arrays there are a request's scalars, and metrics.
     assert 0 < payload_bytes(message) - stage["down"] < 1000
     assert 0 < payload_bytes(reply) - stage["up"] < 1000
     counts = {part["part"]: (part["trained"], part["shared"]) for part in stage["parts"]}

@@ -16,6 +16,7 @@ from client_app.app import query, train
 from fedvlm_flwr.config import compose, typed
 from fedvlm_flwr.data.load import load_data
 from fedvlm_flwr.errors import ConfigError, FedVLMError, ModelError, RunError
+from fedvlm_flwr.messages import TrainRequest
 from fedvlm_flwr.models.llava.kind import Params, recipe
 from fedvlm_flwr.models.weights.prepared import prepared_folder
 from fedvlm_flwr.run_folder import METRICS, PROGRESS
@@ -26,8 +27,8 @@ failing.query()(query)
 
 @failing.train()
 def fail_later(message: Message, context: Context) -> Message:
-    order = message.content["config"]
-    if order["client"] == 1 and order["round"] >= 2:
+    request = TrainRequest.unpack(message.content)
+    if request.client == 1 and request.round >= 2:
         raise RuntimeError("the disk is on fire")
     return train(message, context)
 

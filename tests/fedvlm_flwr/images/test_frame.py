@@ -26,7 +26,7 @@ from fedvlm_flwr.models.features import FeatureCache
 from fedvlm_flwr.models.hf_vlm.processor import frame_through
 from fedvlm_flwr.models.llava.model import Llava
 from fedvlm_flwr.models.resident import Resident
-from strategies.core.hooks import ClientHook
+from strategies.core.client_hook import ClientHook
 from tests.hf_tiny import FAMILIES
 from tests.showo_tiny import showo
 

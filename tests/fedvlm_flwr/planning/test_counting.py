@@ -8,6 +8,7 @@ from flwr.app import RecordDict
 
 from fedvlm_flwr.config import compose
 from fedvlm_flwr.errors import ModelError
+from fedvlm_flwr.messages.wire import pack, payload_bytes
 from fedvlm_flwr.models.llava.connectors import Connector
 from fedvlm_flwr.models.parts import read, set_trainable
 from fedvlm_flwr.models.resident import resident
@@ -18,7 +19,6 @@ from fedvlm_flwr.planning.counting import (
     record_bytes,
     trained_shapes,
 )
-from fedvlm_flwr.wire import pack, payload_bytes
 
 
 def config_of(*overrides):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from fedvlm_flwr.wire import (
+from fedvlm_flwr.messages.wire import (
     HEADER_BYTES,
     from_bfloat16,
     pack,

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from strategies.core.mean import RunningMean
+from strategies.core.running_mean import RunningMean
 
 numbers = hnp.arrays(
     np.float32, (2, 3), elements=st.floats(-1e6, 1e6, width=32, allow_subnormal=False)

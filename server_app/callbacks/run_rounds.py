@@ -2,12 +2,12 @@
 
 from dataclasses import replace
 
+from fedvlm_flwr.messages import TrainReply
 from strategies.core.events import Callback, Evaluation, Round
-from strategies.core.replies import Reply
-from strategies.core.state import LoopState
+from strategies.core.state import ServerState
 
 
-class Numbered(Callback):
+class RunRounds(Callback):
     """Passes on what a stage tells, its rounds numbered on from those of the stages before.
 
     So a run has each round's number once, and tables and curves need not know of stages.
@@ -24,11 +24,11 @@ class Numbered(Callback):
         """Pass on."""
         self._watcher.on_round_start(self._of_run(account))
 
-    def on_reply(self, account: Round, client: int, reply: Reply | None) -> None:
+    def on_reply(self, account: Round, client: int, reply: TrainReply | None) -> None:
         """Pass on."""
         self._watcher.on_reply(self._of_run(account), client, reply)
 
-    def on_round_end(self, account: Round, state: LoopState) -> None:
+    def on_round_end(self, account: Round, state: ServerState) -> None:
         """Pass on."""
         self._watcher.on_round_end(self._of_run(account), state)
 
@@ -37,6 +37,6 @@ class Numbered(Callback):
         number = evaluation.number + self._before
         self._watcher.on_evaluated(replace(evaluation, number=number))
 
-    def on_scored(self, state: LoopState) -> None:
+    def on_scored(self, state: ServerState) -> None:
         """Pass on."""
         self._watcher.on_scored(state)

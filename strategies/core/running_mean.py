@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from fedvlm_flwr.wire import Arrays
+from fedvlm_flwr.arrays import Arrays
 
 
 class RunningMean:

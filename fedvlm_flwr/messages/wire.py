@@ -9,20 +9,10 @@ import numpy as np
 from flwr.app import Array, ArrayRecord, RecordDict
 from numpy.typing import NDArray
 
-Arrays = dict[str, NDArray[np.float32]]
+from fedvlm_flwr.arrays import Arrays
 
 BFLOAT16 = "bfloat16"
 HEADER_BYTES = 256  # an upper bound on what one array adds to its numbers: NumPy's own header
-
-
-def float32(values: NDArray[Any]) -> NDArray[np.float32]:
-    """An array in the precision of `Arrays`."""
-    return np.asarray(values, dtype=np.float32)
-
-
-def section(arrays: Arrays, prefix: str) -> Arrays:
-    """The arrays whose names begin with `prefix`, named without it."""
-    return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
 
 
 def pack(arrays: Mapping[str, NDArray[np.float32]], dtype: str = "float32") -> ArrayRecord:

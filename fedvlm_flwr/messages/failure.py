@@ -1,0 +1,119 @@
+"""Why a client has no reply: a code with a fixed sentence, and no text of the client's own.
+
+What went wrong in words (a record, a path, an exception's text) goes to the client's log. In a
+simulation, where client and server are one machine, the words travel too.
+"""
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Self
+
+from flwr.app import ConfigRecord, RecordDict
+
+from fedvlm_flwr.errors import (
+    ConfigError,
+    DataError,
+    DivergedError,
+    ModelError,
+    OutOfMemory,
+    RequestError,
+    StateError,
+)
+from fedvlm_flwr.messages.fields import RejectedMessage, record_of
+from fedvlm_flwr.messages.names import FAILURE
+
+LONGEST = 500  # characters of a failure's words
+
+
+class FailureCode(StrEnum):
+    """What kind of thing went wrong."""
+
+    CONFIGURATION = "configuration"
+    DATA = "data"
+    MODEL = "model"
+    STATE = "state"
+    REQUEST = "request"
+    DIVERGED = "diverged"
+    MEMORY = "memory"
+    INTERNAL = "internal"
+
+
+SENTENCES = {
+    FailureCode.CONFIGURATION: "the configuration cannot be used on it",
+    FailureCode.DATA: "a record or an image of its data cannot be used",
+    FailureCode.MODEL: "its base model is missing, damaged or does not fit",
+    FailureCode.STATE: "what it saved in an earlier round cannot be read or written",
+    FailureCode.REQUEST: "it refuses the request",
+    FailureCode.DIVERGED: "its loss is not finite; lower train.lr",
+    FailureCode.MEMORY: "it ran out of memory; lower train.batch_size",
+    FailureCode.INTERNAL: "an unexpected error came up",
+}
+CODES: tuple[tuple[type[Exception], FailureCode], ...] = (
+    (ConfigError, FailureCode.CONFIGURATION),
+    (DataError, FailureCode.DATA),
+    (ModelError, FailureCode.MODEL),
+    (StateError, FailureCode.STATE),
+    (RequestError, FailureCode.REQUEST),
+    (DivergedError, FailureCode.DIVERGED),
+    (OutOfMemory, FailureCode.MEMORY),
+)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A client's failure.
+
+    Attributes:
+        words: what happened, in a simulation only; empty elsewhere.
+    """
+
+    code: FailureCode
+    words: str = ""
+
+    @classmethod
+    def of(cls, error: Exception, words: str) -> Self:
+        """The failure that an exception is."""
+        codes = [code for kind, code in CODES if isinstance(error, kind)]
+        return cls(codes[0] if codes else FailureCode.INTERNAL, words)
+
+    @property
+    def reason(self) -> str:
+        """In one line, for logs and tables on the server."""
+        fixed = f"{SENTENCES[self.code]} (code {self.code.value}; see the client's log)"
+        return self.words or fixed
+
+    def pack(self) -> RecordDict:
+        """As a message's content."""
+        words = {"words": one_line(self.words)} if self.words else {}
+        return RecordDict({FAILURE: ConfigRecord({"code": self.code.value, **words})})
+
+    @classmethod
+    def unpack(cls, content: RecordDict) -> Self:
+        """The failure in a message's content; a code that nobody knows is an internal error.
+
+        Raises:
+            RejectedMessage: the record is of another kind.
+        """
+        record = record_of(content, FAILURE, ConfigRecord)
+        code = str(record.get("code"))
+        known = code in FailureCode.__members__.values()
+        words = one_line(str(record.get("words", "")))
+        return cls(FailureCode(code) if known else FailureCode.INTERNAL, words)
+
+
+def refuse_failure(content: RecordDict) -> None:
+    """Refuse the reply of a client that failed.
+
+    Raises:
+        RejectedMessage: the reply is a failure; the text is its reason.
+    """
+    if FAILURE in content:
+        raise RejectedMessage(Failure.unpack(content).reason)
+
+
+def one_line(text: str) -> str:
+    """Text without control characters, in one line of bounded length."""
+    plain = re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\s]+", " ", text).strip()
+    printable = "".join(c if c.isprintable() else "?" for c in plain)
+    return printable if len(printable) <= LONGEST else printable[: LONGEST - 3] + "..."

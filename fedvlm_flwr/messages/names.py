@@ -1,0 +1,10 @@
+"""The names of the records that a message may hold."""
+
+REQUEST = "request"  # what a client is asked, scalars
+ARRAYS = "arrays"  # the shared tensors: before training on the way down, after it on the way up
+EXTRA = "extra"  # what the algorithm sends beside them, either way
+PREVIOUS = "previous_stage"  # the previous stages' result, for a client that lacks it
+METRICS = "metrics"  # numbers of a local training
+SCORES = "scores"  # numbers of an evaluation
+FAILURE = "failure"  # why there is no reply
+SITE = "site"  # who a node is

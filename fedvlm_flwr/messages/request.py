@@ -1,0 +1,77 @@
+"""What every request to a client says."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from flwr.app import ArrayRecord, ConfigRecord, RecordDict
+
+from fedvlm_flwr.errors import RequestError
+from fedvlm_flwr.messages.fields import (
+    RejectedMessage,
+    declared,
+    from_values,
+    optional_record,
+    record_of,
+    to_values,
+)
+from fedvlm_flwr.messages.names import ARRAYS, EXTRA, PREVIOUS, REQUEST
+
+MOST = 2**31 - 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClientRequest:
+    """One client's part in a round.
+
+    Attributes:
+        client: its number, 0 .. num_clients - 1.
+        stage: of the tuning, from 0.
+        round: of the stage, from 1; 0 before the first.
+        state_round: the round after which the client saved the private state that it starts from;
+            0: none yet.
+        run: the run's own id, under which clients save their private state.
+        arrays: the shared tensors, packed.
+        previous: the previous stages' result, packed; None: there is none, or the client has it.
+    """
+
+    client: int = declared("number", 0, MOST)
+    stage: int = declared("number, from 0", 0, 1000)
+    round: int = declared("number, from 1", 0, MOST)
+    state_round: int = declared("number of a round", 0, MOST, 0)
+    run: str = declared("32 hexadecimal digits", 0, 64, "")
+    arrays: ArrayRecord
+    previous: ArrayRecord | None = None
+
+    def pack(self, more: Mapping[str, Any] | None = None) -> RecordDict:
+        """As a message's content, with further values beside its own in the record `request`."""
+        content = RecordDict({ARRAYS: self.arrays})
+        content[REQUEST] = ConfigRecord({**(more or {}), **to_values(self)})
+        for name, record in ((PREVIOUS, self.previous), (EXTRA, getattr(self, "extra", None))):
+            if record is not None:
+                content[name] = record
+        return content
+
+    @classmethod
+    def unpack(cls, content: RecordDict) -> Self:
+        """The request in a message's content.
+
+        Raises:
+            RequestError: a record or value is absent or senseless: the two sides run different
+                versions.
+        """
+        try:
+            values = from_values(cls, record_of(content, REQUEST, ConfigRecord), REQUEST)
+            arrays = record_of(content, ARRAYS, ArrayRecord)
+            values |= {"previous": optional_record(content, PREVIOUS), **cls._more(content)}
+        except RejectedMessage as verdict:
+            raise RequestError(
+                f"The server's message cannot be used ({verdict}); install the same version of the "
+                "app on both sides."
+            ) from verdict
+        return cls(**values, arrays=arrays)
+
+    @classmethod
+    def _more(cls, content: RecordDict) -> dict[str, ArrayRecord | None]:
+        """The records of a subclass beside those that every request has."""
+        return {}

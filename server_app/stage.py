@@ -1,0 +1,94 @@
+"""One stage of the tuning: its federation, its rounds, its result."""
+
+from dataclasses import dataclass
+
+from flwr.app import ArrayRecord, MetricRecord
+from flwr.serverapp import Grid
+
+from fedvlm_flwr.arrays import Arrays
+from fedvlm_flwr.config import Config
+from fedvlm_flwr.messages.wire import pack, unpack
+from fedvlm_flwr.models.resident import Resident
+from server_app.callbacks.checkpoint import Checkpoint
+from server_app.callbacks.run_rounds import RunRounds
+from server_app.scoring import Scoring, full_scores_due
+from strategies import load_strategy
+from strategies.core.events import Callbacks
+from strategies.core.federation import Federation
+from strategies.core.loop import RoundLoop
+from strategies.core.state import ServerState
+
+
+def federation_of(
+    config: Config, stage: int, run: str, previous: Arrays | None = None
+) -> Federation:
+    """The federation of a stage.
+
+    Args:
+        run: the run's id.
+        previous: the previous stages' result.
+    """
+    return Federation(
+        num_clients=config.num_clients,
+        clients_per_round=config.cohort_size,
+        min_replies=config.replies_needed,
+        seed=config.seed,
+        stage=stage,
+        wire_dtype=config.wire.dtype,
+        max_update_norm=config.max_update_norm,
+        share=config.tuning.stages[stage].shared,
+        previous=previous or {},
+        run=run,
+    )
+
+
+@dataclass(frozen=True)
+class StageRun:
+    """What it takes to run a stage of a run.
+
+    Attributes:
+        previous: the previous stages' result.
+        resume: where the stage's rounds go on; None: at its start.
+    """
+
+    config: Config
+    run: str
+    stage: int
+    previous: Arrays
+    resume: ServerState | None
+    model: Resident
+    scoring: Scoring
+    checkpoint: Checkpoint
+
+    def execute(self, grid: Grid) -> Arrays:
+        """Run the rounds that are left; the shared tensors after the last one.
+
+        Raises:
+            RunError: see `RoundLoop.run`.
+        """
+        config, stage, model = self.config, self.stage, self.model
+        initial = model.initial[stage]
+        trained = {name: self.previous.get(name, values) for name, values in initial.items()}
+        federation = federation_of(config, stage, self.run, self.previous)
+        rounds = RunRounds(self.scoring.watchers, config.rounds_before(stage))
+        loop = RoundLoop(
+            load_strategy(config.algorithm, federation),
+            grid,
+            config.round_timeout,
+            Callbacks([rounds, self.checkpoint]),
+            lambda number: full_scores_due(config, stage, number),
+            self.resume,
+        )
+        initial_record = pack(trained, config.wire.dtype)
+        result = loop.run(initial_record, config.rounds_of(stage), self._score_global)
+        arrays = unpack(result.arrays)
+        if arrays.keys() == trained.keys():  # the last round's, whoever has used the model since
+            model.place(stage, arrays, self.previous)
+        return arrays
+
+    def _score_global(self, number: int, record: ArrayRecord) -> MetricRecord | None:
+        full = full_scores_due(self.config, self.stage, number)
+        if full is None:
+            return None
+        self.model.place(self.stage, unpack(record), self.previous)
+        return self.scoring.score(self.stage, number, full)

@@ -1,0 +1,69 @@
+"""What an algorithm may do on the client.
+
+No module here imports torch when it is loaded: the server's configuration reads algorithms' files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from fedvlm_flwr.arrays import Arrays
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    Parameters = Mapping[str, nn.Parameter]
+
+
+def gradient(parameter: nn.Parameter) -> Tensor:
+    """A parameter's gradient, to be changed in place; zeros where the loss does not reach it."""
+    if parameter.grad is None:
+        parameter.grad = parameter.new_zeros(parameter.shape)
+    return parameter.grad
+
+
+@dataclass(frozen=True)
+class RoundInput:
+    """What a client's round starts from.
+
+    Attributes:
+        shared: the shared tensors as the server sent them.
+        extra: what the server side of the algorithm sent beside them (`broadcast`).
+        state: what this hook saved after this client's newest accepted round; empty before that.
+    """
+
+    shared: Arrays
+    extra: Arrays = field(default_factory=dict)
+    state: Arrays = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RoundOutput:
+    """What a client's round leaves behind.
+
+    Attributes:
+        extra: arrays that travel to the server beside the trained ones, in a record of their own.
+        state: arrays that stay on the client's disk until its next round.
+    """
+
+    extra: Arrays = field(default_factory=dict)
+    state: Arrays = field(default_factory=dict)
+
+
+class ClientHook:
+    """Three places in local training where an algorithm may act; this one acts in none."""
+
+    def __init__(self, params: object) -> None:
+        self.params = params
+
+    def on_start(self, parameters: Parameters, start: RoundInput) -> None:
+        """Before the first step, when the parameters hold the round's tensors."""
+
+    def on_gradients(self, parameters: Parameters) -> None:
+        """After the backward pass, before clipping and the optimizer step; may change gradients."""
+
+    def on_end(self, parameters: Parameters, steps: int) -> RoundOutput:
+        """After the last of `steps` optimizer steps."""
+        return RoundOutput()

@@ -1,0 +1,48 @@
+"""The facts of a federation that a strategy needs."""
+
+from dataclasses import dataclass, field
+from uuid import uuid4
+
+from fedvlm_flwr.arrays import Arrays
+
+
+@dataclass(frozen=True)
+class Federation:
+    """Who takes part, what travels, and what is refused.
+
+    Attributes:
+        num_clients: how many clients there are, numbered from 0.
+        clients_per_round: the cohort's size; None: everybody.
+        min_replies: fewer good replies than this end the run; None: the whole cohort.
+        seed: of the draw of cohorts.
+        stage: of the tuning, from 0.
+        wire_dtype: `float32` or `bfloat16`, of the arrays in messages.
+        max_update_norm: a reply further than this from the shared tensors (L2 over all of them)
+            is left out; None: any distance.
+        share: the parts whose trained tensors travel; None: all.
+        previous: the previous stages' result; each client is sent it once, in its first message.
+        run: the run's id, under which clients save their private state; a new one.
+        nodes: node id by client, when they are known already; asked for otherwise.
+    """
+
+    num_clients: int
+    clients_per_round: int | None = None
+    min_replies: int | None = None
+    seed: int = 0
+    stage: int = 0
+    wire_dtype: str = "float32"
+    max_update_norm: float | None = None
+    share: tuple[str, ...] | None = None
+    previous: Arrays = field(default_factory=dict)
+    run: str = field(default_factory=lambda: uuid4().hex)
+    nodes: dict[int, int] | None = None
+
+    @property
+    def cohort_size(self) -> int:
+        """Clients that take part in a round."""
+        return self.num_clients if self.clients_per_round is None else self.clients_per_round
+
+    @property
+    def replies_needed(self) -> int:
+        """Good replies without which a round fails; one at least."""
+        return max(1, self.cohort_size if self.min_replies is None else self.min_replies)
