@@ -19,9 +19,17 @@ from tests.layout import picture
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```bash\n(.*?)```", README.replace("\\\n", ""), flags=re.DOTALL)
-LINES = [line.split(" #")[0].strip() for block in BLOCKS for line in block.splitlines()]
-COMMANDS = list(dict.fromkeys(line for line in LINES if line))
+RESULTS = (ROOT / "docs" / "results" / "README.md").read_text(encoding="utf-8")
+
+
+def commands(text: str) -> list[str]:
+    """The lines of a page's shell blocks, without comments."""
+    blocks = re.findall(r"```bash\n(.*?)```", text.replace("\\\n", ""), flags=re.DOTALL)
+    lines = [line.split(" #")[0].strip() for block in blocks for line in block.splitlines()]
+    return list(dict.fromkeys(line for line in lines if line))
+
+
+COMMANDS = commands(README)
 WITHOUT_COUNTS = ("~dataset.train_pictures", "~dataset.test_pictures")  # of the smoke experiment
 SHRUNK = ("experiment=smoke", "num_rounds=1", "eval.shuffled=false")
 
@@ -63,7 +71,7 @@ def test_make_targets_exist(command):
     assert run(["make", "--dry-run", target])
 
 
-LONG = [command for command in of("fedvlm run") if "experiment=compare" in command]
+LONG = [command for command in commands(RESULTS) if "experiment=compare" in command]
 
 
 @pytest.mark.parametrize("command", LONG)
@@ -77,10 +85,10 @@ def test_the_comparisons_compose(command):
     names = {(j.algorithm.name, j.tuning.name, j.partition.name, j.seed) for j in jobs}
     assert len(names) == len(jobs)
     if "algorithm=" in command:
-        assert {job.algorithm.name for job in jobs} == set(available("strategies"))
+        assert {job.algorithm.name for job in jobs} <= set(available("strategies"))
 
 
-@pytest.mark.parametrize("command", [c for c in of("fedvlm run") if c not in LONG])
+@pytest.mark.parametrize("command", of("fedvlm run"))
 def test_fedvlm_run(command, small, tmp_path, capsys):
     words = [word for word in shlex.split(command)[1:] if not word.startswith("experiment=")]
     assert main([*words, *SHRUNK, "engine=inprocess", f"output_dir={tmp_path}"]) == 0
