@@ -15,7 +15,7 @@ from fedvlm_flwr.data.clients import federated_data, test_shares
 from fedvlm_flwr.data.federated import FederatedData, examples
 from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.evaluation.evaluator import Evaluator
-from fedvlm_flwr.evaluation.scoring import Scores
+from fedvlm_flwr.evaluation.scores import Scores
 from fedvlm_flwr.evaluation.statistics import over_clients
 from fedvlm_flwr.models import model_parts, prepare_model
 from fedvlm_flwr.models.adapter import save_adapter
@@ -279,9 +279,9 @@ class Run:
             "question": (evaluator.question_majority(), 0.0),
         }
         if self._config.eval.shuffled and has_model:
-            controls["shuffled"] = evaluator.exchanged(
+            controls["shuffled"] = evaluator.shuffled(
                 lambda done, total: self._progress.step(
-                    "evaluating", done, total, what="exchanged pictures"
+                    "evaluating", done, total, what="shuffled images"
                 )
             )
         for name, (scores, seconds) in controls.items():

@@ -14,7 +14,7 @@ from fedvlm_flwr.tasks import load_task
 CONTROLS = {
     "majority": "majority answer",
     "question": "... of the question",
-    "shuffled": "exchanged pictures",
+    "shuffled": "shuffled images",
 }
 
 # What is told of a headline metric after the last round, and the names it is kept under.
@@ -23,11 +23,11 @@ BESIDE = {
     "95 % to": "{}_high",
     "client mean": "local_{}_mean",
     "client worst": "local_{}_worst",
-    "client spread": "local_{}_std",
+    "client deviation": "local_{}_std",
 }
 INTERVAL = "95 %: bootstrap interval of the score, over the examples of the test set"
 OF_CLIENTS = (
-    "client mean, worst, spread (standard deviation): each on its own share of the test set"
+    "client mean, worst, deviation (standard deviation): each on its own share of the test set"
 )
 
 Values = dict[tuple[int, str, str], Any]
