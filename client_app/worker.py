@@ -133,8 +133,8 @@ class Worker:
             "examples_seen": result.examples_seen,
             "seconds": time.monotonic() - began,
             "kept": int(kept),
-            "questions_cut": session.model.vlm.questions_cut,
-            "pictures_encoded": session.model.features.encoded,
+            "truncated_questions": session.model.vlm.truncated_questions,
+            "images_encoded": session.model.features.encoded,
             **process_facts(),
         }
         return self._reply(config, shared, metrics, closing.extra)

@@ -42,7 +42,7 @@ class CostMeter(Callback):
             name,
             {
                 key: reply.metrics[key]
-                for key in ("peak_memory_bytes", "model_loads", "pictures_encoded")
+                for key in ("peak_memory_bytes", "model_loads", "images_encoded")
                 if key in reply.metrics
             },
         )

@@ -7,6 +7,16 @@ from fedvlm_flwr.run_folder import METRICS, RunFolder
 from strategies.core.events import Callback, Evaluation, Round
 from strategies.core.state import LoopState
 
+# What of a client's training reply is written down, beside its failures.
+CLIENT_NUMBERS = (
+    "loss",
+    "num_examples",
+    "steps",
+    "examples_seen",
+    "truncated_questions",
+    "seconds",
+)
+
 
 class MetricsWriter(Callback):
     """Writes each round's training numbers, and the scores.
@@ -48,7 +58,14 @@ class MetricsWriter(Callback):
         }
         self.write(account.number, "server", "train", whole, account.stage)
         for client, metrics in sorted(account.replies.items()):
-            kept = ("loss", "num_examples", "steps", "examples_seen", "questions_cut", "seconds")
+            kept = (
+                "loss",
+                "num_examples",
+                "steps",
+                "examples_seen",
+                "truncated_questions",
+                "seconds",
+            )
             numbers = {key: metrics[key] for key in kept if key in metrics}
             self.write(account.number, f"client:{client}", "train", numbers, account.stage)
         for metric, reasons in (("retried", account.retried), ("failure", account.failures)):

@@ -94,7 +94,7 @@ def test_the_base_is_loaded_once_and_each_picture_encoded_at_most_once(folder, s
     (client,) = [facts for name, facts in again.items() if name.startswith("client")]
     (server_before,) = [facts for name, facts in before.items() if name.startswith("server")]
     assert server["model_loads"] == client["model_loads"] == server_before["model_loads"]
-    assert client["pictures_encoded"] <= 24 + 12
+    assert client["images_encoded"] <= 24 + 12
 
 
 def test_cost_accounts_for_seconds_and_memory(folder):

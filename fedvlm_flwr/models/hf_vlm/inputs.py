@@ -69,7 +69,7 @@ class HfInputs:
         """
         return self.prompts.encode(self.turn, question, answer)
 
-    def picture(self, image: Any, dtype: torch.dtype) -> Features:
+    def encode_image(self, image: Any, dtype: torch.dtype) -> Features:
         """The processor's tensors of a pillow picture, and the prompt's beginning with it in place.
 
         `image_ids` [T]: all tokens up to the end of the picture, since a tokenizer may join what

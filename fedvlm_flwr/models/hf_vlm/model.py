@@ -61,7 +61,7 @@ class HfVlm(VLM):
         )
 
     @property
-    def questions_cut(self) -> int:
+    def truncated_questions(self) -> int:
         """Distinct questions that were cut on the left so far."""
         return self.inputs.prompts.cut
 
@@ -70,12 +70,12 @@ class HfVlm(VLM):
         return self.inputs.encode(question, answer)
 
     def features(self, images: Sequence[Path]) -> list[Features]:
-        """The processor's tensors of each picture, on the CPU; see `HfInputs.picture`.
+        """The processor's tensors of each picture, on the CPU; see `HfInputs.encode_image`.
 
         Raises:
             DataError: a picture is missing or unreadable; names its path.
         """
-        return [self.inputs.picture(open_picture(path), self._dtype) for path in images]
+        return [self.inputs.encode_image(open_picture(path), self._dtype) for path in images]
 
     def frame(self, image: Path) -> Frame:
         """What of a picture the family's own processor shows, see `frame_through`.

@@ -146,7 +146,7 @@ class Llava(VLM):
         return torch.cat([state[:, first:] for state in chosen], dim=-1)
 
     @property
-    def questions_cut(self) -> int:
+    def truncated_questions(self) -> int:
         """Distinct questions that were cut on the left so far."""
         return self._prompts.cut
 

@@ -25,7 +25,7 @@ from fedvlm_flwr.models.showo.network import (
     ROOT,
     ShowoNetwork,
     Vocabulary,
-    picture_processor,
+    image_processor,
 )
 from fedvlm_flwr.models.vlm import VLM, Encoded, Features
 
@@ -59,7 +59,7 @@ class Showo(VLM):
     ) -> None:
         self.module = module
         self.tokenizer = tokenizer
-        self.processor = picture_processor(resolution)
+        self.processor = image_processor(resolution)
         self.wording = Template(template)
         self.vocabulary = Vocabulary(len(tokenizer), module.image_tokenizer.sizes.codes)
         self.parts = PARTS_OF
@@ -118,7 +118,7 @@ class Showo(VLM):
         return cropped(picture_size(image))
 
     @property
-    def questions_cut(self) -> int:
+    def truncated_questions(self) -> int:
         """Distinct questions that were cut on the left so far."""
         return self._prompts.cut
 
@@ -133,7 +133,7 @@ class Showo(VLM):
         """
         return self._prompts.encode(self.wording, question, answer)
 
-    def picture(self, ids: Tensor) -> list[int]:
+    def image_prefix(self, ids: Tensor) -> list[int]:
         """A picture's codes as the beginning of a sequence, with the marks around them."""
         return self.prefix((ids + self.vocabulary.first_code).tolist())
 
@@ -144,7 +144,7 @@ class Showo(VLM):
 
     def loss(self, features: Sequence[Features], batch: Sequence[Encoded]) -> Tensor:
         """Mean cross-entropy over the answer tokens of a batch (scalar, with gradient)."""
-        return self.answer_loss([self.picture(row["ids"]) for row in features], batch).mean()
+        return self.answer_loss([self.image_prefix(row["ids"]) for row in features], batch).mean()
 
     def answer_loss(self, prefixes: Sequence[list[int]], batch: Sequence[Encoded]) -> Tensor:
         """Cross-entropy of each answer token, [answer tokens], row after row.
@@ -175,7 +175,7 @@ class Showo(VLM):
         self, features: Sequence[Features], batch: Sequence[Encoded], max_new_tokens: int
     ) -> list[str]:
         """Greedy answers to B prompts; labels in `batch`, if any, are not read."""
-        prefixes = [self.picture(row["ids"]) for row in features]
+        prefixes = [self.image_prefix(row["ids"]) for row in features]
         rows = [[*prefix, *row.prompt_ids] for prefix, row in zip(prefixes, batch, strict=True)]
         ids, seen = self.assemble(rows, [len(prefix) for prefix in prefixes], left=True)
         answers = greedy(

@@ -315,7 +315,7 @@ def test_long_question_is_cut_on_the_left_and_counted(load):
     encoded = model.encode("a shape " * 40 + "is it red?", "yes")
     assert len(encoded.prompt_ids) + len(encoded.answer_ids) <= 40
     assert "is it red?" in model.inputs.tokenizer.decode(encoded.prompt_ids)
-    assert model.questions_cut == 1
+    assert model.truncated_questions == 1
     with pytest.raises(DataError, match="max_text_tokens"):
         model.encode("is it red?", "red " * 60)
 
