@@ -57,8 +57,8 @@ def examples(table: Dataset, root: Path, indices: Sequence[int] | None = None) -
             f"The table has no column '{missing[0]}' (its columns: "
             f"{', '.join(table.column_names)}); add it to the records."
         )
-    chosen = table if indices is None else table.select(indices)
-    columns = chosen.select_columns(list(COLUMNS))[:]
+    selection = table if indices is None else table.select(indices)
+    columns = selection.select_columns(list(COLUMNS))[:]
     rows = zip(*(columns[name] for name in COLUMNS), strict=True)
     return [read_example(root, *row) for row in rows]
 
@@ -85,18 +85,18 @@ def _question_and_answer(name: str, turns: Any) -> tuple[str, str]:
             f"Record '{name}' has turns from {speakers}; a conversation is one turn from 'human' "
             "and then one from 'gpt'."
         )
-    asked, answer = (turn.get("value") or "" for turn in turns)
-    question = asked.removeprefix(IMAGE_MARK).strip()
-    if not asked.startswith(IMAGE_MARK) or not question or "<image>" in question:
+    text, answer = (turn.get("value") or "" for turn in turns)
+    question = text.removeprefix(IMAGE_MARK).strip()
+    if not text.startswith(IMAGE_MARK) or not question or "<image>" in question:
         raise DataError(
-            f"Record '{name}' asks {asked[:80]!r}; a question is '<image>', a line break and text."
+            f"Record '{name}' asks {text[:80]!r}; a question is '<image>', a line break and text."
         )
     if not answer.strip():
         raise DataError(f"Record '{name}' has an empty answer; give it one or remove the record.")
     return question, answer.strip()
 
 
-def check_pictures(chosen: Iterable[Example]) -> None:
+def check_pictures(records: Iterable[Example]) -> None:
     """Open and decode each distinct picture of the examples once.
 
     A picture that was good stays known to the process until its size or time of change differs,
@@ -106,7 +106,7 @@ def check_pictures(chosen: Iterable[Example]) -> None:
         DataError: a picture is missing or unreadable; names the record and the path.
     """
     first_record: dict[Path, str] = {}
-    for example in chosen:
+    for example in records:
         first_record.setdefault(example.image, example.id)
     for path, record in first_record.items():
         check_picture(path, record)

@@ -80,13 +80,13 @@ class HfInputs:
         Raises:
             ModelError: the processor writes the question otherwise than the chat template does.
         """
-        made = self.processor(
+        tensors = self.processor(
             text=[self._handed()],
             images=[image],
             return_tensors="pt",
             add_special_tokens=self._marks,
         )
-        ids: list[int] = made["input_ids"][0].tolist()
+        ids: list[int] = tensors["input_ids"][0].tolist()
         tail = self.after_picture(self.encode(PROBE))
         count = len(ids) - len(tail)
         if count <= 0 or tuple(ids[count:]) != tail:
@@ -96,9 +96,9 @@ class HfInputs:
             )
         row = {IDS: torch.tensor(ids[:count])}
         if self.family.types is not None:
-            row[TYPES] = made[self.family.types][0, :count].clone()
+            row[TYPES] = tensors[self.family.types][0, :count].clone()
         for name in self.family.pictures:
-            row[name] = compact(name, torch.as_tensor(made[name]), dtype)
+            row[name] = compact(name, torch.as_tensor(tensors[name]), dtype)
         return row
 
     def after_picture(self, example: Encoded) -> tuple[int, ...]:
@@ -126,17 +126,17 @@ class HfInputs:
             answer = example.answer_ids if answers else ()
             rows.append([*row[IDS].tolist(), *tail, *answer])
             if self.family.types is not None:
-                asked = [*row[TYPES].tolist(), *[0] * len(tail)]
-                types.append([*asked, *[self.family.answer_type] * len(answer)])
+                prompt = [*row[TYPES].tolist(), *[0] * len(tail)]
+                types.append([*prompt, *[self.family.answer_type] * len(answer)])
         left = not answers
-        given = {
+        arguments = {
             "input_ids": padded(rows, self.pad_id, left=left),
             "attention_mask": padded([[1] * len(row) for row in rows], 0, left=left),
             **{name: joined([row[name] for row in features]) for name in self.family.pictures},
         }
         if self.family.types is not None:
-            given[self.family.types] = padded(types, 0, left=left)
-        return given
+            arguments[self.family.types] = padded(types, 0, left=left)
+        return arguments
 
     def _turn(self, source: str) -> Turn:
         if self.family.plain is not None:

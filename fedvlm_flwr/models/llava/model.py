@@ -12,7 +12,7 @@ from transformers.image_processing_utils import BaseImageProcessor
 
 from fedvlm_flwr.errors import ConfigError, ModelError
 from fedvlm_flwr.images.frame import Frame, padded, shares
-from fedvlm_flwr.images.reading import READING, Colour, open_picture, picture_size
+from fedvlm_flwr.images.reading import READING, Color, open_picture, picture_size
 from fedvlm_flwr.models.decoding import greedy
 from fedvlm_flwr.models.features import fingerprint
 from fedvlm_flwr.models.parts import linear_names
@@ -71,7 +71,7 @@ class Llava(VLM):
         self.lora_targets = linear_names(self.llm)
         choice = [*layer_choice(module.config), READING, "padded"]
         self.fingerprint = fingerprint(self.vision, choice, processor)
-        self._margin = mean_colour(processor)
+        self._margin = mean_color(processor)
         self._shares = shares(processor)
         self.device = next(module.parameters()).device
         self.image_token = image_token
@@ -141,9 +141,9 @@ class Llava(VLM):
         """The vision tower's chosen layers of [N, 3, height, width], with gradient."""
         layers, strategy = layer_choice(self.module.config)
         states = self.vision(pixels.to(self.vision.dtype), output_hidden_states=True).hidden_states
-        chosen = [states[i] for i in ([layers] if isinstance(layers, int) else layers)]
+        selection = [states[i] for i in ([layers] if isinstance(layers, int) else layers)]
         first = 1 if strategy == "default" else 0
-        return torch.cat([state[:, first:] for state in chosen], dim=-1)
+        return torch.cat([state[:, first:] for state in selection], dim=-1)
 
     @property
     def truncated_questions(self) -> int:
@@ -198,8 +198,8 @@ class Llava(VLM):
             where.extend(range(start, start + len(row.answer_ids)))
             targets.extend(row.answer_ids)
         # index_select, since the gradient of plain indexing adds up in no fixed order.
-        labelled = hidden.flatten(0, 1).index_select(0, torch.tensor(where, device=hidden.device))
-        logits = self.head(labelled).float()
+        labeled = hidden.flatten(0, 1).index_select(0, torch.tensor(where, device=hidden.device))
+        logits = self.head(labeled).float()
         return F.cross_entropy(
             logits, torch.tensor(targets, device=hidden.device), reduction="none"
         )
@@ -238,9 +238,9 @@ class Llava(VLM):
             ModelError: the rows hold another number of `<image>` than there are pictures.
         """
         count = image.shape[1]
-        held = sum(list(row).count(self.image_id) for row in rows)
-        if held != len(image):
-            raise ModelError(f"{held} {IMAGE} places in the prompts but {len(image)} pictures.")
+        slots = sum(list(row).count(self.image_id) for row in rows)
+        if slots != len(image):
+            raise ModelError(f"{slots} {IMAGE} places in the prompts but {len(image)} pictures.")
         grown = [
             [t for token in row for t in ([-1] * count if token == self.image_id else [token])]
             for row in rows
@@ -262,7 +262,7 @@ def layer_choice(config: Any) -> tuple[int | list[int], str]:
     return config.vision_feature_layer, str(config.vision_feature_select_strategy)
 
 
-def mean_colour(processor: Any) -> Colour:
+def mean_color(processor: Any) -> Color:
     """The colour that normalisation brings to 0, in 8 bits.
 
     Raises:

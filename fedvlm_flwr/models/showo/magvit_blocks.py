@@ -53,8 +53,8 @@ class SpatialAttention(nn.Module):
         query, key, value = (
             layer(hidden).flatten(2).transpose(1, 2) for layer in (self.q, self.k, self.v)
         )  # [B, places, channels]
-        seen = F.scaled_dot_product_attention(query, key, value)
-        return x + cast(Tensor, self.proj_out(seen.transpose(1, 2).reshape(x.shape)))
+        values = F.scaled_dot_product_attention(query, key, value)
+        return x + cast(Tensor, self.proj_out(values.transpose(1, 2).reshape(x.shape)))
 
 
 class Middle(nn.Module):

@@ -25,17 +25,17 @@ def visible(
     end = start + torch.tensor(prefixes, device=device)[:, None, None]
     places = torch.arange(length, device=device)
     looks, at = places[:, None], places[None, :]
-    seen = (at >= start) & ((at <= looks) | (at < end)) | (at == looks)
-    return seen[:, None]
+    mask = (at >= start) & ((at <= looks) | (at < end)) | (at == looks)
+    return mask[:, None]
 
 
-def for_attention(seen: Tensor, implementation: str, dtype: torch.dtype) -> Tensor:
+def for_attention(mask: Tensor, implementation: str, dtype: torch.dtype) -> Tensor:
     """The mask in the form that an attention takes: bool for SDPA, to be added in eager mode.
 
     What is added is the lowest number of `dtype`, the precision of the attention's scores: the
     lowest float32 would become minus infinity in bfloat16.
     """
     if implementation != "eager":
-        return seen
-    hidden = torch.zeros(seen.shape, dtype=dtype, device=seen.device)
-    return hidden.masked_fill(~seen, torch.finfo(dtype).min)
+        return mask
+    hidden = torch.zeros(mask.shape, dtype=dtype, device=mask.device)
+    return hidden.masked_fill(~mask, torch.finfo(dtype).min)

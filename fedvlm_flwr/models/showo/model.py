@@ -157,8 +157,8 @@ class Showo(VLM):
             [*prefix, *row.prompt_ids, *row.answer_ids]
             for prefix, row in zip(prefixes, batch, strict=True)
         ]
-        ids, seen = self.assemble(rows, [len(prefix) for prefix in prefixes], left=False)
-        hidden = self.llm(input_ids=ids, attention_mask=seen, use_cache=False).last_hidden_state
+        ids, mask = self.assemble(rows, [len(prefix) for prefix in prefixes], left=False)
+        hidden = self.llm(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
         where: list[int] = []
         targets: list[int] = []
         for i, (row, encoded) in enumerate(zip(rows, batch, strict=True)):
@@ -166,8 +166,8 @@ class Showo(VLM):
             where.extend(range(end - len(encoded.answer_ids), end))
             targets.extend(encoded.answer_ids)
         # index_select, since the gradient of plain indexing adds up in no fixed order.
-        labelled = hidden.flatten(0, 1).index_select(0, torch.tensor(where, device=ids.device))
-        logits = self.head(labelled).float()
+        labeled = hidden.flatten(0, 1).index_select(0, torch.tensor(where, device=ids.device))
+        logits = self.head(labeled).float()
         return F.cross_entropy(logits, torch.tensor(targets, device=ids.device), reduction="none")
 
     @torch.no_grad()
@@ -177,14 +177,14 @@ class Showo(VLM):
         """Greedy answers to B prompts; labels in `batch`, if any, are not read."""
         prefixes = [self.image_prefix(row["ids"]) for row in features]
         rows = [[*prefix, *row.prompt_ids] for prefix, row in zip(prefixes, batch, strict=True)]
-        ids, seen = self.assemble(rows, [len(prefix) for prefix in prefixes], left=True)
+        ids, mask = self.assemble(rows, [len(prefix) for prefix in prefixes], left=True)
         answers = greedy(
             self.llm,
             self.head,
             (self.llm.get_input_embeddings()(ids), ids != self.vocabulary.pad),
             self.end_id,
             max_new_tokens,
-            seen,
+            mask,
         )
         texts = self.tokenizer.batch_decode(answers, skip_special_tokens=True)
         return [text.strip() for text in texts]
@@ -212,7 +212,7 @@ class Showo(VLM):
         before = pads if left else [0] * len(rows)
         alike = len({*zip(before, prefixes, strict=True)}) == 1  # then one mask does for all
         some = slice(1 if alike else None)
-        seen = visible(before[some], prefixes[some], longest, self.device)
+        visibility = visible(before[some], prefixes[some], longest, self.device)
         attention = self.llm.config._attn_implementation
-        mask = for_attention(seen, attention, self.module.showo.dtype)
+        mask = for_attention(visibility, attention, self.module.showo.dtype)
         return ids, mask.expand(len(rows), -1, -1, -1)
