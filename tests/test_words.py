@@ -9,10 +9,27 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("client_app", "fedvlm_flwr", "server_app", "strategies")
 
-PARTICIPLES = frozenset(
-    ("found", "told", "asked", "kept", "given", "chosen", "known", "shown", "drawn", "held")
-    + ("wanted", "said", "seen", "made", "taken", "tried", "owed", "dealt", "settled")
-)
+PARTICIPLES = {
+    "found",
+    "told",
+    "asked",
+    "kept",
+    "given",
+    "chosen",
+    "known",
+    "shown",
+    "drawn",
+    "held",
+    "wanted",
+    "said",
+    "seen",
+    "made",
+    "taken",
+    "tried",
+    "owed",
+    "dealt",
+    "settled",
+}
 
 # Rooms whose names are still being changed, as paths that a file's path begins with.
 LEFT_OUT = (

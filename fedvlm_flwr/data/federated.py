@@ -10,7 +10,7 @@ from datasets import Dataset
 from PIL import Image
 
 from fedvlm_flwr.errors import DataError
-from fedvlm_flwr.images.reading import open_picture
+from fedvlm_flwr.images.reading import open_image
 
 IMAGE_MARK = "<image>\n"
 COLUMNS = ("id", "image", "conversations", "task")
@@ -123,7 +123,7 @@ def check_picture(path: Path, record: str) -> None:
         _decode(path, status.st_size, status.st_mtime_ns)
     # Pillow reports broken pictures with SyntaxError and ValueError as well.
     except (DataError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        cause = error.__cause__ or error  # `open_picture` has named the path
+        cause = error.__cause__ or error  # `open_image` has named the path
         raise DataError(
             f"The picture {path} of record '{record}' cannot be read ({cause}); "
             "restore the file or remove the record."
@@ -134,4 +134,4 @@ def check_picture(path: Path, record: str) -> None:
 def _decode(path: Path, _size: int, _changed: int) -> None:
     with Image.open(path) as picture:
         picture.verify()  # checksums: a tail of zeros still decodes, to a picture of something else
-    open_picture(path)
+    open_image(path)

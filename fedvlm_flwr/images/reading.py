@@ -32,7 +32,7 @@ UPRIGHT = {  # how stored pixels are turned, by EXIF orientation
 SIDEWAYS = (5, 6, 7, 8)  # those that exchange width and height
 
 
-def open_picture(path: Path, margin: Color | None = None) -> Image.Image:
+def open_image(path: Path, margin: Color | None = None) -> Image.Image:
     """A picture as RGB, upright.
 
     Args:
@@ -51,8 +51,8 @@ def open_picture(path: Path, margin: Color | None = None) -> Image.Image:
         return upright if margin is None else square(upright, margin)
 
 
-def picture_size(path: Path) -> tuple[int, int]:
-    """Width and height in pixels of what `open_picture` gives, from the file's header alone.
+def image_size_of(path: Path) -> tuple[int, int]:
+    """Width and height in pixels of what `open_image` gives, from the file's header alone.
 
     Raises:
         DataError: the file is missing or is not a picture; names its path.

@@ -41,7 +41,7 @@ def greedy(
             position_ids=positions,
             past_key_values=cache,
             use_cache=True,
-        ).last_hidden_state
+        ).last_hidden_state  # [open rows, T, D], T = 1 from the second token on
         tokens = head(hidden[:, -1]).argmax(-1)  # [open rows]
         going = [i for i, token in enumerate(tokens.tolist()) if token != end_id]
         for i in going:
@@ -52,8 +52,8 @@ def greedy(
         keep = torch.tensor(going, device=mask.device)
         if len(going) < len(tokens):  # finished rows cost nothing more
             cache.batch_select_indices(keep)
-        embeds = llm.get_input_embeddings()(tokens[keep]).unsqueeze(1)
+        embeds = llm.get_input_embeddings()(tokens[keep]).unsqueeze(1)  # [open rows, 1, D]
         mask = torch.cat([mask[keep], mask.new_ones(len(keep), 1)], dim=1)
-        positions = positions[keep, -1:] + 1
+        positions = positions[keep, -1:] + 1  # [open rows, 1]
         looks = mask.long() if padded else None
     return answers

@@ -19,7 +19,7 @@ from fedvlm_flwr.errors import DataError
 from fedvlm_flwr.models.vlm import VLM, Features
 from fedvlm_flwr.paths import fedvlm_home
 
-ENCODED_AT_ONCE = 64
+IMAGES_AT_ONCE = 64
 LOG = getLogger(__name__)
 
 
@@ -64,15 +64,15 @@ class FeatureCache:
             DataError: a picture is missing or unreadable; names its path.
         """
         distinct = list(dict.fromkeys(images))
-        for start in range(0, len(distinct), ENCODED_AT_ONCE):
-            self._batch(distinct[start : start + ENCODED_AT_ONCE])
+        for start in range(0, len(distinct), IMAGES_AT_ONCE):
+            self._batch(distinct[start : start + IMAGES_AT_ONCE])
 
     def __call__(self, images: Sequence[Path]) -> list[Features]:
         """Features of pictures in the given order, on the CPU."""
         rows: dict[Path, Features] = {}
         distinct = list(dict.fromkeys(images))
-        for start in range(0, len(distinct), ENCODED_AT_ONCE):
-            rows |= self._batch(distinct[start : start + ENCODED_AT_ONCE])
+        for start in range(0, len(distinct), IMAGES_AT_ONCE):
+            rows |= self._batch(distinct[start : start + IMAGES_AT_ONCE])
         return [rows[image] for image in images]
 
     def _batch(self, images: Sequence[Path]) -> dict[Path, Features]:

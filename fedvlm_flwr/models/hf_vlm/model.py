@@ -19,7 +19,7 @@ from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel
 
 from fedvlm_flwr.images.frame import Frame
-from fedvlm_flwr.images.reading import READING, open_picture, picture_size
+from fedvlm_flwr.images.reading import READING, image_size_of, open_image
 from fedvlm_flwr.models.features import fingerprint
 from fedvlm_flwr.models.hf_vlm.inputs import IDS, HfInputs
 from fedvlm_flwr.models.hf_vlm.processor import frame_through
@@ -75,7 +75,7 @@ class HfVlm(VLM):
         Raises:
             DataError: a picture is missing or unreadable; names its path.
         """
-        return [self.inputs.encode_image(open_picture(path), self._dtype) for path in images]
+        return [self.inputs.encode_image(open_image(path), self._dtype) for path in images]
 
     def frame(self, image: Path) -> Frame:
         """What of a picture the family's own processor shows, see `frame_through`.
@@ -83,7 +83,7 @@ class HfVlm(VLM):
         Raises:
             DataError: the picture's header cannot be read; names its path.
         """
-        return frame_through(self.inputs.processor.image_processor, picture_size(image))
+        return frame_through(self.inputs.processor.image_processor, image_size_of(image))
 
     def loss(self, features: Sequence[Features], batch: Sequence[Encoded]) -> Tensor:
         """Mean cross-entropy over the answer tokens of a batch (scalar, with gradient)."""
@@ -93,13 +93,13 @@ class HfVlm(VLM):
         where: list[int] = []
         targets: list[int] = []
         for i, (row, example) in enumerate(zip(features, batch, strict=True)):
-            length = len(row[IDS]) + len(self.inputs.after_picture(example))
+            length = len(row[IDS]) + len(self.inputs.after_image(example))
             start = i * hidden.shape[1] + length - 1  # a token is predicted one place before it
             where.extend(range(start, start + len(example.answer_ids)))
             targets.extend(example.answer_ids)
         # index_select, since the gradient of plain indexing adds up in no fixed order.
         labeled = hidden.flatten(0, 1).index_select(0, torch.tensor(where, device=hidden.device))
-        logits = self._logits(labeled).float()
+        logits = self._logits(labeled).float()  # [answer tokens, vocabulary]
         return F.cross_entropy(logits, torch.tensor(targets, device=hidden.device))
 
     @torch.no_grad()

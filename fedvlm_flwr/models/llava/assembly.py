@@ -27,7 +27,7 @@ from fedvlm_flwr.models.weights.sources import (
     architecture,
     locate,
     read_config,
-    read_picture_processing,
+    read_image_processor,
     read_weights,
     reading,
     require_whole,
@@ -114,7 +114,7 @@ def assemble(recipe: Recipe, dtype: torch.dtype, folder: Path) -> None:
     module.generation_config.eos_token_id = tokenizer.eos_token_id
     module.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    read_picture_processing(recipe.vision).save_pretrained(folder)
+    read_image_processor(recipe.vision).save_pretrained(folder)
 
 
 def start_connector(recipe: Recipe, connector: nn.Module) -> nn.Module:

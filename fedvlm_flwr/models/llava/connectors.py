@@ -41,7 +41,7 @@ class Connector(nn.Sequential):
         super().__init__(*layers)
 
     def forward(self, image_features: Tensor) -> Tensor:
-        """As transformers' projector is called."""
+        """[B, tokens, LLM width] of [B, tokens, vision width]; named as transformers calls it."""
         for layer in self:
             image_features = layer(image_features)
         return image_features

@@ -29,7 +29,7 @@ from fedvlm_flwr.models.weights.sources import (
     identity,
     locate,
     read_config,
-    read_picture_processing,
+    read_image_processor,
     read_weights,
     reading,
     require_whole,
@@ -147,7 +147,7 @@ def from_checkpoint(checkpoint: str, params: Params, device: torch.device) -> Ll
     return Llava(
         module,
         tokenizer,
-        read_picture_processing(checkpoint),
+        read_image_processor(checkpoint),
         params.template,
         params.max_text_tokens,
         params.image_token or IMAGE,

@@ -159,7 +159,7 @@ def _shift(pixels: Tensor, moves: Tensor) -> Tensor:
 
 
 def inside(places: Tensor, side: int) -> Tensor:
-    """Which pixel numbers lie in the image; of the shape of `places`."""
+    """Which pixel numbers lie in 0..side - 1; bool, [...] of places [...]."""
     return (places >= 0) & (places < side)
 
 

@@ -42,7 +42,11 @@ def fit(
 ) -> None:
     """Minimize what `step_loss` returns (a new batch at every call) over `parameters`.
 
-    `progress` is called with the steps done and the last loss.
+    Args:
+        parameters: of any shapes; on these alone the optimizer works.
+        step_loss: a scalar with gradient.
+        schedule: AdamW's numbers.
+        progress: called after each step with the steps done and the last loss.
     """
     weights = list(parameters)
     optimizer = torch.optim.AdamW(

@@ -72,7 +72,7 @@ class LlavaTrainee:
         return [*self.model.connector.parameters(), *self.text_parameters()]
 
     def loss(self, pixels: Tensor, examples: Sequence[StageExample]) -> Tensor:
-        """Mean loss over the answer tokens, see `Trainee.loss`."""
+        """Mean loss over the answer tokens (scalar) of pixels [B, 3, side, side]; see `Trainee`."""
         model = self.model
         batch: list[Encoded] = []
         owners: list[int] = []  # which image each example with an image is about

@@ -140,7 +140,7 @@ class ShowoTrainee:
         return self.text_parameters()
 
     def loss(self, pixels: Tensor, examples: Sequence[StageExample]) -> Tensor:
-        """Mean loss over the answer tokens, see `Trainee.loss`."""
+        """Mean loss over the answer tokens (scalar) of pixels [B, 3, side, side]; see `Trainee`."""
         model = self.model
         with_image = any(example.text is None for example in examples)
         codes = model.vision.encode(pixels) if with_image else None  # [B, image tokens]
@@ -166,7 +166,7 @@ def code_projector(bits: int, width: int, seed: int) -> nn.Module:
 def straight_through(latents: Tensor) -> Tensor:
     """The signs of latents in -1..1, with the gradient of the latents themselves.
 
-    The straight-through estimator (Bengio et al. 2013, arXiv 1308.3432); any shape, and the same.
+    The straight-through estimator (Bengio et al. 2013, arXiv 1308.3432); [...] of latents [...].
     """
     signs = torch.where(latents > 0, 1.0, -1.0)
     return latents + (signs - latents).detach()

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from fedvlm_flwr.images.frame import Frame, cropped
-from fedvlm_flwr.images.reading import READING, open_picture, picture_size
+from fedvlm_flwr.images.reading import READING, image_size_of, open_image
 from fedvlm_flwr.models.decoding import greedy
 from fedvlm_flwr.models.features import fingerprint
 from fedvlm_flwr.models.parts import linear_names
@@ -106,7 +106,7 @@ class Showo(VLM):
 
     def _pixels(self, image: Path) -> Tensor:
         # One at a time: photographs are a hundred times larger than what is made of them.
-        values: Tensor = self.processor(open_picture(image), return_tensors="pt")["pixel_values"]
+        values: Tensor = self.processor(open_image(image), return_tensors="pt")["pixel_values"]
         return values
 
     def frame(self, image: Path) -> Frame:
@@ -115,7 +115,7 @@ class Showo(VLM):
         Raises:
             DataError: the picture's header cannot be read; names its path.
         """
-        return cropped(picture_size(image))
+        return cropped(image_size_of(image))
 
     @property
     def truncated_questions(self) -> int:
@@ -134,7 +134,7 @@ class Showo(VLM):
         return self._prompts.encode(self.wording, question, answer)
 
     def image_prefix(self, ids: Tensor) -> list[int]:
-        """A picture's codes as the beginning of a sequence, with the marks around them."""
+        """An image's codes [tokens] as the beginning of a sequence, with the marks around them."""
         return self.prefix((ids + self.vocabulary.first_code).tolist())
 
     def prefix(self, ids: Sequence[int]) -> list[int]:
@@ -159,6 +159,7 @@ class Showo(VLM):
         ]
         ids, mask = self.assemble(rows, [len(prefix) for prefix in prefixes], left=False)
         hidden = self.llm(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
+        # [B, T, D]
         where: list[int] = []
         targets: list[int] = []
         for i, (row, encoded) in enumerate(zip(rows, batch, strict=True)):
@@ -167,7 +168,7 @@ class Showo(VLM):
             targets.extend(encoded.answer_ids)
         # index_select, since the gradient of plain indexing adds up in no fixed order.
         labeled = hidden.flatten(0, 1).index_select(0, torch.tensor(where, device=ids.device))
-        logits = self.head(labeled).float()
+        logits = self.head(labeled).float()  # [answer tokens, vocabulary]
         return F.cross_entropy(logits, torch.tensor(targets, device=ids.device), reduction="none")
 
     @torch.no_grad()

@@ -119,7 +119,7 @@ def read_weights(reader: Any, source: str, what: str, **settings: Any) -> tuple[
         return result
 
 
-def read_picture_processing(source: str) -> Any:
+def read_image_processor(source: str) -> Any:
     """A source's own picture processing, by Pillow.
 
     Raises:

@@ -67,7 +67,9 @@ def _from_hub(repository: str) -> tuple[Path | None, str]:
 
 
 def read_state(source: str) -> dict[str, Tensor]:
-    """The named tensors of a folder, a hub id or a file; nothing but tensors is ever unpickled.
+    """The named tensors of a folder, a hub id or a file, in the shapes and types of the file.
+
+    Nothing but tensors is ever unpickled.
 
     Raises:
         ModelError: there is no file of weights, or it cannot be read.
