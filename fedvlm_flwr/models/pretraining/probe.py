@@ -51,7 +51,7 @@ class Probe:
         """How badly the heads tell words and box (scalar, with gradient).
 
         The box is told as choices between two-decimal numbers, which is how the language model
-        will say them: a vision part taught by the distance instead tells the box in a form that
+        will say them: a vision part trained on the distance instead tells the box in a form that
         a language model does not learn to read.
 
         Args:

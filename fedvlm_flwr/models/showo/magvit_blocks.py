@@ -126,7 +126,7 @@ class Level(nn.Module):
             self.upsample = Upsample(after)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, after, height, width] of [B, before, height, width]; the turn halves or doubles both."""
+        """[B, after, height, width] of [B, before, height, width], halved or doubled."""
         for block in self.block:
             x = block(x)
         for turn in ("downsample", "upsample"):

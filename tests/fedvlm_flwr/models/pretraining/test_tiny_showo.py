@@ -143,8 +143,8 @@ def test_all_three_phases_learn(trainee, records):
         for name, steps in longer.items()
     }
     before = {name: value.clone() for name, value in trainee.module.state_dict().items()}
-    taught = replace(recipe, **phases)
-    pretrain(trainee.model, by_image(records), taught, lambda *at: losses.append(at[2]))
+    longer_recipe = replace(recipe, **phases)
+    pretrain(trainee.model, by_image(records), longer_recipe, lambda *at: losses.append(at[2]))
     assert len(losses) == 90
     for start, end in ((0, 40), (40, 65), (65, 90)):
         assert sum(losses[end - 4 : end]) < 0.8 * sum(losses[start : start + 4])
