@@ -119,7 +119,7 @@ class Worker:
             examples_seen=result.examples_seen,
             seconds=time.monotonic() - began,
             saved_state=saved,
-            truncated_questions=session.model.vlm.questions_cut,
+            truncated_questions=session.model.vlm.truncated_questions,
             images_encoded=session.model.features.encoded,
             process=process_number(),
             **process_facts(),

@@ -85,9 +85,9 @@ class Scoring:
             "question": (evaluator.question_majority(), 0.0),
         }
         if self.config.eval.shuffled and has_model:
-            controls["shuffled"] = evaluator.exchanged(
+            controls["shuffled"] = evaluator.shuffled(
                 lambda done, total: self.progress.step(
-                    "evaluating", done, total, what="exchanged pictures"
+                    "evaluating", done, total, what="shuffled images"
                 )
             )
         for name, (scores, seconds) in controls.items():

@@ -10,7 +10,7 @@ from fedvlm_flwr.config import Config, compose
 from fedvlm_flwr.data.clients import federated_data
 from fedvlm_flwr.data.federated import Example, examples
 from fedvlm_flwr.engines import App, run_app
-from fedvlm_flwr.evaluation.scoring import by_task
+from fedvlm_flwr.evaluation.answers import by_task
 from fedvlm_flwr.models import prepare_model
 from fedvlm_flwr.run_folder import RunFolder
 from tests.hf_tiny import tiny_checkpoint

@@ -21,7 +21,7 @@ from rich.markup import escape
 
 from fedvlm_flwr.config import Config, compose
 from fedvlm_flwr.data.clients import client_shares, federated_data, test_shares
-from fedvlm_flwr.data.heterogeneity import Spread, spread
+from fedvlm_flwr.data.heterogeneity import LabelDistribution, label_distribution
 from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.report.grid import grid
 from fedvlm_flwr.report.heatmap import clipped, draw_heatmap, most_frequent
@@ -34,8 +34,8 @@ WIDTH = 138  # characters that the values together may take
 class Dealt:
     """What is told: counts by the field and by the task, and the sizes of each client."""
 
-    spread: Spread
-    tasks: Spread
+    spread: LabelDistribution
+    tasks: LabelDistribution
     pictures: list[int]
     all_pictures: int
     tests: list[int]
@@ -81,8 +81,8 @@ def deal(config: Config, by: str | None) -> Dealt:
     images = table["image"][:]
     field = by or config.partition.params.get("by", "task")
     return Dealt(
-        spread(table, shares, field, "--by"),
-        spread(table, shares, "task"),
+        label_distribution(table, shares, field, "--by"),
+        label_distribution(table, shares, "task"),
         [len({images[row] for row in rows}) for rows in shares],
         len(set(images)),
         [len(rows) for rows in tests],
@@ -143,7 +143,7 @@ def _two_lines(value: str) -> str:
     return "\n".join(clipped(line, LABEL) for line in lines).strip()
 
 
-def _fitting(found: Spread) -> int:
+def _fitting(found: LabelDistribution) -> int:
     """How many of the most frequent values the table has room for."""
     totals = found.counts.sum(axis=0)
     widths = [

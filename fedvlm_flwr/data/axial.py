@@ -48,7 +48,7 @@ def mask_of(path: Path) -> NDArray[np.bool_]:
 
 
 def png_of_slice(path: Path, level: int, low: float, high: float) -> bytes:
-    """One slice of a volume as an 8-bit grey PNG, `low` and what is below black, `high` white.
+    """One slice of a volume as an 8-bit gray PNG, `low` and what is below black, `high` white.
 
     Raises:
         ConfigError: nibabel is not installed.
@@ -59,9 +59,9 @@ def png_of_slice(path: Path, level: int, low: float, high: float) -> bytes:
     values = _volume(path, path.stat().st_mtime_ns)[level]
     if not np.isfinite(values).all():
         raise _unreadable(path, f"slice {level} holds values that are no numbers")
-    grey = np.clip((values - low) / (high - low), 0, 1) * 255
+    gray = np.clip((values - low) / (high - low), 0, 1) * 255
     file = io.BytesIO()
-    Image.fromarray(grey.round().astype(np.uint8)).save(file, "PNG")
+    Image.fromarray(gray.round().astype(np.uint8)).save(file, "PNG")
     return file.getvalue()
 
 

@@ -57,8 +57,8 @@ def find_problems(rows: Sequence[Row], root: Path) -> list[Problem]:
     Missing or unreadable pictures, malformed conversations, empty answers, unknown tasks, boxes
     without area or outside the picture, ids that came before.
     """
-    found = [Problem(i, row.file, row.name, text) for i, row, text in _all(rows, root)]
-    return sorted(found, key=lambda problem: problem.row)
+    problems = [Problem(i, row.file, row.name, text) for i, row, text in _all(rows, root)]
+    return sorted(problems, key=lambda problem: problem.row)
 
 
 def shared_pictures(rows: Sequence[Row], root: Path) -> list[Problem]:
@@ -67,24 +67,24 @@ def shared_pictures(rows: Sequence[Row], root: Path) -> list[Problem]:
     A picture that cannot be read is none of them.
     """
     digests = _digests({root / str(row.record["image"]) for row in rows})
-    tested: dict[tuple[str, str], str] = {}
+    test_records: dict[tuple[str, str], str] = {}
     for row in rows:
         digest = digests.get(root / str(row.record["image"]))
         if row.split == "test" and digest:
-            tested.setdefault((str(row.record["task"]), digest), row.name)
-    found = []
+            test_records.setdefault((str(row.record["task"]), digest), row.name)
+    problems = []
     for i, row in enumerate(rows):
         digest = digests.get(root / str(row.record["image"]), "")
-        other = tested.get((str(row.record["task"]), digest))
+        other = test_records.get((str(row.record["task"]), digest))
         if row.split == "train" and other is not None:
             text = f"the picture {row.record['image']} is in the test set too (record '{other}')"
-            found.append(Problem(i, row.file, row.name, text))
-    return found
+            problems.append(Problem(i, row.file, row.name, text))
+    return problems
 
 
 def _all(rows: Sequence[Row], root: Path) -> Iterator[tuple[int, Row, str]]:
-    known, before = set(task_names()), dict[str, str]()
-    asked: dict[Path, list[int]] = {}
+    tasks, before = set(task_names()), dict[str, str]()
+    rows_of: dict[Path, list[int]] = {}
     for i, row in enumerate(rows):
         if row.name in before:
             yield i, row, f"the id stands in {before[row.name]} before"
@@ -94,14 +94,14 @@ def _all(rows: Sequence[Row], root: Path) -> Iterator[tuple[int, Row, str]]:
         except DataError as error:
             yield i, row, str(error)
             continue
-        asked.setdefault(example.image, []).append(i)
-        if example.task not in known:
-            yield i, row, f"the task '{example.task}' is none of {', '.join(sorted(known))}"
+        rows_of.setdefault(example.image, []).append(i)
+        if example.task not in tasks:
+            yield i, row, f"the task '{example.task}' is none of {', '.join(sorted(tasks))}"
         else:
             yield from ((i, row, text) for text in _text_problems(example))
-    for path, text in zip(asked, _in_parallel(_picture_problem, asked), strict=True):
+    for path, text in zip(rows_of, _in_parallel(_picture_problem, rows_of), strict=True):
         if text:
-            for i in asked[path]:
+            for i in rows_of[path]:
                 yield i, rows[i], text
 
 
@@ -117,12 +117,12 @@ def _text_problems(example: Example) -> Iterator[str]:
         boxes = parse_boxes(texts[place])
         if place == "answer" and not boxes:
             yield f"the answer {example.answer[:80]!r} holds no box"
-        for found in boxes:
-            x, y, width, height = found.box
+        for box in boxes:
+            x, y, width, height = box.box
             if width <= 0 or height <= 0:
-                yield f"the box {list(found.box)} in the {place} has no area"
+                yield f"the box {list(box.box)} in the {place} has no area"
             elif min(x, y) < 0 or max(x + width, y + height) > 1 + ROUNDING:
-                yield f"the box {list(found.box)} in the {place} is not inside the picture"
+                yield f"the box {list(box.box)} in the {place} is not inside the picture"
 
 
 def _picture_problem(path: Path) -> str | None:
@@ -142,9 +142,9 @@ def _digest(path: Path) -> str | None:
 
 
 def _digests(paths: Iterable[Path]) -> dict[Path, str]:
-    ordered = sorted(paths)
-    found = zip(ordered, _in_parallel(_digest, ordered), strict=True)
-    return {path: digest for path, digest in found if digest}
+    in_order = sorted(paths)
+    digests = zip(in_order, _in_parallel(_digest, in_order), strict=True)
+    return {path: digest for path, digest in digests if digest}
 
 
 def _in_parallel(work: Any, paths: Iterable[Path]) -> Iterator[Any]:

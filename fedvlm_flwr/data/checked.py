@@ -19,10 +19,10 @@ from fedvlm_flwr.errors import ConfigError, DataError
 from fedvlm_flwr.paths import PACKAGE, fedvlm_home
 
 TURNS = List({"from": Value("string"), "value": Value("string")})
-KEPT = tuple(field.name for field in fields(Problem))
+PROBLEM_FIELDS = tuple(field.name for field in fields(Problem))
 BAD, ALLOWED = "bad", "allowed"
-WATCHED = "watched"
-CODE = [PACKAGE / name for name in ("data", "images", "tasks")]
+STATE_COLUMN = "watched"
+CODE = [PACKAGE / name for name in ("data", "tasks", "images")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,34 +109,34 @@ def checked(
         DataError: a file cannot be read, or the cache cannot be used.
     """
     place = fedvlm_home() / "datasets" / f"{name}-{fingerprint(files, choices)}"
-    tables = _kept(place, root)
+    tables = _earlier_tables(place, root)
     if tables is None:
         rows = list(read())
-        watched = _watched(rows, root)
+        state_paths = _state_paths(rows, root)
         tables = cached_tables(
-            _with_state(place, root, watched),
+            _with_state(place, root, state_paths),
             lambda: (
                 build(rows, root, choices["shared_pictures"])
-                | {WATCHED: Dataset.from_dict({"picture": watched})}
+                | {STATE_COLUMN: Dataset.from_dict({"picture": state_paths})}
             ),
         )
-    told = tables["problems"]
+    table = tables["problems"]
     of_kind: dict[str, list[Problem]] = {BAD: [], ALLOWED: []}
-    for kind, *values in zip(*(told[key][:] for key in ("kind", *KEPT)), strict=True):
+    for kind, *values in zip(*(table[key][:] for key in ("kind", *PROBLEM_FIELDS)), strict=True):
         of_kind[kind].append(Problem(*values))
     return Checked(name, root, tables["train"], tables["test"], of_kind[BAD], of_kind[ALLOWED])
 
 
-def _kept(place: Path, root: Path) -> dict[str, Dataset] | None:
+def _earlier_tables(place: Path, root: Path) -> dict[str, Dataset] | None:
     """Tables of the same files whose pictures have not changed since; None where there are none."""
     for folder in sorted(place.parent.glob(f"{place.name}-*")):
         tables = read_tables(folder)
-        if folder == _with_state(place, root, tables[WATCHED]["picture"][:]):
+        if folder == _with_state(place, root, tables[STATE_COLUMN]["picture"][:]):
             return tables
     return None
 
 
-def _watched(rows: Iterable[Row], root: Path) -> list[str]:
+def _state_paths(rows: Iterable[Row], root: Path) -> list[str]:
     """The pictures of all records, and the other places where a missing one may turn up."""
     images = sorted({str(row.record["image"]) for row in rows})
     return [
@@ -185,16 +185,16 @@ def build(rows: Sequence[Row], root: Path, shared: str) -> dict[str, Dataset]:
     """The tables `train` and `test` of all good records, and `problems`."""
     twice = check.shared_pictures(rows, root)
     bad = check.find_problems(rows, root) + (twice if shared == "refuse" else [])
-    told = [(BAD, problem) for problem in sorted(bad, key=lambda problem: problem.row)]
+    problems = [(BAD, problem) for problem in sorted(bad, key=lambda problem: problem.row)]
     if shared == "allow":
-        told += [(ALLOWED, problem) for problem in twice]
+        problems += [(ALLOWED, problem) for problem in twice]
     left_out = {problem.row for problem in bad}
     good = [row for i, row in enumerate(rows) if i not in left_out]
     names = sorted({name for row in rows for name in row.record} - set(KEYS))
     return {
         "train": _table([row for row in good if row.split == "train"], names),
         "test": _table([row for row in good if row.split == "test"], names),
-        "problems": _problem_table(told),
+        "problems": _problem_table(problems),
     }
 
 
@@ -209,8 +209,8 @@ def _table(rows: Sequence[Row], names: Sequence[str]) -> Dataset:
     return Dataset.from_dict(columns, features=features)
 
 
-def _problem_table(told: Sequence[tuple[str, Problem]]) -> Dataset:
-    columns = {key: [getattr(problem, key) for _, problem in told] for key in KEPT}
-    features = {"kind": Value("string"), **{key: Value("string") for key in KEPT}}
+def _problem_table(problems: Sequence[tuple[str, Problem]]) -> Dataset:
+    columns = {key: [getattr(problem, key) for _, problem in problems] for key in PROBLEM_FIELDS}
+    features = {"kind": Value("string"), **{key: Value("string") for key in PROBLEM_FIELDS}}
     features["row"] = Value("int64")
-    return Dataset.from_dict({"kind": [k for k, _ in told], **columns}, Features(features))
+    return Dataset.from_dict({"kind": [k for k, _ in problems], **columns}, Features(features))

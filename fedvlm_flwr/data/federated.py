@@ -10,7 +10,7 @@ from datasets import Dataset
 from PIL import Image
 
 from fedvlm_flwr.errors import DataError
-from fedvlm_flwr.images.reading import open_picture
+from fedvlm_flwr.images.reading import open_image
 
 IMAGE_MARK = "<image>\n"
 COLUMNS = ("id", "image", "conversations", "task")
@@ -57,8 +57,8 @@ def examples(table: Dataset, root: Path, indices: Sequence[int] | None = None) -
             f"The table has no column '{missing[0]}' (its columns: "
             f"{', '.join(table.column_names)}); add it to the records."
         )
-    chosen = table if indices is None else table.select(indices)
-    columns = chosen.select_columns(list(COLUMNS))[:]
+    selection = table if indices is None else table.select(indices)
+    columns = selection.select_columns(list(COLUMNS))[:]
     rows = zip(*(columns[name] for name in COLUMNS), strict=True)
     return [read_example(root, *row) for row in rows]
 
@@ -85,18 +85,18 @@ def _question_and_answer(name: str, turns: Any) -> tuple[str, str]:
             f"Record '{name}' has turns from {speakers}; a conversation is one turn from 'human' "
             "and then one from 'gpt'."
         )
-    asked, answer = (turn.get("value") or "" for turn in turns)
-    question = asked.removeprefix(IMAGE_MARK).strip()
-    if not asked.startswith(IMAGE_MARK) or not question or "<image>" in question:
+    text, answer = (turn.get("value") or "" for turn in turns)
+    question = text.removeprefix(IMAGE_MARK).strip()
+    if not text.startswith(IMAGE_MARK) or not question or "<image>" in question:
         raise DataError(
-            f"Record '{name}' asks {asked[:80]!r}; a question is '<image>', a line break and text."
+            f"Record '{name}' asks {text[:80]!r}; a question is '<image>', a line break and text."
         )
     if not answer.strip():
         raise DataError(f"Record '{name}' has an empty answer; give it one or remove the record.")
     return question, answer.strip()
 
 
-def check_pictures(chosen: Iterable[Example]) -> None:
+def check_pictures(records: Iterable[Example]) -> None:
     """Open and decode each distinct picture of the examples once.
 
     A picture that was good stays known to the process until its size or time of change differs,
@@ -106,7 +106,7 @@ def check_pictures(chosen: Iterable[Example]) -> None:
         DataError: a picture is missing or unreadable; names the record and the path.
     """
     first_record: dict[Path, str] = {}
-    for example in chosen:
+    for example in records:
         first_record.setdefault(example.image, example.id)
     for path, record in first_record.items():
         check_picture(path, record)
@@ -123,7 +123,7 @@ def check_picture(path: Path, record: str) -> None:
         _decode(path, status.st_size, status.st_mtime_ns)
     # Pillow reports broken pictures with SyntaxError and ValueError as well.
     except (DataError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        cause = error.__cause__ or error  # `open_picture` has named the path
+        cause = error.__cause__ or error  # `open_image` has named the path
         raise DataError(
             f"The picture {path} of record '{record}' cannot be read ({cause}); "
             "restore the file or remove the record."
@@ -134,4 +134,4 @@ def check_picture(path: Path, record: str) -> None:
 def _decode(path: Path, _size: int, _changed: int) -> None:
     with Image.open(path) as picture:
         picture.verify()  # checksums: a tail of zeros still decodes, to a picture of something else
-    open_picture(path)
+    open_image(path)

@@ -11,7 +11,7 @@ from fedvlm_flwr.data.partitions.base import field_values
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
+class LabelDistribution:
     """The records of each client by a field's value.
 
     Attributes:
@@ -54,9 +54,9 @@ class Spread:
         return [float(number) for number in np.exp(-(own * logs).sum(axis=1))]
 
 
-def spread(
+def label_distribution(
     table: Dataset, shares: Sequence[Sequence[int]], field: str, key: str = "partition.by"
-) -> Spread:
+) -> LabelDistribution:
     """Count the values of a field over the rows of each client.
 
     Args:
@@ -76,4 +76,4 @@ def spread(
     for client, rows in enumerate(shares):
         for row in rows:
             counts[client, place[of_row[row]]] += 1
-    return Spread(field, values, counts)
+    return LabelDistribution(field, values, counts)

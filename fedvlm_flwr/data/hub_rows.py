@@ -74,15 +74,15 @@ def hub_rows(
         DataError: the folder cannot be read, or lacks a column or a split.
     """
     tables = _tables(folder)
-    known = sorted({table.split for table in tables})
+    names = sorted({table.split for table in tables})
     for split in splits or ():
-        if split not in known:
+        if split not in names:
             raise DataError(
-                f"{folder} has no split '{split}' (it has: {', '.join(known)}); change the names "
+                f"{folder} has no split '{split}' (it has: {', '.join(names)}); change the names "
                 "of its splits."
             )
-    chosen = [table for table in tables if splits is None or table.split in splits]
-    for table in chosen:
+    selection = [table for table in tables if splits is None or table.split in splits]
+    for table in selection:
         for name in columns:
             if name not in table.columns:
                 raise DataError(
@@ -90,7 +90,7 @@ def hub_rows(
                     f"{', '.join(table.columns)}); take another copy of the dataset."
                 )
     number: Counter[str] = Counter()
-    for table in chosen:
+    for table in selection:
         for row in _rows(table, columns):
             yield table.split, number[table.split], row
             number[table.split] += 1
@@ -101,7 +101,7 @@ class HubPictures:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.known: dict[str, bytes] = {}
+        self.contents: dict[str, bytes] = {}
 
     def take(self, value: Any, where: str) -> tuple[Picture, str]:
         """The picture of a row and a name for its file, which its content decides.
@@ -114,7 +114,7 @@ class HubPictures:
         data = value.get("bytes") if isinstance(value, Mapping) else None
         if data:
             name = hashlib.sha256(data).hexdigest()[:20] + _ending(data)
-            return self.known.setdefault(name, data), name
+            return self.contents.setdefault(name, data), name
         path = value.get("path") if isinstance(value, Mapping) else None
         if not path:
             raise DataError(f"{where} holds no picture; take another copy of the dataset.")

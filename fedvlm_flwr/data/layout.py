@@ -28,13 +28,13 @@ Raw = dict[str, Any]
 
 def client_files(root: Path, split: str) -> dict[int, Path]:
     """The file of each client, by its number."""
-    found = {}
+    files = {}
     for path in (root / "clients" / split).glob("*.json"):
         number = re.fullmatch(r"client_([0-9]+)", path.stem)
         if number is None:
             raise DataError(f"{path} is no client's file; name it client_<number>.json.")
-        found[int(number[1])] = path
-    return dict(sorted(found.items()))
+        files[int(number[1])] = path
+    return dict(sorted(files.items()))
 
 
 def central_files(root: Path, split: str) -> list[Path]:

@@ -30,7 +30,7 @@ Codes = NDArray[np.uint32]
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class MeasuredShape:
     """The shape of a picture; `box` is (x, y, width, height) in fractions of the picture."""
 
     shape: str
@@ -38,7 +38,7 @@ class Seen:
     box: tuple[float, float, float, float]
 
 
-def measure(paths: Sequence[Path]) -> list[Seen]:
+def measure(paths: Sequence[Path]) -> list[MeasuredShape]:
     """Find the shape in each of equally large pictures with a plain background.
 
     The background is the colour of most border pixels; the shape is every other pixel, its
@@ -47,7 +47,7 @@ def measure(paths: Sequence[Path]) -> list[Seen]:
     Raises:
         DataError: a picture is unreadable, of another size or shows no such shape; names it.
     """
-    found: list[Seen] = []
+    shapes: list[MeasuredShape] = []
     for start in range(0, len(paths), BATCH):
         batch = paths[start : start + BATCH]
         decoded = [_codes(path) for path in batch]
@@ -57,8 +57,8 @@ def measure(paths: Sequence[Path]) -> list[Seen]:
                     f"The picture {path} has {codes.shape} rows and columns, {batch[0]} has "
                     f"{decoded[0].shape}; install its dataset again."
                 )
-        found.extend(_measure(batch, np.stack(decoded)))
-    return found
+        shapes.extend(_measure(batch, np.stack(decoded)))
+    return shapes
 
 
 def _codes(path: Path) -> Codes:
@@ -75,7 +75,7 @@ def _codes(path: Path) -> Codes:
     return np.right_shift(codes, 8, dtype=np.uint32)
 
 
-def _measure(paths: Sequence[Path], codes: Codes) -> Iterator[Seen]:
+def _measure(paths: Sequence[Path], codes: Codes) -> Iterator[MeasuredShape]:
     """Measure a batch of pictures [B, H, W]."""
     height, width = codes.shape[1:]
     border = np.concatenate(
@@ -97,7 +97,7 @@ def _measure(paths: Sequence[Path], codes: Codes) -> Iterator[Seen]:
                 "install its dataset again."
             )
         x, y, right_x, bottom_y = (int(edge[i]) for edge in (left, top, right, bottom))
-        yield Seen(
+        yield MeasuredShape(
             shape=_shape(float(filled[i])),
             color=names[int(pure[i].argmax())],
             box=(x / width, y / height, (right_x - x) / width, (bottom_y - y) / height),

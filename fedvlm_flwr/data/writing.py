@@ -16,12 +16,12 @@ COUNTS = "counts.json"
 
 
 def write_dataset(
-    dealt: Dealt, out: Path, about: Mapping[str, Any], step: Callable[[int, int], None]
+    assignment: Dealt, out: Path, about: Mapping[str, Any], step: Callable[[int, int], None]
 ) -> None:
     """Write all files of a dataset beside its place, and move them there at the end.
 
     Args:
-        dealt: the items and whose they are.
+        assignment: the items and whose they are.
         out: a folder that is not there yet, or is empty.
         about: what `counts.json` shall say.
         step: called with the pictures written and the pictures in all.
@@ -35,8 +35,8 @@ def write_dataset(
     try:
         shutil.rmtree(partial, ignore_errors=True)  # of a call that was ended in the middle
         partial.mkdir(parents=True)
-        _write_pictures(dealt.items, partial / IMAGES, step)
-        _write_records(dealt, partial)
+        _write_pictures(assignment.items, partial / IMAGES, step)
+        _write_records(assignment, partial)
         (partial / COUNTS).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
         if out.exists():
             out.rmdir()
@@ -53,7 +53,7 @@ def _write_pictures(
 ) -> None:
     """Copy or make each picture once; one that the source lacks is left to the check."""
     pictures = {item.image: item.picture for _, item in items}
-    for done, (image, picture) in enumerate(pictures.items()):
+    for count, (image, picture) in enumerate(pictures.items()):
         path = folder / _inside(image)
         path.parent.mkdir(parents=True, exist_ok=True)
         if isinstance(picture, Path):
@@ -61,7 +61,7 @@ def _write_pictures(
                 shutil.copyfile(picture, path)
         else:
             path.write_bytes(picture if isinstance(picture, bytes) else picture())
-        step(done + 1, len(pictures))
+        step(count + 1, len(pictures))
 
 
 def _inside(image: str) -> PurePosixPath:
@@ -71,17 +71,17 @@ def _inside(image: str) -> PurePosixPath:
     return path
 
 
-def _write_records(dealt: Dealt, root: Path) -> None:
+def _write_records(assignment: Dealt, root: Path) -> None:
     files: dict[Path, list[dict[str, Any]]] = {}
-    several = len({item.task for _, item in dealt.items}) > 1
-    for (source, item), client in zip(dealt.items, dealt.client, strict=True):
+    several = len({item.task for _, item in assignment.items}) > 1
+    for (source, item), client in zip(assignment.items, assignment.client, strict=True):
         one = _record(source, item)
         central = root / "central_training" / item.split
         name = item.task if several and item.split == TEST else item.split
         files.setdefault(root / "clients" / item.split / f"client_{client}.json", []).append(one)
         files.setdefault(central / f"{name}.json", []).append(one)
     for split in (TRAIN, TEST):  # a client without a test record has an empty file
-        for client in range(dealt.clients):
+        for client in range(assignment.clients):
             files.setdefault(root / "clients" / split / f"client_{client}.json", [])
     for path, records in files.items():
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -81,9 +81,9 @@ class InProcessGrid(Grid):
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
         """Work the first pending message of `message_ids`, in the order they were pushed."""
-        asked = set(message_ids)
+        pending = set(message_ids)
         for message_id in self._pending:
-            if message_id in asked:
+            if message_id in pending:
                 return [self._work(self._pending.pop(message_id))]
         return []
 

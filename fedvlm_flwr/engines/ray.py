@@ -93,10 +93,10 @@ def _flwr(*arguments: str) -> list[str]:
 
 def _script(name: str) -> str:
     beside = Path(sys.executable).with_name(name)
-    found = str(beside) if beside.exists() else shutil.which(name)
-    if found is None:
+    path = str(beside) if beside.exists() else shutil.which(name)
+    if path is None:
         raise RunError(f"The command {name} is not installed; install flwr[simulation].")
-    return found
+    return path
 
 
 def free_port() -> int:

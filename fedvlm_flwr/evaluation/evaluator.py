@@ -10,25 +10,21 @@ import torch
 from fedvlm_flwr.config import Config
 from fedvlm_flwr.data.clients import test_shares
 from fedvlm_flwr.data.federated import Example, FederatedData, examples
-from fedvlm_flwr.evaluation.scoring import (
-    Scores,
-    StepFn,
-    answers,
-    by_task,
-    each,
+from fedvlm_flwr.evaluation.answers import StepFn, by_task, generate_answers, sample
+from fedvlm_flwr.evaluation.controls import (
     majority_scores,
     question_majority_scores,
-    sample,
-    score,
-    with_exchanged_pictures,
+    with_shuffled_images,
 )
+from fedvlm_flwr.evaluation.scores import score, score_each
 from fedvlm_flwr.evaluation.statistics import intervals, share_means
+from fedvlm_flwr.messages.scores import Scores
 from fedvlm_flwr.models.resident import Resident
 from fedvlm_flwr.seeding import stream
 
 
 @dataclass(frozen=True)
-class Scored:
+class EvaluationResult:
     """What an evaluation came to.
 
     Attributes:
@@ -36,6 +32,7 @@ class Scored:
         shares: each client's `local_` metrics by task, on its own share of the test set; none
             where a sample was scored.
         predictions: one record per answer.
+        seconds: of answering and scoring.
     """
 
     scores: Scores
@@ -45,61 +42,69 @@ class Scored:
 
 
 class Evaluator:
-    """Scores the tensors that the model holds, and tells how long it took."""
+    """Scores the tensors that the model holds, and tells how long it took.
+
+    Args:
+        data: its `test` is scored; its `train` gives the controls their answers.
+        threads: of torch, while it answers.
+
+    Attributes:
+        full: the examples of the whole test set by task.
+    """
 
     def __init__(self, config: Config, model: Resident, data: FederatedData, threads: int) -> None:
         self._config = config
         self._model = model
         self._data = data
         self._threads = threads
-        self._asked = examples(data.test, data.root)
-        self.full = by_task(self._asked)
+        self._examples = examples(data.test, data.root)
+        self.full = by_task(self._examples)
         self._client_of = {row: k for k, own in enumerate(test_shares(config)) for row in own}
         self._rows: dict[str, list[int]] = {task: [] for task in self.full}
-        for row, example in enumerate(self._asked):
+        for row, example in enumerate(self._examples):
             self._rows[example.task].append(row)
-        self._part = sample(self._rows, config.eval, config.seed)
+        self._sample = sample(self._rows, config.eval, config.seed)
 
     @cached_property
     def _training(self) -> dict[str, list[Example]]:
         return by_task(examples(self._data.train, self._data.root))
 
-    def run(self, full: bool, step: StepFn | None = None) -> Scored:
+    def run(self, full: bool, step: StepFn | None = None) -> EvaluationResult:
         """Score every task on the whole test set, or on the sample for rounds in between.
 
         On the whole test set the metrics that are means over examples have their 95 % interval
         beside them (`<metric>_low`, `<metric>_high`), and each client's own share is scored too,
         by the same answers.
+
+        Args:
+            step: called as answers are given.
         """
-        began = time.monotonic()
-        torch.set_num_threads(self._threads)
-        chosen = self._rows if full else self._part
-        found = {task: [self._asked[row] for row in rows] for task, rows in chosen.items()}
-        told = self._answers(found, step)
-        scores = {task: score(task, told[task], members) for task, members in found.items()}
+        start = time.monotonic()
+        rows = self._rows if full else self._sample
+        test = {task: [self._examples[row] for row in numbers] for task, numbers in rows.items()}
+        predictions = self._predict(test, step)
+        scores = _score(predictions, test)
         shares: dict[int, Scores] = {}
-        for task in found if full else ():
-            values = each(task, told[task], found[task])
-            scores[task] |= self._ends(task, values)
-            clients = [self._client_of[row] for row in chosen[task]]
+        for task in test if full else ():
+            values = score_each(task, predictions[task], test[task])
+            scores[task] |= self._interval_ends(task, values)
+            clients = [self._client_of[row] for row in rows[task]]
             for client, own in share_means(values, clients).items():
                 shares.setdefault(client, {})[task] = own
         records = [
             self._record(row, text)
-            for task, rows in chosen.items()
-            for row, text in zip(rows, told[task], strict=True)
+            for task, numbers in rows.items()
+            for row, text in zip(numbers, predictions[task], strict=True)
         ]
-        return Scored(scores, shares, records, time.monotonic() - began)
+        return EvaluationResult(scores, shares, records, time.monotonic() - start)
 
-    def exchanged(self, step: StepFn | None = None) -> tuple[Scores, float]:
-        """Scores on exchanged pictures: what remains comes from the questions alone."""
-        began = time.monotonic()
-        torch.set_num_threads(self._threads)
+    def shuffled(self, step: StepFn | None = None) -> tuple[Scores, float]:
+        """Scores on shuffled images, and seconds: what remains comes from the questions alone."""
+        start = time.monotonic()
         seed = self._config.seed
-        found = {task: with_exchanged_pictures(m, seed) for task, m in self.full.items()}
-        told = self._answers(found, step)
-        scores = {task: score(task, told[task], members) for task, members in found.items()}
-        return scores, time.monotonic() - began
+        test = {task: with_shuffled_images(own, seed) for task, own in self.full.items()}
+        scores = _score(self._predict(test, step), test)
+        return scores, time.monotonic() - start
 
     def majority(self) -> Scores:
         """Scores of the constant answer on the whole test set."""
@@ -109,26 +114,28 @@ class Evaluator:
         """Scores of the most frequent answer to each question on the whole test set."""
         return question_majority_scores(self.full, self._training)
 
-    def _answers(
-        self, found: Mapping[str, Sequence[Example]], step: StepFn | None
+    def _predict(
+        self, test: Mapping[str, Sequence[Example]], step: StepFn | None
     ) -> dict[str, list[str]]:
-        done, total = 0, sum(len(members) for members in found.values())
-        told = {}
-        for task, members in found.items():
-            further = _further(step, done, total) if step else None
-            told[task] = answers(self._model, members, self._config.eval, further)
-            done += len(members)
-        return told
+        """The model's answers by task."""
+        torch.set_num_threads(self._threads)
+        count, total = 0, sum(len(own) for own in test.values())
+        predictions = {}
+        for task, own in test.items():
+            onward = _counting_on(step, count, total) if step else None
+            predictions[task] = generate_answers(self._model, own, self._config.eval, onward)
+            count += len(own)
+        return predictions
 
-    def _ends(self, task: str, values: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    def _interval_ends(self, task: str, values: Mapping[str, Sequence[float]]) -> dict[str, float]:
         """Both ends of each metric's interval; the same examples are drawn in every round."""
         draw = stream(self._config.seed, f"bootstrap {task}")
-        found = intervals(values, self._config.eval.bootstrap, draw)
-        lows = {f"{name}_low": low for name, (low, _) in found.items()}
-        return lows | {f"{name}_high": high for name, (_, high) in found.items()}
+        ends = intervals(values, self._config.eval.bootstrap, draw)
+        lows = {f"{name}_low": low for name, (low, _) in ends.items()}
+        return lows | {f"{name}_high": high for name, (_, high) in ends.items()}
 
     def _record(self, row: int, text: str) -> dict[str, str | int]:
-        example = self._asked[row]
+        example = self._examples[row]
         return {
             "task": example.task,
             "id": example.id,
@@ -139,6 +146,12 @@ class Evaluator:
         }
 
 
-def _further(step: StepFn, before: int, total: int) -> StepFn:
+def _score(
+    predictions: Mapping[str, Sequence[str]], test: Mapping[str, Sequence[Example]]
+) -> Scores:
+    return {task: score(task, predictions[task], own) for task, own in test.items()}
+
+
+def _counting_on(step: StepFn, before: int, total: int) -> StepFn:
     """Counts on from the tasks before."""
-    return lambda done, _: step(before + done, total)
+    return lambda count, _: step(before + count, total)

@@ -5,7 +5,7 @@ from statistics import fmean, pstdev
 
 import numpy as np
 
-Scores = Mapping[str, Mapping[str, float]]
+from fedvlm_flwr.messages.scores import Scores
 
 LOCAL = "local_"  # begins the name of a metric that is over a client's own share of the test set
 TAIL = 2.5  # per cent of the resamples that lie beyond each end of an interval
@@ -32,16 +32,22 @@ def intervals(
     count = table.shape[1]
     rows = max(1, AT_ONCE // count)
     means = [
-        _means(apart, draw.integers(0, count, (min(rows, resamples - done), count), np.int32))
-        for done in range(0, resamples, rows)
+        _means(apart, draw.integers(0, count, (min(rows, resamples - start), count), np.int32))
+        for start in range(0, resamples, rows)
     ]
     ends = np.percentile(np.concatenate(means, axis=1), [TAIL, 100 - TAIL], axis=1)
     lows, highs = (ends + first.T).tolist()
     return dict(zip(values, zip(lows, highs, strict=True), strict=True))
 
 
-def _means(table: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-    return np.stack([row[drawn].mean(axis=1) for row in table])  # [metrics, resamples]
+def _means(table: np.ndarray, picks: np.ndarray) -> np.ndarray:
+    """Each resample's mean of each row.
+
+    Args:
+        table: [metrics, examples].
+        picks: the examples of each resample, [resamples, examples].
+    """
+    return np.stack([row[picks].mean(axis=1) for row in table])  # [metrics, resamples]
 
 
 def share_means(
@@ -60,16 +66,18 @@ def share_means(
     for row, client in enumerate(clients):
         rows.setdefault(client, []).append(row)
     return {
-        client: {f"{LOCAL}{name}": fmean([known[i] for i in own]) for name, known in values.items()}
+        client: {
+            f"{LOCAL}{name}": fmean([column[i] for i in own]) for name, column in values.items()
+        }
         for client, own in sorted(rows.items())
     }
 
 
-def over_clients(found: Iterable[Scores]) -> dict[str, dict[str, float]]:
-    """Mean, worst and spread of each task's `local_` metrics, over the clients that have them.
+def over_clients(clients: Iterable[Scores]) -> Scores:
+    """Mean, worst and deviation of each task's `local_` metrics, over the clients that have them.
 
     Args:
-        found: each client's metrics by task; those that are not `local_` are not looked at.
+        clients: each client's metrics by task; those that are not `local_` are not looked at.
 
     Returns:
         By task `local_<metric>_mean` (each client counts once, whatever the size of its share),
@@ -77,14 +85,14 @@ def over_clients(found: Iterable[Scores]) -> dict[str, dict[str, float]]:
         standard deviation: these clients are all there are), and `local_clients`, how many have
         examples of the task.
     """
-    known: dict[str, dict[str, list[float]]] = {}
-    for scores in found:
+    table: dict[str, dict[str, list[float]]] = {}
+    for scores in clients:
         for task, metrics in scores.items():
             for name, value in metrics.items():
                 if name.startswith(LOCAL):
-                    known.setdefault(task, {}).setdefault(name, []).append(value)
-    result: dict[str, dict[str, float]] = {}
-    for task, columns in known.items():
+                    table.setdefault(task, {}).setdefault(name, []).append(value)
+    result: Scores = {}
+    for task, columns in table.items():
         result[task] = {f"{LOCAL}clients": float(max(map(len, columns.values())))}
         for name, values in columns.items():
             worst = max if name.removeprefix(LOCAL) in LESS_IS_BETTER else min

@@ -31,7 +31,7 @@ PIECE = re.compile(rf"{_BOX}|{_BRACES}")
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class LabeledBox:
     """A box of a text, and what the text calls it."""
 
     box: Box
@@ -44,7 +44,7 @@ def format_box(box: Sequence[float]) -> str:
     return f"[{x}, {y}, {width}, {height}]"
 
 
-def format_boxes(found: Sequence[Found]) -> str:
+def format_boxes(boxes: Sequence[LabeledBox]) -> str:
     """Write boxes as an answer: "[..]", "{'heart': [..]}", or several separated by commas.
 
     Several are put into square brackets where any has a label; none is written as "[]".
@@ -52,20 +52,20 @@ def format_boxes(found: Sequence[Found]) -> str:
     Raises:
         DataError: a label that `parse_boxes` would not read back.
     """
-    texts = [_format_one(one) for one in found]
-    labelled = any(one.label is not None for one in found)
+    texts = [_format_one(one) for one in boxes]
+    labeled = any(one.label is not None for one in boxes)
     together = ", ".join(texts)
-    return f"[{together}]" if not found or (labelled and len(found) > 1) else together
+    return f"[{together}]" if not boxes or (labeled and len(boxes) > 1) else together
 
 
-def parse_boxes(text: str) -> list[Found]:
+def parse_boxes(text: str) -> list[LabeledBox]:
     """Read every box of a text, in order; none where it holds none.
 
     The time is linear in the text, whatever it holds. A group of numbers with a negative width or
     height is no box.
     """
     return [
-        Found(_numbers(entry), entry[1] or entry[2])
+        LabeledBox(_numbers(entry), entry[1] or entry[2])
         for piece in PIECE.finditer(text)
         for entry in ENTRY.finditer(piece[0])
     ]
@@ -106,13 +106,13 @@ def _two_decimals(number: float) -> str:
     return "0.00" if text == "-0.00" else text
 
 
-def _format_one(found: Found) -> str:
-    if found.label is None:
-        return format_box(found.box)
-    quotes = [quote for quote in "'\"" if quote not in found.label]
-    if not quotes or not 1 <= len(found.label) <= 100:
+def _format_one(box: LabeledBox) -> str:
+    if box.label is None:
+        return format_box(box.box)
+    quotes = [quote for quote in "'\"" if quote not in box.label]
+    if not quotes or not 1 <= len(box.label) <= 100:
         raise DataError(
-            f"The label {found.label[:110]!r} cannot be written beside a box; give it 1 to 100 "
+            f"The label {box.label[:110]!r} cannot be written beside a box; give it 1 to 100 "
             "characters and at most one kind of quotes."
         )
-    return f"{{{quotes[0]}{found.label}{quotes[0]}: {format_box(found.box)}}}"
+    return f"{{{quotes[0]}{box.label}{quotes[0]}: {format_box(box.box)}}}"

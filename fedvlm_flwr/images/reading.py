@@ -16,7 +16,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from fedvlm_flwr.errors import DataError
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 
 READING = "upright, deep grey by its range"  # names this module's rules, for caches of features
 DEEP = ("I", "F")  # what the modes of grey beyond 8 bits begin with
@@ -32,7 +32,7 @@ UPRIGHT = {  # how stored pixels are turned, by EXIF orientation
 SIDEWAYS = (5, 6, 7, 8)  # those that exchange width and height
 
 
-def open_picture(path: Path, margin: Colour | None = None) -> Image.Image:
+def open_image(path: Path, margin: Color | None = None) -> Image.Image:
     """A picture as RGB, upright.
 
     Args:
@@ -46,13 +46,13 @@ def open_picture(path: Path, margin: Colour | None = None) -> Image.Image:
     with _opened(path) as picture:
         turn = UPRIGHT.get(_orientation(picture))
         shallow = _stretched(picture) if picture.mode.startswith(DEEP) else picture
-        colours = shallow.convert("RGB")
-        upright = colours if turn is None else colours.transpose(turn)
+        colors = shallow.convert("RGB")
+        upright = colors if turn is None else colors.transpose(turn)
         return upright if margin is None else square(upright, margin)
 
 
-def picture_size(path: Path) -> tuple[int, int]:
-    """Width and height in pixels of what `open_picture` gives, from the file's header alone.
+def image_size_of(path: Path) -> tuple[int, int]:
+    """Width and height in pixels of what `open_image` gives, from the file's header alone.
 
     Raises:
         DataError: the file is missing or is not a picture; names its path.
@@ -62,7 +62,7 @@ def picture_size(path: Path) -> tuple[int, int]:
         return (height, width) if _orientation(picture) in SIDEWAYS else (width, height)
 
 
-def square(picture: Image.Image, colour: Colour) -> Image.Image:
+def square(picture: Image.Image, color: Color) -> Image.Image:
     """A picture in the middle of a square of its longer side; a square one is returned as it is.
 
     Where the colour on both sides cannot be equally wide, right or bottom gets the pixel more.
@@ -79,7 +79,7 @@ def square(picture: Image.Image, colour: Colour) -> Image.Image:
         raise Image.DecompressionBombError(
             f"its {width} x {height} pixels make a square of more than {2 * most}"
         )
-    whole = Image.new("RGB", (side, side), colour)
+    whole = Image.new("RGB", (side, side), color)
     whole.paste(picture, ((side - width) // 2, (side - height) // 2))
     return whole
 
@@ -105,8 +105,8 @@ def _orientation(picture: Image.Image) -> int:
     if picture.format == "TIFF":  # Pillow turns these by itself, and tells the size of the result
         return 1
     # The base class's: a PNG's own would decode the picture to look behind its pixels.
-    found = Image.Image.getexif(picture).get(ExifTags.Base.Orientation)
-    return found if isinstance(found, int) else 1
+    orientation = Image.Image.getexif(picture).get(ExifTags.Base.Orientation)
+    return orientation if isinstance(orientation, int) else 1
 
 
 def _stretched(picture: Image.Image) -> Image.Image:

@@ -26,8 +26,8 @@ def save_adapter(vlm: VLM, tuning: Tuning, arrays: Arrays, folder: Path) -> None
         folder: is made when absent; its files are overwritten.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    held = {name.partition(".")[0] for name in arrays}
-    modes = {part: mode for part, mode in tuning.modes.items() if part in held}
+    parts = {name.partition(".")[0] for name in arrays}
+    modes = {part: mode for part, mode in tuning.modes.items() if part in parts}
     tensors = {name: torch.from_numpy(values) for name, values in arrays.items()}
     for part in (part for part, mode in modes.items() if "full" in mode):
         own = {name: torch.from_numpy(v) for name, v in section(arrays, f"{part}.").items()}

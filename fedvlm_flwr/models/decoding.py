@@ -14,7 +14,7 @@ def greedy(
     prompt: tuple[Tensor, Tensor],
     end_id: int,
     limit: int,
-    seen: Tensor | None = None,
+    visibility: Tensor | None = None,
 ) -> list[list[int]]:
     """The most likely tokens after each prompt, without the end token.
 
@@ -24,7 +24,7 @@ def greedy(
         prompt: embeddings [B, T, D], padded on the left, and the mask of real tokens [B, T].
         end_id: the token after which a row is finished.
         limit: the most tokens that a row may get.
-        seen: what the prompt's positions see of each other, [B, 1, T, T] in the form that the
+        visibility: what the prompt's positions see of each other, [B, 1, T, T] in the form that the
             attention takes; None: what stands before them. New tokens see all real ones.
     """
     embeds, mask = prompt
@@ -33,7 +33,7 @@ def greedy(
     positions = (mask.cumsum(1) - 1).clamp(min=0)  # [B, T], padding does not count
     padded = not bool(mask.all())
     cache = DynamicCache(config=llm.config)
-    looks = mask.long() if seen is None and padded else seen
+    looks = mask.long() if visibility is None and padded else visibility
     for _ in range(limit):
         hidden = llm(
             inputs_embeds=embeds,
@@ -41,19 +41,19 @@ def greedy(
             position_ids=positions,
             past_key_values=cache,
             use_cache=True,
-        ).last_hidden_state
-        chosen = head(hidden[:, -1]).argmax(-1)  # [open rows]
-        going = [i for i, token in enumerate(chosen.tolist()) if token != end_id]
+        ).last_hidden_state  # [open rows, T, D], T = 1 from the second token on
+        tokens = head(hidden[:, -1]).argmax(-1)  # [open rows]
+        going = [i for i, token in enumerate(tokens.tolist()) if token != end_id]
         for i in going:
-            answers[open_rows[i]].append(int(chosen[i]))
+            answers[open_rows[i]].append(int(tokens[i]))
         if not going:
             break
         open_rows = [open_rows[i] for i in going]
         keep = torch.tensor(going, device=mask.device)
-        if len(going) < len(chosen):  # finished rows cost nothing more
+        if len(going) < len(tokens):  # finished rows cost nothing more
             cache.batch_select_indices(keep)
-        embeds = llm.get_input_embeddings()(chosen[keep]).unsqueeze(1)
+        embeds = llm.get_input_embeddings()(tokens[keep]).unsqueeze(1)  # [open rows, 1, D]
         mask = torch.cat([mask[keep], mask.new_ones(len(keep), 1)], dim=1)
-        positions = positions[keep, -1:] + 1
+        positions = positions[keep, -1:] + 1  # [open rows, 1]
         looks = mask.long() if padded else None
     return answers

@@ -19,14 +19,14 @@ from fedvlm_flwr.errors import DataError
 from fedvlm_flwr.models.vlm import VLM, Features
 from fedvlm_flwr.paths import fedvlm_home
 
-ENCODED_AT_ONCE = 64
+IMAGES_AT_ONCE = 64
 LOG = getLogger(__name__)
 
 
 def fingerprint(vision: nn.Module, choice: object, processor: BaseImageProcessor) -> str:
     """Sixteen hex digits over the vision tower's weights, its layer and the picture processing."""
-    told = json.dumps([choice, processor.to_dict()], sort_keys=True, default=str)
-    digest = hashlib.sha256(told.encode())
+    settings = json.dumps([choice, processor.to_dict()], sort_keys=True, default=str)
+    digest = hashlib.sha256(settings.encode())
     for name, value in sorted(vision.state_dict().items()):
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
         digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().data)
@@ -51,7 +51,7 @@ class FeatureCache:
         self._vlm = vlm
         self._most = megabytes * 1e6
         self._rows: OrderedDict[Path, Features] = OrderedDict()
-        self._held = 0
+        self._bytes = 0
         self._digests: dict[Path, str] = {}
         keep = on_disk and vlm.keep_features
         self._folder = fedvlm_home() / "features" / vlm.fingerprint if keep else None
@@ -63,16 +63,16 @@ class FeatureCache:
         Raises:
             DataError: a picture is missing or unreadable; names its path.
         """
-        asked = list(dict.fromkeys(images))
-        for start in range(0, len(asked), ENCODED_AT_ONCE):
-            self._batch(asked[start : start + ENCODED_AT_ONCE])
+        distinct = list(dict.fromkeys(images))
+        for start in range(0, len(distinct), IMAGES_AT_ONCE):
+            self._batch(distinct[start : start + IMAGES_AT_ONCE])
 
     def __call__(self, images: Sequence[Path]) -> list[Features]:
         """Features of pictures in the given order, on the CPU."""
         rows: dict[Path, Features] = {}
-        asked = list(dict.fromkeys(images))
-        for start in range(0, len(asked), ENCODED_AT_ONCE):
-            rows |= self._batch(asked[start : start + ENCODED_AT_ONCE])
+        distinct = list(dict.fromkeys(images))
+        for start in range(0, len(distinct), IMAGES_AT_ONCE):
+            rows |= self._batch(distinct[start : start + IMAGES_AT_ONCE])
         return [rows[image] for image in images]
 
     def _batch(self, images: Sequence[Path]) -> dict[Path, Features]:
@@ -95,11 +95,11 @@ class FeatureCache:
 
     def _keep(self, image: Path, row: Features) -> None:
         if image not in self._rows:
-            self._held += _size(row)
+            self._bytes += _size(row)
         self._rows[image] = row
         self._rows.move_to_end(image)
-        while self._held > self._most and len(self._rows) > 1:
-            self._held -= _size(self._rows.popitem(last=False)[1])
+        while self._bytes > self._most and len(self._rows) > 1:
+            self._bytes -= _size(self._rows.popitem(last=False)[1])
 
     def _path(self, image: Path) -> Path | None:
         if self._folder is None:

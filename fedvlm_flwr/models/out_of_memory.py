@@ -27,8 +27,8 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether memory has run out, of a GPU or of the machine."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    said = str(error)
-    return isinstance(error, RuntimeError) and any(words in said for words in (*ON_CPU, *ON_GPU))
+    text = str(error)
+    return isinstance(error, RuntimeError) and any(words in text for words in (*ON_CPU, *ON_GPU))
 
 
 def explaining(doing: Doing, config: Callable[[], Config], work: Callable[[], Result]) -> Result:
@@ -63,8 +63,8 @@ def _let_go(error: BaseException) -> None:
 
 def advice(config: Config, doing: Doing, error: BaseException) -> str:
     """One sentence: what ran out, at what, and which settings make it fit."""
-    tried = re.search(r"tried to allocate ([\d.]+ \w+)", str(error), re.IGNORECASE)
-    wanted = f" when {tried[1]} more were wanted" if tried else ""
+    request = re.search(r"tried to allocate ([\d.]+ \w+)", str(error), re.IGNORECASE)
+    demand = f" when {request[1]} more were wanted" if request else ""
     on_gpu = isinstance(error, torch.OutOfMemoryError) or any(w in str(error) for w in ON_GPU)
     engine = config.engine
     share = (
@@ -74,19 +74,19 @@ def advice(config: Config, doing: Doing, error: BaseException) -> str:
     )
     remedies = [*_remedies(config, doing), f"raise {share} so that fewer clients share it"]
     return (
-        f"The {'GPU' if on_gpu else 'machine'} ran out of memory in {doing}{wanted}; "
+        f"The {'GPU' if on_gpu else 'machine'} ran out of memory in {doing}{demand}; "
         f"{' or '.join(remedies)} (`fedvlm plan` estimates what fits)."
     )
 
 
 def _remedies(config: Config, doing: Doing) -> list[str]:
-    train, answer, found = config.train, config.eval, []
+    train, answer, remedies = config.train, config.eval, []
     if doing == "answering" and answer.batch_size > 1:
-        found.append(f"lower eval.batch_size (now {answer.batch_size})")
+        remedies.append(f"lower eval.batch_size (now {answer.batch_size})")
     if doing == "training" and train.batch_size > 1:
-        found.append(f"lower train.batch_size (now {train.batch_size})")
+        remedies.append(f"lower train.batch_size (now {train.batch_size})")
     if doing == "training" and not train.gradient_checkpointing:
-        found.append("set train.gradient_checkpointing=true")
+        remedies.append("set train.gradient_checkpointing=true")
     if not config.model.params["quantize"] and "full" not in config.tuning.modes.get("llm", ()):
-        found.append("set model.quantize=4bit")
-    return found
+        remedies.append("set model.quantize=4bit")
+    return remedies

@@ -172,7 +172,7 @@ def stable_name(name: str) -> str:
 
 
 def read(parameters: Mapping[str, nn.Parameter]) -> dict[str, NDArray[np.float32]]:
-    """Copies of the parameters as float32 arrays."""
+    """Copies of the parameters as float32 arrays on the CPU, each of its parameter's shape."""
     return {
         name: parameter.detach().to("cpu", torch.float32).numpy().copy()
         for name, parameter in parameters.items()
@@ -182,7 +182,7 @@ def read(parameters: Mapping[str, nn.Parameter]) -> dict[str, NDArray[np.float32
 def write(
     parameters: Mapping[str, nn.Parameter], arrays: Mapping[str, NDArray[np.float32]]
 ) -> None:
-    """Overwrite the parameters with arrays of the same names and shapes.
+    """Overwrite the parameters in place with arrays of the same names and shapes, in any precision.
 
     Raises:
         ModelError: names or shapes differ; names the first that does.

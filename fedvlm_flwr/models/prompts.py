@@ -96,15 +96,15 @@ class PromptEncoder:
             DataError: wording and answer alone are longer than allowed.
             ModelError: the tokenizer merges the prompt's end with the answer's beginning.
         """
-        asked = self._clean(question)
-        cut, prompt = self._fitted(wording, asked, 0)
+        whole = self._clean(question)
+        cut, prompt = self._fitted(wording, whole, 0)
         if answer is None:
             return Encoded(prompt)
-        said = self._answer_ids(wording, cut, prompt, answer)
-        if len(prompt) + len(said) > self._most:
-            cut, prompt = self._fitted(wording, asked, len(said))
-            said = self._answer_ids(wording, cut, prompt, answer)
-        return Encoded(prompt, said)
+        answer_ids = self._answer_ids(wording, cut, prompt, answer)
+        if len(prompt) + len(answer_ids) > self._most:
+            cut, prompt = self._fitted(wording, whole, len(answer_ids))
+            answer_ids = self._answer_ids(wording, cut, prompt, answer)
+        return Encoded(prompt, answer_ids)
 
     def _answer_ids(
         self, wording: Wording, question: str, prompt: tuple[int, ...], answer: str
@@ -144,6 +144,6 @@ class PromptEncoder:
 
         Tokens differ in another surrounding, so the caller counts again.
         """
-        found = self._tokenizer(question, add_special_tokens=False, return_offsets_mapping=True)
-        starts: list[int] = [start for start, _ in found["offset_mapping"]] + [len(question)]
+        encoding = self._tokenizer(question, add_special_tokens=False, return_offsets_mapping=True)
+        starts: list[int] = [start for start, _ in encoding["offset_mapping"]] + [len(question)]
         return max(1, starts[min(over, len(starts) - 1)])

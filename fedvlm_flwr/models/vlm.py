@@ -77,7 +77,7 @@ class VLM(ABC):
     unknown_id: int | None = None
 
     @property
-    def questions_cut(self) -> int:
+    def truncated_questions(self) -> int:
         """Distinct questions that were cut on the left so far, for being too long."""
         return 0
 

@@ -28,14 +28,14 @@ class Batch:
     Attributes:
         rows: examples.
         length: places of each, the picture's included.
-        labelled: places of each with a label, or tokens to be generated.
+        labeled: places of each with a label, or tokens to be generated.
         masked: whether the attention is given a mask.
         quantize: how the network's linear layers are held; None: as they are.
     """
 
     rows: int
     length: int
-    labelled: int
+    labeled: int
     masked: bool
     quantize: str | None = None
 
@@ -46,7 +46,7 @@ class TrainingBytes:
 
     Attributes:
         kept: activations of the language model that wait for the backward pass.
-        logits: the same behind the language model: scores of the vocabulary at labelled places.
+        logits: the same behind the language model: scores of the vocabulary at labeled places.
         working: what the fullest moment holds beyond the two.
     """
 
@@ -63,7 +63,7 @@ class AnsweringBytes:
     working: int
 
 
-def rehearse_training(
+def dry_run_training(
     llm: Any, batch: Batch, inputs_learn: bool, autocast: bool, checkpointing: bool
 ) -> TrainingBytes:
     """Go through a forward and a backward pass.
@@ -119,14 +119,14 @@ def _drop_gradient(parameter: Tensor) -> None:
 
 def _loss(hidden: Tensor, table: Tensor, batch: Batch) -> Tensor:
     """Cross-entropy at as many places as the batch has labels; the head is as large as `table`."""
-    places = torch.zeros(batch.rows * batch.labelled, dtype=torch.long, device=hidden.device)
-    labelled = hidden.flatten(0, 1).index_select(0, places)
-    logits = F.linear(labelled.to(table.dtype), table.detach()).float()
+    places = torch.zeros(batch.rows * batch.labeled, dtype=torch.long, device=hidden.device)
+    labeled = hidden.flatten(0, 1).index_select(0, places)
+    logits = F.linear(labeled.to(table.dtype), table.detach()).float()
     return F.cross_entropy(logits, places)
 
 
 @torch.no_grad()
-def rehearse_answering(llm: Any, batch: Batch) -> AnsweringBytes:
+def dry_run_answering(llm: Any, batch: Batch) -> AnsweringBytes:
     """Go through the prompt's pass, which is the fullest moment of greedy decoding."""
     table: Tensor = llm.get_input_embeddings().weight
     weights = [*llm.parameters(), *llm.buffers()]
@@ -141,7 +141,7 @@ def rehearse_answering(llm: Any, batch: Batch) -> AnsweringBytes:
         F.linear(hidden[:, -1].to(table.dtype), table).argmax(-1)
         held: list[Tensor] = [t for layer in cache.layers for t in (layer.keys, layer.values)]
         prompt = sum(tensor.untyped_storage().nbytes() for tensor in held)
-    whole = prompt * (batch.length + batch.labelled) // batch.length
+    whole = prompt * (batch.length + batch.labeled) // batch.length
     return AnsweringBytes(whole, live.peak - prompt)
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from fedvlm_flwr.config import Config
 from fedvlm_flwr.data.federated import Example
 from fedvlm_flwr.errors import ConfigError
-from fedvlm_flwr.evaluation.scoring import answers
+from fedvlm_flwr.evaluation.answers import generate_answers
 from fedvlm_flwr.models.resident import Resident, resident
 from fedvlm_flwr.models.vlm import VLM
 from fedvlm_flwr.planning.memory import Lengths
@@ -73,7 +73,7 @@ def measure(
         asked = [longest] * config.train.batch_size
         training = [_peak(device, lambda s=stage: train(model, s, asked)) for stage in stages]  # type: ignore[misc]
         asked = [longest] * config.eval.batch_size
-        answering = _peak(device, lambda: answers(model, asked, config.eval))
+        answering = _peak(device, lambda: generate_answers(model, asked, config.eval))
     free, total = torch.cuda.mem_get_info(device)
     beside = total - free - torch.cuda.memory_reserved(device)
     return Measured(torch.cuda.get_device_name(device), beside, training, answering)

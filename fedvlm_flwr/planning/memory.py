@@ -1,7 +1,7 @@
 """How much of a GPU one client process takes, estimated without a weight or a GPU.
 
 Weights, gradients and the optimiser's state are counted from the network's tensors, activations
-and the key/value cache by a rehearsal (`rehearsal.py`). Assumed are the two constants below.
+and the key/value cache by a dry run (`dry_run.py`). Assumed are the two constants below.
 Not counted: what encoding pictures takes for a moment.
 """
 
@@ -18,8 +18,8 @@ from fedvlm_flwr.planning.dry_run import (
     AnsweringBytes,
     Batch,
     TrainingBytes,
-    rehearse_answering,
-    rehearse_training,
+    dry_run_answering,
+    dry_run_training,
 )
 from fedvlm_flwr.planning.kernels import frozen_linears
 
@@ -71,7 +71,7 @@ class Estimate:
 
 
 class Estimator:
-    """Estimates for one network under settings that may change; nothing is rehearsed twice.
+    """Estimates for one network under settings that may change; no dry run is made twice.
 
     Args:
         skeleton: the configured model with its adapters (`counting.adapted_skeleton`).
@@ -146,7 +146,7 @@ class Estimator:
         if key not in self._trained:
             set_trainable(self._skeleton, config.tuning.stages[stage])
             llm = part_module(self._skeleton, "llm")
-            self._trained[key] = rehearse_training(llm, batch, learns, *how)
+            self._trained[key] = dry_run_training(llm, batch, learns, *how)
         found = self._trained[key]
         connector = _connector(self._skeleton, train.batch_size) if learns else 0
         held = connector + found.kept + found.logits
@@ -163,7 +163,7 @@ class Estimator:
     def _answering(self, config: Config) -> dict[str, int]:
         batch = self._batch(config, config.eval.batch_size, config.eval.max_new_tokens)
         if batch not in self._answered:
-            self._answered[batch] = rehearse_answering(part_module(self._skeleton, "llm"), batch)
+            self._answered[batch] = dry_run_answering(part_module(self._skeleton, "llm"), batch)
         found = self._answered[batch]
         return {
             "key/value cache": found.cache,
@@ -171,10 +171,10 @@ class Estimator:
             "fragmentation": int(FRAGMENTATION * (found.cache + found.working)),
         }
 
-    def _batch(self, config: Config, rows: int, labelled: int) -> Batch:
+    def _batch(self, config: Config, rows: int, labeled: int) -> Batch:
         """Every row as long as can be; masked, as where rows are of unequal length."""
         length = self._skeleton.image_tokens + self._lengths.text
-        return Batch(rows, length, labelled, True, config.model.params["quantize"])
+        return Batch(rows, length, labeled, True, config.model.params["quantize"])
 
 
 def _frozen(skeleton: Skeleton, trained: Parameters, quantize: str | None) -> int:
@@ -183,11 +183,11 @@ def _frozen(skeleton: Skeleton, trained: Parameters, quantize: str | None) -> in
     total = sum(t.nbytes for t in (*others, *skeleton.module.buffers()))
     if quantize:
         for layer in frozen_linears(part_module(skeleton, "llm")):
-            total += quantised_bytes(layer, quantize) - layer.weight.nbytes
+            total += quantized_bytes(layer, quantize) - layer.weight.nbytes
     return total
 
 
-def quantised_bytes(layer: nn.Linear, quantize: str) -> int:
+def quantized_bytes(layer: nn.Linear, quantize: str) -> int:
     """What bitsandbytes holds for a linear layer's weight, its constants included."""
     numbers = layer.weight.numel()
     if quantize == "4bit":

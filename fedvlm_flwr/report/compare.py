@@ -14,9 +14,9 @@ from fedvlm_flwr.report.sweep import (
     Key,
     RunSummary,
     Sweep,
-    chosen_metrics,
     grouped,
     mean_and_sd,
+    select_metrics,
     varying,
 )
 
@@ -54,17 +54,17 @@ class Comparison:
 
     def steps(self, runs: Sequence[RunSummary]) -> str:
         """Total optimiser steps of a run of the row; marked where budgets are unequal."""
-        found = sorted({run.steps for run in runs})
-        text = str(found[0]) if len(found) == 1 else f"{found[0]} to {found[-1]}"
+        counts = sorted({run.steps for run in runs})
+        text = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
         return text + (" !" if self.warnings else "")
 
 
 def _over(values: Sequence[float | None]) -> tuple[float, float] | None:
-    known = [value for value in values if value is not None]
-    return mean_and_sd(known) if known and len(known) == len(values) else None
+    numbers = [value for value in values if value is not None]
+    return mean_and_sd(numbers) if numbers and len(numbers) == len(values) else None
 
 
-def compare(sweep: Sweep, asked: Sequence[str] = ()) -> Comparison:
+def compare(sweep: Sweep, metric_names: Sequence[str] = ()) -> Comparison:
     """Put the runs of a sweep side by side.
 
     Raises:
@@ -72,7 +72,7 @@ def compare(sweep: Sweep, asked: Sequence[str] = ()) -> Comparison:
     """
     keys = varying(sweep.runs)
     rows = grouped(sweep.runs, keys)
-    metrics = chosen_metrics(sweep.runs, asked)
+    metrics = select_metrics(sweep.runs, metric_names)
     return Comparison(keys, metrics, rows, _budgets(rows), _notes(sweep, rows, metrics))
 
 
@@ -89,8 +89,8 @@ def _budgets(rows: Mapping[Key, list[RunSummary]]) -> list[str]:
             by_steps.setdefault(steps, []).append(label(key))
     if len(by_steps) == 1:
         return []
-    told = "; ".join(f"{steps} steps: {', '.join(names)}" for steps, names in by_steps.items())
-    return [f"unequal budgets: rows marked ! are not comparable as they stand. {told}."]
+    text = "; ".join(f"{steps} steps: {', '.join(names)}" for steps, names in by_steps.items())
+    return [f"unequal budgets: rows marked ! are not comparable as they stand. {text}."]
 
 
 def _notes(
@@ -117,16 +117,16 @@ def _client_notes(
     """The range over clients where each has a model of its own."""
     parts = []
     for task, metric in metrics:
-        found = [
+        cells = [
             (scores[task, metric], client, run.keys.get("seed"))
             for run in runs
             for client, scores in run.by_client.items()
             if (task, metric) in scores
         ]
-        if found:
-            low, client, seed = min(found)
+        if cells:
+            low, client, seed = min(cells)
             parts.append(
-                f"{task} {metric} {low:.3f} (client {client}, seed {seed}) to {max(found)[0]:.3f}"
+                f"{task} {metric} {low:.3f} (client {client}, seed {seed}) to {max(cells)[0]:.3f}"
             )
     return [f"{label(key)}: per client {', '.join(parts)}"] if parts else []
 
@@ -134,72 +134,77 @@ def _client_notes(
 def _number(cell: tuple[float, float] | None) -> str:
     if cell is None:
         return ""
-    mean, spread = cell
-    return f"{mean:.3f}" if math.isnan(spread) else f"{mean:.3f} ± {spread:.3f}"
+    mean, deviation = cell
+    return f"{mean:.3f}" if math.isnan(deviation) else f"{mean:.3f} ± {deviation:.3f}"
 
 
-def _header(found: Comparison) -> list[str]:
-    keys = [key.removesuffix(".name") for key in found.keys] or ["run"]
-    return [*keys, "n", "steps", *(f"{task} {metric}" for task, metric in found.metrics)]
+def _header(comparison: Comparison) -> list[str]:
+    keys = [key.removesuffix(".name") for key in comparison.keys] or ["run"]
+    return [*keys, "n", "steps", *(f"{task} {metric}" for task, metric in comparison.metrics)]
 
 
-def _lines(found: Comparison) -> list[list[str]]:
-    width = max(1, len(found.keys))
-    first = [BEFORE, *[""] * (width - 1), "", "", *(_number(cell) for cell in found.before())]
+def _lines(comparison: Comparison) -> list[list[str]]:
+    width = max(1, len(comparison.keys))
+    first = [BEFORE, *[""] * (width - 1), "", "", *(_number(cell) for cell in comparison.before())]
     lines = [first]
-    for key, runs in found.rows.items():
+    for key, runs in comparison.rows.items():
         values = [value for _, value in key] or [runs[0].name]
-        marks = [any(task in run.sampled for run in runs) for task, _ in found.metrics]
+        marks = [any(task in run.sampled for run in runs) for task, _ in comparison.metrics]
         scores = [
             ("~" if mark else "") + _number(cell)
-            for mark, cell in zip(marks, found.cells(runs), strict=True)
+            for mark, cell in zip(marks, comparison.cells(runs), strict=True)
         ]
-        lines.append([*values, str(len(runs)), found.steps(runs), *scores])
+        lines.append([*values, str(len(runs)), comparison.steps(runs), *scores])
     return lines
 
 
-def as_text(found: Comparison, width: int = 120) -> str:
+def as_text(comparison: Comparison, width: int = 120) -> str:
     """A table for a terminal; wider than `width` where a number would be cut otherwise."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    names = max(1, len(found.keys))
-    for column, heading in enumerate(_header(found)):
+    names = max(1, len(comparison.keys))
+    for column, heading in enumerate(_header(comparison)):
         right = column >= names
         text = heading.replace(" ", "\n") if right else heading
         table.add_column(text, justify="right" if right else "left", no_wrap=True)
-    for line in _lines(found):
+    for line in _lines(comparison):
         table.add_row(*line)
     page = StringIO()
-    needed = Console(width=10_000).measure(table).maximum
-    Console(file=page, width=max(width, needed), color_system=None).print(table)
+    least = Console(width=10_000).measure(table).maximum
+    Console(file=page, width=max(width, least), color_system=None).print(table)
     body = "\n".join(line.rstrip() for line in page.getvalue().splitlines()).strip("\n")
-    return "\n".join([*found.warnings, body, *found.notes])
+    return "\n".join([*comparison.warnings, body, *comparison.notes])
 
 
-def as_markdown(found: Comparison) -> str:
+def as_markdown(comparison: Comparison) -> str:
     """A Markdown table with its notes as a list."""
-    header = _header(found)
-    names = max(1, len(found.keys))
+    header = _header(comparison)
+    names = max(1, len(comparison.keys))
     rule = ["---" if column < names else "---:" for column in range(len(header))]
-    rows = [header, rule, *_lines(found)]
+    rows = [header, rule, *_lines(comparison)]
     body = ["| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |" for row in rows]
     return "\n".join(
-        [*(f"**{text}**\n" for text in found.warnings), *body, "", *(f"- {n}" for n in found.notes)]
+        [
+            *(f"**{text}**\n" for text in comparison.warnings),
+            *body,
+            "",
+            *(f"- {n}" for n in comparison.notes),
+        ]
     ).rstrip()
 
 
-def as_csv(found: Comparison) -> str:
+def as_csv(comparison: Comparison) -> str:
     """One row a configuration: its keys, n, steps, and mean and sd of each metric."""
-    keys = [key.removesuffix(".name") for key in found.keys] or ["run"]
-    columns = [f"{t}.{m}.{part}" for t, m in found.metrics for part in ("mean", "sd")]
+    keys = [key.removesuffix(".name") for key in comparison.keys] or ["run"]
+    columns = [f"{t}.{m}.{part}" for t, m in comparison.metrics for part in ("mean", "sd")]
     page = StringIO()
     writer = csv.writer(page, lineterminator="\n")
     writer.writerow([*keys, "n", "steps", *columns])
     blank = [""] * (len(keys) - 1)
-    writer.writerow([BEFORE, *blank, "", "", *_plain(found.before())])
-    for key, runs in found.rows.items():
+    writer.writerow([BEFORE, *blank, "", "", *_plain(comparison.before())])
+    for key, runs in comparison.rows.items():
         values = [value for _, value in key] or [runs[0].name]
         steps = " to ".join(str(n) for n in sorted({runs[0].steps, *(r.steps for r in runs)}))
-        writer.writerow([*values, len(runs), steps, *_plain(found.cells(runs))])
+        writer.writerow([*values, len(runs), steps, *_plain(comparison.cells(runs))])
     return page.getvalue().rstrip("\n")
 
 

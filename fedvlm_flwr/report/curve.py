@@ -19,12 +19,12 @@ def draw_curve(folder: RunFolder) -> Path:
     Hollow points are scores on the sample used between the first and the last round.
     """
     values = server_values(folder)
-    shown = headlines(values)
-    figure = Figure(figsize=(3.2 * max(1, len(shown)), 2.9), layout="constrained")
-    panels = figure.subplots(1, max(1, len(shown)), squeeze=False)[0]
-    for panel, (task, metric) in zip(panels, shown.items(), strict=False):
+    metrics = headlines(values)
+    figure = Figure(figsize=(3.2 * max(1, len(metrics)), 2.9), layout="constrained")
+    panels = figure.subplots(1, max(1, len(metrics)), squeeze=False)[0]
+    for panel, (task, metric) in zip(panels, metrics.items(), strict=False):
         _draw(panel, values, task, metric)
-    if shown:
+    if metrics:
         panels[-1].legend(fontsize=7, loc="lower right")
     path = folder.path / CURVE
     figure.savefig(path, dpi=110)

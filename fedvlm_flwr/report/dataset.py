@@ -11,21 +11,21 @@ Counts = Sequence[tuple[str, int, str, int]]  # split, client, task, records
 CLIENTS = "clients"
 
 
-def problem_lines(found: Checked) -> Iterator[str]:
+def problem_lines(data: Checked) -> Iterator[str]:
     """A line for each problem."""
-    for problem in found.problems:
+    for problem in data.problems:
         yield f"bad: {problem}"
-    for problem in found.allowed:
+    for problem in data.allowed:
         yield f"allowed: {problem}"
 
 
-def summary(found: Checked) -> str:
+def summary(data: Checked) -> str:
     """The number of records, of bad ones, and of those on shared pictures."""
-    records = found.bad + len(found.train) + len(found.test)
-    text = f"{found.root}: {records} records, {found.bad} of them bad"
-    if found.allowed:
+    records = data.bad + len(data.train) + len(data.test)
+    text = f"{data.root}: {records} records, {data.bad} of them bad"
+    if data.allowed:
         text += (
-            f"; {len({problem.row for problem in found.allowed})} training records on pictures of "
+            f"; {len({problem.row for problem in data.allowed})} training records on pictures of "
             "the test set (dataset.shared_pictures=allow)"
         )
     return text
@@ -35,9 +35,9 @@ def count_table(counts: Counts) -> str:
     """Records of each client by split and task."""
     pairs = {(split, task) for split, _, task, _ in counts}
     columns = sorted(pairs, key=lambda pair: (pair[1], pair[0] == TEST))
-    known = {(split, client, task): number for split, client, task, number in counts}
+    number_of = {(split, client, task): number for split, client, task, number in counts}
     numbers = {
-        client: [known.get((split, client, task), 0) for split, task in columns]
+        client: [number_of.get((split, client, task), 0) for split, task in columns]
         for client in sorted({client for _, client, _, _ in counts})
     }
     rows: list[list[str] | None] = [[str(k), *map(str, own)] for k, own in numbers.items()]
@@ -48,16 +48,16 @@ def count_table(counts: Counts) -> str:
 
 def differences(counts: Counts, published: Mapping[str, int]) -> dict[str, tuple[int, int]]:
     """Made and published numbers, by task and of `clients`; what is not published is left out."""
-    made: Counter[str] = Counter()
+    totals: Counter[str] = Counter()
     for _, _, task, number in counts:
-        made[task] += number
-    made[CLIENTS] = len({client for _, client, _, _ in counts})
-    return {name: (made[name], number) for name, number in published.items()}
+        totals[task] += number
+    totals[CLIENTS] = len({client for _, client, _, _ in counts})
+    return {name: (totals[name], number) for name, number in published.items()}
 
 
-def comparison(found: Mapping[str, tuple[int, int]]) -> Iterator[str]:
+def comparison(numbers: Mapping[str, tuple[int, int]]) -> Iterator[str]:
     """A line for each published number, with the difference."""
-    for name, (made, published) in found.items():
+    for name, (count, published) in numbers.items():
         what = "clients" if name == CLIENTS else f"{name} records"
-        told = "as published" if made == published else f"{made - published:+,d}"
-        yield f"{what}: {made:,d}, published {published:,d} ({told})"
+        difference = "as published" if count == published else f"{count - published:+,d}"
+        yield f"{what}: {count:,d}, published {published:,d} ({difference})"

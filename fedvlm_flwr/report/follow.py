@@ -19,22 +19,22 @@ def following(folder: RunFolder, console: Console | None = None) -> Iterator[Non
 
     Works for every engine, since it reads the folder and not the process.
     """
-    done = threading.Event()
+    end = threading.Event()
     with LiveView(console) as view:
-        told = folder.size(PROGRESS)  # what a run that is resumed has told before
-        thread = threading.Thread(target=_follow, args=(folder, told, view, done), daemon=True)
+        position = folder.size(PROGRESS)  # what a run that is resumed has told before
+        thread = threading.Thread(target=_follow, args=(folder, position, view, end), daemon=True)
         thread.start()
         try:
             yield
         finally:
-            done.set()
+            end.set()
             thread.join()
 
 
-def _follow(folder: RunFolder, told: int, view: LiveView, done: threading.Event) -> None:
-    path, position = folder.path / PROGRESS, told
+def _follow(folder: RunFolder, start: int, view: LiveView, end: threading.Event) -> None:
+    path, position = folder.path / PROGRESS, start
     while True:
-        last = done.wait(POLL_SECONDS)  # read once more after the end
+        last = end.wait(POLL_SECONDS)  # read once more after the end
         if path.exists():
             with path.open("rb") as file:
                 file.seek(position)

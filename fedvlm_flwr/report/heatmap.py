@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 
-from fedvlm_flwr.data.heterogeneity import Spread
+from fedvlm_flwr.data.heterogeneity import LabelDistribution
 from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.paths import atomic_path
 
@@ -19,11 +19,11 @@ NUMBERED = 150  # clients; of more, some only have their number beside them
 LABEL = 26  # characters of a value
 
 
-def draw_heatmap(spread: Spread, tests: Sequence[int], title: str, path: Path) -> None:
+def draw_heatmap(labels: LabelDistribution, tests: Sequence[int], title: str, path: Path) -> None:
     """Draw the counts, darker for more, and beside them each client's records and test share.
 
     Args:
-        spread: what is drawn.
+        labels: what is drawn.
         tests: each client's number of test records.
         title: the figure's.
         path: the PNG; an older one is replaced.
@@ -31,15 +31,15 @@ def draw_heatmap(spread: Spread, tests: Sequence[int], title: str, path: Path) -
     Raises:
         ConfigError: the file cannot be written.
     """
-    shown = most_frequent(spread, COLUMNS)
-    rows, columns = shown.counts.shape
+    cells = most_frequent(labels, COLUMNS)
+    rows, columns = cells.counts.shape
     width = max(3.6, columns * min(0.55, max(0.17, 9 / columns)))  # of the cells, in inches
     height = min(40.0, max(0.9, 0.21 * rows))
     figure = Figure(figsize=(width + 3.9, height + 2.1), layout="constrained")
     figure.suptitle(title, fontsize=10, parse_math=False)
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=(width, 1.5))
-    _cells(figure, left, shown, width / columns)
-    _sizes(right, spread, tests)
+    _cells(figure, left, cells, width / columns)
+    _sizes(right, labels, tests)
     try:
         with atomic_path(path) as temporary:
             figure.savefig(temporary, format="png", dpi=130)
@@ -49,16 +49,18 @@ def draw_heatmap(spread: Spread, tests: Sequence[int], title: str, path: Path) -
         ) from error
 
 
-def most_frequent(spread: Spread, most: int) -> Spread:
+def most_frequent(distribution: LabelDistribution, most: int) -> LabelDistribution:
     """The same with at most so many values: the most frequent ones by name, then all others."""
-    if len(spread.values) <= most:
-        return spread
-    totals = spread.counts.sum(axis=0)
+    if len(distribution.values) <= most:
+        return distribution
+    totals = distribution.counts.sum(axis=0)
     order = sorted(range(len(totals)), key=lambda i: (-totals[i], i))
-    kept = sorted(order[: most - 1])
-    rest = spread.counts[:, sorted(order[most - 1 :])].sum(axis=1, keepdims=True)
-    values = [*(spread.values[i] for i in kept), f"{len(totals) - len(kept)} {OTHERS}"]
-    return Spread(spread.field, values, np.hstack([spread.counts[:, kept], rest]))
+    head = sorted(order[: most - 1])
+    rest = distribution.counts[:, sorted(order[most - 1 :])].sum(axis=1, keepdims=True)
+    values = [*(distribution.values[i] for i in head), f"{len(totals) - len(head)} {OTHERS}"]
+    return LabelDistribution(
+        distribution.field, values, np.hstack([distribution.counts[:, head], rest])
+    )
 
 
 def clipped(text: str, most: int) -> str:
@@ -67,19 +69,19 @@ def clipped(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}\u2026"
 
 
-def _cells(figure: Figure, panel: Axes, shown: Spread, cell: float) -> None:
-    rows, columns = shown.counts.shape
-    drawn = np.ma.masked_equal(shown.counts, 0)  # nothing is white, one record is not
-    image = panel.imshow(drawn, cmap="viridis_r", aspect="auto", vmin=0, interpolation="none")
+def _cells(figure: Figure, panel: Axes, distribution: LabelDistribution, cell: float) -> None:
+    rows, columns = distribution.counts.shape
+    cells = np.ma.masked_equal(distribution.counts, 0)  # nothing is white, one record is not
+    image = panel.imshow(cells, cmap="viridis_r", aspect="auto", vmin=0, interpolation="none")
     size = min(8.0, 60 * cell)  # points; a label is no wider than its column
-    labels = [clipped(value, LABEL) for value in shown.values]
+    labels = [clipped(value, LABEL) for value in distribution.values]
     panel.set_xticks(range(columns), labels, parse_math=False)
     turned = any(len(label) * size > 130 * cell for label in labels)
     panel.tick_params(axis="x", labelsize=size, labelrotation=90 if turned else 0)
     if rows <= NUMBERED:
         panel.set_yticks(range(rows))
     panel.tick_params(axis="y", labelsize=8)
-    panel.set_xlabel(shown.field, fontsize=9)
+    panel.set_xlabel(distribution.field, fontsize=9)
     panel.set_ylabel("client", fontsize=9)
     panel.set_xticks(np.arange(columns + 1) - 0.5, minor=True)
     panel.set_yticks(np.arange(rows + 1) - 0.5, minor=True)
@@ -89,21 +91,21 @@ def _cells(figure: Figure, panel: Axes, shown: Spread, cell: float) -> None:
     bar.ax.tick_params(labelsize=7)
     bar.set_label("training records", fontsize=8)
     if rows * columns <= ANNOTATED:
-        _numbers(panel, shown, image.get_cmap())
+        _numbers(panel, distribution, image.get_cmap())
 
 
-def _numbers(panel: Axes, shown: Spread, colours: Colormap) -> None:
-    for (row, column), count in np.ndenumerate(shown.counts):
+def _numbers(panel: Axes, distribution: LabelDistribution, colors: Colormap) -> None:
+    for (row, column), count in np.ndenumerate(distribution.counts):
         if count:
-            red, green, blue, _ = colours(count / shown.counts.max())
+            red, green, blue, _ = colors(count / distribution.counts.max())
             dark = 0.3 * red + 0.59 * green + 0.11 * blue < 0.5
-            colour = "white" if dark else "black"
-            panel.text(column, row, f"{count}", ha="center", va="center", size=6.5, color=colour)
+            color = "white" if dark else "black"
+            panel.text(column, row, f"{count}", ha="center", va="center", size=6.5, color=color)
 
 
-def _sizes(panel: Axes, spread: Spread, tests: Sequence[int]) -> None:
+def _sizes(panel: Axes, distribution: LabelDistribution, tests: Sequence[int]) -> None:
     places = np.arange(len(tests))
-    records = spread.counts.sum(axis=1)
+    records = distribution.counts.sum(axis=1)
     panel.barh(places - 0.2, records, height=0.38, color="tab:blue", label="training")
     panel.barh(places + 0.2, tests, height=0.38, color="tab:orange", label="test")
     panel.set_xlabel("records", fontsize=9)

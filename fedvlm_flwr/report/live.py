@@ -103,10 +103,10 @@ class LiveView:
             case "evaluated":
                 self._drop("evaluating")
 
-    def _bar(self, key: str, text: str, done: int, total: int) -> None:
+    def _bar(self, key: str, text: str, count: int, total: int) -> None:
         if key not in self._bars:
             self._bars[key] = self._progress.add_task(text, total=total)
-        self._progress.update(self._bars[key], description=text, completed=done, total=total)
+        self._progress.update(self._bars[key], description=text, completed=count, total=total)
 
     def _drop(self, key: str) -> None:
         if key in self._bars:

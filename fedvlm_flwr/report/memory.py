@@ -49,11 +49,11 @@ def as_text(budget: Budget) -> str:
 def _heading(budget: Budget) -> Iterator[str]:
     config, train = budget.config, budget.config.train
     params = config.model.params
-    held = (
+    weights = (
         f"{params['dtype']}, LLM in {params['quantize']}" if params["quantize"] else params["dtype"]
     )
     yield (
-        f"model={config.model.name} ({held}) tuning={config.tuning.name} "
+        f"model={config.model.name} ({weights}) tuning={config.tuning.name} "
         f"algorithm={config.algorithm.name} engine={config.engine.name}"
     )
     yield (
@@ -72,20 +72,20 @@ def _columns(budget: Budget) -> Iterator[str]:
     stages = len(budget.config.tuning.stages)
     for stage, checkpointing in budget.estimates:
         where = f"stage {stage + 1}, " if stages > 1 else ""
-        chosen = " *" if checkpointing == budget.config.train.gradient_checkpointing else ""
-        yield f"{where}{'checkpointed' if checkpointing else 'plain'}{chosen}"
+        mark = " *" if checkpointing == budget.config.train.gradient_checkpointing else ""
+        yield f"{where}{'checkpointed' if checkpointing else 'plain'}{mark}"
 
 
 def _rows(budget: Budget) -> Iterator[list[str] | None]:
-    found = list(budget.estimates.values())
+    estimates = list(budget.estimates.values())
     for section in ("resident", "training", "answering"):
         yield [section]
-        for name in getattr(found[0], section):
-            yield [f"  {name}", *(_gb(getattr(each, section)[name]) for each in found)]
+        for name in getattr(estimates[0], section):
+            yield [f"  {name}", *(_gb(getattr(each, section)[name]) for each in estimates)]
         yield None
-    yield ["in all, to train", *(_gb(each.to_train) for each in found)]
-    yield ["in all, to answer", *(_gb(each.to_answer) for each in found)]
-    yield ["needed (the larger)", *(_gb(each.needed) for each in found)]
+    yield ["in all, to train", *(_gb(each.to_train) for each in estimates)]
+    yield ["in all, to answer", *(_gb(each.to_answer) for each in estimates)]
+    yield ["needed (the larger)", *(_gb(each.needed) for each in estimates)]
 
 
 def _assumed(budget: Budget) -> Iterator[str]:
@@ -102,27 +102,27 @@ def _assumed(budget: Budget) -> Iterator[str]:
 
 
 def _card(budget: Budget, gigabytes: float, fit: Fit) -> Iterator[str]:
-    needed = _needed(budget.need)
+    need = _share(budget.need)
     if fit.gpus_per_client is not None:
         at_once = f"{fit.clients} client{'s' if fit.clients > 1 else ''} at once"
         yield (
-            f"card of {gigabytes:g} GB: {at_once} ({needed}): "
+            f"card of {gigabytes:g} GB: {at_once} ({need}): "
             f"engine.gpus_per_client={fit.gpus_per_client:g}"
         )
     elif fit.changes:
         yield (
-            f"card of {gigabytes:g} GB: too small ({needed}); set "
-            f"{' '.join(fit.changes)}, then one fits: {_needed(fit.changed)}"
+            f"card of {gigabytes:g} GB: too small ({need}); set "
+            f"{' '.join(fit.changes)}, then one fits: {_share(fit.changed)}"
         )
     else:
         yield (
-            f"card of {gigabytes:g} GB: too small ({needed}; at the least "
-            f"{_needed(fit.changed)}, with the smallest batches and all that saves memory); take "
+            f"card of {gigabytes:g} GB: too small ({need}; at the least "
+            f"{_share(fit.changed)}, with the smallest batches and all that saves memory); take "
             "a smaller model, shorter texts or a larger card"
         )
 
 
-def _needed(need: Need) -> str:
+def _share(need: Need) -> str:
     server = f", and {size(need.server)} for the server" if need.server else ""
     return f"{size(need.client)} a client{server}"
 
@@ -130,12 +130,12 @@ def _needed(need: Need) -> str:
 def _measured(budget: Budget) -> Iterator[Sequence[str]]:
     measured = budget.measured
     assert measured is not None
-    chosen = budget.config.train.gradient_checkpointing
+    checkpointing = budget.config.train.gradient_checkpointing
     for stage, peak in enumerate(measured.training):
-        guess = budget.estimates[stage, chosen]
+        guess = budget.estimates[stage, checkpointing]
         name = f"training, stage {stage + 1}"
         yield [name, _gb(peak.allocated), _gb(peak.reserved), _gb(guess.to_train - CUDA_CONTEXT)]
-    peak, guess = measured.answering, budget.estimates[0, chosen]
+    peak, guess = measured.answering, budget.estimates[0, checkpointing]
     yield [
         "answering",
         _gb(peak.allocated),

@@ -68,19 +68,19 @@ def read_sweep(root: Path) -> Sweep:
     """
     if not root.is_dir():
         raise RunError(f"{root} is no folder; name a run folder or a sweep's folder.")
-    found = Sweep()
+    sweep = Sweep()
     for config in sorted(root.rglob(CONFIG)):
         folder = RunFolder(config.parent)
         inside = config.parent != root
         name = str(config.parent.relative_to(root)) if inside else root.resolve().name
         if folder.is_finished():
-            found.runs.append(_summary(folder, name))
+            sweep.runs.append(_summary(folder, name))
         else:
-            found.unfinished.append(name)
-    if not found.runs:
-        told = f" ({len(found.unfinished)} unfinished: resume them)" if found.unfinished else ""
-        raise RunError(f"{root} holds no finished run{told}.")
-    return found
+            sweep.unfinished.append(name)
+    if not sweep.runs:
+        hint = f" ({len(sweep.unfinished)} unfinished: resume them)" if sweep.unfinished else ""
+        raise RunError(f"{root} holds no finished run{hint}.")
+    return sweep
 
 
 def _summary(folder: RunFolder, name: str) -> RunSummary:
@@ -135,10 +135,11 @@ def varying(runs: Sequence[RunSummary]) -> list[str]:
         and len({repr(run.keys.get(key)) for run in runs}) > 1
     ]
     names = [key for key in differ if key.endswith(".name")]
-    return names + [key for key in differ if key not in names and not _told(key, names, runs)]
+    rest = [key for key in differ if key not in names]
+    return names + [key for key in rest if not _implied_by_name(key, names, runs)]
 
 
-def _told(key: str, names: Sequence[str], runs: Sequence[RunSummary]) -> bool:
+def _implied_by_name(key: str, names: Sequence[str], runs: Sequence[RunSummary]) -> bool:
     """Whether the name of a key's group says its value already."""
     name = f"{key.partition('.')[0]}.name"
     if name not in names:
@@ -146,7 +147,7 @@ def _told(key: str, names: Sequence[str], runs: Sequence[RunSummary]) -> bool:
     values: dict[str, set[str]] = {}
     for run in runs:
         values.setdefault(str(run.keys.get(name)), set()).add(repr(run.keys.get(key)))
-    return all(len(found) == 1 for found in values.values())
+    return all(len(settings) == 1 for settings in values.values())
 
 
 def grouped(runs: Sequence[RunSummary], keys: Sequence[str]) -> dict[Key, list[RunSummary]]:
@@ -156,10 +157,10 @@ def grouped(runs: Sequence[RunSummary], keys: Sequence[str]) -> dict[Key, list[R
         RunError: two of them have the same seed, so that a spread over seeds would be too small.
     """
     result: dict[Key, list[RunSummary]] = {}
-    seen: dict[tuple[Key, str], str] = {}
+    names: dict[tuple[Key, str], str] = {}
     for run in runs:
         values = tuple((key.removesuffix(".name"), str(run.keys.get(key, ""))) for key in keys)
-        twin = seen.setdefault((values, str(run.keys.get("seed"))), run.name)
+        twin = names.setdefault((values, str(run.keys.get("seed"))), run.name)
         if twin != run.name:
             raise RunError(
                 f"{twin} and {run.name} have the same configuration and seed; move one away."
@@ -168,27 +169,29 @@ def grouped(runs: Sequence[RunSummary], keys: Sequence[str]) -> dict[Key, list[R
     return result
 
 
-def chosen_metrics(runs: Sequence[RunSummary], asked: Sequence[str]) -> list[tuple[str, str]]:
+def select_metrics(
+    runs: Sequence[RunSummary], metric_names: Sequence[str]
+) -> list[tuple[str, str]]:
     """The (task, metric) pairs to show: each task's headline, or what was asked for.
 
     Args:
-        asked: `task.metric` names, which replace the headline of their task.
+        metric_names: `task.metric` names, which replace the headline of their task.
 
     Raises:
         ConfigError: a run has no such metric; lists the known ones.
     """
-    known = sorted({pair for run in runs for pair in run.last if pair[1] != "full"})
-    wanted = [tuple(name.split(".", 1)) for name in asked]
-    for pair, name in zip(wanted, asked, strict=True):
-        if pair not in known:
-            names = ", ".join(".".join(each) for each in known)
+    choices = sorted({pair for run in runs for pair in run.last if pair[1] != "full"})
+    requests = [tuple(name.split(".", 1)) for name in metric_names]
+    for pair, name in zip(requests, metric_names, strict=True):
+        if pair not in choices:
+            names = ", ".join(".".join(each) for each in choices)
             raise ConfigError(f"Unknown metric '{name}'; choose one of: {names}.")
-    replaced = {pair[0] for pair in wanted}
-    tasks = sorted({task for task, _ in known})
+    replaced = {pair[0] for pair in requests}
+    tasks = sorted({task for task, _ in choices})
     pairs: list[tuple[str, str]] = []
     for task in tasks:
         if task in replaced:
-            pairs += [(pair[0], pair[1]) for pair in wanted if pair[0] == task]
+            pairs += [(pair[0], pair[1]) for pair in requests if pair[0] == task]
         else:
             pairs.append((task, load_task(task).HEADLINE))
     return pairs
@@ -196,5 +199,5 @@ def chosen_metrics(runs: Sequence[RunSummary], asked: Sequence[str]) -> list[tup
 
 def mean_and_sd(values: Sequence[float]) -> tuple[float, float]:
     """Mean and sample standard deviation (ddof 1); NaN for the latter of a single value."""
-    known = len(values) > 1 and all(math.isfinite(value) for value in values)
-    return statistics.fmean(values), statistics.stdev(values) if known else math.nan
+    defined = len(values) > 1 and all(math.isfinite(value) for value in values)
+    return statistics.fmean(values), statistics.stdev(values) if defined else math.nan

@@ -14,7 +14,7 @@ from fedvlm_flwr.tasks import load_task
 CONTROLS = {
     "majority": "majority answer",
     "question": "... of the question",
-    "shuffled": "exchanged pictures",
+    "shuffled": "shuffled images",
 }
 
 # What is told of a headline metric after the last round, and the names it is kept under.
@@ -23,11 +23,11 @@ BESIDE = {
     "95 % to": "{}_high",
     "client mean": "local_{}_mean",
     "client worst": "local_{}_worst",
-    "client spread": "local_{}_std",
+    "client deviation": "local_{}_std",
 }
 INTERVAL = "95 %: bootstrap interval of the score, over the examples of the test set"
 OF_CLIENTS = (
-    "client mean, worst, spread (standard deviation): each on its own share of the test set"
+    "client mean, worst, deviation (standard deviation): each on its own share of the test set"
 )
 
 Values = dict[tuple[int, str, str], Any]
@@ -58,37 +58,37 @@ def result_table(folder: RunFolder, width: int = 120) -> str:
     Scores marked ~ come from the sample that is used between the first and the last round.
     """
     values = server_values(folder)
-    shown = headlines(values)
+    metrics = headlines(values)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("round", no_wrap=True)
     fixed = ("loss", "seconds", "down", "up")
-    for heading in (*fixed, *(f"{task}\n{metric}" for task, metric in shown.items())):
+    for heading in (*fixed, *(f"{task}\n{metric}" for task, metric in metrics.items())):
         table.add_column(heading, justify="right", no_wrap=True)
     for number in sorted({number for number, _, _ in values}):
-        table.add_row(*_round_row(values, shown, number))
+        table.add_row(*_round_row(values, metrics, number))
     last = max((number for number, _, _ in values), default=0)
     controls = {text: f"control_{name}_{{}}" for name, text in CONTROLS.items()}
     for text, pattern in (BESIDE | controls).items():
-        cells = [values.get((last, t, pattern.format(m))) for t, m in shown.items()]
+        cells = [values.get((last, t, pattern.format(m))) for t, m in metrics.items()]
         if any(cell is not None for cell in cells):
             table.add_row(text, "", "", "", "", *(_number(cell) for cell in cells))
     page = StringIO()
-    needed = Console(width=10_000).measure(table).maximum  # nothing is cut, whatever the width
-    Console(file=page, width=max(width, needed), color_system=None).print(table)
+    least = Console(width=10_000).measure(table).maximum  # nothing is cut, whatever the width
+    Console(file=page, width=max(width, least), color_system=None).print(table)
     body = "\n".join(line.rstrip() for line in page.getvalue().splitlines()).strip("\n")
-    return "\n".join([body, *_notes(values, shown, last), *left_out(folder)])
+    return "\n".join([body, *_notes(values, metrics, last), *left_out(folder)])
 
 
-def _notes(values: Values, shown: dict[str, str], last: int) -> list[str]:
+def _notes(values: Values, metrics: dict[str, str], last: int) -> list[str]:
     """What the intervals and the clients' numbers are; nothing where there are none."""
-    has_interval = any((last, task, f"{metric}_low") in values for task, metric in shown.items())
+    has_interval = any((last, task, f"{metric}_low") in values for task, metric in metrics.items())
     counts = [
         f"{task} {values[last, task, 'local_clients']:.0f}"
-        for task in shown
+        for task in metrics
         if (last, task, "local_clients") in values
     ]
-    told = [INTERVAL] if has_interval else []
-    return [*told, f"{OF_CLIENTS}; clients: {', '.join(counts)}"] if counts else told
+    interval = [INTERVAL] if has_interval else []
+    return [*interval, f"{OF_CLIENTS}; clients: {', '.join(counts)}"] if counts else interval
 
 
 def left_out(folder: RunFolder, most: int = 20) -> list[str]:
@@ -102,11 +102,11 @@ def left_out(folder: RunFolder, most: int = 20) -> list[str]:
     return lines[:most] + more
 
 
-def _round_row(values: Values, shown: dict[str, str], number: int) -> list[str]:
+def _round_row(values: Values, metrics: dict[str, str], number: int) -> list[str]:
     train = {key: values.get((number, "train", key)) for key in ("loss", "seconds")}
     weights = [values.get((number, "train", key)) for key in ("bytes_down", "bytes_up")]
     scores = []
-    for task, metric in shown.items():
+    for task, metric in metrics.items():
         mark = "" if values.get((number, task, "full"), 1.0) else "~"
         score = values.get((number, task, metric))
         scores.append("" if score is None else mark + _number(score))

@@ -26,7 +26,7 @@ _INNER = r"(?<=\w)[.:'](?=\w)|\.(?=[0-9])|-(?=\w|\.[0-9])"
 _SIGN = re.compile(rf"({_INNER})|[-.:',;!?\"`*()\[\]{{}}\u2014\u201c\u201d\u3001\u3002]")
 
 
-def normalise(text: str) -> str:
+def normalize(text: str) -> str:
     """Bring an answer to the form in which two equal answers are equal strings.
 
     Case goes. Commas, semicolons, quotes, brackets, stars, exclamation and question marks part
@@ -37,11 +37,11 @@ def normalise(text: str) -> str:
     twenty, and tens, become digits. Normalising twice changes nothing more.
     """
     # Compatible caseless form (Unicode, D146), composed; folding may uncover what folds again.
-    folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFD", text).casefold())
-    folded = unicodedata.normalize("NFKC", folded.casefold()).translate(_SAME)
-    words = _SIGN.sub(lambda sign: sign[1] or " ", _THOUSANDS.sub("", folded)).split()
-    kept = [word for word in words[:-1] if word not in ARTICLES] + words[-1:]
-    return " ".join(NUMBERS.get(word, word) for word in kept)
+    form = unicodedata.normalize("NFKD", unicodedata.normalize("NFD", text).casefold())
+    form = unicodedata.normalize("NFKC", form.casefold()).translate(_SAME)
+    words = _SIGN.sub(lambda sign: sign[1] or " ", _THOUSANDS.sub("", form)).split()
+    rest = [word for word in words[:-1] if word not in ARTICLES] + words[-1:]
+    return " ".join(NUMBERS.get(word, word) for word in rest)
 
 
 def read(texts: Sequence[str]) -> list[str]:

@@ -17,7 +17,7 @@ from pycocoevalcap.cider.cider import Cider
 from pycocoevalcap.rouge.rouge import Rouge
 
 from fedvlm_flwr.errors import DataError
-from fedvlm_flwr.tasks.base import mean, most_frequent, normalise, read, read_pairs
+from fedvlm_flwr.tasks.base import mean, most_frequent, normalize, read, read_pairs
 
 HEADLINE = "cider"
 BOXES_IN = frozenset({"question"})
@@ -27,7 +27,7 @@ LEAD_LENGTH = 100
 Texts = dict[int, list[str]]  # what the package takes: one or more tokenised texts a picture
 
 
-def tokenise(caption: str) -> str:
+def tokenize(caption: str) -> str:
     """The words of a caption, separated by single spaces."""
     return " ".join(WORD.findall(caption.lower()))
 
@@ -35,9 +35,9 @@ def tokenise(caption: str) -> str:
 def without_lead(answer: str) -> str:
     """The caption of an answer: what follows the lead-in, or all of it where there is none."""
     lead, colon, caption = answer.partition(":")
-    words = tokenise(lead).split()
-    named = {"caption", "captions", "report", "reports"} & set(words[:-1])
-    if colon and len(lead) <= LEAD_LENGTH and named and words[-1] in ("is", "are"):
+    words = tokenize(lead).split()
+    names = {"caption", "captions", "report", "reports"} & set(words[:-1])
+    if colon and len(lead) <= LEAD_LENGTH and names and words[-1] in ("is", "are"):
         return caption.strip()
     return answer
 
@@ -54,11 +54,11 @@ def each(predictions: Sequence[str], references: Sequence[str]) -> dict[str, lis
     Raises:
         DataError: empty or unequally long input, or a reference without a word.
     """
-    said, truth = _captions(predictions, references)
+    captions, truth = _captions(predictions, references)
     return {
-        "cider": Cider().compute_score(_texts(truth), _texts(said))[1].tolist(),
-        "rouge_l": Rouge().compute_score(_texts(truth), _texts(said))[1].tolist(),
-        "accuracy": _exact(said, truth),
+        "cider": Cider().compute_score(_texts(truth), _texts(captions))[1].tolist(),
+        "rouge_l": Rouge().compute_score(_texts(truth), _texts(captions))[1].tolist(),
+        "accuracy": _exact(captions, truth),
     }
 
 
@@ -76,20 +76,20 @@ def score(predictions: Sequence[str], references: Sequence[str]) -> dict[str, fl
     Raises:
         DataError: empty or unequally long input, or a reference without a word.
     """
-    said, truth = _captions(predictions, references)
-    scores = package_scores(_texts(said), _texts(truth))
-    return {**scores, "accuracy": mean(_exact(said, truth))}
+    captions, truth = _captions(predictions, references)
+    scores = package_scores(_texts(captions), _texts(truth))
+    return {**scores, "accuracy": mean(_exact(captions, truth))}
 
 
-def package_scores(said: Texts, truth: Texts) -> dict[str, float]:
+def package_scores(captions: Texts, truth: Texts) -> dict[str, float]:
     """CIDEr, ROUGE-L and BLEU-1 to 4 of tokenised texts, by number of the picture.
 
-    `said` holds one text a picture, `truth` one or more.
+    `captions` holds one text a picture, `truth` one or more.
     """
-    bleu, _ = Bleu(4).compute_score(truth, said, verbose=0)
+    bleu, _ = Bleu(4).compute_score(truth, captions, verbose=0)
     return {
-        "cider": float(Cider().compute_score(truth, said)[0]),
-        "rouge_l": float(Rouge().compute_score(truth, said)[0]),
+        "cider": float(Cider().compute_score(truth, captions)[0]),
+        "rouge_l": float(Rouge().compute_score(truth, captions)[0]),
         **{f"bleu_{n}": float(value) for n, value in enumerate(bleu, 1)},
     }
 
@@ -100,11 +100,11 @@ def majority(references: Sequence[str]) -> str:
     Raises:
         DataError: there are no references.
     """
-    return most_frequent([tokenise(without_lead(text)) for text in read(references)])
+    return most_frequent([tokenize(without_lead(text)) for text in read(references)])
 
 
 def _captions(predictions: Sequence[str], references: Sequence[str]) -> tuple[list[str], list[str]]:
-    said, truth = (
+    captions, truth = (
         [without_lead(text) for text in texts] for texts in read_pairs(predictions, references)
     )
     for i, caption in enumerate(truth):
@@ -113,13 +113,13 @@ def _captions(predictions: Sequence[str], references: Sequence[str]) -> tuple[li
                 f"Reference caption {i} is {references[i][:80]!r}, which has no word; "
                 "remove its record."
             )
-    return said, truth
+    return captions, truth
 
 
 def _texts(captions: Sequence[str]) -> Texts:
-    return {i: [tokenise(caption)] for i, caption in enumerate(captions)}
+    return {i: [tokenize(caption)] for i, caption in enumerate(captions)}
 
 
-def _exact(said: Sequence[str], truth: Sequence[str]) -> list[float]:
-    pairs = zip(said, truth, strict=True)
-    return [float(normalise(one) == normalise(other)) for one, other in pairs]
+def _exact(captions: Sequence[str], truth: Sequence[str]) -> list[float]:
+    pairs = zip(captions, truth, strict=True)
+    return [float(normalize(one) == normalize(other)) for one, other in pairs]

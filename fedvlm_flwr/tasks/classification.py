@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from fedvlm_flwr.tasks.base import means, most_frequent, normalise, read, read_pairs
+from fedvlm_flwr.tasks.base import means, most_frequent, normalize, read, read_pairs
 
 HEADLINE = "accuracy"
 BOXES_IN: frozenset[str] = frozenset()
@@ -10,7 +10,7 @@ BOXES_IN: frozenset[str] = frozenset()
 
 def parse(answer: str) -> str:
     """The normalised class of an answer: "circle" of "The shape is a circle."."""
-    _, _, last = f" {normalise(answer)}".rpartition(" is ")
+    _, _, last = f" {normalize(answer)}".rpartition(" is ")
     return last.strip()
 
 
@@ -24,7 +24,7 @@ def each(predictions: Sequence[str], references: Sequence[str]) -> dict[str, lis
         DataError: empty or unequally long input.
     """
     pairs = zip(*read_pairs(predictions, references), strict=True)
-    return {"accuracy": [float(parse(said) == parse(truth)) for said, truth in pairs]}
+    return {"accuracy": [float(parse(answer) == parse(truth)) for answer, truth in pairs]}
 
 
 def score(predictions: Sequence[str], references: Sequence[str]) -> dict[str, float]:

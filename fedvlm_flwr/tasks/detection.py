@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from statistics import median
 
 from fedvlm_flwr.errors import DataError
-from fedvlm_flwr.images.boxes import Box, Found, format_boxes, iou, parse_boxes
-from fedvlm_flwr.tasks.base import means, most_frequent, normalise, read, read_pairs
+from fedvlm_flwr.images.boxes import Box, LabeledBox, format_boxes, iou, parse_boxes
+from fedvlm_flwr.tasks.base import means, most_frequent, normalize, read, read_pairs
 
 HEADLINE = "iou"
 BOXES_IN = frozenset({"question", "answer"})
@@ -31,14 +31,14 @@ def each(predictions: Sequence[str], references: Sequence[str]) -> dict[str, lis
     Raises:
         DataError: empty or unequally long input, or a reference without a box.
     """
-    said, truths = read_pairs(predictions, references)
+    answers, truths = read_pairs(predictions, references)
     expected = [_reference(text) for text in truths]
-    found = [parse_boxes(text) for text in said]
-    values = [example_iou(ours, theirs) for ours, theirs in zip(found, expected, strict=True)]
+    boxes_of = [parse_boxes(text) for text in answers]
+    values = [example_iou(ours, theirs) for ours, theirs in zip(boxes_of, expected, strict=True)]
     return {
         "iou": values,
         "accuracy_iou50": [float(value >= 0.5) for value in values],
-        "unparseable": [float(not boxes) for boxes in found],
+        "unparseable": [float(not boxes) for boxes in boxes_of],
     }
 
 
@@ -51,11 +51,11 @@ def score(predictions: Sequence[str], references: Sequence[str]) -> dict[str, fl
     return means(each(predictions, references))
 
 
-def example_iou(said: Sequence[Found], truth: Sequence[Found]) -> float:
+def example_iou(answer: Sequence[LabeledBox], reference: Sequence[LabeledBox]) -> float:
     """The IoU of an answer's boxes with the reference's, of which there is at least one."""
-    ours, theirs = _by_label(said), _by_label(truth)
-    shared = sum(_matched(ours[label], theirs[label]) for label in theirs if label in ours)
-    return shared / max(len(said), len(truth))
+    ours, theirs = _by_label(answer), _by_label(reference)
+    total = sum(_matched(ours[label], theirs[label]) for label in theirs if label in ours)
+    return total / max(len(answer), len(reference))
 
 
 def majority(references: Sequence[str]) -> str:
@@ -67,15 +67,15 @@ def majority(references: Sequence[str]) -> str:
         DataError: there are no references, or one holds no box.
     """
     texts = read(references)
-    members: dict[str | None, list[Found]] = defaultdict(list)
-    held: Counter[str | None] = Counter()
-    for found in map(_reference, texts):
-        held.update({_key(one) for one in found})
-        for one in found:
+    members: dict[str | None, list[LabeledBox]] = defaultdict(list)
+    counts: Counter[str | None] = Counter()
+    for boxes in map(_reference, texts):
+        counts.update({_key(one) for one in boxes})
+        for one in boxes:
             members[_key(one)].append(one)
-    ordered = sorted(held, key=lambda label: (-held[label], label is not None, label or ""))
-    kept = [label for label in ordered if 2 * held[label] >= len(texts)] or ordered[:1]
-    return format_boxes([_middle(members[label]) for label in kept])
+    ranking = sorted(counts, key=lambda label: (-counts[label], label is not None, label or ""))
+    common = [label for label in ranking if 2 * counts[label] >= len(texts)] or ranking[:1]
+    return format_boxes([_middle(members[label]) for label in common])
 
 
 def _matched(ours: Sequence[Box], theirs: Sequence[Box]) -> float:
@@ -83,39 +83,39 @@ def _matched(ours: Sequence[Box], theirs: Sequence[Box]) -> float:
     values = {
         (i, j): iou(one, other) for i, one in enumerate(ours) for j, other in enumerate(theirs)
     }
-    total, free, wanted = 0.0, set(range(len(ours))), set(range(len(theirs)))
+    total, free, rest = 0.0, set(range(len(ours))), set(range(len(theirs)))
     for i, j in sorted(values, key=lambda pair: -values[pair]):
-        if i in free and j in wanted:
+        if i in free and j in rest:
             total += values[i, j]
             free.remove(i)
-            wanted.remove(j)
+            rest.remove(j)
     return total
 
 
-def _key(found: Found) -> str | None:
-    return None if found.label is None else normalise(found.label)
+def _key(box: LabeledBox) -> str | None:
+    return None if box.label is None else normalize(box.label)
 
 
-def _by_label(found: Sequence[Found]) -> Groups:
+def _by_label(boxes: Sequence[LabeledBox]) -> Groups:
     groups: Groups = defaultdict(list)
-    for one in found:
+    for one in boxes:
         groups[_key(one)].append(one.box)
     return groups
 
 
-def _middle(found: Sequence[Found]) -> Found:
+def _middle(boxes: Sequence[LabeledBox]) -> LabeledBox:
     """The medians of boxes of one label, under its most frequent spelling."""
     x, y, width, height = (
-        median(column) for column in zip(*(one.box for one in found), strict=True)
+        median(column) for column in zip(*(one.box for one in boxes), strict=True)
     )
-    spellings = [one.label for one in found if one.label is not None]
-    return Found((x, y, width, height), most_frequent(spellings) if spellings else None)
+    spellings = [one.label for one in boxes if one.label is not None]
+    return LabeledBox((x, y, width, height), most_frequent(spellings) if spellings else None)
 
 
-def _reference(text: str) -> list[Found]:
-    found = parse_boxes(text)
-    if not found:
+def _reference(text: str) -> list[LabeledBox]:
+    boxes = parse_boxes(text)
+    if not boxes:
         raise DataError(
             f"The reference {text[:80]!r} holds no box; write it as [x, y, width, height]."
         )
-    return found
+    return boxes

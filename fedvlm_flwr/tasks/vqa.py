@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from fedvlm_flwr.tasks.base import means, most_frequent, normalise, read, read_pairs
+from fedvlm_flwr.tasks.base import means, most_frequent, normalize, read, read_pairs
 
 HEADLINE = "accuracy"
 BOXES_IN: frozenset[str] = frozenset()
@@ -16,16 +16,16 @@ LEAD = re.compile(r"\A(?:answer (?:to question )?+is )++")
 
 def parse(answer: str) -> str:
     """The normalised answer without a lead-in "the answer (to the question) is"."""
-    return LEAD.sub("", normalise(answer))
+    return LEAD.sub("", normalize(answer))
 
 
-def token_f1(said: str, truth: str) -> float:
+def token_f1(answer: str, truth: str) -> float:
     """Harmonic mean of the shares of common tokens, in [0, 1] (Rajpurkar et al. 2016, SQuAD).
 
     Tokens are the words of two normalised answers, each counted as often as it stands there. Where
     one answer has no words it is 1 if neither has, and otherwise 0.
     """
-    ours, theirs = said.split(), truth.split()
+    ours, theirs = answer.split(), truth.split()
     if not ours or not theirs:
         return float(ours == theirs)
     common = sum((Counter(ours) & Counter(theirs)).values())
@@ -41,7 +41,8 @@ def each(predictions: Sequence[str], references: Sequence[str]) -> dict[str, lis
     Raises:
         DataError: empty or unequally long input.
     """
-    return {"accuracy": [float(said == truth) for said, truth in _parsed(predictions, references)]}
+    pairs = _parsed(predictions, references)
+    return {"accuracy": [float(answer == truth) for answer, truth in pairs]}
 
 
 def score(predictions: Sequence[str], references: Sequence[str]) -> dict[str, float]:
@@ -57,16 +58,16 @@ def score(predictions: Sequence[str], references: Sequence[str]) -> dict[str, fl
         DataError: empty or unequally long input.
     """
     pairs = _parsed(predictions, references)
-    closed = [pair for pair in pairs if pair[1] in CLOSED]
-    opened = [pair for pair in pairs if pair[1] not in CLOSED]
+    closed_pairs = [pair for pair in pairs if pair[1] in CLOSED]
+    open_pairs = [pair for pair in pairs if pair[1] not in CLOSED]
     return means(
         {
-            "accuracy": [float(said == truth) for said, truth in pairs],
-            "accuracy_closed": [float(said == truth) for said, truth in closed],
-            "accuracy_open": [float(said == truth) for said, truth in opened],
-            "closed_yes_said": [float(said == "yes") for said, _ in closed],
-            "closed_yes_true": [float(truth == "yes") for _, truth in closed],
-            "f1_open": [token_f1(said, truth) for said, truth in opened],
+            "accuracy": [float(answer == truth) for answer, truth in pairs],
+            "accuracy_closed": [float(answer == truth) for answer, truth in closed_pairs],
+            "accuracy_open": [float(answer == truth) for answer, truth in open_pairs],
+            "closed_yes_said": [float(answer == "yes") for answer, _ in closed_pairs],
+            "closed_yes_true": [float(truth == "yes") for _, truth in closed_pairs],
+            "f1_open": [token_f1(answer, truth) for answer, truth in open_pairs],
         }
     )
 
@@ -81,5 +82,5 @@ def majority(references: Sequence[str]) -> str:
 
 
 def _parsed(predictions: Sequence[str], references: Sequence[str]) -> list[tuple[str, str]]:
-    said, truths = read_pairs(predictions, references)
-    return [(parse(one), parse(other)) for one, other in zip(said, truths, strict=True)]
+    answers, truths = read_pairs(predictions, references)
+    return [(parse(one), parse(other)) for one, other in zip(answers, truths, strict=True)]

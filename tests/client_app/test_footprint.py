@@ -9,7 +9,7 @@ from torch import nn
 
 from client_app.footprint import hook_bytes, try_out
 from fedvlm_flwr.config import compose
-from fedvlm_flwr.evaluation.scoring import answers
+from fedvlm_flwr.evaluation.answers import generate_answers
 from fedvlm_flwr.models.resident import resident
 from fedvlm_flwr.planning.counting import adapted_skeleton
 from fedvlm_flwr.planning.live_bytes import LiveBytes
@@ -57,7 +57,7 @@ def test_real_steps_take_little_less_than_estimated(small, longest, overrides):
     with LiveBytes(weights) as training:
         try_out(config, model, 0, [longest] * config.train.batch_size)
     with LiveBytes(weights) as answering:
-        answers(model, [longest] * config.eval.batch_size, config.eval)
+        generate_answers(model, [longest] * config.eval.batch_size, config.eval)
 
     estimator = Estimator(
         adapted_skeleton(config), LENGTHS, lambda stage, given: hook_bytes(config, given, given)

@@ -44,7 +44,7 @@ def job(start, kind: str, overrides: list[str], tuning: str, **more: object) -> 
         model = resident(config, torch.device("cpu")).vlm
         assert isinstance(model, Showo)
         for row, features in zip(rows, model.features([e.image for e in examples]), strict=True):
-            row["picture"] = model.picture(features["ids"])
+            row["picture"] = model.image_prefix(features["ids"])
     return {
         "kind": kind,
         "base": str(base or choice.params["checkpoint"]),

@@ -7,6 +7,7 @@ from statistics import fmean, pstdev
 
 import pytest
 import torch
+from fedvlm_flwr.wire import HEADER_BYTES
 from omegaconf import OmegaConf
 from peft import PeftModel
 from safetensors.numpy import load_file
@@ -16,12 +17,8 @@ from fedvlm_flwr.config import compose, from_hydra, typed
 from fedvlm_flwr.data.clients import federated_data
 from fedvlm_flwr.data.federated import Example
 from fedvlm_flwr.errors import RunError
-from fedvlm_flwr.evaluation.scoring import (
-    answers,
-    question_majority_scores,
-    with_exchanged_pictures,
-)
-from fedvlm_flwr.messages.wire import HEADER_BYTES
+from fedvlm_flwr.evaluation.answers import generate_answers
+from fedvlm_flwr.evaluation.controls import question_majority_scores, with_shuffled_images
 from fedvlm_flwr.models.llava.kind import Params, recipe
 from fedvlm_flwr.models.llava.model import Llava
 from fedvlm_flwr.models.resident import resident
@@ -202,16 +199,17 @@ def test_no_answer_reaches_the_model_in_evaluation(small):
     model = resident(config, torch.device("cpu"))
     examples = global_test_set(config)["vqa"][:10]
     lied = [replace(example, answer="nonsense") for example in examples]
-    assert answers(model, examples, config.eval) == answers(model, lied, config.eval)
+    answers = generate_answers(model, examples, config.eval)
+    assert answers == generate_answers(model, lied, config.eval)
 
 
-def test_exchanged_pictures_leave_no_example_its_own(small):
+def test_shuffled_images_leave_no_example_its_own(small):
     config = compose({"overrides": " ".join(small)})
     examples = global_test_set(config)["vqa"]
-    exchanged = with_exchanged_pictures(examples, seed=3)
-    assert all(a.image != b.image for a, b in zip(examples, exchanged, strict=True))
-    assert [a.question for a in examples] == [b.question for b in exchanged]
-    assert {a.image for a in examples} == {b.image for b in exchanged}
+    shuffled = with_shuffled_images(examples, seed=3)
+    assert all(a.image != b.image for a, b in zip(examples, shuffled, strict=True))
+    assert [a.question for a in examples] == [b.question for b in shuffled]
+    assert {a.image for a in examples} == {b.image for b in shuffled}
 
 
 def test_a_reader_of_questions_alone_gives_each_its_most_frequent_answer():

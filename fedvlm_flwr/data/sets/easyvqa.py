@@ -21,7 +21,7 @@ from datasets.table import InMemoryTable
 from fedvlm_flwr.data import shape_pixels
 from fedvlm_flwr.data.cache import cached_tables
 from fedvlm_flwr.data.federated import IMAGE_MARK, FederatedData
-from fedvlm_flwr.data.shape_pixels import COLORS, SHAPES, Seen, measure
+from fedvlm_flwr.data.shape_pixels import COLORS, SHAPES, MeasuredShape, measure
 from fedvlm_flwr.errors import ConfigError, DataError
 from fedvlm_flwr.images.boxes import format_box
 from fedvlm_flwr.paths import fedvlm_home
@@ -139,7 +139,7 @@ def _table(
     return Dataset(InMemoryTable.from_pydict(columns, schema=FEATURES.arrow_schema))
 
 
-def _turns(seen: Seen, asked: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str, str]]:
+def _turns(seen: MeasuredShape, asked: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str, str]]:
     """Every (task, question, answer) of a picture."""
     for question, answer in asked:
         yield "vqa", question, answer
@@ -149,11 +149,11 @@ def _turns(seen: Seen, asked: Sequence[tuple[str, str]]) -> Iterator[tuple[str, 
     yield "detection", "where is the shape?", format_box(seen.box)
 
 
-def _name(seen: Seen) -> str:
+def _name(seen: MeasuredShape) -> str:
     return f"{seen.color} {seen.shape}"
 
 
-def check_labels(image: str, seen: Seen, asked: Sequence[tuple[str, str]]) -> None:
+def check_labels(image: str, seen: MeasuredShape, asked: Sequence[tuple[str, str]]) -> None:
     """Compare shape and colour measured from the pixels with everything the questions say.
 
     The questions alone name both for 3,542 of the 4,000 training and 880 of the 1,000 test

@@ -16,7 +16,7 @@ from fedvlm_flwr.data.federated import IMAGE_MARK, FederatedData
 from fedvlm_flwr.data.row_files import ENDINGS, read_rows
 from fedvlm_flwr.errors import ConfigError, DataError
 from fedvlm_flwr.images.boxes import Box, change_boxes
-from fedvlm_flwr.images.reading import picture_size
+from fedvlm_flwr.images.reading import image_size_of
 from fedvlm_flwr.seeding import stream
 from fedvlm_flwr.tasks import load_task, task_names
 
@@ -200,7 +200,7 @@ def _with_fractions(record: dict[str, Any], root: Path, params: Params) -> dict[
     across, down = 1, 1
     if params.boxes == "pixels":
         try:
-            across, down = picture_size(root / record["image"])
+            across, down = image_size_of(root / record["image"])
         except DataError:  # a picture that cannot be read: the check names it
             return record
 

@@ -110,8 +110,8 @@ def key_of(record: Any, key: str, where: str) -> Any:
         DataError: the record has no such key; names its place.
     """
     if not isinstance(record, Mapping) or key not in record:
-        known = ", ".join(map(str, record)) if isinstance(record, Mapping) else repr(record)[:60]
-        raise DataError(f"{where} has no '{key}' (it has: {known}); download the source again.")
+        keys = ", ".join(map(str, record)) if isinstance(record, Mapping) else repr(record)[:60]
+        raise DataError(f"{where} has no '{key}' (it has: {keys}); download the source again.")
     return record[key]
 
 
@@ -120,28 +120,28 @@ def text_of(value: Any) -> str:
     return "" if value is None else str(value).strip()
 
 
-def require_splits(source: str, names: Sequence[str], known: Collection[str]) -> None:
+def require_splits(source: str, names: Sequence[str], splits: Collection[str]) -> None:
     """Check names of a source's own splits.
 
     Raises:
         ConfigError: the source has no such split.
     """
     for name in names:
-        if name not in known:
+        if name not in splits:
             raise ConfigError(
-                f"The source {source} has no split '{name}'; choose of {', '.join(known)}."
+                f"The source {source} has no split '{name}'; choose of {', '.join(splits)}."
             )
 
 
-def require_some(source: str, key: str, given: list[str], known: Sequence[str]) -> None:
+def require_some(source: str, key: str, names: list[str], choices: Sequence[str]) -> None:
     """Check a choice of one or more of a source's tasks, languages, ...
 
     Raises:
         ConfigError: nothing is chosen, or something that the source does not have.
     """
-    if not given or any(name not in known for name in given):
+    if not names or any(name not in choices for name in names):
         raise ConfigError(
-            f"{key}={given} of the source {source} must name some of {', '.join(known)}."
+            f"{key}={names} of the source {source} must name some of {', '.join(choices)}."
         )
 
 

@@ -64,9 +64,9 @@ def read(raw: Path, params: Params) -> Iterator[Item]:
     for split, names in (("train", params.train_splits), ("test", params.test_splits)):
         for name in names:
             path = raw / "annotations" / f"instances_{name}.json"
-            found = read_instances(path)
+            instances = read_instances(path)
             require(raw / name, f"the folder of COCO's pictures {name}")
-            for image, category in _labels(found, path, params.single_category):
+            for image, category in _labels(instances, path, params.single_category):
                 file = str(key_of(image, "file_name", f"An image of {path}"))
                 label = str(key_of(category, "name", f"A category of {path}"))
                 group = str(key_of(category, "supercategory", f"A category of {path}"))
@@ -148,23 +148,23 @@ def _without_outline(record: dict[str, Any]) -> dict[str, Any]:
     return record
 
 
-def _labels(found: Instances, path: Path, single: bool) -> Iterator[tuple[Raw, Raw]]:
+def _labels(instances: Instances, path: Path, single: bool) -> Iterator[tuple[Raw, Raw]]:
     """The images that have a label, with its category."""
     areas: dict[int, dict[int, float]] = {}
-    for annotation in found.annotations.values():
+    for annotation in instances.annotations.values():
         where = f"Annotation {annotation['id']} of {path}"
         if key_of(annotation, "iscrowd", where):
             continue
         image, category = (key_of(annotation, key, where) for key in ("image_id", "category_id"))
-        if image not in found.images or category not in found.categories:
+        if image not in instances.images or category not in instances.categories:
             raise DataError(
                 f"{where} names the image {image} and the category {category}, which are not both "
                 "there; download it again."
             )
-        held = areas.setdefault(image, {})
-        held[category] = held.get(category, 0.0) + key_of(annotation, "area", where)
-    for image, record in found.images.items():
-        held = areas.get(image, {})
-        if len(held) == 1 or (held and not single):
-            largest = max(sorted(held), key=held.__getitem__)  # of equal areas, the lowest id's
-            yield record, found.categories[largest]
+        own = areas.setdefault(image, {})
+        own[category] = own.get(category, 0.0) + key_of(annotation, "area", where)
+    for image, record in instances.images.items():
+        own = areas.get(image, {})
+        if len(own) == 1 or (own and not single):
+            largest = max(sorted(own), key=own.__getitem__)  # of equal areas, the lowest id's
+            yield record, instances.categories[largest]

@@ -70,9 +70,11 @@ def _lines(folder: Path) -> Iterator[tuple[str, str, int, str]]:
     files = [read_lines(path, "a file of COCO-QA") for path in paths]
     counts = [len(lines) for lines in files]
     if len(set(counts)) > 1:
-        told = ", ".join(f"{path.name} {count}" for path, count in zip(paths, counts, strict=True))
+        numbers = ", ".join(
+            f"{path.name} {count}" for path, count in zip(paths, counts, strict=True)
+        )
         raise DataError(
-            f"The files of {folder} have not as many lines ({told}); download it again."
+            f"The files of {folder} have not as many lines ({numbers}); download it again."
         )
     for i, line in enumerate(zip(*files, strict=True), start=1):
         question, answer, image_id, kind = (text.strip() for text in line)

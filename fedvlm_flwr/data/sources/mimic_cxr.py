@@ -122,11 +122,11 @@ def _table(raw: Path, name: str) -> Path:
 def _studies(raw: Path) -> dict[str, dict[_Study, list[str]]]:
     """The pictures of each study, by split."""
     columns = ["dicom_id", "study_id", "subject_id", "split"]
-    found: dict[str, dict[_Study, list[str]]] = {}
+    studies: dict[str, dict[_Study, list[str]]] = {}
     for row in read_csv(_table(raw, SPLITS), columns, "the splits of MIMIC-CXR-JPG"):
         study = _Study(row["subject_id"], row["study_id"])
-        found.setdefault(row["split"], {}).setdefault(study, []).append(row["dicom_id"])
-    return found
+        studies.setdefault(row["split"], {}).setdefault(study, []).append(row["dicom_id"])
+    return studies
 
 
 def _views(raw: Path) -> dict[str, str] | None:
@@ -151,21 +151,21 @@ def _answer(path: Path, sections: Sequence[str]) -> str | None:
     Of several sections of a name the last one with text counts, as in the section files of the
     MIMIC-CXR code repository; "FINDINGS AND IMPRESSION" is both sections, and is given once.
     """
-    found = _sections("\n".join(read_lines(path, "a report of MIMIC-CXR")), sections)
-    chosen: dict[int, str] = {}
+    report = _sections("\n".join(read_lines(path, "a report of MIMIC-CXR")), sections)
+    texts: dict[int, str] = {}
     for name in sections:
-        named = [i for i, (title, text) in enumerate(found) if text and _is(name, title)]
+        named = [i for i, (title, text) in enumerate(report) if text and _is(name, title)]
         if named:
-            chosen[named[-1]] = found[named[-1]][1]
-    return " ".join(chosen.values()) or None
+            texts[named[-1]] = report[named[-1]][1]
+    return " ".join(texts.values()) or None
 
 
-def _sections(text: str, wanted: Sequence[str]) -> list[tuple[str, str]]:
+def _sections(text: str, titles: Sequence[str]) -> list[tuple[str, str]]:
     """Titles in small letters, and texts in one line.
 
     A title is a line's beginning in capitals up to a colon; a wanted one may be in any letters.
     """
-    names = "|".join(map(re.escape, wanted))
+    names = "|".join(map(re.escape, titles))
     title = re.compile(rf"^[ \t]*([A-Z][A-Z ,/()&-]{{0,80}}+|(?i:{names})[ \t]*+):", re.MULTILINE)
     parts = title.split(text)[1:]
     pairs = zip(parts[::2], parts[1::2], strict=True)

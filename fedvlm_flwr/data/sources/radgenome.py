@@ -23,7 +23,7 @@ from pathlib import Path
 from fedvlm_flwr.data.axial import mask_of, png_of_slice, shape_of
 from fedvlm_flwr.data.sources.base import Item, read_csv, require, require_form
 from fedvlm_flwr.errors import ConfigError, DataError
-from fedvlm_flwr.images.boxes import Box, Found, format_boxes
+from fedvlm_flwr.images.boxes import Box, LabeledBox, format_boxes
 
 ENDING = ".nii.gz"
 
@@ -112,15 +112,15 @@ def _split_items(raw: Path, split: str, tree: Tree, params: Params) -> Iterator[
             return
         used += bool(there)
         for region, path in there.items():
-            found = _largest(path, volumes[volume])
-            if found is not None:
-                yield _item(split, volumes[volume], region, found, params)
+            largest = _largest(path, volumes[volume])
+            if largest is not None:
+                yield _item(split, volumes[volume], region, largest, params)
 
 
-def _item(split: str, path: Path, region: str, found: tuple[int, Box], params: Params) -> Item:
+def _item(split: str, path: Path, region: str, largest: tuple[int, Box], params: Params) -> Item:
     volume = path.name.removesuffix(ENDING)
-    level, box = found
-    text = format_boxes([Found(box, region if params.labelled else None)])
+    level, box = largest
+    text = format_boxes([LabeledBox(box, region if params.labelled else None)])
     low = params.window_center - params.window_width / 2
     return Item(
         id=f"{volume}-{region}",
@@ -136,24 +136,24 @@ def _item(split: str, path: Path, region: str, found: tuple[int, Box], params: P
 
 def _regions(path: Path) -> dict[str, list[str]]:
     """The regions that the CSV names for each volume; a sentence about none names no region."""
-    found: dict[str, dict[str, None]] = {}
+    regions: dict[str, dict[str, None]] = {}
     for row in read_csv(path, ["Volumename", "Anatomy"], "RadGenome-ChestCT's region reports"):
         volume, region = row["Volumename"].strip().removesuffix(ENDING), row["Anatomy"].strip()
         if region:
-            found.setdefault(volume, {})[region] = None
-    return {volume: list(regions) for volume, regions in found.items()}
+            regions.setdefault(volume, {})[region] = None
+    return {volume: list(own) for volume, own in regions.items()}
 
 
 def _volumes(folder: Path) -> dict[str, Path]:
-    found: dict[str, Path] = {}
+    paths: dict[str, Path] = {}
     for path in sorted(require(folder, "the folder of RadGenome-ChestCT's volumes").rglob("*")):
         if not path.name.endswith(ENDING):
             continue
         name = path.name.removesuffix(ENDING)
-        if name in found:
-            raise DataError(f"{found[name]} and {path} have the same name; remove one of them.")
-        found[name] = path
-    return found
+        if name in paths:
+            raise DataError(f"{paths[name]} and {path} have the same name; remove one of them.")
+        paths[name] = path
+    return paths
 
 
 def _largest(mask: Path, volume: Path) -> tuple[int, Box] | None:

@@ -86,7 +86,7 @@ def read(raw: Path, params: Params) -> Iterator[Item]:
     """
     path = raw / "refs(unc).p"
     references = read_references(path)
-    found = read_instances(raw / "instances.json")
+    instances = read_instances(raw / "instances.json")
     pictures = coco_pictures(raw / params.pictures)
     for split, names in (("train", params.train_splits), ("test", params.test_splits)):
         for name in names:
@@ -95,10 +95,10 @@ def read(raw: Path, params: Params) -> Iterator[Item]:
                 if _value(reference, "split", str, where) != name:
                     continue
                 picture, image = pictures.find(_value(reference, "image_id", int, where))
-                box, category = _object(reference, found, where)
+                box, category = _object(reference, instances, where)
                 for number, sentence in _sentences(reference, params.sentences, where):
                     for task in params.tasks:
-                        question, answer = _asked(task, params, box, sentence)
+                        question, answer = _question_and_answer(task, params, box, sentence)
                         yield Item(
                             id=f"{number}-{task}",
                             split=split,
@@ -153,11 +153,11 @@ def read_references(path: Path) -> list[Any]:
     return references
 
 
-def _object(reference: Any, found: Instances, where: str) -> tuple[str, str]:
+def _object(reference: Any, instances: Instances, where: str) -> tuple[str, str]:
     """The box of a reference, written in fractions of the picture, and its category."""
-    annotation = found.annotations.get(_value(reference, "ann_id", int, where))
-    image = found.images.get(_value(reference, "image_id", int, where))
-    category = found.categories.get(_value(reference, "category_id", int, where))
+    annotation = instances.annotations.get(_value(reference, "ann_id", int, where))
+    image = instances.images.get(_value(reference, "image_id", int, where))
+    category = instances.categories.get(_value(reference, "category_id", int, where))
     if annotation is None or image is None or category is None:
         raise DataError(
             f"{where} names an object, a picture or a category that instances.json has not; take "
@@ -182,7 +182,7 @@ def _sentences(reference: Any, which: str, where: str) -> Iterator[tuple[int, st
         yield _value(one, "sent_id", int, place), _value(one, "sent", str, place).strip()
 
 
-def _asked(task: str, params: Params, box: str, sentence: str) -> tuple[str, str]:
+def _question_and_answer(task: str, params: Params, box: str, sentence: str) -> tuple[str, str]:
     if task == "grounding":
         question = params.grounding_question.replace("{sentence}", sentence)
         return question, params.grounding_answer.replace("{box}", box)

@@ -91,8 +91,8 @@ def read(raw: Path, params: Params) -> Iterator[Item]:
     problems = _hub_problems(raw, params) if hub else _problems(folder, params)
     for problem in problems:
         for task in params.tasks:
-            asked = _vqa if task == "vqa" else _captioning
-            question, answer = asked(problem, params)
+            ask = _vqa if task == "vqa" else _captioning
+            question, answer = ask(problem, params)
             yield Item(
                 id=f"{problem.id}-{task}",
                 split=problem.split,
@@ -181,6 +181,6 @@ def _vqa(problem: _Problem, params: Params) -> tuple[str, str]:
     form = params.vqa_question.partition("{question}")
     before, after = form[0], form[2]  # apart, for a question may hold "{choices}" itself
     listed = "\n".join(lettered)
-    asked = before.replace("{choices}", listed) + question + after.replace("{choices}", listed)
+    wording = before.replace("{choices}", listed) + question + after.replace("{choices}", listed)
     context = params.vqa_context.replace("{hint}", hint) if hint else ""
-    return context + asked, params.vqa_answer.replace("{letter}", ascii_uppercase[answer])
+    return context + wording, params.vqa_answer.replace("{letter}", ascii_uppercase[answer])

@@ -8,7 +8,7 @@ from transformers import PreTrainedTokenizerBase
 
 from fedvlm_flwr.errors import ModelError
 
-ASKED, SAID = "{question}", "{answer}"
+QUESTION, ANSWER = "{question}", "{answer}"
 
 
 @dataclass(frozen=True)
@@ -51,19 +51,19 @@ def turn_of(tokenizer: PreTrainedTokenizerBase, template: str, source: str) -> T
     Raises:
         ModelError: the template leaves the question or the answer out or writes it twice.
     """
-    user = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": ASKED}]}
-    said = {"role": "assistant", "content": [{"type": "text", "text": SAID}]}
+    user = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": QUESTION}]}
+    reply = {"role": "assistant", "content": [{"type": "text", "text": ANSWER}]}
     render: Any = partial(tokenizer.apply_chat_template, chat_template=template, tokenize=False)
     prompt: str = render([user], add_generation_prompt=True)
-    whole: str = render([user, said])
-    for mark, text in ((ASKED, prompt), (SAID, whole)):
+    whole: str = render([user, reply])
+    for mark, text in ((QUESTION, prompt), (ANSWER, whole)):
         if text.count(mark) != 1:
             raise ModelError(
                 f"The chat template of {source} writes {mark} {text.count(mark)} times instead of "
                 "once; use a checkpoint with another one."
             )
-    before, after = prompt.split(ASKED)
-    head, tail = whole.split(SAID)
+    before, after = prompt.split(QUESTION)
+    head, tail = whole.split(ANSWER)
     lead = head.removeprefix(prompt) if head.startswith(prompt) else ""
     closing, end = first_mark(tail, specials(tokenizer))
     return Turn(before, after, lead, closing, end)
@@ -71,10 +71,10 @@ def turn_of(tokenizer: PreTrainedTokenizerBase, template: str, source: str) -> T
 
 def first_mark(text: str, marks: set[str]) -> tuple[str, str | None]:
     """The first of the marks in a text and what stands before it; none: ("", None)."""
-    found = [(text.index(mark), -len(mark), mark) for mark in marks if mark in text]
-    if not found:
+    places = [(text.index(mark), -len(mark), mark) for mark in marks if mark in text]
+    if not places:
         return "", None
-    place, _, mark = min(found)
+    place, _, mark = min(places)
     return text[:place], mark
 
 

@@ -57,7 +57,7 @@ class HfInputs:
         self._marks = not (bos and self.turn.before.startswith(str(bos)))
         self._place_id: int = self.tokenizer.get_vocab()[self.place]
         self.prompts = PromptEncoder(
-            self.tokenizer, self.end_id, max_text_tokens, self._smuggled(), marks=self._marks
+            self.tokenizer, self.end_id, max_text_tokens, self._reserved_marks(), marks=self._marks
         )
 
     def encode(self, question: str, answer: str | None = None) -> Encoded:
@@ -69,7 +69,7 @@ class HfInputs:
         """
         return self.prompts.encode(self.turn, question, answer)
 
-    def picture(self, image: Any, dtype: torch.dtype) -> Features:
+    def encode_image(self, image: Any, dtype: torch.dtype) -> Features:
         """The processor's tensors of a pillow picture, and the prompt's beginning with it in place.
 
         `image_ids` [T]: all tokens up to the end of the picture, since a tokenizer may join what
@@ -80,14 +80,14 @@ class HfInputs:
         Raises:
             ModelError: the processor writes the question otherwise than the chat template does.
         """
-        made = self.processor(
-            text=[self._handed()],
+        tensors = self.processor(
+            text=[self._probe_text()],
             images=[image],
             return_tensors="pt",
             add_special_tokens=self._marks,
         )
-        ids: list[int] = made["input_ids"][0].tolist()
-        tail = self.after_picture(self.encode(PROBE))
+        ids: list[int] = tensors["input_ids"][0].tolist()
+        tail = self.after_image(self.encode(PROBE))
         count = len(ids) - len(tail)
         if count <= 0 or tuple(ids[count:]) != tail:
             raise ModelError(
@@ -96,12 +96,12 @@ class HfInputs:
             )
         row = {IDS: torch.tensor(ids[:count])}
         if self.family.types is not None:
-            row[TYPES] = made[self.family.types][0, :count].clone()
+            row[TYPES] = tensors[self.family.types][0, :count].clone()
         for name in self.family.pictures:
-            row[name] = compact(name, torch.as_tensor(made[name]), dtype)
+            row[name] = compact(name, torch.as_tensor(tensors[name]), dtype)
         return row
 
-    def after_picture(self, example: Encoded) -> tuple[int, ...]:
+    def after_image(self, example: Encoded) -> tuple[int, ...]:
         """A prompt's ids behind its picture.
 
         Raises:
@@ -118,25 +118,35 @@ class HfInputs:
     def batch(
         self, features: Sequence[Features], batch: Sequence[Encoded], *, answers: bool
     ) -> dict[str, Tensor]:
-        """The network's arguments: padded on the right with answers, on the left without."""
+        """The network's arguments: padded on the right with answers, on the left without.
+
+        Args:
+            features: B images', as `encode_image` gives them.
+            batch: B examples.
+            answers: whether the answers are in the sequence (training), or only the prompts.
+
+        Returns:
+            `input_ids` and `attention_mask` [B, T], the family's `types` [B, T] where it has such,
+            and its image tensors, one image after the other.
+        """
         rows: list[list[int]] = []
         types: list[list[int]] = []
         for row, example in zip(features, batch, strict=True):
-            tail = self.after_picture(example)
+            tail = self.after_image(example)
             answer = example.answer_ids if answers else ()
             rows.append([*row[IDS].tolist(), *tail, *answer])
             if self.family.types is not None:
-                asked = [*row[TYPES].tolist(), *[0] * len(tail)]
-                types.append([*asked, *[self.family.answer_type] * len(answer)])
+                prompt = [*row[TYPES].tolist(), *[0] * len(tail)]
+                types.append([*prompt, *[self.family.answer_type] * len(answer)])
         left = not answers
-        given = {
+        arguments = {
             "input_ids": padded(rows, self.pad_id, left=left),
             "attention_mask": padded([[1] * len(row) for row in rows], 0, left=left),
-            **{name: joined([row[name] for row in features]) for name in self.family.pictures},
+            **{name: concatenate([row[name] for row in features]) for name in self.family.pictures},
         }
         if self.family.types is not None:
-            given[self.family.types] = padded(types, 0, left=left)
-        return given
+            arguments[self.family.types] = padded(types, 0, left=left)
+        return arguments
 
     def _turn(self, source: str) -> Turn:
         if self.family.plain is not None:
@@ -164,23 +174,29 @@ class HfInputs:
             )
         return int(end)
 
-    def _handed(self) -> str:
+    def _probe_text(self) -> str:
         """The probing prompt as the processor takes it."""
         if self.family.handed is None:
             return self.turn.prompt(PROBE)
         before, after = self.family.handed
         return f"{before.format(image=self.place)}{PROBE}{after}"
 
-    def _smuggled(self) -> tuple[str, ...]:
+    def _reserved_marks(self) -> tuple[str, ...]:
         """Marks that a question or answer may not bring: of pictures, turns and ends."""
-        written = f"{self.turn.prompt('')}{self.turn.end}"
-        marks = {mark for mark in specials(self.tokenizer) if mark in written}
+        own = f"{self.turn.prompt('')}{self.turn.end}"
+        marks = {mark for mark in specials(self.tokenizer) if mark in own}
         marks |= {*self.tokenizer.all_special_tokens, self.place}
         return tuple(sorted(marks, key=lambda mark: (-len(mark), mark)))
 
 
 def compact(name: str, value: Tensor, dtype: torch.dtype) -> Tensor:
-    """In the smallest form that changes nothing: pictures take most of a client's memory."""
+    """In the smallest form that changes nothing: images take most of a client's memory.
+
+    Args:
+        name: the processor's name for the tensor.
+        value: of any shape, which stays.
+        dtype: for floats; masks become bool, other integers stay.
+    """
     if name.endswith("_mask"):
         return value.bool()
     return value.to(dtype) if value.is_floating_point() else value
@@ -195,18 +211,24 @@ def padded(rows: Sequence[Sequence[int]], filler: int, *, left: bool) -> Tensor:
     )
 
 
-def joined(values: Sequence[Tensor]) -> Tensor:
-    """One picture after the other along the first dimension, all others filled up with zeros.
+def concatenate(values: Sequence[Tensor]) -> Tensor:
+    """One image after the other along the first dimension, all others filled up with zeros.
 
-    Pictures of one family differ in the number of their tiles or patches; the networks know which
+    Images of one family differ in the number of their tiles or patches; the networks know which
     are real.
+
+    Args:
+        values: each [n_i, ...] of as many dimensions.
+
+    Returns:
+        [sum of n_i, ...], each further dimension the largest of them.
     """
     shape = [max(sizes) for sizes in zip(*(value.shape[1:] for value in values), strict=True)]
-    return torch.cat([grown(value, shape) for value in values])
+    return torch.cat([zero_padded(value, shape) for value in values])
 
 
-def grown(value: Tensor, shape: Sequence[int]) -> Tensor:
-    """A tensor filled up with zeros behind, to `shape` in all dimensions but the first."""
+def zero_padded(value: Tensor, shape: Sequence[int]) -> Tensor:
+    """A tensor [n, ...] filled up with zeros behind, to [n, *shape]."""
     missing = [want - have for want, have in zip(shape, value.shape[1:], strict=True)]
     if not any(missing):
         return value

@@ -126,7 +126,7 @@ def skeleton(params: Params) -> Skeleton:
         module = READER.from_config(config)
     module.requires_grad_(False)
     inputs = read_inputs(params, family, local_files_only=True)
-    ids = inputs.picture(Image.new("RGB", TYPICAL), params.torch_dtype)[IDS]
+    ids = inputs.encode_image(Image.new("RGB", TYPICAL), params.torch_dtype)[IDS]
     tokens = int((ids == config.image_token_id).sum())
     targets = linear_names(module.get_submodule(family.llm))
     return Skeleton(module, family.parts, targets, image_tokens=tokens)
@@ -143,7 +143,7 @@ def read_inputs(params: Params, family: Family, *, local_files_only: bool = Fals
     with reading(source, "a processor of pictures and text"):
         processor = read_processor(source, where, family, local_files_only)
         inputs = HfInputs(processor, family, params.max_text_tokens, source)
-        inputs.picture(Image.new("RGB", TYPICAL), params.torch_dtype)
+        inputs.encode_image(Image.new("RGB", TYPICAL), params.torch_dtype)
     return inputs
 
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel
 
 from fedvlm_flwr.images.frame import Frame
-from fedvlm_flwr.images.reading import READING, open_picture, picture_size
+from fedvlm_flwr.images.reading import READING, image_size_of, open_image
 from fedvlm_flwr.models.features import fingerprint
 from fedvlm_flwr.models.hf_vlm.inputs import IDS, HfInputs
 from fedvlm_flwr.models.hf_vlm.processor import frame_through
@@ -61,7 +61,7 @@ class HfVlm(VLM):
         )
 
     @property
-    def questions_cut(self) -> int:
+    def truncated_questions(self) -> int:
         """Distinct questions that were cut on the left so far."""
         return self.inputs.prompts.cut
 
@@ -70,12 +70,12 @@ class HfVlm(VLM):
         return self.inputs.encode(question, answer)
 
     def features(self, images: Sequence[Path]) -> list[Features]:
-        """The processor's tensors of each picture, on the CPU; see `HfInputs.picture`.
+        """The processor's tensors of each picture, on the CPU; see `HfInputs.encode_image`.
 
         Raises:
             DataError: a picture is missing or unreadable; names its path.
         """
-        return [self.inputs.picture(open_picture(path), self._dtype) for path in images]
+        return [self.inputs.encode_image(open_image(path), self._dtype) for path in images]
 
     def frame(self, image: Path) -> Frame:
         """What of a picture the family's own processor shows, see `frame_through`.
@@ -83,23 +83,23 @@ class HfVlm(VLM):
         Raises:
             DataError: the picture's header cannot be read; names its path.
         """
-        return frame_through(self.inputs.processor.image_processor, picture_size(image))
+        return frame_through(self.inputs.processor.image_processor, image_size_of(image))
 
     def loss(self, features: Sequence[Features], batch: Sequence[Encoded]) -> Tensor:
         """Mean cross-entropy over the answer tokens of a batch (scalar, with gradient)."""
-        given = self._given(features, batch, answers=True)
+        arguments = self._arguments(features, batch, answers=True)
         network = self.module.get_submodule("model")
-        hidden = network(**given, use_cache=False).last_hidden_state  # [B, T, D]
+        hidden = network(**arguments, use_cache=False).last_hidden_state  # [B, T, D]
         where: list[int] = []
         targets: list[int] = []
         for i, (row, example) in enumerate(zip(features, batch, strict=True)):
-            asked = len(row[IDS]) + len(self.inputs.after_picture(example))
-            start = i * hidden.shape[1] + asked - 1  # a token is predicted one place before it
+            length = len(row[IDS]) + len(self.inputs.after_image(example))
+            start = i * hidden.shape[1] + length - 1  # a token is predicted one place before it
             where.extend(range(start, start + len(example.answer_ids)))
             targets.extend(example.answer_ids)
         # index_select, since the gradient of plain indexing adds up in no fixed order.
-        labelled = hidden.flatten(0, 1).index_select(0, torch.tensor(where, device=hidden.device))
-        logits = self._logits(labelled).float()
+        labeled = hidden.flatten(0, 1).index_select(0, torch.tensor(where, device=hidden.device))
+        logits = self._logits(labeled).float()  # [answer tokens, vocabulary]
         return F.cross_entropy(logits, torch.tensor(targets, device=hidden.device))
 
     @torch.no_grad()
@@ -116,18 +116,18 @@ class HfVlm(VLM):
         self, features: Sequence[Features], batch: Sequence[Encoded], max_new_tokens: int
     ) -> list[list[int]]:
         """The likeliest tokens after each prompt, without what ends them."""
-        given = self._given(features, batch, answers=False)
+        arguments = self._arguments(features, batch, answers=False)
         network: Any = self.module
-        made = network.generate(**given, max_new_tokens=max_new_tokens)
-        rows: list[list[int]] = made[:, given["input_ids"].shape[1] :].tolist()
+        sequences = network.generate(**arguments, max_new_tokens=max_new_tokens)
+        rows: list[list[int]] = sequences[:, arguments["input_ids"].shape[1] :].tolist()
         ends = [next((i for i, t in enumerate(row) if t in self.stops), len(row)) for row in rows]
         return [row[:end] for row, end in zip(rows, ends, strict=True)]
 
-    def _given(
+    def _arguments(
         self, features: Sequence[Features], batch: Sequence[Encoded], *, answers: bool
     ) -> dict[str, Tensor]:
-        given = self.inputs.batch(features, batch, answers=answers)
-        return {name: value.to(self.device) for name, value in given.items()}
+        arguments = self.inputs.batch(features, batch, answers=answers)
+        return {name: value.to(self.device) for name, value in arguments.items()}
 
     def _logits(self, hidden: Tensor) -> Tensor:
         network: Any = self.module
@@ -139,7 +139,7 @@ class HfVlm(VLM):
 
     def _stops(self) -> frozenset[int]:
         """All tokens that end an answer: as taught, the tokenizer's, the checkpoint's."""
-        known: Any = getattr(self.module.generation_config, "eos_token_id", None)
-        others = known if isinstance(known, list) else [known]
+        ends: Any = getattr(self.module.generation_config, "eos_token_id", None)
+        others = ends if isinstance(ends, list) else [ends]
         own: Any = self.inputs.tokenizer.eos_token_id
         return frozenset(i for i in (self.inputs.end_id, own, *others) if i is not None)

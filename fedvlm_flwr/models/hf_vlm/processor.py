@@ -32,10 +32,10 @@ def read_processor(source: str, where: str, family: Family, local_files_only: bo
     """
     base = getattr(transformers, family.processor)
     settings, _ = base.get_processor_dict(where, local_files_only=local_files_only)
-    written = settings.get("processor_class", family.processor)
-    if TWINS.get(written, written) != family.processor:
+    class_name = settings.get("processor_class", family.processor)
+    if TWINS.get(class_name, class_name) != family.processor:
         raise ModelError(
-            f"{source} brings a {written}, but checkpoints of its family are used with a "
+            f"{source} brings a {class_name}, but checkpoints of its family are used with a "
             f"{family.processor}; choose one that is."
         )
     tokenizer = AutoTokenizer.from_pretrained(where, local_files_only=local_files_only)
@@ -43,7 +43,9 @@ def read_processor(source: str, where: str, family: Family, local_files_only: bo
     pictures = reader.from_pretrained(where, backend="pil", local_files_only=local_files_only)
     pieces = {"tokenizer": tokenizer, "image_processor": pictures, VIDEO: None}
     kind = without_video(base)
-    return kind.from_args_and_dict([pieces[name] for name in kind.get_attributes()], settings)
+    return kind.from_args_and_dict(
+        [pieces[class_name] for class_name in kind.get_attributes()], settings
+    )
 
 
 def without_video(base: Any) -> Any:
@@ -72,5 +74,5 @@ def frame_through(processing: Any, size: Size) -> Frame:
         return WHOLE
     pads = isinstance(processing, LlavaImageProcessorPil) and processing.do_pad
     crops = getattr(processing, "do_center_crop", False) and processing.size.shortest_edge
-    shown = padded(size) if pads else cropped(size) if crops else WHOLE
-    return shown.middle(*shares(processing))
+    frame = padded(size) if pads else cropped(size) if crops else WHOLE
+    return frame.middle(*shares(processing))

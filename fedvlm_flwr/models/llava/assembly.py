@@ -27,7 +27,7 @@ from fedvlm_flwr.models.weights.sources import (
     architecture,
     locate,
     read_config,
-    read_picture_processing,
+    read_image_processor,
     read_weights,
     reading,
     require_whole,
@@ -67,7 +67,7 @@ def llava_config(
     vision = getattr(vision, "vision_config", vision)  # of a two-tower checkpoint
     strategy = recipe.vision_feature_select_strategy
     grid = (vision.image_size // vision.patch_size) ** 2
-    found: LlavaConfig = LlavaConfig.from_dict(
+    config: LlavaConfig = LlavaConfig.from_dict(
         {
             "vision_config": vision.to_dict(),
             "text_config": text.to_dict(),
@@ -78,13 +78,16 @@ def llava_config(
             "connector": recipe.connector,
         }
     )
-    return found
+    return config
 
 
-def skeleton_of(recipe: Recipe, known: Mapping[str, Mapping[str, Any]]) -> Any:
+def skeleton_of(recipe: Recipe, architectures: Mapping[str, Mapping[str, Any]]) -> Any:
     """The network on the meta device."""
     config = llava_config(
-        recipe, architecture(recipe.vision, known), architecture(recipe.llm, known), image_id=0
+        recipe,
+        architecture(recipe.vision, architectures),
+        architecture(recipe.llm, architectures),
+        image_id=0,
     )
     with torch.device("meta"):
         return network_class(config)(config)
@@ -111,7 +114,7 @@ def assemble(recipe: Recipe, dtype: torch.dtype, folder: Path) -> None:
     module.generation_config.eos_token_id = tokenizer.eos_token_id
     module.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    read_picture_processing(recipe.vision).save_pretrained(folder)
+    read_image_processor(recipe.vision).save_pretrained(folder)
 
 
 def start_connector(recipe: Recipe, connector: nn.Module) -> nn.Module:
@@ -125,13 +128,13 @@ def start_connector(recipe: Recipe, connector: nn.Module) -> nn.Module:
                     layer.reset_parameters()
         return connector
     try:
-        told = connector.load_state_dict(load_file(recipe.connector_weights), strict=False)
+        report = connector.load_state_dict(load_file(recipe.connector_weights), strict=False)
     except (OSError, SafetensorError, RuntimeError) as error:
         raise ModelError(
             f"model.connector_weights={recipe.connector_weights} cannot be read as a connector "
             f"'{recipe.connector}' ({' '.join(str(error).split())})."
         ) from error
-    keys = {"missing_keys": told.missing_keys, "unexpected_keys": told.unexpected_keys}
+    keys = {"missing_keys": report.missing_keys, "unexpected_keys": report.unexpected_keys}
     require_whole(recipe.connector_weights, keys)
     return connector
 
@@ -140,17 +143,17 @@ def read_vision(source: str, dtype: torch.dtype) -> Any:
     """The vision tower of a vision or two-tower checkpoint."""
     kind = read_config(source).model_type
     reader = VISION_HALF.get(kind, AutoModel)
-    tower, told = read_weights(reader, source, "a vision tower", dtype=dtype)
+    tower, report = read_weights(reader, source, "a vision tower", dtype=dtype)
     if kind in VISION_HALF:  # the text tower is left behind
-        told = {**told, "unexpected_keys": []}
-    require_whole(source, told)
+        report = {**report, "unexpected_keys": []}
+    require_whole(source, report)
     return tower
 
 
 def read_llm(source: str, dtype: torch.dtype) -> Any:
     """The language model with its head."""
-    llm, told = read_weights(AutoModelForCausalLM, source, "a language model", dtype=dtype)
-    require_whole(source, told)
+    llm, report = read_weights(AutoModelForCausalLM, source, "a language model", dtype=dtype)
+    require_whole(source, report)
     return llm
 
 

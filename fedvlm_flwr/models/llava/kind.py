@@ -15,7 +15,7 @@ from fedvlm_flwr.models.llava.assembly import assemble, skeleton_of
 from fedvlm_flwr.models.llava.connectors import network_class
 from fedvlm_flwr.models.llava.model import IMAGE, PARTS_OF, Llava
 from fedvlm_flwr.models.parts import linear_names
-from fedvlm_flwr.models.pretraining.data import words
+from fedvlm_flwr.models.pretraining.data import texts_of
 from fedvlm_flwr.models.pretraining.llava_stages import Progress, Recipe, pretrain
 from fedvlm_flwr.models.pretraining.public import Public, threads
 from fedvlm_flwr.models.pretraining.tiny_llava import Sizes, build, configuration, tokenizer_for
@@ -29,7 +29,7 @@ from fedvlm_flwr.models.weights.sources import (
     identity,
     locate,
     read_config,
-    read_picture_processing,
+    read_image_processor,
     read_weights,
     reading,
     require_whole,
@@ -147,7 +147,7 @@ def from_checkpoint(checkpoint: str, params: Params, device: torch.device) -> Ll
     return Llava(
         module,
         tokenizer,
-        read_picture_processing(checkpoint),
+        read_image_processor(checkpoint),
         params.template,
         params.max_text_tokens,
         params.image_token or IMAGE,
@@ -194,7 +194,7 @@ def builder(params: Params, progress: Progress | None) -> Callable[[Path], None]
         tiny = params.tiny
         pictures = tiny.public.pictures()
         seed = tiny.pretrain.seed
-        model = build(tiny.sizes, params.template, words(pictures), seed, params.max_text_tokens)
+        model = build(tiny.sizes, params.template, texts_of(pictures), seed, params.max_text_tokens)
         with threads(tiny.pretrain.threads):
             pretrain(model, pictures, tiny.pretrain, progress)
         assert isinstance(model.module, PreTrainedModel)
@@ -208,7 +208,7 @@ def builder(params: Params, progress: Progress | None) -> Callable[[Path], None]
 def skeleton(params: Params) -> Skeleton:
     """The network on the meta device; a tiny one's words are read from its public pictures."""
     if params.tiny is not None:
-        texts = words(params.tiny.public.pictures())
+        texts = texts_of(params.tiny.public.pictures())
         config = configuration(params.tiny.sizes, tokenizer_for(texts, params.template))
         with torch.device("meta"):
             module = LlavaForConditionalGeneration(config)

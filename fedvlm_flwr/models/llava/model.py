@@ -12,7 +12,7 @@ from transformers.image_processing_utils import BaseImageProcessor
 
 from fedvlm_flwr.errors import ConfigError, ModelError
 from fedvlm_flwr.images.frame import Frame, padded, shares
-from fedvlm_flwr.images.reading import READING, Colour, open_picture, picture_size
+from fedvlm_flwr.images.reading import READING, Color, image_size_of, open_image
 from fedvlm_flwr.models.decoding import greedy
 from fedvlm_flwr.models.features import fingerprint
 from fedvlm_flwr.models.parts import linear_names
@@ -20,7 +20,7 @@ from fedvlm_flwr.models.prompts import PromptEncoder, Template
 from fedvlm_flwr.models.vlm import VLM, Encoded, Features
 
 IMAGE = "<image>"
-PICTURES_AT_ONCE = 64  # bounds the memory of the vision tower's activations
+IMAGES_AT_ONCE = 64  # bounds the memory of the vision tower's activations
 PARTS_OF = {
     "vision": "model.vision_tower",
     "connector": "model.multi_modal_projector",
@@ -71,7 +71,7 @@ class Llava(VLM):
         self.lora_targets = linear_names(self.llm)
         choice = [*layer_choice(module.config), READING, "padded"]
         self.fingerprint = fingerprint(self.vision, choice, processor)
-        self._margin = mean_colour(processor)
+        self._margin = mean_color(processor)
         self._shares = shares(processor)
         self.device = next(module.parameters()).device
         self.image_token = image_token
@@ -110,8 +110,8 @@ class Llava(VLM):
             DataError: a picture is missing or unreadable; names its path.
         """
         rows: list[Features] = []
-        for start in range(0, len(images), PICTURES_AT_ONCE):
-            tokens = self.encode_pixels(self.pixels(images[start : start + PICTURES_AT_ONCE]))
+        for start in range(0, len(images), IMAGES_AT_ONCE):
+            tokens = self.encode_pixels(self.pixels(images[start : start + IMAGES_AT_ONCE]))
             rows.extend({"tokens": row} for row in tokens)
         return rows
 
@@ -125,7 +125,7 @@ class Llava(VLM):
 
     def _pixels(self, image: Path) -> Tensor:
         # One at a time: photographs are a hundred times larger than what is made of them.
-        picture = open_picture(image, self._margin)
+        picture = open_image(image, self._margin)
         values: Tensor = self.processor(picture, return_tensors="pt")["pixel_values"]
         return values
 
@@ -135,18 +135,25 @@ class Llava(VLM):
         Raises:
             DataError: the picture's header cannot be read; names its path.
         """
-        return padded(picture_size(image)).middle(*self._shares)
+        return padded(image_size_of(image)).middle(*self._shares)
 
     def encode_pixels(self, pixels: Tensor) -> Tensor:
-        """The vision tower's chosen layers of [N, 3, height, width], with gradient."""
+        """The vision tower's chosen layers side by side, with gradient.
+
+        Args:
+            pixels: [N, 3, height, width].
+
+        Returns:
+            [N, patches, layers * width], with the class token first where it is kept.
+        """
         layers, strategy = layer_choice(self.module.config)
         states = self.vision(pixels.to(self.vision.dtype), output_hidden_states=True).hidden_states
-        chosen = [states[i] for i in ([layers] if isinstance(layers, int) else layers)]
+        selection = [states[i] for i in ([layers] if isinstance(layers, int) else layers)]
         first = 1 if strategy == "default" else 0
-        return torch.cat([state[:, first:] for state in chosen], dim=-1)
+        return torch.cat([state[:, first:] for state in selection], dim=-1)
 
     @property
-    def questions_cut(self) -> int:
+    def truncated_questions(self) -> int:
         """Distinct questions that were cut on the left so far."""
         return self._prompts.cut
 
@@ -189,17 +196,17 @@ class Llava(VLM):
         embeds, _ = self.assemble(image, rows, left=False)
         # Causal attention never looks to the right, so right padding needs no mask.
         hidden = self.llm(inputs_embeds=embeds, use_cache=False).last_hidden_state  # [B, T, D]
-        grown = image.shape[1] - 1  # one placeholder becomes this many tokens more
+        growth = image.shape[1] - 1  # one placeholder becomes this many tokens more
         where: list[int] = []
         targets: list[int] = []
         for i, row in enumerate(batch):
-            first = len(row.prompt_ids) + grown * row.prompt_ids.count(self.image_id)
+            first = len(row.prompt_ids) + growth * row.prompt_ids.count(self.image_id)
             start = i * hidden.shape[1] + first - 1  # a token is predicted one place before it
             where.extend(range(start, start + len(row.answer_ids)))
             targets.extend(row.answer_ids)
         # index_select, since the gradient of plain indexing adds up in no fixed order.
-        labelled = hidden.flatten(0, 1).index_select(0, torch.tensor(where, device=hidden.device))
-        logits = self.head(labelled).float()
+        labeled = hidden.flatten(0, 1).index_select(0, torch.tensor(where, device=hidden.device))
+        logits = self.head(labeled).float()  # [answer tokens, vocabulary]
         return F.cross_entropy(
             logits, torch.tensor(targets, device=hidden.device), reduction="none"
         )
@@ -238,21 +245,21 @@ class Llava(VLM):
             ModelError: the rows hold another number of `<image>` than there are pictures.
         """
         count = image.shape[1]
-        held = sum(list(row).count(self.image_id) for row in rows)
-        if held != len(image):
-            raise ModelError(f"{held} {IMAGE} places in the prompts but {len(image)} pictures.")
-        grown = [
+        slots = sum(list(row).count(self.image_id) for row in rows)
+        if slots != len(image):
+            raise ModelError(f"{slots} {IMAGE} places in the prompts but {len(image)} pictures.")
+        expanded = [
             [t for token in row for t in ([-1] * count if token == self.image_id else [token])]
             for row in rows
         ]
-        longest = max(map(len, grown))
-        pads = [[-2] * (longest - len(row)) for row in grown]
+        longest = max(map(len, expanded))
+        pads = [[-2] * (longest - len(row)) for row in expanded]
         ids = torch.tensor(
-            [pad + row if left else row + pad for pad, row in zip(pads, grown, strict=True)],
+            [pad + row if left else row + pad for pad, row in zip(pads, expanded, strict=True)],
             device=image.device,
         )
-        embeds = self.llm.get_input_embeddings()(ids.clamp(min=0))
-        places = (ids == -1).unsqueeze(-1)
+        embeds = self.llm.get_input_embeddings()(ids.clamp(min=0))  # [B, T, D]
+        places = (ids == -1).unsqueeze(-1)  # [B, T, 1]
         embeds = embeds.masked_scatter(places, image.to(embeds.dtype).flatten(0, 1))
         return embeds, ids != -2
 
@@ -262,7 +269,7 @@ def layer_choice(config: Any) -> tuple[int | list[int], str]:
     return config.vision_feature_layer, str(config.vision_feature_select_strategy)
 
 
-def mean_colour(processor: Any) -> Colour:
+def mean_color(processor: Any) -> Color:
     """The colour that normalisation brings to 0, in 8 bits.
 
     Raises:

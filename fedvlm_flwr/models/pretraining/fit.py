@@ -40,9 +40,13 @@ def fit(
     schedule: Schedule,
     progress: Callable[[int, float], None],
 ) -> None:
-    """Minimise what `step_loss` returns (a new batch at every call) over `parameters`.
+    """Minimize what `step_loss` returns (a new batch at every call) over `parameters`.
 
-    `progress` is called with the steps done and the last loss.
+    Args:
+        parameters: of any shapes; on these alone the optimizer works.
+        step_loss: a scalar with gradient.
+        schedule: AdamW's numbers.
+        progress: called after each step with the steps done and the last loss.
     """
     weights = list(parameters)
     optimizer = torch.optim.AdamW(
@@ -63,5 +67,5 @@ def rate(step: int, schedule: Schedule) -> float:
     """The learning rate's share of its peak: a linear rise, then half a cosine."""
     if step < schedule.warmup:
         return (step + 1) / schedule.warmup
-    done = (step - schedule.warmup) / max(schedule.steps - schedule.warmup, 1)
-    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done))
+    progress = (step - schedule.warmup) / max(schedule.steps - schedule.warmup, 1)
+    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress))

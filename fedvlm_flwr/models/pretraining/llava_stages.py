@@ -1,4 +1,4 @@
-"""How a tiny LLaVA is pretrained on public pictures and on text."""
+"""How a tiny LLaVA is pretrained on public images and on text."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,27 +7,34 @@ import torch
 from torch import Tensor, nn
 
 from fedvlm_flwr.models.llava.model import Llava
-from fedvlm_flwr.models.pretraining.data import Picture
+from fedvlm_flwr.models.pretraining.data import PublicImage
 from fedvlm_flwr.models.pretraining.fit import fit
-from fedvlm_flwr.models.pretraining.probe import Sight
-from fedvlm_flwr.models.pretraining.stages import Done, Material, Progress, Recipe, Row, teach
-from fedvlm_flwr.models.pretraining.vision_init import start_vision
+from fedvlm_flwr.models.pretraining.probe import Probe
+from fedvlm_flwr.models.pretraining.stages import (
+    PretrainingData,
+    Progress,
+    Recipe,
+    StageExample,
+    StepFn,
+    run_stages,
+)
+from fedvlm_flwr.models.pretraining.vision_init import initialize_vision
 from fedvlm_flwr.models.vlm import Encoded
 
 __all__ = ["Progress", "Recipe", "pretrain"]
 
 
 def pretrain(
-    model: Llava, pictures: Sequence[Picture], recipe: Recipe, progress: Progress | None = None
+    model: Llava, images: Sequence[PublicImage], recipe: Recipe, progress: Progress | None = None
 ) -> None:
-    """Train all weights of `model` in place, see `teach`."""
-    teach(LlavaPupil(model), pictures, recipe, progress)
+    """Train all weights of `model` in place, see `run_stages`."""
+    run_stages(LlavaTrainee(model), images, recipe, progress)
 
 
-class LlavaPupil:
-    """A LLaVA that learns: its tower first, then its language model, then that and the connector.
+class LlavaTrainee:
+    """Trains its tower first, then its language model, then that and the connector.
 
-    The frozen tower in the last phase is what LLaVA's own pretraining does.
+    The frozen tower in the last stage is what LLaVA's own pretraining does.
     """
 
     def __init__(self, model: Llava) -> None:
@@ -39,46 +46,46 @@ class LlavaPupil:
         return self.model.module
 
     def pixels(self, images: Sequence[Path]) -> Tensor:
-        """As `Llava.pixels`."""
+        """As `Llava.pixels`, [N, 3, side, side]."""
         return self.model.pixels(images)
 
-    def learn_to_see(self, material: Material, done: Done) -> None:
+    def train_vision(self, data: PretrainingData, step: StepFn) -> None:
         """Train the vision tower to tell caption words and box by its tokens."""
-        tower, recipe = self.model.vision, material.recipe
-        start_vision(tower.embeddings, material.pixels)
+        tower, recipe = self.model.vision, data.recipe
+        initialize_vision(tower.embeddings, data.pixels)
         width = tower.config.hidden_size
-        sight = Sight(self.model.tokenizer, material.pictures, width, recipe.seed)
+        probe = Probe(self.model.tokenizer, data.images, width, recipe.seed)
 
         def step_loss() -> Tensor:
-            chosen, moved, boxes = material.some(sight.able, recipe.vision.pictures)
-            tokens = self.model.encode_pixels(moved)
-            return sight.loss(tokens, chosen, boxes, recipe.box_weight)
+            numbers, pixels, boxes = data.sample(probe.pool, recipe.vision.pictures)
+            tokens = self.model.encode_pixels(pixels)  # [B, patches, width]
+            return probe.loss(tokens, numbers, boxes, recipe.box_weight)
 
-        fit([*tower.parameters(), *sight.heads.parameters()], step_loss, recipe.vision, done)
+        fit([*tower.parameters(), *probe.heads.parameters()], step_loss, recipe.vision, step)
 
-    def readers(self) -> list[nn.Parameter]:
+    def text_parameters(self) -> list[nn.Parameter]:
         """The language model with its head."""
         return [*self.model.llm.parameters(), *self.model.head.parameters()]
 
-    def speakers(self) -> list[nn.Parameter]:
+    def language_parameters(self) -> list[nn.Parameter]:
         """... and the connector."""
-        return [*self.model.connector.parameters(), *self.readers()]
+        return [*self.model.connector.parameters(), *self.text_parameters()]
 
-    def rows_loss(self, pixels: Tensor, rows: Sequence[Row]) -> Tensor:
-        """Mean loss over the answer tokens of rows on [N, 3, side, side], the moved pictures."""
+    def loss(self, pixels: Tensor, examples: Sequence[StageExample]) -> Tensor:
+        """Mean loss over the answer tokens (scalar) of pixels [B, 3, side, side]; see `Trainee`."""
         model = self.model
         batch: list[Encoded] = []
-        owners: list[int] = []  # which picture each row with a picture is about
-        for row in rows:
-            if row.words is None:
-                batch.append(model.encode(row.question, row.answer))
-                owners.append(row.picture)
+        owners: list[int] = []  # which image each example with an image is about
+        for example in examples:
+            if example.text is None:
+                batch.append(model.encode(example.question, example.answer))
+                owners.append(example.image)
             else:
-                batch.append(model.encode_text(row.words, row.question, row.answer))
+                batch.append(model.encode_text(example.text, example.question, example.answer))
         if not owners:
             image = torch.zeros(0, 1, model.llm.config.hidden_size)
             return model.answer_loss(image, batch).mean()
         with torch.no_grad():
-            features = model.encode_pixels(pixels)
+            features = model.encode_pixels(pixels)  # [B, patches, vision width]
         image = model.connect(features).index_select(0, torch.tensor(owners))
-        return model.answer_loss(image, batch).mean()
+        return model.answer_loss(image, batch).mean()  # image: [owners, patches, LLM width]

@@ -9,7 +9,7 @@ import torch
 
 from fedvlm_flwr.data.federated import examples
 from fedvlm_flwr.data.load import load_data
-from fedvlm_flwr.models.pretraining.data import Picture, by_picture
+from fedvlm_flwr.models.pretraining.data import PublicImage, by_image
 
 
 @dataclass(frozen=True)
@@ -19,10 +19,10 @@ class Public:
     name: str
     params: dict[str, Any] = field(default_factory=dict)
 
-    def pictures(self) -> list[Picture]:
+    def pictures(self) -> list[PublicImage]:
         """The public pictures with all that is asked about them."""
         data = load_data(self.name, self.params)
-        return by_picture(examples(data.public, data.root))
+        return by_image(examples(data.public, data.root))
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""How any tiny model is taught: to see, then to read, then to speak of pictures."""
+"""The stages of pretraining a tiny model: its vision part, its language model, then all but one."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,16 +12,15 @@ from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.models.pretraining.data import (
     BOX,
     TEXT,
-    Picture,
+    PublicImage,
     box_text,
     check_mix,
-    shifted,
-    sources,
+    shift_shapes,
 )
 from fedvlm_flwr.models.pretraining.fit import Schedule, fit
 
 Progress = Callable[[int, int, float], None]  # steps done, steps in all, loss of the last one
-Done = Callable[[int, float], None]  # steps done of a phase, loss of the last one
+StepFn = Callable[[int, float], None]  # steps done of a stage, loss of the last one
 
 
 @dataclass(frozen=True)
@@ -52,104 +51,134 @@ class Recipe:
 
 
 @dataclass(frozen=True)
-class Row:
-    """A question to learn on one of a batch's pictures, or on words in its place."""
+class StageExample:
+    """A question to learn on one of a batch's images, or on text in its place."""
 
-    picture: int  # its number in the batch
-    words: str | None  # stand in the picture's place; None: the picture itself
+    image: int  # its number in the batch
+    text: str | None  # stands in the image's place; None: the image itself
     question: str
     answer: str
 
 
 @dataclass(frozen=True)
-class Material:
-    """The public pictures, their pixels [N, 3, side, side], and the source of all that is drawn."""
+class PretrainingData:
+    """The public images, and what batches are drawn from them with.
 
-    pictures: Sequence[Picture]
+    Attributes:
+        pixels: of the images, [N, 3, side, side].
+        draw: the source of all that is random.
+    """
+
+    images: Sequence[PublicImage]
     pixels: Tensor
     recipe: Recipe
     draw: torch.Generator
 
-    def some(self, able: Sequence[int], count: int) -> tuple[list[int], Tensor, Tensor]:
-        """Pictures by chance, moved at random: numbers [count], moved pixels, and their boxes."""
-        picks = torch.randint(len(able), (count,), generator=self.draw).tolist()
-        chosen = [able[i] for i in picks]
-        return chosen, *shifted(self.pixels[chosen], [self.pictures[i] for i in chosen], self.draw)
+    def sample(self, pool: Sequence[int], count: int) -> tuple[list[int], Tensor, Tensor]:
+        """Images by chance, with replacement, each moved at random.
 
-    def rows(self, chosen: Sequence[int], boxes: Tensor, mix: dict[str, int]) -> list[Row]:
-        """Rows of each task on the chosen pictures in turn, their questions by chance."""
-        pictures = [self.pictures[i] for i in chosen]
-        rows: list[Row] = []
+        Args:
+            pool: numbers of the images to draw from.
+            count: how many are drawn.
+
+        Returns:
+            Their numbers, [count], their pixels after the move, [count, 3, side, side], and their
+            shapes' boxes, [count, 4] in fractions.
+        """
+        picks = torch.randint(len(pool), (count,), generator=self.draw).tolist()
+        numbers = [pool[i] for i in picks]
+        images = [self.images[i] for i in numbers]
+        return numbers, *shift_shapes(self.pixels[numbers], images, self.draw)
+
+    def examples(
+        self, numbers: Sequence[int], boxes: Tensor, mix: dict[str, int]
+    ) -> list[StageExample]:
+        """Examples of each task on a batch's images in turn, their questions by chance.
+
+        Args:
+            numbers: the batch's images, [B].
+            boxes: where their shapes lie, [B, 4] in fractions.
+            mix: examples of each task.
+        """
+        images = [self.images[i] for i in numbers]
+        result: list[StageExample] = []
         for task, count in mix.items():
-            able = [i for i, picture in enumerate(pictures) if sources(picture, task)]
-            for k in range(count if able else 0):
-                i = able[k % len(able)]
-                pairs = sources(pictures[i], task)
+            pool = [i for i, image in enumerate(images) if image.pairs.get(task)]
+            for k in range(count if pool else 0):
+                i = pool[k % len(pool)]
+                pairs = images[i].pairs[task]
                 question, answer = pairs[int(torch.randint(len(pairs), (), generator=self.draw))]
-                words = (pictures[i].caption or "") if task == TEXT else None
-                said = box_text(boxes[i]) if task == BOX else answer
-                rows.append(Row(i, words, question, said))
-        return rows
+                text = (images[i].caption or "") if task == TEXT else None
+                target = box_text(boxes[i]) if task == BOX else answer
+                result.append(StageExample(i, text, question, target))
+        return result
 
 
-class Pupil(Protocol):
-    """What teaching asks of a tiny model."""
+class Trainee(Protocol):
+    """What the stages ask of a tiny model."""
 
     @property
     def module(self) -> nn.Module:
         """The network."""
 
     def pixels(self, images: Sequence[Path]) -> Tensor:
-        """Pictures as the vision part sees them, [N, 3, side, side]."""
+        """Images as the vision part sees them, [N, 3, side, side]."""
 
-    def learn_to_see(self, material: Material, done: Done) -> None:
-        """The `vision` phase."""
+    def train_vision(self, data: PretrainingData, step: StepFn) -> None:
+        """The `vision` stage."""
 
-    def readers(self) -> list[nn.Parameter]:
-        """What the `text` phase trains."""
+    def text_parameters(self) -> list[nn.Parameter]:
+        """What the `text` stage trains."""
 
-    def speakers(self) -> list[nn.Parameter]:
-        """What the `language` phase trains."""
+    def language_parameters(self) -> list[nn.Parameter]:
+        """What the `language` stage trains."""
 
-    def rows_loss(self, pixels: Tensor, rows: Sequence[Row]) -> Tensor:
-        """Mean loss over the answer tokens of rows on [N, 3, side, side], the moved pictures."""
+    def loss(self, pixels: Tensor, examples: Sequence[StageExample]) -> Tensor:
+        """Mean loss over the answer tokens (scalar, with gradient).
+
+        Args:
+            pixels: of the batch's images after the move, [B, 3, side, side].
+            examples: what is asked about them; their number need not be B.
+        """
 
 
-def teach(
-    pupil: Pupil, pictures: Sequence[Picture], recipe: Recipe, progress: Progress | None
+def run_stages(
+    trainee: Trainee, images: Sequence[PublicImage], recipe: Recipe, progress: Progress | None
 ) -> None:
     """Train all weights in place; on one machine the same seed gives the same weights.
 
-    Every picture is moved at random each time it is seen (and its box with it), or a few
-    thousand of them would be learnt by heart.
-    """
-    check_mix({TEXT: 1, **recipe.mix}, pictures)
-    phases = (recipe.vision, recipe.text, recipe.language)
-    total = sum(phase.steps for phase in phases)
-    draw = torch.Generator().manual_seed(recipe.seed)
-    pixels = torch.cat([pupil.pixels([picture.path]) for picture in pictures])
-    material = Material(pictures, pixels, recipe, draw)
+    Every image is moved at random each time it is seen (and its box with it), or a few thousand of
+    them would be learnt by heart.
 
-    def report(before: int) -> Done:
-        return lambda done, loss: progress(before + done, total, loss) if progress else None
+    Raises:
+        DataError: the mix asks for a task of which no image has an example.
+    """
+    check_mix({TEXT: 1, **recipe.mix}, images)
+    total = sum(stage.steps for stage in (recipe.vision, recipe.text, recipe.language))
+    draw = torch.Generator().manual_seed(recipe.seed)
+    pixels = torch.cat([trainee.pixels([image.path]) for image in images])  # [N, 3, side, side]
+    data = PretrainingData(images, pixels, recipe, draw)
+
+    def report(before: int) -> StepFn:
+        return lambda steps, loss: progress(before + steps, total, loss) if progress else None
 
     def batch_loss(count: int, mix: dict[str, int]) -> Tensor:
-        chosen, moved, boxes = material.some(range(len(pictures)), count)
-        return pupil.rows_loss(moved, material.rows(chosen, boxes, mix))
+        numbers, batch, boxes = data.sample(range(len(images)), count)
+        return trainee.loss(batch, data.examples(numbers, boxes, mix))
 
-    pupil.module.train()
-    pupil.learn_to_see(material, report(0))
+    trainee.module.train()
+    trainee.train_vision(data, report(0))
     count = recipe.text.pictures
     fit(
-        pupil.readers(),
+        trainee.text_parameters(),
         lambda: batch_loss(count, {TEXT: count}),
         recipe.text,
         report(recipe.vision.steps),
     )
     fit(
-        pupil.speakers(),
+        trainee.language_parameters(),
         lambda: batch_loss(recipe.language.pictures, recipe.mix),
         recipe.language,
         report(recipe.vision.steps + recipe.text.steps),
     )
-    pupil.module.eval()
+    trainee.module.eval()

@@ -42,7 +42,7 @@ def build(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         module = LlavaForConditionalGeneration(configuration(sizes, tokenizer))
-    return Llava(module, tokenizer, picture_processor(sizes), template, max_text_tokens)
+    return Llava(module, tokenizer, image_processor(sizes), template, max_text_tokens)
 
 
 def tokenizer_for(texts: Iterable[str], template: str) -> PreTrainedTokenizerFast:
@@ -83,7 +83,7 @@ def configuration(sizes: Sizes, tokenizer: PreTrainedTokenizerFast) -> LlavaConf
     )
 
 
-def picture_processor(sizes: Sizes) -> CLIPImageProcessorPil:
+def image_processor(sizes: Sizes) -> CLIPImageProcessorPil:
     """CLIP's own picture processing with this size, mean and deviation."""
     side = sizes.image_size
     return CLIPImageProcessorPil(

@@ -11,10 +11,16 @@ from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.models.pretraining import stages
-from fedvlm_flwr.models.pretraining.data import Picture
+from fedvlm_flwr.models.pretraining.data import PublicImage
 from fedvlm_flwr.models.pretraining.fit import fit
-from fedvlm_flwr.models.pretraining.probe import Sight
-from fedvlm_flwr.models.pretraining.stages import Done, Material, Progress, Row, teach
+from fedvlm_flwr.models.pretraining.probe import Probe
+from fedvlm_flwr.models.pretraining.stages import (
+    PretrainingData,
+    Progress,
+    StageExample,
+    StepFn,
+    run_stages,
+)
 from fedvlm_flwr.models.pretraining.tokenizer import word_tokenizer
 from fedvlm_flwr.models.prompts import QUESTION
 from fedvlm_flwr.models.showo.model import Showo
@@ -56,25 +62,25 @@ def build(sizes: ShowoSizes, tokenizer: PreTrainedTokenizerBase, seed: int) -> S
 
 
 def pretrain(
-    model: Showo, pictures: Sequence[Picture], recipe: Recipe, progress: Progress | None = None
+    model: Showo, images: Sequence[PublicImage], recipe: Recipe, progress: Progress | None = None
 ) -> None:
-    """Train all weights of `model` in place, see `teach`."""
-    lay_out(model.vision, torch.channels_last)  # a sixth faster on a CPU
+    """Train all weights of `model` in place, see `run_stages`."""
+    set_memory_format(model.vision, torch.channels_last)  # a sixth faster on a CPU
     try:
-        teach(ShowoPupil(model, recipe), pictures, recipe, progress)
+        run_stages(ShowoTrainee(model, recipe), images, recipe, progress)
     finally:
-        lay_out(model.vision, torch.contiguous_format)
+        set_memory_format(model.vision, torch.contiguous_format)
 
 
-def lay_out(module: nn.Module, order: torch.memory_format) -> None:
+def set_memory_format(module: nn.Module, order: torch.memory_format) -> None:
     """Store the weights of convolutions in another order of their dimensions; values stay."""
     for weight in module.parameters():
         if weight.dim() == 4:
             weight.data = weight.data.contiguous(memory_format=order)
 
 
-class ShowoPupil:
-    """A Show-o that learns: its image tokenizer first, then the language model on its codes."""
+class ShowoTrainee:
+    """Trains its image tokenizer first, then the language model on its codes."""
 
     def __init__(self, model: Showo, recipe: Recipe) -> None:
         self.model = model
@@ -86,89 +92,104 @@ class ShowoPupil:
         return self.model.module
 
     def pixels(self, images: Sequence[Path]) -> Tensor:
-        """As `Showo.pixels`."""
+        """As `Showo.pixels`, [N, 3, side, side]."""
         return self.model.pixels(images)
 
-    def learn_to_see(self, material: Material, done: Done) -> None:
-        """Train the image tokenizer: codes that tell caption words and box, and the picture."""
+    def train_vision(self, data: PretrainingData, step: StepFn) -> None:
+        """Train the image tokenizer: codes that tell caption words and box, and the image."""
         recipe, tokenizer = self.recipe, self.model.vision
         width = self.model.llm.config.hidden_size
-        sight = Sight(self.model.tokenizer, material.pictures, width, recipe.seed)
-        meaning = code_meaning(tokenizer.sizes.bits, width, recipe.seed)
+        probe = Probe(self.model.tokenizer, data.images, width, recipe.seed)
+        projector = code_projector(tokenizer.sizes.bits, width, recipe.seed)
 
         def step_loss() -> Tensor:
-            chosen, moved, boxes = material.some(sight.able, recipe.vision.pictures)
-            soft = tokenizer.latents(moved).tanh()  # [B, bits, rows, columns]
-            signs = through(soft)
-            told = sight.loss(meaning(in_rows(signs)), chosen, boxes, recipe.box_weight)
-            seen = slice(recipe.redrawn)
-            drawn = F.mse_loss(tokenizer.decoder(signs[seen]), moved[seen])
-            return told + recipe.pixel_weight * drawn + recipe.spread_weight * common(soft)
+            numbers, pixels, boxes = data.sample(probe.pool, recipe.vision.pictures)
+            latents = tokenizer.latents(pixels).tanh()  # [B, bits, rows, columns]
+            signs = straight_through(latents)
+            tokens = projector(to_sequence(signs))  # [B, rows * columns, width]
+            probe_loss = probe.loss(tokens, numbers, boxes, recipe.box_weight)
+            part = slice(recipe.redrawn)
+            pixel_loss = F.mse_loss(tokenizer.decoder(signs[part]), pixels[part])
+            redundancy = recipe.spread_weight * code_redundancy(latents)
+            return probe_loss + recipe.pixel_weight * pixel_loss + redundancy
 
-        learnt = [*tokenizer.parameters(), *meaning.parameters(), *sight.heads.parameters()]
-        fit(learnt, step_loss, recipe.vision, done)
-        self.start_codes(nn.Sequential(meaning, sight.heads[0]))
+        weights = [*tokenizer.parameters(), *projector.parameters(), *probe.heads.parameters()]
+        fit(weights, step_loss, recipe.vision, step)
+        self.initialize_code_embeddings(nn.Sequential(projector, probe.heads[0]))
 
     @torch.no_grad()
-    def start_codes(self, meaning: nn.Module) -> None:
-        """Start the codes' rows of the embedding table from what the vision phase found in them.
+    def initialize_code_embeddings(self, projector: nn.Module) -> None:
+        """Start the codes' rows of the embedding table from what the vision stage learned of them.
 
         From rows that start random, each of thousands of codes would have to be learnt anew.
+
+        Args:
+            projector: signs [codes, bits] to [codes, width].
         """
-        table = self.model.llm.get_input_embeddings().weight
-        rows = meaning(self.model.vision.quantize.embedding)  # [codes, width]
+        table = self.model.llm.get_input_embeddings().weight  # [vocabulary, width]
+        rows = projector(self.model.vision.quantize.embedding)  # [codes, width]
         first = self.model.vocabulary.first_code
         table[first : first + len(rows)] = rows * (table.std() / rows.std())
 
-    def readers(self) -> list[nn.Parameter]:
+    def text_parameters(self) -> list[nn.Parameter]:
         """The language model with its head."""
         return list(self.model.module.showo.parameters())
 
-    def speakers(self) -> list[nn.Parameter]:
+    def language_parameters(self) -> list[nn.Parameter]:
         """The same: there is no connector."""
-        return self.readers()
+        return self.text_parameters()
 
-    def rows_loss(self, pixels: Tensor, rows: Sequence[Row]) -> Tensor:
-        """Mean loss over the answer tokens of rows on [N, 3, side, side], the moved pictures."""
+    def loss(self, pixels: Tensor, examples: Sequence[StageExample]) -> Tensor:
+        """Mean loss over the answer tokens (scalar) of pixels [B, 3, side, side]; see `Trainee`."""
         model = self.model
-        codes = model.vision.encode(pixels) if any(row.words is None for row in rows) else None
+        with_image = any(example.text is None for example in examples)
+        codes = model.vision.encode(pixels) if with_image else None  # [B, image tokens]
         prefixes = []
-        for row in rows:
-            if row.words is None:
+        for example in examples:
+            if example.text is None:
                 assert codes is not None
-                prefixes.append(model.picture(codes[row.picture]))
+                prefixes.append(model.image_prefix(codes[example.image]))
             else:
-                ids = model.tokenizer(row.words, add_special_tokens=False)["input_ids"]
+                ids = model.tokenizer(example.text, add_special_tokens=False)["input_ids"]
                 prefixes.append(model.prefix(ids))
-        batch = [model.encode(row.question, row.answer) for row in rows]
+        batch = [model.encode(example.question, example.answer) for example in examples]
         return model.answer_loss(prefixes, batch).mean()
 
 
-def code_meaning(bits: int, width: int, seed: int) -> nn.Module:
-    """What codes as signs [..., bits] mean, [..., width]: learnt with the image tokenizer."""
+def code_projector(bits: int, width: int, seed: int) -> nn.Module:
+    """From codes as signs [..., bits] to [..., width]: learnt with the image tokenizer."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return nn.Sequential(nn.Linear(bits, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
 
 
-def through(soft: Tensor) -> Tensor:
-    """The signs of latents in -1..1, with the gradient of the latents themselves."""
-    signs = torch.where(soft > 0, 1.0, -1.0)
-    return soft + (signs - soft).detach()
+def straight_through(latents: Tensor) -> Tensor:
+    """The signs of latents in -1..1, with the gradient of the latents themselves.
+
+    The straight-through estimator (Bengio et al. 2013, arXiv 1308.3432); [...] of latents [...].
+    """
+    signs = torch.where(latents > 0, 1.0, -1.0)
+    return latents + (signs - latents).detach()
 
 
-def in_rows(signs: Tensor) -> Tensor:
+def to_sequence(signs: Tensor) -> Tensor:
     """[B, rows * columns, bits] of [B, bits, rows, columns]."""
     return signs.flatten(2).transpose(1, 2)
 
 
-def common(soft: Tensor) -> Tensor:
+def code_redundancy(latents: Tensor) -> Tensor:
     """How much the bits have in common, over a batch: their means and correlations, squared.
 
     Without this most codes are never used.
+
+    Args:
+        latents: in -1..1, [B, bits, rows, columns].
+
+    Returns:
+        A scalar, with gradient.
     """
-    bits = in_rows(soft).flatten(0, 1)  # [B * places, bits]
-    shared = bits.T @ bits / len(bits)
-    apart = shared - torch.diag(shared.diag())
-    pairs = max(apart.numel() - len(apart), 1)
-    return bits.mean(0).square().mean() + apart.square().sum() / pairs
+    bits = to_sequence(latents).flatten(0, 1)  # [B * places, bits]
+    products = bits.T @ bits / len(bits)  # [bits, bits]
+    off_diagonal = products - torch.diag(products.diag())
+    pairs = max(off_diagonal.numel() - len(off_diagonal), 1)
+    return bits.mean(0).square().mean() + off_diagonal.square().sum() / pairs

@@ -10,17 +10,17 @@ AMPLITUDE = 0.5  # standard deviation of content and position where they are add
 
 
 @torch.no_grad()
-def start_vision(embeddings: Any, pixels: Tensor) -> None:
+def initialize_vision(embeddings: Any, pixels: Tensor) -> None:
     """Set the patch and position embeddings of a CLIP vision tower from waves.
 
     Patches start as cosine filters, lowest frequencies first, each scaled to the same standard
-    deviation over `pixels`: otherwise the mean colour drowns the edges. Positions start as sines
+    deviation over `pixels`: otherwise the mean color drowns the edges. Positions start as sines
     and cosines of row and column: CLIP's own start is 25 times smaller than the content, so that
     position would be learnt very late.
 
     Args:
         embeddings: a `CLIPVisionEmbeddings`.
-        pixels: pictures as the tower sees them, [N, 3, side, side].
+        pixels: images as the tower sees them, [N, 3, side, side].
     """
     filters = embeddings.patch_embedding.weight  # [width, 3, patch, patch]
     filters.copy_(cosine_filters(len(filters), filters.shape[-1]))
@@ -31,15 +31,15 @@ def start_vision(embeddings: Any, pixels: Tensor) -> None:
 
 
 def cosine_filters(count: int, patch: int) -> Tensor:
-    """The lowest two-dimensional cosine waves on each colour, [count, 3, patch, patch]."""
+    """The lowest two-dimensional cosine waves on each color, [count, 3, patch, patch]."""
     angle = (torch.arange(patch) + 0.5) * torch.pi / patch
     order = sorted(
         (u + v, max(u, v), u, v, c) for u in range(patch) for v in range(patch) for c in range(3)
     )
     filters = torch.zeros(count, 3, patch, patch)
-    for row, (_, _, u, v, colour) in zip(filters, order, strict=False):
+    for row, (_, _, u, v, color) in zip(filters, order, strict=False):
         wave = torch.outer(torch.cos(u * angle), torch.cos(v * angle))
-        row[colour] = wave / wave.norm()
+        row[color] = wave / wave.norm()
     return filters
 
 

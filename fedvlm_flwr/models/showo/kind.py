@@ -12,7 +12,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from fedvlm_flwr.errors import ConfigError, ModelError
 from fedvlm_flwr.models.parts import linear_names
-from fedvlm_flwr.models.pretraining.data import words
+from fedvlm_flwr.models.pretraining.data import texts_of
 from fedvlm_flwr.models.pretraining.public import Public, threads
 from fedvlm_flwr.models.pretraining.stages import Progress
 from fedvlm_flwr.models.pretraining.tiny_showo import Recipe, build, pretrain, tokenizer_for
@@ -211,7 +211,7 @@ def builder(params: Params, tiny: Tiny, progress: Progress | None) -> Callable[[
 
     def write(folder: Path) -> None:
         pictures = tiny.public.pictures()
-        tokenizer = tokenizer_for(words(pictures), params.template)
+        tokenizer = tokenizer_for(texts_of(pictures), params.template)
         module = build(params.sizes, tokenizer, tiny.pretrain.seed)
         model = Showo(module, tokenizer, params.resolution, params.template, params.max_text_tokens)
         with threads(tiny.pretrain.threads):
@@ -227,7 +227,7 @@ def skeleton(params: Params) -> Skeleton:
     """The network on the meta device; a tiny one's words are counted on its public pictures."""
     count = params.sizes.words
     if params.tiny is not None:
-        texts = words(params.tiny.public.pictures())
+        texts = texts_of(params.tiny.public.pictures())
         count = len(tokenizer_for(texts, params.template))
     assert count is not None
     module = skeleton_of(params.sizes, Vocabulary(count, params.sizes.image.codes))

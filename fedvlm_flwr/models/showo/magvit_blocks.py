@@ -12,7 +12,7 @@ from fedvlm_flwr.errors import ConfigError
 
 
 def norm(channels: int, groups: int) -> nn.GroupNorm:
-    """Normalisation over groups of channels."""
+    """Normalization over groups of channels."""
     return nn.GroupNorm(groups, channels, eps=1e-6)
 
 
@@ -29,7 +29,7 @@ class ResidualBlock(nn.Module):
             self.nin_shortcut = nn.Conv2d(before, after, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Height and width stay."""
+        """[B, after, height, width] of [B, before, height, width]."""
         hidden = self.conv1(F.silu(self.norm1(x)))
         hidden = self.conv2(F.silu(self.norm2(hidden)))
         shortcut: Tensor = self.nin_shortcut(x) if hasattr(self, "nin_shortcut") else x
@@ -48,13 +48,13 @@ class SpatialAttention(nn.Module):
         self.proj_out = nn.Conv2d(channels, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Height and width stay."""
+        """[B, channels, height, width] of the same."""
         hidden = self.norm(x)
         query, key, value = (
             layer(hidden).flatten(2).transpose(1, 2) for layer in (self.q, self.k, self.v)
         )  # [B, places, channels]
-        seen = F.scaled_dot_product_attention(query, key, value)
-        return x + cast(Tensor, self.proj_out(seen.transpose(1, 2).reshape(x.shape)))
+        values = F.scaled_dot_product_attention(query, key, value)  # [B, places, channels]
+        return x + cast(Tensor, self.proj_out(values.transpose(1, 2).reshape(x.shape)))
 
 
 class Middle(nn.Module):
@@ -67,7 +67,7 @@ class Middle(nn.Module):
         self.block_2 = ResidualBlock(channels, channels, groups)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Height and width stay."""
+        """[B, channels, height, width] of the same."""
         return cast(Tensor, self.block_2(self.attn_1(self.block_1(x))))
 
 
@@ -79,7 +79,7 @@ class Downsample(nn.Module):
         self.conv = nn.Conv2d(channels, channels, 3, stride=2)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, channels, height / 2, width / 2]."""
+        """[B, channels, height / 2, width / 2] of [B, channels, height, width]."""
         return cast(Tensor, self.conv(F.pad(x, (0, 1, 0, 1))))
 
 
@@ -91,7 +91,7 @@ class Upsample(nn.Module):
         self.conv = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, channels, 2 height, 2 width]."""
+        """[B, channels, 2 height, 2 width] of [B, channels, height, width]."""
         return cast(Tensor, self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest")))
 
 
@@ -126,7 +126,7 @@ class Level(nn.Module):
             self.upsample = Upsample(after)
 
     def forward(self, x: Tensor) -> Tensor:
-        """As many channels as the last block has; another resolution where there is a turn."""
+        """[B, after, height, width] of [B, before, height, width], halved or doubled."""
         for block in self.block:
             x = block(x)
         for turn in ("downsample", "upsample"):

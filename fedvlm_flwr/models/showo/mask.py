@@ -21,21 +21,29 @@ def visible(
         length: of every row, padding included.
         device: where the mask shall lie.
     """
-    start = torch.tensor(pads, device=device)[:, None, None]
+    start = torch.tensor(pads, device=device)[:, None, None]  # [B, 1, 1]
     end = start + torch.tensor(prefixes, device=device)[:, None, None]
     places = torch.arange(length, device=device)
     looks, at = places[:, None], places[None, :]
-    seen = (at >= start) & ((at <= looks) | (at < end)) | (at == looks)
-    return seen[:, None]
+    mask = (at >= start) & ((at <= looks) | (at < end)) | (at == looks)
+    return mask[:, None]  # [B, length, length] to [B, 1, length, length]
 
 
-def for_attention(seen: Tensor, implementation: str, dtype: torch.dtype) -> Tensor:
+def for_attention(mask: Tensor, implementation: str, dtype: torch.dtype) -> Tensor:
     """The mask in the form that an attention takes: bool for SDPA, to be added in eager mode.
 
     What is added is the lowest number of `dtype`, the precision of the attention's scores: the
     lowest float32 would become minus infinity in bfloat16.
+
+    Args:
+        mask: bool, [B, 1, length, length]; true where a position may look.
+        implementation: transformers' name of the attention.
+        dtype: of the numbers to be added.
+
+    Returns:
+        The same shape: the mask itself, or 0 where it is true and the lowest number elsewhere.
     """
     if implementation != "eager":
-        return seen
-    hidden = torch.zeros(seen.shape, dtype=dtype, device=seen.device)
-    return hidden.masked_fill(~seen, torch.finfo(dtype).min)
+        return mask
+    bias = torch.zeros(mask.shape, dtype=dtype, device=mask.device)
+    return bias.masked_fill(~mask, torch.finfo(dtype).min)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from fedvlm_flwr.images.frame import Frame, cropped
-from fedvlm_flwr.images.reading import READING, open_picture, picture_size
+from fedvlm_flwr.images.reading import READING, image_size_of, open_image
 from fedvlm_flwr.models.decoding import greedy
 from fedvlm_flwr.models.features import fingerprint
 from fedvlm_flwr.models.parts import linear_names
@@ -25,7 +25,7 @@ from fedvlm_flwr.models.showo.network import (
     ROOT,
     ShowoNetwork,
     Vocabulary,
-    picture_processor,
+    image_processor,
 )
 from fedvlm_flwr.models.vlm import VLM, Encoded, Features
 
@@ -59,7 +59,7 @@ class Showo(VLM):
     ) -> None:
         self.module = module
         self.tokenizer = tokenizer
-        self.processor = picture_processor(resolution)
+        self.processor = image_processor(resolution)
         self.wording = Template(template)
         self.vocabulary = Vocabulary(len(tokenizer), module.image_tokenizer.sizes.codes)
         self.parts = PARTS_OF
@@ -106,7 +106,7 @@ class Showo(VLM):
 
     def _pixels(self, image: Path) -> Tensor:
         # One at a time: photographs are a hundred times larger than what is made of them.
-        values: Tensor = self.processor(open_picture(image), return_tensors="pt")["pixel_values"]
+        values: Tensor = self.processor(open_image(image), return_tensors="pt")["pixel_values"]
         return values
 
     def frame(self, image: Path) -> Frame:
@@ -115,10 +115,10 @@ class Showo(VLM):
         Raises:
             DataError: the picture's header cannot be read; names its path.
         """
-        return cropped(picture_size(image))
+        return cropped(image_size_of(image))
 
     @property
-    def questions_cut(self) -> int:
+    def truncated_questions(self) -> int:
         """Distinct questions that were cut on the left so far."""
         return self._prompts.cut
 
@@ -133,8 +133,8 @@ class Showo(VLM):
         """
         return self._prompts.encode(self.wording, question, answer)
 
-    def picture(self, ids: Tensor) -> list[int]:
-        """A picture's codes as the beginning of a sequence, with the marks around them."""
+    def image_prefix(self, ids: Tensor) -> list[int]:
+        """An image's codes [tokens] as the beginning of a sequence, with the marks around them."""
         return self.prefix((ids + self.vocabulary.first_code).tolist())
 
     def prefix(self, ids: Sequence[int]) -> list[int]:
@@ -144,7 +144,7 @@ class Showo(VLM):
 
     def loss(self, features: Sequence[Features], batch: Sequence[Encoded]) -> Tensor:
         """Mean cross-entropy over the answer tokens of a batch (scalar, with gradient)."""
-        return self.answer_loss([self.picture(row["ids"]) for row in features], batch).mean()
+        return self.answer_loss([self.image_prefix(row["ids"]) for row in features], batch).mean()
 
     def answer_loss(self, prefixes: Sequence[list[int]], batch: Sequence[Encoded]) -> Tensor:
         """Cross-entropy of each answer token, [answer tokens], row after row.
@@ -157,8 +157,9 @@ class Showo(VLM):
             [*prefix, *row.prompt_ids, *row.answer_ids]
             for prefix, row in zip(prefixes, batch, strict=True)
         ]
-        ids, seen = self.assemble(rows, [len(prefix) for prefix in prefixes], left=False)
-        hidden = self.llm(input_ids=ids, attention_mask=seen, use_cache=False).last_hidden_state
+        ids, mask = self.assemble(rows, [len(prefix) for prefix in prefixes], left=False)
+        hidden = self.llm(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
+        # [B, T, D]
         where: list[int] = []
         targets: list[int] = []
         for i, (row, encoded) in enumerate(zip(rows, batch, strict=True)):
@@ -166,8 +167,8 @@ class Showo(VLM):
             where.extend(range(end - len(encoded.answer_ids), end))
             targets.extend(encoded.answer_ids)
         # index_select, since the gradient of plain indexing adds up in no fixed order.
-        labelled = hidden.flatten(0, 1).index_select(0, torch.tensor(where, device=ids.device))
-        logits = self.head(labelled).float()
+        labeled = hidden.flatten(0, 1).index_select(0, torch.tensor(where, device=ids.device))
+        logits = self.head(labeled).float()  # [answer tokens, vocabulary]
         return F.cross_entropy(logits, torch.tensor(targets, device=ids.device), reduction="none")
 
     @torch.no_grad()
@@ -175,16 +176,16 @@ class Showo(VLM):
         self, features: Sequence[Features], batch: Sequence[Encoded], max_new_tokens: int
     ) -> list[str]:
         """Greedy answers to B prompts; labels in `batch`, if any, are not read."""
-        prefixes = [self.picture(row["ids"]) for row in features]
+        prefixes = [self.image_prefix(row["ids"]) for row in features]
         rows = [[*prefix, *row.prompt_ids] for prefix, row in zip(prefixes, batch, strict=True)]
-        ids, seen = self.assemble(rows, [len(prefix) for prefix in prefixes], left=True)
+        ids, mask = self.assemble(rows, [len(prefix) for prefix in prefixes], left=True)
         answers = greedy(
             self.llm,
             self.head,
             (self.llm.get_input_embeddings()(ids), ids != self.vocabulary.pad),
             self.end_id,
             max_new_tokens,
-            seen,
+            mask,
         )
         texts = self.tokenizer.batch_decode(answers, skip_special_tokens=True)
         return [text.strip() for text in texts]
@@ -212,7 +213,7 @@ class Showo(VLM):
         before = pads if left else [0] * len(rows)
         alike = len({*zip(before, prefixes, strict=True)}) == 1  # then one mask does for all
         some = slice(1 if alike else None)
-        seen = visible(before[some], prefixes[some], longest, self.device)
+        visibility = visible(before[some], prefixes[some], longest, self.device)
         attention = self.llm.config._attn_implementation
-        mask = for_attention(seen, attention, self.module.showo.dtype)
+        mask = for_attention(visibility, attention, self.module.showo.dtype)
         return ids, mask.expand(len(rows), -1, -1, -1)

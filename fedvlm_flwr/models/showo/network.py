@@ -135,7 +135,7 @@ def skeleton_of(sizes: ShowoSizes, vocabulary: Vocabulary) -> ShowoNetwork:
         return network(sizes, vocabulary)
 
 
-def picture_processor(resolution: int) -> BaseImageProcessor:
+def image_processor(resolution: int) -> BaseImageProcessor:
     """The shorter side to `resolution` pixels, the middle square of that, values in -1..1."""
     return CLIPImageProcessorPil(
         size={"shortest_edge": resolution},

@@ -29,10 +29,10 @@ class Loading:
     """What prompt and answer may take together, the picture's tokens not counted."""
 
     def __post_init__(self) -> None:
-        for key, known in (("dtype", tuple(DTYPES)), ("attention", ATTENTION)):
-            if getattr(self, key) not in known:
+        for key, choices in (("dtype", tuple(DTYPES)), ("attention", ATTENTION)):
+            if getattr(self, key) not in choices:
                 raise ConfigError(
-                    f"model.{key} is '{getattr(self, key)}'; choose one of: {', '.join(known)}."
+                    f"model.{key} is '{getattr(self, key)}'; choose one of: {', '.join(choices)}."
                 )
         if self.quantize is not None and self.quantize not in QUANTIZED:
             raise ConfigError(

@@ -107,11 +107,11 @@ def verify(folder: Path) -> None:
         expected = dict(json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["sha256"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{folder / MANIFEST} is missing or unreadable; {mend}") from error
-    for name, known in expected.items():
+    for name, sha256 in expected.items():
         path = folder / name
         if not path.is_file():
             raise ModelError(f"{path} is missing; {mend}")
-        if digest(path) != known:
+        if digest(path) != sha256:
             raise ModelError(f"{path} is corrupt (its sha256 is not the recorded one); {mend}")
 
 

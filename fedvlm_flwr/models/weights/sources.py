@@ -84,14 +84,14 @@ def tensors_only(source: str) -> Iterator[None]:
         ) from error
 
 
-def architecture(source: str, known: Mapping[str, Mapping[str, Any]]) -> PreTrainedConfig:
+def architecture(source: str, sizes: Mapping[str, Mapping[str, Any]]) -> PreTrainedConfig:
     """The configuration of a source without its weights: from disk, or from the sizes in the YAML.
 
     Raises:
         ModelError: neither is there.
     """
-    if source in known and not Path(source).is_dir():
-        return AutoConfig.for_model(**known[source])
+    if source in sizes and not Path(source).is_dir():
+        return AutoConfig.for_model(**sizes[source])
     return read_config(source, local_files_only=True)
 
 
@@ -99,10 +99,10 @@ def read_config(source: str, *, local_files_only: bool = False) -> PreTrainedCon
     """The configuration of a source, fetched where that is needed and allowed."""
     where, more = locate(source)
     with reading(source, "a model's configuration"):
-        found: PreTrainedConfig = AutoConfig.from_pretrained(
+        config: PreTrainedConfig = AutoConfig.from_pretrained(
             where, local_files_only=local_files_only, **more
         )
-        return found
+        return config
 
 
 def read_weights(reader: Any, source: str, what: str, **settings: Any) -> tuple[Any, Any]:
@@ -113,13 +113,13 @@ def read_weights(reader: Any, source: str, what: str, **settings: Any) -> tuple[
     """
     where, more = locate(source)
     with tensors_only(source), reading(source, what):
-        found: tuple[Any, Any] = reader.from_pretrained(
+        result: tuple[Any, Any] = reader.from_pretrained(
             where, output_loading_info=True, **more, **settings
         )
-        return found
+        return result
 
 
-def read_picture_processing(source: str) -> Any:
+def read_image_processor(source: str) -> Any:
     """A source's own picture processing, by Pillow.
 
     Raises:
@@ -130,18 +130,18 @@ def read_picture_processing(source: str) -> Any:
         return reader.from_pretrained(locate(source)[0], backend="pil")
 
 
-def require_whole(source: str, told: Mapping[str, Any]) -> None:
+def require_whole(source: str, report: Mapping[str, Any]) -> None:
     """Refuse a checkpoint that does not fill the network exactly.
 
     Args:
-        told: what `from_pretrained(..., output_loading_info=True)` gives beside the model.
+        report: what `from_pretrained(..., output_loading_info=True)` gives beside the model.
 
     Raises:
         ModelError: names the first missing, unexpected or misshapen tensors, and their number.
     """
     words = {"missing_keys": "lacks", "unexpected_keys": "has unexpected", "mismatched_keys": "has"}
     for key, word in words.items():
-        names = sorted(str(item) for item in told.get(key, ()))
+        names = sorted(str(item) for item in report.get(key, ()))
         if names:
             more = f" and {len(names) - 3} more" if len(names) > 3 else ""
             misshapen = " with another shape" if key == "mismatched_keys" else ""

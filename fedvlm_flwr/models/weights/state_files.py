@@ -35,16 +35,16 @@ def find_state(source: str) -> Path:
     where, _ = locate(source)
     if Path(where).is_dir():
         paths = [Path(where) / name for name in NAMES]
-        found = next((path for path in paths if path.is_file()), None)
+        state_file = next((path for path in paths if path.is_file()), None)
         reason = f"none of {', '.join(NAMES)} is there"
     else:
-        found, reason = _from_hub(where)
-    if found is None:
+        state_file, reason = _from_hub(where)
+    if state_file is None:
         raise ModelError(
             f"There are no weights in {source} ({reason}); give a folder that holds them, or a hub "
             "id that this machine can fetch."
         )
-    return found
+    return state_file
 
 
 def _from_hub(repository: str) -> tuple[Path | None, str]:
@@ -67,7 +67,9 @@ def _from_hub(repository: str) -> tuple[Path | None, str]:
 
 
 def read_state(source: str) -> dict[str, Tensor]:
-    """The named tensors of a folder, a hub id or a file; nothing but tensors is ever unpickled.
+    """The named tensors of a folder, a hub id or a file, in the shapes and types of the file.
+
+    Nothing but tensors is ever unpickled.
 
     Raises:
         ModelError: there is no file of weights, or it cannot be read.
@@ -90,13 +92,13 @@ def fill(module: nn.Module, source: str) -> None:
             unexpected or misshapen.
     """
     state = read_state(source)
-    wanted = module.state_dict()
-    both = wanted.keys() & state.keys()
-    told = {
-        "missing_keys": wanted.keys() - both,
+    own = module.state_dict()
+    both = own.keys() & state.keys()
+    report = {
+        "missing_keys": own.keys() - both,
         "unexpected_keys": state.keys() - both,
-        "mismatched_keys": [key for key in both if state[key].shape != wanted[key].shape],
+        "mismatched_keys": [key for key in both if state[key].shape != own[key].shape],
     }
-    require_whole(source, told)
-    exact = {key: value.to(wanted[key].dtype) for key, value in state.items()}
+    require_whole(source, report)
+    exact = {key: value.to(own[key].dtype) for key, value in state.items()}
     module.load_state_dict(exact, assign=True)

@@ -49,7 +49,7 @@ def test_a_run_prints_progress_a_table_and_last_the_folder(small, capsys):
     assert (folder / "adapter" / "adapter_model.safetensors").exists()
     text = "\n".join(lines)
     assert re.search(r"^round 1/2: loss \d\.\d+, 3 clients, [\d.]+ s, .* down, .* up$", text, re.M)
-    assert re.search(r"^ before +", text, re.M) and re.search(r"^ exchanged pictures +", text, re.M)
+    assert re.search(r"^ before +", text, re.M) and re.search(r"^ shuffled images +", text, re.M)
 
 
 def test_a_failed_run_says_why_in_one_sentence_and_exits_1(small, capsys):

@@ -12,7 +12,7 @@ from fedvlm_flwr.cli.data import Dealt, as_text
 from fedvlm_flwr.config import compose
 from fedvlm_flwr.data import clients
 from fedvlm_flwr.data.clients import client_shares, federated_data
-from fedvlm_flwr.data.heterogeneity import Spread
+from fedvlm_flwr.data.heterogeneity import LabelDistribution
 from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.report.heatmap import COLUMNS, draw_heatmap, most_frequent
 
@@ -123,7 +123,7 @@ def test_what_is_wrong_is_said_in_one_sentence(words, why, capsys, here):
 
 def test_rare_values_become_one_column():
     counts = np.array([[5, 1, 2, 3], [0, 1, 2, 3]])
-    found = most_frequent(Spread("organ", ["a", "b", "c", "d"], counts), 3)
+    found = most_frequent(LabelDistribution("organ", ["a", "b", "c", "d"], counts), 3)
     # Totals: a 5, b 2, c 4, d 6. The two most frequent stay, by name.
     assert found.values == ["a", "d", "2 others"]
     assert found.counts.tolist() == [[5, 3, 3], [0, 3, 3]]
@@ -133,17 +133,22 @@ def test_rare_values_become_one_column():
 def test_a_large_picture_stays_readable_and_bounded(here):
     counts = np.random.default_rng(0).poisson(2.0, (30, 2 * COLUMNS)) + 1
     values = [f"variant number {i} with a long name" for i in range(2 * COLUMNS)]
-    draw_heatmap(Spread("variant", values, counts), [0] * 30, "title", here / "map.png")
+    draw_heatmap(LabelDistribution("variant", values, counts), [0] * 30, "title", here / "map.png")
     with Image.open(here / "map.png") as picture:
         assert 130 * 15 < picture.width < 130 * 30
         assert 130 * 5 < picture.height < 130 * 12
     with pytest.raises(ConfigError, match="choose another --out"):
-        draw_heatmap(Spread("v", ["a"], np.ones((1, 1), int)), [0], "t", here / "map.png" / "x.png")
+        draw_heatmap(
+            LabelDistribution("v", ["a"], np.ones((1, 1), int)),
+            [0],
+            "t",
+            here / "map.png" / "x.png",
+        )
 
 
 def test_values_of_any_text_are_shown_as_they_are(here):
     values = ["$\\frac", "[red]", "two\nlines"]
-    found = Spread("organ", values, np.ones((2, 3), int))
+    found = LabelDistribution("organ", values, np.ones((2, 3), int))
     draw_heatmap(found, [1, 2], "dataset=$\\frac", here / "map.png")
     text = as_text(compose({}), Dealt(found, found, [3, 3], 6, [1, 2]))
     assert re.search(r"effective +\$\\frac +\[red\] +lines$", text, re.M)

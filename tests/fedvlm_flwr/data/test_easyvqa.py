@@ -10,7 +10,7 @@ from PIL import Image, ImageChops
 from fedvlm_flwr.config.typed import typed
 from fedvlm_flwr.data.federated import FederatedData, check_pictures, examples
 from fedvlm_flwr.data.sets import easyvqa
-from fedvlm_flwr.data.shape_pixels import Seen
+from fedvlm_flwr.data.shape_pixels import MeasuredShape
 from fedvlm_flwr.errors import ConfigError, DataError
 from fedvlm_flwr.images.boxes import format_box
 
@@ -129,7 +129,7 @@ def test_a_damaged_cache_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyP
     ],
 )
 def test_a_question_that_contradicts_the_pixels_is_refused(question: str, answer: str) -> None:
-    seen = Seen("rectangle", "blue", (0.0, 0.0, 1.0, 1.0))
+    seen = MeasuredShape("rectangle", "blue", (0.0, 0.0, 1.0, 1.0))
     with pytest.raises(DataError, match=r"7\.png shows a blue rectangle"):
         easyvqa.check_labels(
             "7.png", seen, [("what shape is present?", "rectangle"), (question, answer)]

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw
 
-from fedvlm_flwr.data.shape_pixels import Seen, measure
+from fedvlm_flwr.data.shape_pixels import MeasuredShape, measure
 from fedvlm_flwr.errors import DataError
 
 LIGHT = (233, 238, 234)
@@ -30,15 +30,15 @@ def test_shape_colour_and_box_by_hand(tmp_path: Path) -> None:
         drawn(tmp_path / "3.png", "triangle", (32, 32, 63, 63), "gray"),
     ]
     assert measure(paths) == [
-        Seen("rectangle", "teal", (0.25, 0.125, 0.25, 0.5)),
-        Seen("circle", "black", (0.0, 0.0, 0.5, 0.5)),
-        Seen("triangle", "gray", (0.5, 0.5, 0.5, 0.5)),
+        MeasuredShape("rectangle", "teal", (0.25, 0.125, 0.25, 0.5)),
+        MeasuredShape("circle", "black", (0.0, 0.0, 0.5, 0.5)),
+        MeasuredShape("triangle", "gray", (0.5, 0.5, 0.5, 0.5)),
     ]
 
 
 def test_a_shape_in_the_corner_is_not_the_background(tmp_path: Path) -> None:
     path = drawn(tmp_path / "1.png", "rectangle", (0, 0, 31, 31), "red")
-    assert measure([path]) == [Seen("rectangle", "red", (0.0, 0.0, 0.5, 0.5))]
+    assert measure([path]) == [MeasuredShape("rectangle", "red", (0.0, 0.0, 0.5, 0.5))]
 
 
 def test_no_pictures() -> None:

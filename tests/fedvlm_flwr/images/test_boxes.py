@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from fedvlm_flwr.errors import DataError
 from fedvlm_flwr.images.boxes import (
     Box,
-    Found,
+    LabeledBox,
     change_boxes,
     format_box,
     format_boxes,
@@ -22,7 +22,7 @@ ONE, TWO = (0.0, 0.0, 1.0, 1.0), (0.1, 0.2, 0.3, 0.4)
 hundredths = st.integers(0, 100).map(lambda number: number / 100)
 boxes = st.tuples(hundredths, hundredths, hundredths, hundredths)
 labels = st.text(min_size=1, max_size=100).filter(lambda text: not ("'" in text and '"' in text))
-found = st.lists(st.builds(Found, boxes, st.none() | labels), max_size=6)
+found = st.lists(st.builds(LabeledBox, boxes, st.none() | labels), max_size=6)
 
 
 def test_iou_by_hand() -> None:
@@ -46,7 +46,7 @@ def test_iou_by_hand() -> None:
     ],
 )
 def test_boxes_that_parse(text: str, box: Box) -> None:
-    assert parse_boxes(text) == [Found(box)]
+    assert parse_boxes(text) == [LabeledBox(box)]
 
 
 @pytest.mark.parametrize(
@@ -77,25 +77,25 @@ def test_what_is_no_box(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("object is {'heart': [0, 0, 1, 1]}.", [Found(ONE, "heart")]),
-        ('{"patient\'s heart" : [0, 0, 1, 1]}', [Found(ONE, "patient's heart")]),
+        ("object is {'heart': [0, 0, 1, 1]}.", [LabeledBox(ONE, "heart")]),
+        ('{"patient\'s heart" : [0, 0, 1, 1]}', [LabeledBox(ONE, "patient's heart")]),
         (
             "objects are [{'heart': [0, 0, 1, 1]}, {'left lung': [0.1, 0.2, 0.3, 0.4]}].",
-            [Found(ONE, "heart"), Found(TWO, "left lung")],
+            [LabeledBox(ONE, "heart"), LabeledBox(TWO, "left lung")],
         ),
-        ("{'a': [0,0,1,1], \"b\": [.1,.2,.3,.4]}", [Found(ONE, "a"), Found(TWO, "b")]),
-        ("{'\\'': [0, 0, 1, 1]}", [Found(ONE)]),  # a backslash hides no quote
-        ("{'[5, 5, 5, 5]': [0, 0, 1, 1]}", [Found(ONE, "[5, 5, 5, 5]")]),
-        ("'heart': [0, 0, 1, 1]", [Found(ONE)]),
-        ("{'heart': [0, 0, 1, 1]", [Found(ONE)]),
-        ("{heart: [0, 0, 1, 1]}", [Found(ONE)]),
-        ("{'': [0, 0, 1, 1]}", [Found(ONE)]),
-        ("{'" + "a" * 100 + "': [0, 0, 1, 1]}", [Found(ONE, "a" * 100)]),
-        ("{'" + "a" * 101 + "': [0, 0, 1, 1]}", [Found(ONE)]),
+        ("{'a': [0,0,1,1], \"b\": [.1,.2,.3,.4]}", [LabeledBox(ONE, "a"), LabeledBox(TWO, "b")]),
+        ("{'\\'': [0, 0, 1, 1]}", [LabeledBox(ONE)]),  # a backslash hides no quote
+        ("{'[5, 5, 5, 5]': [0, 0, 1, 1]}", [LabeledBox(ONE, "[5, 5, 5, 5]")]),
+        ("'heart': [0, 0, 1, 1]", [LabeledBox(ONE)]),
+        ("{'heart': [0, 0, 1, 1]", [LabeledBox(ONE)]),
+        ("{heart: [0, 0, 1, 1]}", [LabeledBox(ONE)]),
+        ("{'': [0, 0, 1, 1]}", [LabeledBox(ONE)]),
+        ("{'" + "a" * 100 + "': [0, 0, 1, 1]}", [LabeledBox(ONE, "a" * 100)]),
+        ("{'" + "a" * 101 + "': [0, 0, 1, 1]}", [LabeledBox(ONE)]),
         ("{'a': __import__('os').system('true')}", []),
     ],
 )
-def test_labels_stand_in_braces(text: str, expected: list[Found]) -> None:
+def test_labels_stand_in_braces(text: str, expected: list[LabeledBox]) -> None:
     assert parse_boxes(text) == expected
 
 
@@ -104,10 +104,10 @@ def test_how_boxes_are_written() -> None:
     assert format_box((-0.001, 0, 1, 1)) == "[0.00, 0.00, 1.00, 1.00]"
     first, second = "[0.00, 0.00, 1.00, 1.00]", "[0.10, 0.20, 0.30, 0.40]"
     assert format_boxes([]) == "[]"
-    assert format_boxes([Found(ONE)]) == first
-    assert format_boxes([Found(ONE), Found(TWO)]) == f"{first}, {second}"
-    assert format_boxes([Found(ONE, "heart")]) == f"{{'heart': {first}}}"
-    several = [Found(ONE, "heart"), Found(TWO, "patient's lung"), Found(TWO)]
+    assert format_boxes([LabeledBox(ONE)]) == first
+    assert format_boxes([LabeledBox(ONE), LabeledBox(TWO)]) == f"{first}, {second}"
+    assert format_boxes([LabeledBox(ONE, "heart")]) == f"{{'heart': {first}}}"
+    several = [LabeledBox(ONE, "heart"), LabeledBox(TWO, "patient's lung"), LabeledBox(TWO)]
     assert (
         format_boxes(several)
         == f"[{{'heart': {first}}}, {{\"patient's lung\": {second}}}, {second}]"
@@ -117,11 +117,11 @@ def test_how_boxes_are_written() -> None:
 @pytest.mark.parametrize("label", ["", "a" * 101, "5' 6\""])
 def test_a_label_that_would_not_be_read_back_is_refused(label: str) -> None:
     with pytest.raises(DataError, match="cannot be written beside a box"):
-        format_boxes([Found(ONE, label)])
+        format_boxes([LabeledBox(ONE, label)])
 
 
 @given(found)
-def test_what_is_written_is_read_back(several: list[Found]) -> None:
+def test_what_is_written_is_read_back(several: list[LabeledBox]) -> None:
     assert parse_boxes(format_boxes(several)) == several
     assert parse_boxes(f"They are {format_boxes(several)}.\n") == several
 
@@ -140,9 +140,9 @@ def test_changed_boxes_stand_in_the_old_text() -> None:
 
 
 @given(found)
-def test_a_change_reaches_every_box_that_is_read(several: list[Found]) -> None:
+def test_a_change_reaches_every_box_that_is_read(several: list[LabeledBox]) -> None:
     changed = change_boxes(format_boxes(several), lambda box: (9.0, *box[1:]))
-    assert parse_boxes(changed) == [Found((9.0, *one.box[1:]), one.label) for one in several]
+    assert parse_boxes(changed) == [LabeledBox((9.0, *one.box[1:]), one.label) for one in several]
 
 
 NONSENSE = ["[", "[1,", "[1,1,1,1", "[ ", "[1,1,-1,1]", "[         111111111", "1", "[]", "[0.0,"]

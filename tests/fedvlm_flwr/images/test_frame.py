@@ -19,7 +19,7 @@ from fedvlm_flwr.config.schema import Stage
 from fedvlm_flwr.data.federated import Example
 from fedvlm_flwr.data.framing import frame_of, to_image_frame, to_model_frame
 from fedvlm_flwr.errors import DataError, ModelError
-from fedvlm_flwr.evaluation.scoring import answers
+from fedvlm_flwr.evaluation.answers import generate_answers
 from fedvlm_flwr.images.frame import WHOLE, Frame, cropped, padded
 from fedvlm_flwr.models import load_model
 from fedvlm_flwr.models.features import FeatureCache
@@ -288,6 +288,6 @@ def test_training_and_evaluation_show_the_model_the_same_boxes(model, tmp_path, 
     seen = to_model_frame(one, padded((300, 100)))
     assert shown == [(seen.question, seen.answer)]
     monkeypatch.setattr(model, "generate", lambda *_: [seen.answer])
-    told = answers(resident, [one], config.eval)
+    answers = generate_answers(resident, [one], config.eval)
     assert shown[1:] == [(seen.question, None)]
-    assert told == ["[0.50, 0.29, 0.20, 0.60]"]
+    assert answers == ["[0.50, 0.29, 0.20, 0.60]"]

@@ -8,7 +8,7 @@ import pytest
 from PIL import ExifTags, Image
 
 from fedvlm_flwr.errors import DataError
-from fedvlm_flwr.images.reading import open_picture, picture_size, square
+from fedvlm_flwr.images.reading import image_size_of, open_image, square
 
 # How the stored pixels are turned to be upright, by EXIF orientation.
 UPRIGHT = {
@@ -38,15 +38,15 @@ def test_pictures_without_a_tag_are_what_pillow_converts(tmp_path, mode):
     with Image.open(path) as plain:
         assert plain.mode == mode
         expected = plain.convert("RGB")
-    found = open_picture(path)
+    found = open_image(path)
     assert found.mode == "RGB"
     assert found.tobytes() == expected.tobytes()
-    assert picture_size(path) == found.size == (32, 16)
+    assert image_size_of(path) == found.size == (32, 16)
 
 
 def test_transparency_is_dropped_and_the_colour_below_it_kept(tmp_path):
     Image.new("RGBA", (2, 2), (200, 10, 30, 0)).save(tmp_path / "clear.png")
-    assert open_picture(tmp_path / "clear.png").getpixel((0, 0)) == (200, 10, 30)
+    assert open_image(tmp_path / "clear.png").getpixel((0, 0)) == (200, 10, 30)
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "webp"])
@@ -58,8 +58,8 @@ def test_pictures_stand_upright_and_their_size_is_told_so(tmp_path, suffix, orie
     tags[ExifTags.Base.Orientation] = orientation
     path = tmp_path / f"a.{suffix}"
     stored.save(path, exif=tags, quality=100)
-    found = open_picture(path)
-    assert found.size == picture_size(path) == (32, 16)
+    found = open_image(path)
+    assert found.size == image_size_of(path) == (32, 16)
     far = np.abs(np.asarray(found, dtype=int) - np.asarray(scene(), dtype=int))
     assert np.median(far) <= 4  # JPEG blurs colours; another way up would be 30 and more
 
@@ -71,15 +71,15 @@ def test_the_size_needs_no_pixels(tmp_path, suffix):
     Image.fromarray(noise).save(whole)
     cut = tmp_path / f"cut.{suffix}"
     cut.write_bytes(whole.read_bytes()[:2000])
-    assert picture_size(cut) == (400, 300)
+    assert image_size_of(cut) == (400, 300)
     with pytest.raises(DataError, match=rf"cut\.{suffix} cannot be read"):
-        open_picture(cut)
+        open_image(cut)
 
 
 def grey(path: Path, values: list[float], kind: type) -> list[int]:
     """One row of values saved as grey of a kind, and what comes in."""
     Image.fromarray(np.array([values], dtype=kind)).save(path)
-    found = np.asarray(open_picture(path))
+    found = np.asarray(open_image(path))
     assert (found == found[..., :1]).all()
     return found[0, :, 0].tolist()
 
@@ -104,7 +104,7 @@ def test_grey_that_is_not_finite_is_refused_by_name(tmp_path):
             grey(tmp_path / f"{i}.tif", [0.0, value, 1.0], np.float32)
 
 
-@pytest.mark.parametrize("read", [open_picture, picture_size])
+@pytest.mark.parametrize("read", [open_image, image_size_of])
 def test_what_is_no_picture_is_named(tmp_path, read, monkeypatch):
     (tmp_path / "broken.png").write_bytes(b"no picture")
     with pytest.raises(DataError, match=r"broken\.png cannot be read"):
@@ -119,14 +119,14 @@ def test_what_is_no_picture_is_named(tmp_path, read, monkeypatch):
 
 def test_a_stripe_whose_square_would_fill_the_memory_is_named(tmp_path):
     Image.new("L", (20000, 2)).save(tmp_path / "stripe.png")
-    assert open_picture(tmp_path / "stripe.png").size == (20000, 2)
+    assert open_image(tmp_path / "stripe.png").size == (20000, 2)
     with pytest.raises(DataError, match=r"stripe\.png is too large .*20000 x 2"):
-        open_picture(tmp_path / "stripe.png", margin=(0, 0, 0))
+        open_image(tmp_path / "stripe.png", margin=(0, 0, 0))
 
 
 def test_broken_tags_turn_nothing_and_hide_no_picture(tmp_path):
     scene().save(tmp_path / "a.jpg", exif=b"Exif\x00\x00no tags")
-    assert picture_size(tmp_path / "a.jpg") == open_picture(tmp_path / "a.jpg").size == (32, 16)
+    assert image_size_of(tmp_path / "a.jpg") == open_image(tmp_path / "a.jpg").size == (32, 16)
 
 
 def test_a_picture_lies_in_the_middle_of_its_square():

@@ -54,7 +54,7 @@ def test_memory_is_bounded_and_nothing_is_lost(model, pictures):
     expected = model.features(pictures)
     for _ in range(3):
         assert same(cache(pictures), expected)
-        assert cache._held <= 2 * one
+        assert cache._bytes <= 2 * one
     assert cache.encoded == 5
 
 

@@ -1,4 +1,4 @@
-"""What a rehearsal counts: by hand, on real tensors, and as lengths and settings change."""
+"""What a dry run counts: by hand, on real tensors, and as lengths and settings change."""
 
 from dataclasses import replace
 
@@ -9,10 +9,10 @@ from torch import nn
 from torch.autograd.graph import saved_tensors_hooks
 from transformers import LlamaConfig, LlamaModel
 
-from fedvlm_flwr.planning.dry_run import Batch, rehearse_answering, rehearse_training
+from fedvlm_flwr.planning.dry_run import Batch, dry_run_answering, dry_run_training
 from fedvlm_flwr.planning.live_bytes import Kept, LiveBytes
 
-BATCH = Batch(rows=3, length=20, labelled=4, masked=False)
+BATCH = Batch(rows=3, length=20, labeled=4, masked=False)
 
 
 def network(device="meta", attention="sdpa", layers=2) -> LlamaModel:
@@ -35,7 +35,7 @@ def network(device="meta", attention="sdpa", layers=2) -> LlamaModel:
 
 
 def train(llm, batch=BATCH, autocast=False, checkpointing=False):
-    return rehearse_training(llm, batch, True, autocast, checkpointing)
+    return dry_run_training(llm, batch, True, autocast, checkpointing)
 
 
 def test_what_one_hidden_layer_keeps_is_counted_as_by_hand():
@@ -73,14 +73,14 @@ def test_real_tensors_give_the_same_counts(autocast, checkpointing):
 
 def test_answering_on_real_tensors_gives_the_same_counts():
     batch = replace(BATCH, masked=True)
-    found, real = rehearse_answering(network(), batch), rehearse_answering(network("cpu"), batch)
+    found, real = dry_run_answering(network(), batch), dry_run_answering(network("cpu"), batch)
     assert found.cache == real.cache
     assert found.working == pytest.approx(real.working, rel=0.05)
 
 
 def test_the_cache_is_keys_and_values_of_every_place():
     # 2 layers x keys and values x 3 rows x 2 heads x (20 + 4) places x 8 numbers x 4 bytes
-    assert rehearse_answering(network(), BATCH).cache == 2 * 2 * 3 * 2 * 24 * 8 * 4
+    assert dry_run_answering(network(), BATCH).cache == 2 * 2 * 3 * 2 * 24 * 8 * 4
 
 
 def test_fused_attention_grows_with_the_length_and_eager_attention_with_its_square():

@@ -9,7 +9,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from fedvlm_flwr.planning.kernels import COUNTED, counted_kernels, frozen_linears
 from fedvlm_flwr.planning.live_bytes import Kept
-from fedvlm_flwr.planning.memory import quantised_bytes
+from fedvlm_flwr.planning.memory import quantized_bytes
 
 MASKS = {
     "no mask": None,
@@ -104,7 +104,7 @@ def test_quantised_weights_weigh_what_bitsandbytes_holds(quantize, shape):
         layer.load_state_dict(plain.state_dict())
         layer.to("cpu")
         held = [layer.weight, layer.weight.SCB]
-    assert quantised_bytes(plain, quantize) == sum(tensor.nbytes for tensor in held)
+    assert quantized_bytes(plain, quantize) == sum(tensor.nbytes for tensor in held)
 
 
 def test_adapters_are_no_frozen_linears():

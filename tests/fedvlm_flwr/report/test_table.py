@@ -49,13 +49,13 @@ def heading_and_rows(folder: RunFolder) -> tuple[list[str], list[list[str]]]:
 
 
 def test_shows_each_round_and_the_controls(folder: RunFolder) -> None:
-    heading, (before, first, second, majority, exchanged) = heading_and_rows(folder)
+    heading, (before, first, second, majority, shuffled) = heading_and_rows(folder)
     assert set(heading) == set(HEADING) | {"detection", "iou", "vqa", "accuracy"}
     assert before == ["before", "0.100", "0.250"]
     assert first == ["1", "1.2346", "12.3", "1.5", "MB", "900", "B", "~0.200", "~0.500"]
     assert second == ["2", "0.5000", "10.0", "1.5", "MB", "900", "B", "0.300", "0.751"]
     assert majority == ["majority", "answer", "0.062", "0.125"]
-    assert exchanged == ["exchanged", "pictures", "0.375"]
+    assert shuffled == ["shuffled", "images", "0.375"]
 
 
 def test_the_interval_and_the_clients_own_shares_stand_below_the_last_round(
@@ -71,7 +71,7 @@ def test_the_interval_and_the_clients_own_shares_stand_below_the_last_round(
         ["95", "%", "to", "0.350", "0.800"],
         ["client", "mean", "0.600"],
         ["client", "worst", "0.400"],
-        ["client", "spread", "0.125"],
+        ["client", "deviation", "0.125"],
         ["majority", "answer", "0.062", "0.125"],
     ]
     interval, clients = result_table(folder).splitlines()[-2:]
@@ -101,7 +101,7 @@ def test_a_missing_control_is_no_row(tmp_path: Path) -> None:
     write(folder, 0, "vqa", control_majority_accuracy=0.5)
     text = result_table(folder)
     assert "majority" in text
-    assert "exchanged" not in text
+    assert "shuffled" not in text
 
 
 @pytest.mark.parametrize(

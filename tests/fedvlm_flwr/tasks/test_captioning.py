@@ -18,7 +18,7 @@ TRUTH = ["a red circle near the box", "a blue square on a table", "two green cat
     ],
 )
 def test_tokens(caption: str, expected: str) -> None:
-    assert captioning.tokenise(caption) == expected
+    assert captioning.tokenize(caption) == expected
 
 
 @pytest.mark.parametrize(
@@ -72,8 +72,8 @@ def test_scores_by_hand() -> None:
 def test_scores_are_those_of_the_package() -> None:
     said = ["A red circle by the box", "a square, blue, on a table!", "cats asleep outside today"]
     scores = captioning.score(said, TRUTH)
-    ours = {i: [captioning.tokenise(text)] for i, text in enumerate(said)}
-    theirs = {i: [captioning.tokenise(text)] for i, text in enumerate(TRUTH)}
+    ours = {i: [captioning.tokenize(text)] for i, text in enumerate(said)}
+    theirs = {i: [captioning.tokenize(text)] for i, text in enumerate(TRUTH)}
     bleu, _ = Bleu(4).compute_score(theirs, ours, verbose=0)
     expected = {
         "cider": Cider().compute_score(theirs, ours)[0],

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from fedvlm_flwr.tasks import load_task
-from fedvlm_flwr.tasks.base import normalise
+from fedvlm_flwr.tasks.base import normalize
 
 UNITS = [
     "[",
@@ -58,5 +58,5 @@ def test_only_the_first_ten_thousand_characters_are_read(name: str) -> None:
 @pytest.mark.parametrize("unit", UNITS)
 def test_what_is_read_of_a_hostile_answer_is_normalised_at_once(unit: str) -> None:
     start = time.process_time()
-    normalise(unit * (10_000 // len(unit)))
+    normalize(unit * (10_000 // len(unit)))
     assert time.process_time() - start < 0.5

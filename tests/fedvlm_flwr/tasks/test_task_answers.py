@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedvlm_flwr.tasks import classification, vqa
-from fedvlm_flwr.tasks.base import normalise
+from fedvlm_flwr.tasks.base import normalize
 
 
 @pytest.mark.parametrize(
@@ -47,14 +47,14 @@ from fedvlm_flwr.tasks.base import normalise
         ("", ""),
     ],
 )
-def test_normalise(text: str, expected: str) -> None:
-    assert normalise(text) == expected
-    assert normalise(expected) == expected
+def test_normalize(text: str, expected: str) -> None:
+    assert normalize(text) == expected
+    assert normalize(expected) == expected
 
 
 @given(st.text() | st.text(alphabet="aA the.,:'-05\u0130\u0345\u0308\u1e9e\uff0e is"))
 def test_what_is_parsed_once_stays(text: str) -> None:
-    for parse in (normalise, vqa.parse, classification.parse):
+    for parse in (normalize, vqa.parse, classification.parse):
         assert parse(parse(text)) == parse(text)
 
 

@@ -13,7 +13,7 @@ from fedvlm_flwr.config.typed import typed
 from fedvlm_flwr.data.sources import radgenome
 from fedvlm_flwr.data.sources.base import Item
 from fedvlm_flwr.errors import ConfigError, DataError
-from fedvlm_flwr.images.boxes import Found, parse_boxes
+from fedvlm_flwr.images.boxes import LabeledBox, parse_boxes
 from tests.miniatures import radgenome as miniature
 
 VALUES: dict[str, Any] = {
@@ -146,7 +146,7 @@ def test_reading_twice_gives_the_same(whole: Path) -> None:
 def test_a_box_can_carry_its_name(whole: Path) -> None:
     item = read(whole, answer="The object is {box}.", labelled=True)[2]
     assert item.answer == "The object is {'trachea and bronchie': [0.42, 0.40, 0.12, 0.10]}."
-    assert parse_boxes(item.answer) == [Found((0.42, 0.4, 0.12, 0.1), "trachea and bronchie")]
+    assert parse_boxes(item.answer) == [LabeledBox((0.42, 0.4, 0.12, 0.1), "trachea and bronchie")]
 
 
 def test_the_first_volumes_of_each_split_can_be_taken(whole: Path) -> None:

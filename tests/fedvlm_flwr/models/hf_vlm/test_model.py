@@ -315,7 +315,7 @@ def test_long_question_is_cut_on_the_left_and_counted(load):
     encoded = model.encode("a shape " * 40 + "is it red?", "yes")
     assert len(encoded.prompt_ids) + len(encoded.answer_ids) <= 40
     assert "is it red?" in model.inputs.tokenizer.decode(encoded.prompt_ids)
-    assert model.questions_cut == 1
+    assert model.truncated_questions == 1
     with pytest.raises(DataError, match="max_text_tokens"):
         model.encode("is it red?", "red " * 60)
 
@@ -390,7 +390,7 @@ def test_unknown_family_is_told_with_the_known_ones_and_the_way_to_add_one(
     folder = copied(hf_checkpoint, tmp_path)
     config = folder / "config.json"
     config.write_text(json.dumps({"model_type": "blip", "text_config": {}, "vision_config": {}}))
-    with pytest.raises(ModelError, match=r"'blip'.*gemma3.*smolvlm.*models/families\.py"):
+    with pytest.raises(ModelError, match=r"'blip'.*gemma3.*smolvlm.*models/hf_vlm/families\.py"):
         load(folder)
 
 

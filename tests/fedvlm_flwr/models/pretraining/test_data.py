@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from fedvlm_flwr.errors import DataError
-from fedvlm_flwr.models.pretraining.data import balance, box_text, by_picture, check_mix, shifted
+from fedvlm_flwr.models.pretraining.data import balance, box_text, by_image, check_mix, shift_shapes
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,11 @@ def square(left, top, size):
 
 
 def test_a_moved_square_lies_where_its_box_says():
-    picture = by_picture([record("detection", "[0.00, 0.50, 0.25, 0.25]")])[0]
+    picture = by_image([record("detection", "[0.00, 0.50, 0.25, 0.25]")])[0]
     draw = torch.Generator().manual_seed(0)
     seen = set()
     for _ in range(20):
-        moved, boxes = shifted(square(0, 32, 16), [picture], draw)
+        moved, boxes = shift_shapes(square(0, 32, 16), [picture], draw)
         x, y, width, height = (boxes[0] * 64).round().int().tolist()
         assert torch.equal(moved, square(x, y, 16))  # also when it stood at the border
         assert (width, height) == (16, 16)
@@ -42,8 +42,8 @@ def test_a_moved_square_lies_where_its_box_says():
 
 
 def test_a_picture_without_a_box_stays():
-    picture = by_picture([record("vqa", "yes")])[0]
-    moved, _ = shifted(square(3, 4, 9), [picture], torch.Generator())
+    picture = by_image([record("vqa", "yes")])[0]
+    moved, _ = shift_shapes(square(3, 4, 9), [picture], torch.Generator())
     assert torch.equal(moved, square(3, 4, 9))
 
 
@@ -66,7 +66,7 @@ def test_questions_that_name_what_is_shown_are_half_of_the_text():
 
 
 def test_a_malformed_box_and_a_task_without_examples_are_refused():
-    picture = by_picture([record("detection", "[0.1]")])[0]
+    picture = by_image([record("detection", "[0.1]")])[0]
     with pytest.raises(DataError, match=r"a\.png"):
         _ = picture.box
     with pytest.raises(DataError, match="'captioning'"):

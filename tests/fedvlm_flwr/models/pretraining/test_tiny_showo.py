@@ -11,16 +11,16 @@ from fedvlm_flwr.config import compose
 from fedvlm_flwr.config.typed import typed
 from fedvlm_flwr.errors import ConfigError, ModelError
 from fedvlm_flwr.models import load_model, model_skeleton, prepare_model, prepared_model
-from fedvlm_flwr.models.pretraining.data import by_picture, words
-from fedvlm_flwr.models.pretraining.stages import Material, Row
+from fedvlm_flwr.models.pretraining.data import by_image, texts_of
+from fedvlm_flwr.models.pretraining.stages import PretrainingData, StageExample
 from fedvlm_flwr.models.pretraining.tiny_showo import (
     Recipe,
-    ShowoPupil,
+    ShowoTrainee,
     build,
-    common,
-    in_rows,
+    code_redundancy,
     pretrain,
-    through,
+    straight_through,
+    to_sequence,
     tokenizer_for,
 )
 from fedvlm_flwr.models.showo.kind import Params
@@ -71,14 +71,14 @@ def records(pictures) -> list[Record]:
 
 
 @pytest.fixture
-def pupil(smoke, records) -> ShowoPupil:
+def trainee(smoke, records) -> ShowoTrainee:
     params = typed(Params, smoke.params, "model")
-    tokenizer = tokenizer_for(words(by_picture(records)), params.template)
+    tokenizer = tokenizer_for(texts_of(by_image(records)), params.template)
     module = build(params.sizes, tokenizer, seed=0)
     model = Showo(module, tokenizer, params.resolution, params.template, 64)
     mix = {"captioning": 1, "detection": 1, "text": 1, "vqa": 1}
     vision = replace(params.tiny.pretrain.vision, pictures=4)
-    return ShowoPupil(model, replace(params.tiny.pretrain, mix=mix, vision=vision, redrawn=2))
+    return ShowoTrainee(model, replace(params.tiny.pretrain, mix=mix, vision=vision, redrawn=2))
 
 
 def test_the_shipped_one_is_small_and_has_sixteen_tokens(smoke):
@@ -134,48 +134,48 @@ def test_unprepared_and_broken_ones_say_what_to_do(smoke, prepared, tmp_path, mo
         load_model(smoke.name, smoke.kind, smoke.params, CPU)
 
 
-def test_all_three_phases_learn(pupil, records):
+def test_all_three_phases_learn(trainee, records):
     losses = []
-    recipe = pupil.recipe
+    recipe = trainee.recipe
     longer = {"vision": 40, "text": 25, "language": 25}
     phases = {
         name: replace(getattr(recipe, name), steps=steps, warmup=2, pictures=4)
         for name, steps in longer.items()
     }
-    before = {name: value.clone() for name, value in pupil.module.state_dict().items()}
-    taught = replace(recipe, **phases)
-    pretrain(pupil.model, by_picture(records), taught, lambda *at: losses.append(at[2]))
+    before = {name: value.clone() for name, value in trainee.module.state_dict().items()}
+    longer_recipe = replace(recipe, **phases)
+    pretrain(trainee.model, by_image(records), longer_recipe, lambda *at: losses.append(at[2]))
     assert len(losses) == 90
     for start, end in ((0, 40), (40, 65), (65, 90)):
         assert sum(losses[end - 4 : end]) < 0.8 * sum(losses[start : start + 4])
-    changed = {k for k, v in pupil.module.state_dict().items() if not torch.equal(v, before[k])}
+    changed = {k for k, v in trainee.module.state_dict().items() if not torch.equal(v, before[k])}
     constant = {"image_tokenizer.quantize.embedding", "image_tokenizer.quantize.power_vals"}
     assert set(before) - changed == constant
 
 
-def test_the_codes_stay_once_the_language_model_learns(pupil, records, pictures):
-    public = by_picture(records)
+def test_the_codes_stay_once_the_language_model_learns(trainee, records, pictures):
+    public = by_image(records)
     phases = {
-        name: replace(getattr(pupil.recipe, name), steps=3, warmup=1, pictures=4)
+        name: replace(getattr(trainee.recipe, name), steps=3, warmup=1, pictures=4)
         for name in ("vision", "text", "language")
     }
     seen = []
 
     def keep(done: int, total: int, loss: float) -> None:
         if done >= 3:
-            seen.append(pupil.model.vision.encode(pupil.pixels(pictures)))
+            seen.append(trainee.model.vision.encode(trainee.pixels(pictures)))
 
-    pretrain(pupil.model, public, replace(pupil.recipe, **phases), keep)
+    pretrain(trainee.model, public, replace(trainee.recipe, **phases), keep)
     assert all(torch.equal(codes, seen[0]) for codes in seen)
 
 
-def test_codes_start_as_what_the_vision_phase_found(pupil):
-    model = pupil.model
+def test_codes_start_as_what_the_vision_stage_learned(trainee):
+    model = trainee.model
     bits = model.vision.sizes.bits
     table = model.llm.get_input_embeddings().weight
     before = table.detach().clone()
-    meaning = torch.nn.Linear(bits, table.shape[1], bias=False)
-    pupil.start_codes(meaning)
+    projector = torch.nn.Linear(bits, table.shape[1], bias=False)
+    trainee.initialize_code_embeddings(projector)
     first = model.vocabulary.first_code
     rows = table[first : first + model.vision.sizes.codes]
     assert torch.equal(table[:first], before[:first])
@@ -184,24 +184,24 @@ def test_codes_start_as_what_the_vision_phase_found(pupil):
     assert torch.allclose(rows[0], -rows[-1], atol=1e-6)  # all bits turned: the contrary
 
 
-def test_rows_see_their_own_picture_or_words(pupil, records):
+def test_rows_see_their_own_picture_or_words(trainee, records):
     """The loss of two rows is that of each alone, weighed by the answers' tokens."""
-    pictures = by_picture(records)
-    pixels = pupil.pixels([picture.path for picture in pictures])
-    shown = Row(1, None, "describe the image.", "a blue rectangle")
-    told = Row(2, "a teal rectangle", "is there a teal shape?", "yes")
+    pictures = by_image(records)
+    pixels = trainee.pixels([picture.path for picture in pictures])
+    shown = StageExample(1, None, "describe the image.", "a blue rectangle")
+    told = StageExample(2, "a teal rectangle", "is there a teal shape?", "yes")
     with torch.no_grad():
-        both = pupil.rows_loss(pixels, [shown, told]).item()
-        one = pupil.rows_loss(pixels[1:2], [replace(shown, picture=0)]).item()
-        other = pupil.rows_loss(pixels[:0], [replace(told, picture=0)]).item()
-        another = pupil.rows_loss(pixels, [replace(shown, picture=0)]).item()
+        both = trainee.loss(pixels, [shown, told]).item()
+        one = trainee.loss(pixels[1:2], [replace(shown, image=0)]).item()
+        other = trainee.loss(pixels[:0], [replace(told, image=0)]).item()
+        another = trainee.loss(pixels, [replace(shown, image=0)]).item()
     assert both == pytest.approx((4 * one + 2 * other) / 6, abs=1e-5)
     assert one != another
 
 
 def test_signs_carry_the_gradient_of_the_latents():
     soft = torch.tensor([-0.5, 0.2, 0.9], requires_grad=True)
-    signs = through(soft)
+    signs = straight_through(soft)
     assert signs.tolist() == [-1, 1, 1]
     (signs * torch.tensor([1.0, 2.0, 3.0])).sum().backward()
     assert soft.grad.tolist() == [1, 2, 3]
@@ -209,10 +209,10 @@ def test_signs_carry_the_gradient_of_the_latents():
 
 def test_what_bits_have_in_common_by_hand():
     signs = torch.tensor([[1.0, 1, -1, -1], [1, -1, 1, -1]]).reshape(1, 2, 2, 2)
-    assert in_rows(signs).tolist() == [[[1, 1], [1, -1], [-1, 1], [-1, -1]]]
-    assert common(signs).item() == 0
-    assert common(signs[:, :1].repeat(1, 2, 1, 1)).item() == 1  # twice the same bit
-    assert common(torch.full((1, 2, 2, 2), 0.5)).item() == pytest.approx(0.25 + 0.25**2)
+    assert to_sequence(signs).tolist() == [[[1, 1], [1, -1], [-1, 1], [-1, -1]]]
+    assert code_redundancy(signs).item() == 0
+    assert code_redundancy(signs[:, :1].repeat(1, 2, 1, 1)).item() == 1  # twice the same bit
+    assert code_redundancy(torch.full((1, 2, 2, 2), 0.5)).item() == pytest.approx(0.25 + 0.25**2)
 
 
 def test_more_redrawn_pictures_than_a_batch_has_are_refused(smoke):
@@ -222,12 +222,12 @@ def test_more_redrawn_pictures_than_a_batch_has_are_refused(smoke):
         replace(recipe, redrawn=49)
 
 
-def test_pictures_are_drawn_from_those_able(pupil, records):
-    pictures = by_picture(records)
-    pixels = pupil.pixels([picture.path for picture in pictures])
-    material = Material(pictures, pixels, pupil.recipe, torch.Generator().manual_seed(0))
-    chosen, moved, boxes = material.some([0, 2], 6)
-    assert set(chosen) == {0, 2}
+def test_images_are_drawn_from_the_pool(trainee, records):
+    pictures = by_image(records)
+    pixels = trainee.pixels([picture.path for picture in pictures])
+    data = PretrainingData(pictures, pixels, trainee.recipe, torch.Generator().manual_seed(0))
+    numbers, moved, boxes = data.sample([0, 2], 6)
+    assert set(numbers) == {0, 2}
     assert moved.shape == (6, 3, 64, 64)
     assert boxes.shape == (6, 4)
 

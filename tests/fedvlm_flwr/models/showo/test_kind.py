@@ -211,7 +211,7 @@ def test_an_adapter_fits_the_plain_language_model(model, tmp_path, pictures):
     )
     assert not any(told.values())
     plain = PeftModel.from_pretrained(base, tmp_path / "adapter").eval()
-    row = [*tuned.picture(tuned.features(pictures)[0]["ids"]), *tuned.encode("a?").prompt_ids]
+    row = [*tuned.image_prefix(tuned.features(pictures)[0]["ids"]), *tuned.encode("a?").prompt_ids]
     ids, seen = tuned.assemble([row], [19], left=False)
     with torch.no_grad():
         expected = tuned.module.showo(input_ids=ids, attention_mask=seen).logits

@@ -14,8 +14,8 @@ from fedvlm_flwr.models.showo.network import (
     PhiSizes,
     ShowoNetwork,
     Vocabulary,
+    image_processor,
     phi_config,
-    picture_processor,
 )
 from fedvlm_flwr.models.vlm import Encoded
 from tests.showo_tiny import GOLDEN, IMAGE, golden_weight, showo
@@ -92,7 +92,7 @@ def test_the_golden_rows_are_laid_out_as_ours(golden):
     rows, prefixes, _ = golden_rows()
     for row, prefix in zip(rows, prefixes, strict=True):
         codes = torch.tensor(row[2:18]) - 110
-        assert golden.picture(codes) == prefix
+        assert golden.image_prefix(codes) == prefix
     assert golden.vocabulary.size == 175
 
 
@@ -132,7 +132,7 @@ def test_what_is_added_hides_and_stays_finite(dtype):
 
 
 def test_a_picture_is_seen_by_all_and_text_by_what_follows(model, pictures):
-    row = [*model.picture(model.features(pictures)[0]["ids"]), *model.encode("a?").prompt_ids]
+    row = [*model.image_prefix(model.features(pictures)[0]["ids"]), *model.encode("a?").prompt_ids]
 
     def hidden(ids: list[int]) -> torch.Tensor:
         batch, seen = model.assemble([ids], [19], left=False)
@@ -158,7 +158,7 @@ def test_the_loss_of_a_batch_is_that_of_its_rows(model, pictures):
 
 def slow_ids(model: Showo, features, question: str, limit: int) -> list[int]:
     """One row, no cache, no padding, argmax at each step by transformers' own forward."""
-    ids = [*model.picture(features["ids"]), *model.encode(question).prompt_ids]
+    ids = [*model.image_prefix(features["ids"]), *model.encode(question).prompt_ids]
     start = len(ids)
     for _ in range(limit):
         seen = torch.ones(len(ids), len(ids)).tril().bool()
@@ -295,7 +295,7 @@ def test_a_long_question_is_cut_and_counted():
     model = showo(max_text_tokens=24)
     encoded = model.encode("is there a red shape in the image? " * 5, "no")
     assert len(encoded.prompt_ids) + len(encoded.answer_ids) <= 24
-    assert model.questions_cut == 1
+    assert model.truncated_questions == 1
 
 
 def test_parts_and_lora_targets(model):
@@ -331,4 +331,4 @@ def test_configuration_is_the_one_that_the_golden_file_was_made_with():
     theirs = PhiConfig(**told)
     for key in ("rope_parameters", "hidden_act", "layer_norm_eps", "qk_layernorm", "vocab_size"):
         assert getattr(ours, key) == getattr(theirs, key)
-    assert picture_processor(256).crop_size["height"] == 256
+    assert image_processor(256).crop_size["height"] == 256

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from fedvlm_flwr.config import Config, compose
 from fedvlm_flwr.data.clients import federated_data
 from fedvlm_flwr.data.federated import Example
+from fedvlm_flwr.evaluation.answers import generate_answers, sample
 from fedvlm_flwr.evaluation.evaluator import Evaluator
-from fedvlm_flwr.evaluation.scoring import answers, sample
 from fedvlm_flwr.images.frame import Frame, padded
 from fedvlm_flwr.models.features import FeatureCache
 from fedvlm_flwr.models.resident import Resident, resident
@@ -86,7 +86,7 @@ def test_boxes_go_to_the_model_as_it_sees_them_and_come_back_in_the_picture(
     model = Resident(parrot, [], FeatureCache(parrot, 1.0, False))
     tasks = ("detection", "captioning", "vqa")
     found = [Example(task, path, own, "[0.20, 0.20, 0.40, 0.60]", task) for task in tasks]
-    told = answers(model, found, composed(*small).eval)
+    told = generate_answers(model, found, composed(*small).eval)
     assert parrot.heard == [seen, seen, own]
     assert told == [own, seen, own]  # a caption's words are left alone, boxes among them
 
