@@ -7,7 +7,6 @@ from statistics import fmean, pstdev
 
 import pytest
 import torch
-from fedvlm_flwr.wire import HEADER_BYTES
 from omegaconf import OmegaConf
 from peft import PeftModel
 from safetensors.numpy import load_file
@@ -19,6 +18,7 @@ from fedvlm_flwr.data.federated import Example
 from fedvlm_flwr.errors import RunError
 from fedvlm_flwr.evaluation.answers import generate_answers
 from fedvlm_flwr.evaluation.controls import question_majority_scores, with_shuffled_images
+from fedvlm_flwr.messages.wire import HEADER_BYTES
 from fedvlm_flwr.models.llava.kind import Params, recipe
 from fedvlm_flwr.models.llava.model import Llava
 from fedvlm_flwr.models.resident import resident
