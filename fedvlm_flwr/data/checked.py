@@ -22,7 +22,7 @@ TURNS = List({"from": Value("string"), "value": Value("string")})
 KEPT = tuple(field.name for field in fields(Problem))
 BAD, ALLOWED = "bad", "allowed"
 WATCHED = "watched"
-CODE = [PACKAGE / name for name in ("data", "tasks", "boxes.py", "pictures.py")]
+CODE = [PACKAGE / name for name in ("data", "tasks", "images")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,7 +173,7 @@ def fingerprint(files: Iterable[Path], choices: Mapping[str, Any]) -> str:
     """Hash names, sizes and times of the files, the choices, and the code that reads and checks."""
     digest = hashlib.sha256(json.dumps(choices, sort_keys=True).encode())
     for code in CODE:
-        for path in sorted(code.rglob("*.py")) if code.is_dir() else [code]:
+        for path in sorted(code.rglob("*.py")):
             digest.update(path.read_bytes())
     for path in files:
         facts = path.stat()
