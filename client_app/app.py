@@ -6,12 +6,16 @@ each time; the work is handed to a worker, which imports what it needs.
 
 from collections.abc import Callable, Mapping
 from logging import ERROR
+from typing import TYPE_CHECKING
 
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.common.logger import log
 
 from client_app.node import is_simulated
+
+if TYPE_CHECKING:
+    from client_app.worker import Worker
 
 Scalars = Mapping[str, bool | int | float | str]
 
@@ -33,17 +37,21 @@ def query(message: Message, context: Context) -> Message:
 @app.train()
 def train(message: Message, context: Context) -> Message:
     """Train the shared tensors on a client's own data."""
-    from client_app.worker import worker  # torch comes in here
-
     return answer(worker().train, message, context)
 
 
 @app.evaluate()
 def evaluate(message: Message, context: Context) -> Message:
     """Score the model that the client has, private tensors included."""
-    from client_app.worker import worker
-
     return answer(worker().evaluate, message, context)
+
+
+def worker() -> "Worker":
+    """Who does the work, with what this process holds."""
+    from client_app.worker import Worker  # torch comes in here
+    from fedvlm_flwr.process import this_process
+
+    return Worker(this_process())
 
 
 def answer(

@@ -15,11 +15,11 @@ from client_app.local import steps_of, train_locally
 from client_app.oom import explains_out_of_memory
 from client_app.private import PrivateState
 from client_app.site import check_order, state_folder
-from fedvlm_flwr.config import Config, Scalar, compose
-from fedvlm_flwr.data.clients import client_examples, federated_data
+from fedvlm_flwr.config import Config, Scalar
 from fedvlm_flwr.evaluation.evaluator import Evaluator
 from fedvlm_flwr.models.parts import read
-from fedvlm_flwr.models.resident import Resident, choose_device, process_facts, resident
+from fedvlm_flwr.models.resident import Resident, choose_device
+from fedvlm_flwr.process import Process
 from fedvlm_flwr.schedule import round_lr
 from fedvlm_flwr.seeding import stream, torch_seed
 from fedvlm_flwr.wire import Arrays, pack, unpack
@@ -50,6 +50,7 @@ class Session:
     @classmethod
     def open(
         cls,
+        process: Process,
         content: RecordDict,
         run_config: Mapping[str, Scalar],
         node_config: Mapping[str, Scalar],
@@ -61,10 +62,10 @@ class Session:
         """
         order = Order.read(cast(ConfigRecord, content["config"]))
         check_order(order, node_config)
-        config = compose(run_config)
+        config = process.compose(run_config)
         torch.set_num_threads(config.engine.threads)
         device = choose_device(str(node_config.get("device", config.engine.device)))
-        model = resident(config, device)
+        model = process.model(config, device)
         private = PrivateState(state_folder(order, node_config), order.client, order.stage)
         tensors, kept = private.load(order.kept_round)
         shared = unpack(cast(ArrayRecord, content["arrays"]))
@@ -81,8 +82,11 @@ class Session:
 class Worker:
     """Trains on a message's arrays, or scores them.
 
-    Between messages it holds the frozen model and the features of pictures, and nothing else.
+    Between messages its process holds the frozen model and the features of pictures.
     """
+
+    def __init__(self, process: Process) -> None:
+        self.process = process
 
     @explains_out_of_memory("training")
     def train(
@@ -103,9 +107,9 @@ class Worker:
             FedVLMError: see `Session.open`; or the loss is not finite.
         """
         began = time.monotonic()
-        session = Session.open(content, run_config, node_config)
+        session = Session.open(self.process, content, run_config, node_config)
         config, order, parameters = session.config, session.order, session.parameters
-        shares = [client_examples(config, client) for client in order.data]
+        shares = [self.process.examples_of(config, client) for client in order.data]
         hook = load_hook(config.algorithm)
         hook.on_start(parameters, session.opening)
         place = (order.stage, order.round, order.client)
@@ -135,7 +139,7 @@ class Worker:
             "kept": int(kept),
             "questions_cut": session.model.vlm.questions_cut,
             "pictures_encoded": session.model.features.encoded,
-            **process_facts(),
+            **self.process.usage(),
         }
         return self._reply(config, shared, metrics, closing.extra)
 
@@ -167,18 +171,10 @@ class Worker:
         Raises:
             FedVLMError: see `Session.open`.
         """
-        session = Session.open(content, run_config, node_config)
+        session = Session.open(self.process, content, run_config, node_config)
         config = session.config
-        evaluator = Evaluator(config, session.model, federated_data(config), config.engine.threads)
+        evaluator = Evaluator(config, session.model, self.process, config.engine.threads)
         found = evaluator.run(session.order.full)
         own = found.shares.get(session.order.client, {})
         scores = {task: values | own.get(task, {}) for task, values in found.scores.items()}
         return RecordDict({"scores": pack_scores(scores, found.seconds)})
-
-
-_worker = Worker()
-
-
-def worker() -> Worker:
-    """The worker of this process."""
-    return _worker

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from fedvlm_flwr.models.resident import process_facts
+from fedvlm_flwr.process import Process
 from fedvlm_flwr.run_folder import COST, RunFolder
 from strategies.core.events import Callback, Evaluation, Round
 from strategies.core.replies import Reply
@@ -24,8 +24,9 @@ class CostMeter(Callback):
     `local_training` is the clients' time added up, whether they worked side by side or not.
     """
 
-    def __init__(self, folder: RunFolder) -> None:
+    def __init__(self, folder: RunFolder, process: Process) -> None:
         self._folder = folder
+        self._usage = process.usage
         self._began = time.monotonic()  # moved back by what a resumed run has used before
         self.seconds = dict.fromkeys(SECONDS, 0.0)
         self.bytes = {"up": 0, "down": 0}
@@ -87,7 +88,7 @@ class CostMeter(Callback):
     def _account(self) -> dict[str, Any]:
         self.seconds["wall"] = time.monotonic() - self._began
         name = f"server {platform.node()}:{os.getpid()}"
-        self._process(name, process_facts())
+        self._process(name, self._usage())
         return {
             "seconds": {key: round(value, 3) for key, value in self.seconds.items()},
             "bytes": self.bytes,

@@ -11,7 +11,7 @@ from flwr.supercore.task_identity import TaskIdentity
 
 from client_app.app import app as client_app
 from fedvlm_flwr.config import compose
-from fedvlm_flwr.models.resident import resident
+from fedvlm_flwr.process import this_process
 from fedvlm_flwr.wire import pack
 from strategies.core.order import Order
 
@@ -78,7 +78,7 @@ def test_a_client_that_does_not_exist_says_so(small, base_arrays):
 @pytest.fixture
 def base_arrays(small):
     config = compose({"overrides": " ".join(small)})
-    return resident(config, torch.device("cpu")).initial[0]
+    return this_process().model(config, torch.device("cpu")).initial[0]
 
 
 def test_a_site_is_no_other_client_and_has_nobody_elses_examples(small):

@@ -21,13 +21,13 @@ from flwr.app import (
 from flwr.clientapp import ClientApp
 from torch import nn
 
-from fedvlm_flwr.config import Choice
 from fedvlm_flwr.engines.inprocess import InProcessGrid
 from fedvlm_flwr.wire import Arrays, pack, unpack
 from strategies import load_hook, load_strategy
 from strategies.base import FederatedStrategy, Loop
 from strategies.core.hooks import Opening
 from strategies.core.order import Order
+from tests import choices
 
 CONF = Path(__file__).parents[2] / "conf" / "algorithm"
 
@@ -170,7 +170,7 @@ def federate(make_grid: MakeGrid) -> Federate:
         size = loop.setdefault("num_clients", 2)
         cohort = loop.setdefault("cohort_size", size)
         facts = {"min_replies": cohort, "seed": 0, **loop}
-        choice = Choice(name, name, shipped_params(name) | dict(params or {}))
+        choice = choices.algorithm(name, shipped_params(name) | dict(params or {}))
         strategy = load_strategy(choice, Loop(**facts))
         nodes = grid or make_grid(cast(Train, train), size)
         strategy.start(nodes, pack(start), num_rounds=rounds, timeout=10)
@@ -219,7 +219,7 @@ def sgd_clients(good_reply: GoodReply) -> SgdClients:
             sent = unpack(cast(ArrayRecord, content["extra"])) if "extra" in content else {}
             kept = disk[order.client, order.kept_round] if order.kept_round else {}
             parameters = {n: nn.Parameter(torch.from_numpy(v.copy())) for n, v in shared.items()}
-            hook = load_hook(Choice(name, name, shipped_params(name) | dict(params)))
+            hook = load_hook(choices.algorithm(name, shipped_params(name) | dict(params)))
             hook.on_start(parameters, Opening(shared, sent, kept))
             optimizer = torch.optim.SGD(parameters.values(), lr=SGD_LR)
             k = order.client

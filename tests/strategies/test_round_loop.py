@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 
-from fedvlm_flwr.config import Choice
 from fedvlm_flwr.engines.inprocess import InProcessGrid
 from fedvlm_flwr.errors import ConfigError, RunError
 from fedvlm_flwr.wire import Arrays, pack, payload_bytes, unpack
@@ -20,6 +19,7 @@ from strategies.core.hooks import ClientHook
 from strategies.core.replies import Reply
 from strategies.core.state import LoopState
 from strategies.fedavg import Algorithm, Params
+from tests import choices
 
 MakeGrid = Callable[..., InProcessGrid]
 GoodReply = Callable[..., RecordDict]
@@ -527,19 +527,17 @@ def test_no_rounds_give_the_arrays_back(make_grid: MakeGrid, steps_by_hand: Trai
 
 
 def test_chosen_by_name() -> None:
-    choice = Choice("fedavg", "fedavg", {})
+    choice = choices.algorithm("fedavg", {})
     assert isinstance(load_strategy(choice, loop()), Algorithm)
     assert isinstance(load_hook(choice), ClientHook)
 
 
 def test_unknown_parameter_is_refused() -> None:
-    choice = Choice("fedavg", "fedavg", {"mu": 0.1})
-    for load in (lambda: load_strategy(choice, loop()), lambda: load_hook(choice)):
-        with pytest.raises(ConfigError, match=r"algorithm\.mu"):
-            load()
+    with pytest.raises(ConfigError, match=r"algorithm\.mu"):
+        choices.algorithm("fedavg", {"mu": 0.1})
 
 
 @pytest.mark.parametrize("kind", ["base", "core", "fedsmth", "core.mean"])
 def test_unknown_algorithm_is_refused(kind: str) -> None:
     with pytest.raises(ConfigError, match=rf"algorithm '{kind}'; choose one of: .*fedavg"):
-        load_strategy(Choice(kind, kind, {}), loop())
+        choices.algorithm(kind, {})

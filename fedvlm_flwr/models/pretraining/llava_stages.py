@@ -10,11 +10,10 @@ from fedvlm_flwr.models.llava.model import Llava
 from fedvlm_flwr.models.pretraining.data import Picture
 from fedvlm_flwr.models.pretraining.fit import fit
 from fedvlm_flwr.models.pretraining.probe import Sight
-from fedvlm_flwr.models.pretraining.stages import Done, Material, Progress, Recipe, Row, teach
+from fedvlm_flwr.models.pretraining.recipe import Recipe
+from fedvlm_flwr.models.pretraining.stages import Done, Material, Progress, Row, teach
 from fedvlm_flwr.models.pretraining.vision_init import start_vision
 from fedvlm_flwr.models.vlm import Encoded
-
-__all__ = ["Progress", "Recipe", "pretrain"]
 
 
 def pretrain(

@@ -10,7 +10,7 @@ from flwr.app import RecordDict
 from client_app.worker import Worker
 from fedvlm_flwr.cli import main
 from fedvlm_flwr.config import compose
-from fedvlm_flwr.models.resident import resident
+from fedvlm_flwr.process import this_process
 from fedvlm_flwr.wire import pack, payload_bytes
 from strategies.core.order import Order
 
@@ -53,11 +53,13 @@ def test_real_messages_weigh_as_much(capsys, small):
     words = [*small, "tuning=share_connector", "algorithm=scaffold", "wire.dtype=bfloat16"]
     (stage,) = told(capsys, *words)
     run_config = {"overrides": shlex.join(words)}
-    initial = resident(compose(run_config), torch.device("cpu")).initial[0]
+    initial = this_process().model(compose(run_config), torch.device("cpu")).initial[0]
     shared = pack({n: v for n, v in initial.items() if n.startswith("connector.")}, "bfloat16")
     order = Order(0, 0, 1, (0,), run="0" * 32).record()
     message = RecordDict({"arrays": shared, "extra": shared, "config": order})
-    reply = Worker().train(message, run_config, {"partition-id": 0, "num-partitions": 3})
+    reply = Worker(this_process()).train(
+        message, run_config, {"partition-id": 0, "num-partitions": 3}
+    )
     # Beside the arrays there are an order, and metrics with their origin.
     assert 0 < payload_bytes(message) - stage["down"] < 1000
     assert 0 < payload_bytes(reply) - stage["up"] < 1000
