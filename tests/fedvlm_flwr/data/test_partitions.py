@@ -10,6 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
+from fedvlm_flwr.config import Choice
 from fedvlm_flwr.data import partitions
 from fedvlm_flwr.data.federated import FederatedData
 from fedvlm_flwr.data.partitions import iid, partition_table
@@ -162,6 +163,8 @@ def test_a_broken_partition_is_caught(
     parts: list[list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken = SimpleNamespace(Params=iid.Params, partition=lambda *_: parts)
-    monkeypatch.setattr(partitions, "load_module", lambda *_: broken)
+    monkeypatch.setattr(partitions, "load_as", lambda *_: broken)
     with pytest.raises(DataError, match="Partition 'mine' made"):
-        partition_table(choices.partition("mine", {}), table(["lung", "lung"], ["vqa"]), 2, 0)
+        partition_table(
+            Choice("mine", "mine", iid.Params()), table(["lung", "lung"], ["vqa"]), 2, 0
+        )
