@@ -1,4 +1,4 @@
-"""What is known of the keys: each has its docstring, and what it means is told by its field alone."""
+"""What is known of the keys: each has a docstring, and its field alone tells what it means."""
 
 import ast
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ def documented() -> Iterator[tuple[str, type[Any]]]:
                 yield f"{group} {kind}", params_class(group, kind)
 
 
-@pytest.mark.parametrize(("name", "cls"), documented(), ids=lambda value: str(value))
+@pytest.mark.parametrize(("name", "cls"), documented(), ids=str)
 def test_every_key_has_a_docstring_and_they_are_sentences(name: str, cls: type[Any]) -> None:
     for key in keys_of(cls):
         assert key.doc, f"{name}: {key.name} has no docstring under its field"

@@ -393,7 +393,7 @@ def test_unknown_family_is_told_with_the_known_ones_and_the_way_to_add_one(
     folder = copied(hf_checkpoint, tmp_path)
     config = folder / "config.json"
     config.write_text(json.dumps({"model_type": "blip", "text_config": {}, "vision_config": {}}))
-    with pytest.raises(ModelError, match=r"'blip'.*gemma3.*smolvlm.*models/families\.py"):
+    with pytest.raises(ModelError, match=r"'blip'.*gemma3.*smolvlm.*models/hf_vlm/families\.py"):
         load(folder)
 
 

@@ -11,9 +11,9 @@ from fedvlm_flwr.config import compose
 from fedvlm_flwr.errors import ConfigError, ModelError
 from fedvlm_flwr.models import load_model, model_skeleton, prepare_model, prepared_model
 from fedvlm_flwr.models.pretraining.data import by_picture, words
+from fedvlm_flwr.models.pretraining.recipe import ShowoRecipe
 from fedvlm_flwr.models.pretraining.stages import Material, Row
 from fedvlm_flwr.models.pretraining.tiny_showo import (
-    Recipe,
     ShowoPupil,
     build,
     common,
@@ -215,7 +215,7 @@ def test_what_bits_have_in_common_by_hand():
 
 def test_more_redrawn_pictures_than_a_batch_has_are_refused(smoke):
     recipe = smoke.params.tiny.pretrain
-    assert isinstance(recipe, Recipe)
+    assert isinstance(recipe, ShowoRecipe)
     with pytest.raises(ConfigError, match=r"redrawn=49 must lie between 1 and the 48"):
         replace(recipe, redrawn=49)
 
