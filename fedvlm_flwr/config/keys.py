@@ -1,6 +1,6 @@
 """What is known of a dotted key of the configuration: the one reader of the fields' facts."""
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from types import NoneType, UnionType
@@ -72,7 +72,7 @@ def keys_of(cls: type[Any], prefix: str = "") -> Iterator[Key]:
 
 
 @cache
-def _hints(cls: Hashable) -> dict[str, Any]:
+def _hints(cls: Any) -> dict[str, Any]:
     return get_type_hints(cls)
 
 
