@@ -60,7 +60,7 @@ def facts_at(key: str, kinds: Kinds) -> Facts:
 
 def keys_of(cls: type[Any], prefix: str = "") -> Iterator[Key]:
     """Every key of a dataclass, those of nested dataclasses after the one that holds them."""
-    docs, hints = docs_of(cls), _hints(cls)
+    docs, hints = docs_of(cls), get_type_hints(cls)
     for each in fields(cls):
         facts, hint, name = facts_of(each), hints[each.name], f"{prefix}{each.name}"
         yield Key(name, hint, facts, docs.get(each.name, ""))
