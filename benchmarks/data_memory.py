@@ -42,24 +42,24 @@ def resident_mb() -> float:
 
 def measure(root: Path, clients: int) -> None:
     """Go a client's way and print a line of JSON."""
-    from client_app import worker  # what a client process imports
-    from fedvlm_flwr.config import compose
-    from fedvlm_flwr.data.clients import client_examples, client_shares
+    from client_app.worker import Worker  # what a client process imports
     from fedvlm_flwr.models import prepare_model
-    from fedvlm_flwr.models.resident import choose_device, resident
+    from fedvlm_flwr.models.resident import choose_device
+    from fedvlm_flwr.process import Process
 
     words = ["dataset=folder", f"dataset.root={root}", f"num_clients={clients}"]
     for phase in ("vision", "text", "language"):  # untrained weights take as much memory
         words += [f"model.tiny.pretrain.{phase}.{key}=1" for key in ("steps", "warmup")]
-    config = compose({"overrides": shlex.join(words)})
-    prepare_model(config.model.name, config.model.kind, config.model.params)
+    process = Process()
+    config = process.compose({"overrides": shlex.join(words)})
+    prepare_model(config.model)
     found = {"imports": resident_mb()}
-    assert worker.worker()
-    model = resident(config, choose_device("cpu"))
+    assert Worker(process)
+    model = process.model(config, choose_device("cpu"))
     found["model"] = resident_mb()
-    client_shares(config)
+    process.shares(config)
     found["tables"] = resident_mb()
-    examples = client_examples(config, 0)
+    examples = process.examples_of(config, 0)
     found["records"] = resident_mb()
     model.features.encode([example.image for example in examples])
     found["features"] = resident_mb()

@@ -6,6 +6,7 @@ each time; the work is handed to a worker, which imports what it needs.
 
 from collections.abc import Callable, Mapping
 from logging import ERROR
+from typing import TYPE_CHECKING
 
 from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
@@ -14,6 +15,9 @@ from flwr.common.logger import log
 from client_app.node import is_simulated
 from fedvlm_flwr.errors import FedVLMError
 from fedvlm_flwr.messages import Failure, SiteReply
+
+if TYPE_CHECKING:
+    from client_app.worker import Worker
 
 Scalars = Mapping[str, bool | int | float | str]
 Work = Callable[[RecordDict, Scalars, Scalars], RecordDict]
@@ -35,8 +39,6 @@ def train(message: Message, context: Context) -> Message:
     """Train the shared tensors on a client's own data."""
 
     def work(content: RecordDict, run_config: Scalars, node_config: Scalars) -> RecordDict:
-        from client_app.worker import worker  # torch comes in here
-
         return worker().train(content, run_config, node_config)
 
     return answer(work, message, context)
@@ -47,11 +49,17 @@ def evaluate(message: Message, context: Context) -> Message:
     """Score the model that the client has, private tensors included."""
 
     def work(content: RecordDict, run_config: Scalars, node_config: Scalars) -> RecordDict:
-        from client_app.worker import worker
-
         return worker().evaluate(content, run_config, node_config)
 
     return answer(work, message, context)
+
+
+def worker() -> "Worker":
+    """Who does the work, with what this process holds."""
+    from client_app.worker import Worker  # torch comes in here
+    from fedvlm_flwr.process import this_process
+
+    return Worker(this_process())
 
 
 def answer(work: Work, message: Message, context: Context) -> Message:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from client_app.oom import leaves_no_gradients
-from fedvlm_flwr.config.schema import Train
+from fedvlm_flwr.config import Train
 from fedvlm_flwr.data.federated import Example
 from fedvlm_flwr.data.framing import frame_of, to_model_frame
 from fedvlm_flwr.errors import DivergedError

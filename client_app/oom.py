@@ -2,15 +2,23 @@
 
 from collections.abc import Callable, Mapping
 from functools import wraps
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 from torch import nn
 
-from fedvlm_flwr.config import Scalar, compose
+from fedvlm_flwr.config import Scalar
 from fedvlm_flwr.models.out_of_memory import Doing, explaining
 from fedvlm_flwr.models.resident import Resident
+from fedvlm_flwr.process import Process
 
-Owner = TypeVar("Owner")
+
+class HasProcess(Protocol):
+    """A worker, of which the process is asked for the configuration."""
+
+    process: Process
+
+
+Owner = TypeVar("Owner", bound=HasProcess)
 Content = TypeVar("Content")
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
@@ -33,7 +41,7 @@ def explains_out_of_memory(doing: Doing) -> Callable[[Work[Owner, Content]], Wor
         ) -> Content:
             return explaining(
                 doing,
-                lambda: compose(run_config),
+                lambda: owner.process.compose(run_config),
                 lambda: work(owner, content, run_config, node_config),
             )
 

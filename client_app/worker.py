@@ -13,20 +13,14 @@ from client_app.oom import explains_out_of_memory
 from client_app.private import PrivateState
 from client_app.site import check_request, state_folder
 from fedvlm_flwr.arrays import Arrays
-from fedvlm_flwr.config import Config, Scalar, compose
-from fedvlm_flwr.data.clients import client_examples, federated_data
+from fedvlm_flwr.config import Config, Scalar
 from fedvlm_flwr.data.federated import Example
 from fedvlm_flwr.evaluation.evaluator import Evaluator
 from fedvlm_flwr.messages import ScoresReply, ScoresRequest, TrainMetrics, TrainReply, TrainRequest
 from fedvlm_flwr.messages.wire import unpack
 from fedvlm_flwr.models.parts import read
-from fedvlm_flwr.models.resident import (
-    Resident,
-    choose_device,
-    process_facts,
-    process_number,
-    resident,
-)
+from fedvlm_flwr.models.resident import Resident, choose_device
+from fedvlm_flwr.process import Process
 from fedvlm_flwr.schedule import round_lr
 from fedvlm_flwr.seeding import stream, torch_seed
 from strategies import load_hook
@@ -53,6 +47,7 @@ class Session:
     @classmethod
     def open(
         cls,
+        process: Process,
         request: TrainRequest | ScoresRequest,
         run_config: Mapping[str, Scalar],
         node_config: Mapping[str, Scalar],
@@ -63,10 +58,10 @@ class Session:
             FedVLMError: the configuration, the data or the model cannot be used; one sentence.
         """
         check_request(request, node_config)
-        config = compose(run_config)
+        config = process.compose(run_config)
         torch.set_num_threads(config.engine.threads)
         device = choose_device(str(node_config.get("device", config.engine.device)))
-        model = resident(config, device)
+        model = process.model(config, device)
         private = PrivateState(state_folder(request, node_config), request.client, request.stage)
         tensors, state = private.load(request.state_round)
         shared = unpack(request.arrays)
@@ -80,7 +75,13 @@ class Session:
 
 
 class Worker:
-    """Trains on a message's arrays, or scores them."""
+    """Trains on a message's arrays, or scores them.
+
+    Between messages its process holds the frozen model and the features of images.
+    """
+
+    def __init__(self, process: Process) -> None:
+        self.process = process
 
     @explains_out_of_memory("training")
     def train(
@@ -101,8 +102,8 @@ class Worker:
         """
         began = time.monotonic()
         request = TrainRequest.unpack(content)
-        session = Session.open(request, run_config, node_config)
-        shares = [client_examples(session.config, client) for client in request.data]
+        session = Session.open(self.process, request, run_config, node_config)
+        shares = [self.process.examples_of(session.config, c) for c in request.data]
         hook = load_hook(session.config.algorithm)
         hook.on_start(session.parameters, session.start)
         result = self._train(session, request, shares, hook)
@@ -121,8 +122,8 @@ class Worker:
             saved_state=saved,
             truncated_questions=session.model.vlm.truncated_questions,
             images_encoded=session.model.features.encoded,
-            process=process_number(),
-            **process_facts(),
+            process=self.process.number,
+            **self.process.usage(),
         )
         return TrainReply(shared, metrics, output.extra).pack(session.config.wire.dtype)
 
@@ -167,9 +168,9 @@ class Worker:
             FedVLMError: see `Session.open`.
         """
         request = ScoresRequest.unpack(content)
-        session = Session.open(request, run_config, node_config)
+        session = Session.open(self.process, request, run_config, node_config)
         config = session.config
-        evaluator = Evaluator(config, session.model, federated_data(config), config.engine.threads)
+        evaluator = Evaluator(config, session.model, self.process, config.engine.threads)
         result = evaluator.run(request.full)
         own = result.shares.get(request.client, {})
         scores = {task: values | own.get(task, {}) for task, values in result.scores.items()}
@@ -179,11 +180,3 @@ class Worker:
 def unpacked(record: ArrayRecord | None) -> Arrays:
     """The arrays of a record; none where there is no record."""
     return {} if record is None else unpack(record)
-
-
-_worker = Worker()
-
-
-def worker() -> Worker:
-    """The worker of this process."""
-    return _worker

@@ -3,10 +3,14 @@
 import importlib
 import pkgutil
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Protocol, TypeVar, cast
 
 from fedvlm_flwr.errors import ConfigError
+
+Contract = TypeVar("Contract")
 
 
 def available(package: str, inner: str | None = None) -> list[str]:
@@ -34,3 +38,36 @@ def load_module(package: str, name: str, what: str, inner: str | None = None) ->
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or name not in names:
         raise ConfigError(f"Unknown {what} '{name}'; choose one of: {', '.join(names)}.")
     return importlib.import_module(".".join(filter(None, (package, name, inner))))
+
+
+def load_as(
+    contract: type[Contract], package: str, name: str, what: str, inner: str | None = None
+) -> Contract:
+    """Import a module, see `load_module`, that keeps a contract.
+
+    Args:
+        contract: a Protocol of `fedvlm_flwr.contracts`.
+
+    Raises:
+        ConfigError: there is no such module, or it lacks something of the contract; names it.
+    """
+    module = load_module(package, name, what, inner)
+    missing = [text for text, there in _members(contract, module) if not there]
+    if missing:
+        raise ConfigError(
+            f"The {what} '{name}' ({module.__name__}) lacks {', '.join(missing)}; write it as "
+            f"{contract.__name__} in fedvlm_flwr/contracts.py says."
+        )
+    return cast(Contract, module)
+
+
+def _members(contract: type, module: ModuleType) -> Iterator[tuple[str, bool]]:
+    """Each member of a contract, a function with its parentheses, and whether a module has it."""
+    for part in reversed(contract.__mro__):
+        if part is Protocol or not getattr(part, "_is_protocol", False):
+            continue
+        for name in vars(part).get("__annotations__", {}):
+            yield name, hasattr(module, name)
+        for name, value in vars(part).items():
+            if callable(value) and not name.startswith("_"):
+                yield f"{name}()", callable(getattr(module, name, None))

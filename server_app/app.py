@@ -3,9 +3,9 @@
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
-from fedvlm_flwr.config import compose
 from fedvlm_flwr.errors import FedVLMError
 from fedvlm_flwr.models.out_of_memory import explaining
+from fedvlm_flwr.process import this_process
 from fedvlm_flwr.run_folder import RunFolder
 from server_app.callbacks.progress import Progress
 from server_app.run import Run
@@ -21,12 +21,13 @@ def main(grid: Grid, context: Context) -> None:
         FedVLMError: anything that cannot be done as configured, in one sentence; finished rounds
             stay in the run folder.
     """
-    config = compose(context.run_config)
+    process = this_process()
+    config = process.compose(context.run_config)
     folder = RunFolder.existing(config.resume) if config.resume else RunFolder.create(config)
     progress = Progress(folder)
     try:
         with folder.held():
-            run = Run(config, folder, progress, context.run_config)
+            run = Run(process, folder, progress, context.run_config)
             explaining("answering", lambda: config, lambda: run.execute(grid))
     except Exception as error:
         text = str(error) if isinstance(error, FedVLMError) else f"{type(error).__name__}: {error}"

@@ -3,11 +3,14 @@
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import yaml
+from omegaconf import DictConfig, OmegaConf
 
-from fedvlm_flwr.config import Config, Scalar, to_yaml
-from fedvlm_flwr.errors import RunError
+from fedvlm_flwr.config import Config, Scalar, from_hydra, to_yaml
+from fedvlm_flwr.config.keys import facts_at, kinds_of
+from fedvlm_flwr.errors import ConfigError, RunError
 from fedvlm_flwr.paths import client_states
 from fedvlm_flwr.run_folder import (
     CLIENTS,
@@ -18,18 +21,6 @@ from fedvlm_flwr.run_folder import (
     RunFolder,
     leaves,
 )
-
-# These say where and how a run is carried out, and change none of its numbers.
-FREE = (
-    "resume",
-    "output_dir",
-    "run_name",
-    "round_timeout",
-    "min_replies",
-    "tensorboard",
-    "eval.bootstrap",
-)
-FREE_GROUPS = ("engine.",)
 
 
 def record_start(config: Config, folder: RunFolder, run_config: Mapping[str, Scalar]) -> None:
@@ -45,13 +36,12 @@ def require_same_config(config: Config, folder: RunFolder) -> None:
     Raises:
         RunError: names the keys that differ, with both values.
     """
-    saved, now = folder.settings(), leaves(yaml.safe_load(to_yaml(config)))
+    saved, now = _leaves(_composed_before(folder)), _leaves(config)
+    kinds = kinds_of(config)
     changed = [
         f"{key} was {saved.get(key, 'not set')} and is {now.get(key, 'not set')}"
         for key in sorted(saved.keys() | now.keys())
-        if saved.get(key, None) != now.get(key, None)
-        and key not in FREE
-        and not key.startswith(FREE_GROUPS)
+        if saved.get(key, None) != now.get(key, None) and facts_at(key, kinds).resume != "free"
     ]
     if changed:
         raise RunError(
@@ -60,6 +50,27 @@ def require_same_config(config: Config, folder: RunFolder) -> None:
         )
     for name in (METRICS, PROGRESS):
         folder.cut_half_line(name)
+
+
+def _composed_before(folder: RunFolder) -> Config:
+    """The configuration that a run was started with, with today's values of keys that it lacks.
+
+    Raises:
+        RunError: the file is damaged, or holds a key or a value that this version does not know.
+    """
+    folder.settings()  # says so where it is no mapping in YAML
+    tree = OmegaConf.load(folder.path / CONFIG)
+    assert isinstance(tree, DictConfig)
+    try:
+        return from_hydra(tree)
+    except ConfigError as error:
+        raise RunError(
+            f"{folder.path / CONFIG} is of another version of fedvlm_flwr, start a new run: {error}"
+        ) from error
+
+
+def _leaves(config: Config) -> dict[str, Any]:
+    return leaves(yaml.safe_load(to_yaml(config)))
 
 
 @contextmanager

@@ -7,16 +7,16 @@ from uuid import uuid4
 from flwr.serverapp import Grid
 
 from fedvlm_flwr.arrays import Arrays
-from fedvlm_flwr.config import Config, Scalar
-from fedvlm_flwr.data.clients import federated_data, test_shares
+from fedvlm_flwr.config import Scalar
 from fedvlm_flwr.data.federated import FederatedData, examples
 from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.evaluation.evaluator import Evaluator
 from fedvlm_flwr.models import model_parts, prepare_model
 from fedvlm_flwr.models.adapter import save_adapter
 from fedvlm_flwr.models.parts import require_part
-from fedvlm_flwr.models.resident import Resident, choose_device, resident
+from fedvlm_flwr.models.resident import Resident, choose_device
 from fedvlm_flwr.models.vocabulary import unknown_share
+from fedvlm_flwr.process import Process
 from fedvlm_flwr.report.curve import draw_curve
 from fedvlm_flwr.report.table import result_table
 from fedvlm_flwr.run_folder import ADAPTER, RunFolder
@@ -41,16 +41,17 @@ class Run:
 
     def __init__(
         self,
-        config: Config,
+        process: Process,
         folder: RunFolder,
         progress: Progress,
         run_config: Mapping[str, Scalar],
     ) -> None:
-        self._config = config
+        self._process = process
+        self._config = config = process.compose(run_config)
         self._folder = folder
         self._progress = progress
         self._progress.rounds = config.all_rounds
-        self._cost = CostMeter(folder)
+        self._cost = CostMeter(folder, process)
         extra = [TensorBoard(folder)] if config.tensorboard else []
         self._metrics = MetricsWriter(folder)
         self._watchers = Callbacks([self._cost, self._metrics, *extra, progress])
@@ -72,14 +73,14 @@ class Run:
         if not (self._saved and self._saved.finished):
             self._recall()
             self._strategy(0)  # refuses its parameters
-            data = federated_data(config)
-            test_shares(config)  # refuses what cannot be dealt to the clients
+            data = self._process.data(config)
+            self._process.test_shares(config)  # refuses what cannot be assigned to the clients
             self._require_parts()
             self._progress.tell("start", what=self._describe() + self._left_out(data.left_out))
             self._prepare()
-            model = resident(config, choose_device(config.engine.device))
+            model = self._process.model(config, choose_device(config.engine.device))
             self._warn_of_words(model, data)
-            evaluator = Evaluator(config, model, data, config.eval.threads)
+            evaluator = Evaluator(config, model, self._process, config.eval.threads)
             with client_states_in(self._folder, self._id):
                 self._stages(grid, model, evaluator)
         self._progress.tell("end", table=result_table(self._folder), folder=str(self._folder.path))
@@ -118,8 +119,7 @@ class Run:
         Raises:
             ModelError: names the part.
         """
-        choice = self._config.model
-        parts = model_parts(choice.kind, choice.params)
+        parts = model_parts(self._config.model)
         for part in self._config.tuning.modes:
             require_part(parts, part)
 
@@ -174,7 +174,7 @@ class Run:
         )
 
     def _prepare(self) -> None:
-        choice, began, what = self._config.model, time.monotonic(), f"{self._config.model.name}"
+        began, what = time.monotonic(), self._config.model.name
         stepped = False
 
         def step(done: int, total: int, _loss: float) -> None:
@@ -184,6 +184,6 @@ class Run:
             stepped = True
             self._progress.step("prepare", done, total, what=what)
 
-        prepare_model(choice.name, choice.kind, choice.params, step)
+        prepare_model(self._config.model, step)
         if stepped:
             self._progress.tell("prepared", what=what, seconds=time.monotonic() - began)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from fedvlm_flwr.config import Choice, typed
+from fedvlm_flwr.config import Choice
 from fedvlm_flwr.plugins import load_module
 from strategies.core.client_hook import ClientHook
 from strategies.core.federation import Federation
@@ -29,24 +29,19 @@ def strategy_class(name: str) -> type[FederatedStrategy]:
     return classes[0]
 
 
-def load_strategy(choice: Choice, federation: Federation) -> FederatedStrategy:
+def load_strategy(choice: Choice[Any], federation: Federation) -> FederatedStrategy:
     """The server side of the chosen algorithm.
 
     Raises:
-        ConfigError: unknown algorithm, or parameters that it refuses.
+        ConfigError: its parameters do not suit the federation.
     """
-    return strategy_class(choice.kind)(_params(choice), federation)
+    return strategy_class(choice.kind)(choice.params, federation)
 
 
-def load_hook(choice: Choice) -> ClientHook:
+def load_hook(choice: Choice[Any]) -> ClientHook:
     """The client side of the chosen algorithm.
 
     Raises:
         ConfigError: see `load_strategy`.
     """
-    return strategy_class(choice.kind).client_hook(_params(choice))
-
-
-def _params(choice: Choice) -> Any:
-    module = load_module("strategies", choice.kind, "algorithm")
-    return typed(module.Params, choice.params, "algorithm")
+    return strategy_class(choice.kind).client_hook(choice.params)

@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 from fedvlm_flwr.arrays import Arrays
 from strategies.core.federation import Federation
 from strategies.core.flower import FederatedStrategy
+from strategies.core.params import AlgorithmParams
 
 
 @dataclass(frozen=True)
-class Params:
+class Params(AlgorithmParams):
     """The baseline has no parameters."""
 
 

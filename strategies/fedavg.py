@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 
 from strategies.core.flower import FederatedStrategy
+from strategies.core.params import AlgorithmParams
 
 
 @dataclass(frozen=True)
-class Params:
+class Params(AlgorithmParams):
     """FedAvg has no parameters of its own."""
 
 

@@ -1,24 +1,21 @@
 """FedAvg with server momentum (Hsu et al. 2019, arXiv 1909.06335)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fedvlm_flwr.arrays import Arrays, float32
-from fedvlm_flwr.errors import ConfigError
+from fedvlm_flwr.settings import setting
 from strategies.core.flower import FederatedStrategy
+from strategies.core.params import AlgorithmParams
 
 
 @dataclass(frozen=True)
-class Params:
+class Params(AlgorithmParams):
     """Server momentum and step size; 0 and 1 are FedAvg."""
 
-    beta: float
-    server_lr: float
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.beta < 1:
-            raise ConfigError(f"algorithm.beta={self.beta} must lie in [0, 1).")
-        if not 0 < self.server_lr < float("inf"):
-            raise ConfigError(f"algorithm.server_lr={self.server_lr} must be finite and above 0.")
+    beta: float = field(metadata=setting(least=0, below=1))
+    """Server momentum: how much of the last round's step is taken again."""
+    server_lr: float = field(metadata=setting(above=0))
+    """Server step size: how much of the momentum is taken."""
 
 
 class FedAvgM(FederatedStrategy):

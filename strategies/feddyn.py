@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fedvlm_flwr.arrays import Arrays, float32
-from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.messages import TrainReply
+from fedvlm_flwr.settings import setting
 from strategies.core.client_hook import ClientHook, RoundInput, RoundOutput, gradient
 from strategies.core.flower import FederatedStrategy
+from strategies.core.params import AlgorithmParams
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,14 +23,11 @@ H = "h"
 
 
 @dataclass(frozen=True)
-class Params:
-    """`alpha`: weight of the dynamic regularizer; 0 is FedAvg, by definition."""
+class Params(AlgorithmParams):
+    """The strength of the regularizer."""
 
-    alpha: float
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.alpha < float("inf"):
-            raise ConfigError(f"algorithm.alpha={self.alpha} must be finite and at least 0.")
+    alpha: float = field(metadata=setting(least=0))
+    """Weight of the dynamic regularizer; 0 is FedAvg, by definition."""
 
 
 class DynamicRegularizer(ClientHook):

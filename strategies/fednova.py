@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from fedvlm_flwr.arrays import Arrays, float32
 from fedvlm_flwr.messages import RejectedMessage, TrainReply
 from strategies.core.flower import FederatedStrategy
+from strategies.core.params import AlgorithmParams
 
 
 @dataclass(frozen=True)
-class Params:
+class Params(AlgorithmParams):
     """FedNova has no parameters of its own."""
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from fedvlm_flwr.errors import ConfigError
+from fedvlm_flwr.settings import setting
 from strategies.core.client_hook import ClientHook, RoundInput, gradient
 from strategies.core.flower import FederatedStrategy
+from strategies.core.params import AlgorithmParams
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -16,14 +17,11 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Params:
-    """`mu`: weight of the proximal term; 0 is FedAvg."""
+class Params(AlgorithmParams):
+    """The strength of the proximal term."""
 
-    mu: float
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.mu < float("inf"):
-            raise ConfigError(f"algorithm.mu={self.mu} must be finite and at least 0.")
+    mu: float = field(metadata=setting(least=0))
+    """Weight of the proximal term; 0 is FedAvg."""
 
 
 class ProximalTerm(ClientHook):

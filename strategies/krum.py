@@ -1,6 +1,6 @@
 """Krum (Blanchard et al. 2017, Machine Learning with Adversaries, arXiv 1703.02757)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from flwr.serverapp.strategy import FedAvg
@@ -8,6 +8,7 @@ from flwr.serverapp.strategy import Krum as FlowerKrum
 
 from fedvlm_flwr.arrays import Arrays, float32
 from fedvlm_flwr.errors import ConfigError
+from fedvlm_flwr.settings import setting
 from strategies.core.federation import Federation
 from strategies.core.stock import aggregate_stock
 from strategies.core.stored import StoredParams, StoredReplies
@@ -15,14 +16,10 @@ from strategies.core.stored import StoredParams, StoredReplies
 
 @dataclass(frozen=True)
 class Params(StoredParams):
-    """`num_malicious`: how many hostile clients a cohort may hold."""
+    """How many clients may be hostile, and the memory for the replies."""
 
-    num_malicious: int
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.num_malicious < 0:
-            raise ConfigError(f"algorithm.num_malicious={self.num_malicious} must be at least 0.")
+    num_malicious: int = field(metadata=setting(least=0))
+    """How many hostile clients a cohort may hold."""
 
 
 class Krum(StoredReplies):

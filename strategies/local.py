@@ -4,10 +4,11 @@ from dataclasses import dataclass
 
 from fedvlm_flwr.arrays import Arrays
 from strategies.core.flower import FederatedStrategy
+from strategies.core.params import AlgorithmParams
 
 
 @dataclass(frozen=True)
-class Params:
+class Params(AlgorithmParams):
     """The baseline has no parameters."""
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fedvlm_flwr.arrays import Arrays, float32
-from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.messages import TrainReply
+from fedvlm_flwr.settings import setting
 from strategies.core.client_hook import ClientHook, RoundInput, RoundOutput, gradient
 from strategies.core.flower import FederatedStrategy
+from strategies.core.params import AlgorithmParams
 from strategies.core.running_mean import RunningMean
 
 if TYPE_CHECKING:
@@ -23,17 +24,13 @@ CONTROL = "c"
 
 
 @dataclass(frozen=True)
-class Params:
-    """Server step size, and how much of the correction is applied (0 is FedAvg)."""
+class Params(AlgorithmParams):
+    """Server step size and strength of the correction."""
 
-    server_lr: float
-    correction: float
-
-    def __post_init__(self) -> None:
-        if not 0 < self.server_lr < float("inf"):
-            raise ConfigError(f"algorithm.server_lr={self.server_lr} must be finite and above 0.")
-        if not 0 <= self.correction <= 1:
-            raise ConfigError(f"algorithm.correction={self.correction} must lie in [0, 1].")
+    server_lr: float = field(metadata=setting(above=0))
+    """Server step size: how much of the clients' mean change is taken."""
+    correction: float = field(metadata=setting(least=0, most=1))
+    """How much of c - c_k is added to each gradient; 0 is FedAvg."""
 
 
 class ControlVariate(ClientHook):

@@ -1,24 +1,21 @@
 """Coordinate-wise trimmed mean (Yin et al. 2018, arXiv 1803.01498)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from flwr.serverapp.strategy import FedAvg, FedTrimmedAvg
 
 from fedvlm_flwr.errors import ConfigError
+from fedvlm_flwr.settings import setting
 from strategies.core.federation import Federation
 from strategies.core.stored import StoredParams, StoredReplies
 
 
 @dataclass(frozen=True)
 class Params(StoredParams):
-    """`beta`: the part of the replies that is cut at each end; 0 is the unweighted mean."""
+    """How much is cut, and the memory for the replies."""
 
-    beta: float
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 <= self.beta < 0.5:
-            raise ConfigError(f"algorithm.beta={self.beta} must lie in [0, 0.5).")
+    beta: float = field(metadata=setting(least=0, below=0.5))
+    """The part of the replies that is cut at each end; 0 is the unweighted mean."""
 
 
 class TrimmedMean(StoredReplies):

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from fedvlm_flwr.config import Config, compose
-from fedvlm_flwr.data.clients import federated_data
 from fedvlm_flwr.data.federated import Example, examples
 from fedvlm_flwr.engines import App, run_app
 from fedvlm_flwr.evaluation.answers import by_task
 from fedvlm_flwr.models import prepare_model
+from fedvlm_flwr.process import this_process
 from fedvlm_flwr.run_folder import RunFolder
 from tests.hf_tiny import tiny_checkpoint
 from tests.llava_sources import clip_checkpoint, llama_checkpoint
@@ -26,7 +26,7 @@ Start = Callable[..., RunFolder]
 
 def global_test_set(config: Config) -> dict[str, list[Example]]:
     """The configured test set by task."""
-    data = federated_data(config)
+    data = this_process().data(config)
     return by_task(examples(data.test, data.root))
 
 
@@ -45,7 +45,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def small(home: Path) -> list[str]:
     """Overrides of a small run, with its base model prepared."""
     choice = compose({"overrides": shlex.join(SMALL)}).model
-    prepare_model(choice.name, choice.kind, choice.params)
+    prepare_model(choice)
     return list(SMALL)
 
 
@@ -53,7 +53,7 @@ def small(home: Path) -> list[str]:
 def small_showo(home: Path) -> list[str]:
     """What makes a small run one of the encoder-free model, which is prepared too."""
     choice = compose({"overrides": shlex.join([*SMALL, "model=tiny_showo"])}).model
-    prepare_model(choice.name, choice.kind, choice.params)
+    prepare_model(choice)
     return ["model=tiny_showo"]
 
 

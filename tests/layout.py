@@ -54,7 +54,7 @@ def published_params(root: Path, **changes: Any) -> Mapping[str, Any]:
         "file_tasks": {},
         "tasks": None,
         "answer_tokens": 8,
-        "making": {},
+        "making": None,
         "allow_errors": 0,
         "shared_pictures": "refuse",
         **changes,

@@ -17,9 +17,9 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from fedvlm_flwr.models.pretraining.tiny_showo import build
-from fedvlm_flwr.models.showo.magvit import MagvitSizes
 from fedvlm_flwr.models.showo.model import Showo
-from fedvlm_flwr.models.showo.network import PhiSizes, ShowoNetwork, ShowoSizes
+from fedvlm_flwr.models.showo.network import ShowoNetwork
+from fedvlm_flwr.models.showo.sizes import MagvitSizes, PhiSizes, ShowoSizes
 
 GOLDEN: dict[str, Any] = json.loads((Path(__file__).parent / "golden" / "showo.json").read_text())
 TEMPLATE = "USER: \n{question} ASSISTANT:"

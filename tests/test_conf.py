@@ -1,38 +1,27 @@
 """Every YAML under conf/ composes, and the module behind each choice takes its parameters."""
 
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from omegaconf import OmegaConf
 
-from fedvlm_flwr.config import Choice, compose, typed
-from fedvlm_flwr.data.making import Making, Source
+from fedvlm_flwr.config import compose
+from fedvlm_flwr.config.choice import GROUPS, params_class
+from fedvlm_flwr.data.making_settings import read_sources
 from fedvlm_flwr.plugins import load_module
 
 CONF = Path(__file__).parents[1] / "conf"
 SOURCES = sorted((CONF / "source").glob("*.yaml"))  # each is a part of some dataset
 FILES = sorted(set(CONF.glob("*/*.yaml")) - set(SOURCES))
-PACKAGES = {
-    "model": "fedvlm_flwr.models",
-    "dataset": "fedvlm_flwr.data.sets",
-    "partition": "fedvlm_flwr.data.partitions",
-    "algorithm": "strategies",
-}
 
 
 def identify(path: Path) -> str:
     return f"{path.parent.name}={path.stem}"
 
 
-def module_of(group: str, choice: Choice) -> ModuleType:
-    inner = "kind" if group == "model" else None
-    return load_module(PACKAGES[group], choice.kind, group, inner)
-
-
 def test_conf_holds_the_groups() -> None:
     groups = {path.parent.name for path in FILES}
-    assert groups >= {*PACKAGES, "tuning", "train", "engine"}
+    assert groups >= {"model", "algorithm", "dataset", "partition", "tuning", "train", "engine"}
     assert not list(CONF.glob("*/*.yml")), "Hydra reads .yaml only"
 
 
@@ -47,35 +36,39 @@ def test_option_composes(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", [path for path in FILES if path.parent.name in PACKAGES], ids=identify
+    "path", [path for path in FILES if path.parent.name in GROUPS], ids=identify
 )
-def test_module_takes_the_parameters(path: Path) -> None:
+def test_its_module_has_typed_the_parameters(path: Path) -> None:
     group = path.parent.name
     choice = getattr(compose({"overrides": f"{group}={path.stem}"}), group)
-    assert isinstance(choice, Choice)
-    module = load_module(PACKAGES[group], choice.kind, group, "kind" if group == "model" else None)
-    params = typed(module.Params, choice.params, group)
-    assert isinstance(params, module.Params)
-    if "making" in choice.params:
-        assert typed(Making, choice.params["making"], "making").sources
+    assert isinstance(choice.params, params_class(group, choice.kind))
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=identify)
 def test_a_source_takes_its_parameters(path: Path) -> None:
-    source = typed(Source, OmegaConf.to_container(OmegaConf.load(path)), "source")
-    module = load_module("fedvlm_flwr.data.sources", path.stem, "source")
-    assert isinstance(typed(module.Params, source.reading, "reading"), module.Params)
+    raw = OmegaConf.to_container(OmegaConf.load(path))
+    source = read_sources({path.stem: raw}, "sources")[path.stem]
+    assert isinstance(source.reading, params_class("source", path.stem))
 
 
 @pytest.mark.parametrize(
     "path", [path for path in FILES if path.parent.name == "experiment"], ids=identify
 )
-def test_experiment_changes_the_run_and_its_modules_take_it(path: Path) -> None:
-    config = compose({"overrides": f"experiment={path.stem}"})
-    assert config != compose({})
-    for group in PACKAGES:
-        choice = getattr(config, group)
-        typed(module_of(group, choice).Params, choice.params, group)
+def test_experiment_changes_the_run(path: Path) -> None:
+    assert compose({"overrides": f"experiment={path.stem}"}) != compose({})
+
+
+CHOICES = [path for path in FILES if path.parent.name in ("model", "dataset")]
+
+
+@pytest.mark.parametrize("experiment", ["smoke", "compare"])
+@pytest.mark.parametrize("path", CHOICES, ids=identify)
+def test_small_experiments_go_with_every_model_and_dataset(path: Path, experiment: str) -> None:
+    group, name = path.parent.name, path.stem
+    alone = getattr(compose({"overrides": f"{group}={name}"}), group)
+    choice = getattr(compose({"overrides": f"{group}={name} experiment={experiment}"}), group)
+    scaled = CONF / "scaled" / group / experiment / f"{name}.yaml"
+    assert (choice != alone) == scaled.exists()
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ LOADERS = {"import_module", "load_module", "load_component", "__import__"}
 
 
 class Import(NamedTuple):
-    """A module that another one imports; lazily if it does so inside a function."""
+    """A module that another one imports; lazily if inside a function, or for types only."""
 
     name: str
     lazy: bool
@@ -47,6 +47,7 @@ def imports(name: str, module: Module) -> set[Import]:
 def _imports(node: ast.AST, name: str, is_package: bool, lazy: bool) -> Iterator[Import]:
     for child in ast.iter_child_nodes(node):
         inside = lazy or isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        inside |= isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"
         if isinstance(child, ast.Import):
             yield from (Import(alias.name, lazy) for alias in child.names)
         elif isinstance(child, ast.ImportFrom):
@@ -94,7 +95,6 @@ CLI = ("fedvlm_flwr.cli",)
 RULES = (
     Rule(("fedvlm_flwr",), (*APPS, "strategies"), but=CLI),
     Rule(CLI, (*APPS, "strategies"), lazily=True),
-    Rule(CLI, ("strategies",)),
     Rule(("strategies",), APPS),
     Rule(("client_app",), ("server_app",)),
     Rule(("server_app",), ("client_app",)),

@@ -4,8 +4,9 @@ import ast
 import sys
 from pathlib import Path
 
+from fedvlm_flwr.contracts import Command
 from fedvlm_flwr.errors import ConfigError, FedVLMError
-from fedvlm_flwr.plugins import available, load_module
+from fedvlm_flwr.plugins import available, load_as
 
 PACKAGE = "fedvlm_flwr.cli"
 USAGE_ERROR = 2
@@ -22,12 +23,12 @@ def main(arguments: list[str] | None = None) -> int:
         print(usage())
         return 0 if given else USAGE_ERROR
     try:
-        command = load_module(PACKAGE, given[0], "command")
+        command = load_as(Command, PACKAGE, given[0], "command")
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         return USAGE_ERROR
     try:
-        status: int = command.main(given[1:])
+        status = command.main(given[1:])
     except FedVLMError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -14,15 +14,16 @@ it, 1 - 1/n if each of n equal clients has a value of its own. The picture goes 
 import argparse
 import json
 import shlex
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rich.markup import escape
 
-from fedvlm_flwr.config import Config, compose
-from fedvlm_flwr.data.clients import client_shares, federated_data, test_shares
+from fedvlm_flwr.config import Config
+from fedvlm_flwr.data.clients import field_of
 from fedvlm_flwr.data.heterogeneity import LabelDistribution, label_distribution
 from fedvlm_flwr.errors import ConfigError
+from fedvlm_flwr.process import Process, this_process
 from fedvlm_flwr.report.grid import grid
 from fedvlm_flwr.report.heatmap import clipped, draw_heatmap, most_frequent
 
@@ -55,11 +56,12 @@ def main(arguments: list[str]) -> int:
         given = parser.parse_intermixed_args(arguments)
     except SystemExit:  # argparse has said what is wrong
         return 2
-    config = compose({"overrides": shlex.join(given.overrides)})
+    process = this_process()
+    config = process.compose({"overrides": shlex.join(given.overrides)})
     path = given.out or Path(f"{config.dataset.name}_{config.partition.name}.png")
     if path.suffix != ".png":
         raise ConfigError(f"--out {path} must name a PNG picture; end it in .png.")
-    found = deal(config, given.by)
+    found = deal(process, config, given.by)
     title = f"{heading(config)}\ndistance to the pool by {_distances(found)}"
     draw_heatmap(found.spread, found.tests, title, path)
     if given.format == "json":
@@ -69,17 +71,17 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def deal(config: Config, by: str | None) -> Dealt:
+def deal(process: Process, config: Config, by: str | None) -> Dealt:
     """Partition the dataset and count.
 
     Raises:
         ConfigError: the partition cannot be made, or there is no field `by`; lists the fields.
         DataError: the dataset cannot be used, or a record has no value of the field.
     """
-    shares, tests = client_shares(config), test_shares(config)
-    table = federated_data(config).train
+    shares, tests = process.shares(config), process.test_shares(config)
+    table = process.data(config).train
     images = table["image"][:]
-    field = by or config.partition.params.get("by", "task")
+    field = by or field_of(config.partition) or "task"
     return Dealt(
         label_distribution(table, shares, field, "--by"),
         label_distribution(table, shares, "task"),
@@ -91,7 +93,8 @@ def deal(config: Config, by: str | None) -> Dealt:
 
 def heading(config: Config) -> str:
     """What was chosen, in the words of the command line."""
-    params = " ".join(f"partition.{key}={value}" for key, value in config.partition.params.items())
+    own = asdict(config.partition.params)
+    params = " ".join(f"partition.{key}={value}" for key, value in own.items())
     return " ".join(
         f"dataset={config.dataset.name} partition={config.partition.name} {params} "
         f"num_clients={config.num_clients} seed={config.seed}".split()
@@ -174,7 +177,7 @@ def as_json(config: Config, found: Dealt, path: Path) -> str:
     told = {
         "dataset": config.dataset.name,
         "partition": config.partition.name,
-        "params": dict(config.partition.params),
+        "params": asdict(config.partition.params),
         "num_clients": config.num_clients,
         "seed": config.seed,
         "field": found.spread.field,

@@ -15,12 +15,11 @@ from typing import NamedTuple
 
 import psutil
 
-from fedvlm_flwr.config import compose
-from fedvlm_flwr.data.clients import federated_data
 from fedvlm_flwr.engines.ray import free_port
 from fedvlm_flwr.errors import FedVLMError
 from fedvlm_flwr.models import prepared_model
 from fedvlm_flwr.paths import conf_dir, fedvlm_home
+from fedvlm_flwr.process import this_process
 
 NEEDED = ("flwr", "ray", "torch", "transformers", "peft", "datasets", "hydra-core", "omegaconf")
 OPTIONAL = {"bitsandbytes": "a 4-bit or 8-bit base model", "tensorboard": "TensorBoard curves"}
@@ -109,11 +108,12 @@ def caches() -> Iterator[Finding]:
     yield Finding(level, f"caches and runs in {home}, {free / 1e9:.1f} GB free")
     yield from _app(conf_dir().parent)
     try:
-        config = compose({})
-        data = federated_data(config)
+        process = this_process()
+        config = process.compose({})
+        data = process.data(config)
         yield Finding("ok", f"dataset {data.name}: {len(data.train)} training records")
         choice = config.model
-        folder = prepared_model(choice.name, choice.kind, choice.params)
+        folder = prepared_model(choice)
         text = (
             f"model {choice.name}: {folder}"
             if folder

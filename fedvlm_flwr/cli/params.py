@@ -13,8 +13,10 @@ import argparse
 import json
 import shlex
 from dataclasses import asdict
+from functools import partial
 
-from fedvlm_flwr.config import Config, compose
+from fedvlm_flwr.cli.base import first_round
+from fedvlm_flwr.config import Config
 from fedvlm_flwr.planning.counting import (
     Shapes,
     StageCount,
@@ -23,6 +25,8 @@ from fedvlm_flwr.planning.counting import (
     record_bytes,
     trained_shapes,
 )
+from fedvlm_flwr.planning.traffic import traffic
+from fedvlm_flwr.process import this_process
 from fedvlm_flwr.report.parts import as_text
 
 
@@ -38,7 +42,7 @@ def main(arguments: list[str]) -> int:
         given = parser.parse_intermixed_args(arguments)
     except SystemExit:  # argparse has said what is wrong
         return 2
-    config = compose({"overrides": shlex.join(given.overrides)})
+    config = this_process().compose({"overrides": shlex.join(given.overrides)})
     found = count_stages(config)
     if given.format == "json":
         print(json.dumps([asdict(stage) for stage in found], indent=1))
@@ -54,14 +58,12 @@ def count_stages(config: Config) -> list[StageCount]:
         ConfigError: keys contradict each other.
         ModelError: the model's sizes are not at hand, or it lacks a part that is to be trained.
     """
-    from server_app.traffic import traffic
-
     skeleton = adapted_skeleton(config)
     found: list[StageCount] = []
     before: Shapes = {}
     for number, stage in enumerate(config.tuning.stages):
         trained = trained_shapes(skeleton, stage)
-        sent = traffic(config, number, trained)
+        sent = traffic(trained, partial(first_round, config, number))
         arrays = record_bytes(sent.shared, config.wire.dtype)
         found.append(
             StageCount(

@@ -16,17 +16,22 @@ import argparse
 import json
 import shlex
 from dataclasses import asdict, replace
+from functools import partial
 
 import torch
 
-from fedvlm_flwr.config import Config, compose
+from fedvlm_flwr.cli.base import first_round, start_hook, try_out
+from fedvlm_flwr.config import Config
 from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.models.resident import choose_device
 from fedvlm_flwr.models.vlm import Skeleton
 from fedvlm_flwr.planning.cards import fit, need
 from fedvlm_flwr.planning.counting import adapted_skeleton
+from fedvlm_flwr.planning.footprint import hook_bytes
 from fedvlm_flwr.planning.measure import Measured, measure
 from fedvlm_flwr.planning.memory import Estimator, Lengths, Parameters
+from fedvlm_flwr.planning.traffic import traffic
+from fedvlm_flwr.process import Process, this_process
 from fedvlm_flwr.report.memory import Budget, as_text
 
 COMMON = (16.0, 24.0, 40.0, 80.0)  # GB of memory of common cards
@@ -41,15 +46,16 @@ def main(arguments: list[str]) -> int:
         given = _parser().parse_intermixed_args(arguments)
     except SystemExit:  # argparse has said what is wrong
         return 2
-    config = compose({"overrides": shlex.join(given.overrides)})
-    longest = config.model.params["max_text_tokens"]
+    process = this_process()
+    config = process.compose({"overrides": shlex.join(given.overrides)})
+    longest = config.model.params.max_text_tokens
     lengths = Lengths(given.length or longest, given.answer or config.eval.max_new_tokens)
     if not 0 < lengths.answer < lengths.text <= longest:
         raise ConfigError(
             f"--answer {lengths.answer} must be less than --length {lengths.text}, and that at "
             f"most model.max_text_tokens={longest}; change one of them."
         )
-    measured = measured_here(config, lengths) if given.measure else None
+    measured = measured_here(process, config, lengths) if given.measure else None
     found = budget(config, lengths, given.gpu_gb, measured)
     print(as_json(found) if given.format == "json" else as_text(found))
     return 0
@@ -91,12 +97,11 @@ def budget(
 
 def estimator_of(config: Config, skeleton: Skeleton, lengths: Lengths) -> Estimator:
     """An estimator that knows the configured algorithm."""
-    from client_app.footprint import hook_bytes
-    from server_app.traffic import traffic
 
     def of_algorithm(stage: int, parameters: Parameters) -> int:
         shapes = {name: tuple(parameter.shape) for name, parameter in parameters.items()}
-        return hook_bytes(config, parameters, traffic(config, stage, shapes).shared)
+        sent = traffic(shapes, partial(first_round, config, stage))
+        return hook_bytes(parameters, sent.shared, partial(start_hook, config))
 
     return Estimator(skeleton, lengths, of_algorithm)
 
@@ -116,17 +121,15 @@ def cards(gpu_gb: float | None) -> tuple[float, ...]:
     return COMMON
 
 
-def measured_here(config: Config, lengths: Lengths) -> Measured:
+def measured_here(process: Process, config: Config, lengths: Lengths) -> Measured:
     """What real training and answering take on this machine's GPU.
 
     Raises:
         ConfigError: there is none.
         ModelError: the model cannot be loaded.
     """
-    from client_app.footprint import try_out
-
     device = choose_device(config.engine.device)
-    return measure(config, device, lengths, lambda *given: try_out(config, *given))
+    return measure(process, config, device, lengths, partial(try_out, config))
 
 
 def as_json(found: Budget) -> str:

@@ -17,18 +17,20 @@ not given) and checked. Keys are those of `fedvlm run`:
 
 import shlex
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import Progress
 
-from fedvlm_flwr.config import Config, compose
+from fedvlm_flwr.config import Config
 from fedvlm_flwr.config.compose import quoted
-from fedvlm_flwr.data.clients import federated_data
+from fedvlm_flwr.contracts import IsMade
 from fedvlm_flwr.data.load import dataset_folder, examine_data
 from fedvlm_flwr.data.making import deal
 from fedvlm_flwr.data.writing import write_dataset
 from fedvlm_flwr.errors import ConfigError
+from fedvlm_flwr.process import this_process
 from fedvlm_flwr.report.dataset import (
     comparison,
     count_table,
@@ -51,13 +53,14 @@ def main(arguments: list[str]) -> int:
         words.append(f"dataset.root={quoted(str(_path(places['out'])))}")
         if "raw" not in places:
             raise ConfigError(f"out={places['out']} goes with raw=<folder of the sources>; add it.")
-    config = compose({"overrides": shlex.join(words)})
+    process = this_process()
+    config = process.compose({"overrides": shlex.join(words)})
     console = Console()
     if "raw" in places:
         make(config, _path(places["raw"]), console)
     if "raw" in places or "--check" in arguments:
         return check(config)
-    data = federated_data(config)
+    data = process.data(config)
     left_out = f", {data.left_out} bad ones left out" if data.left_out else ""
     console.print(
         f"dataset {config.dataset.name}: {len(data.public)} public, {len(data.train)} training and "
@@ -80,15 +83,15 @@ def make(config: Config, raw: Path, console: Console) -> None:
         DataError: the sources cannot be read, or the dataset cannot be written.
     """
     choice = config.dataset
-    making = choice.params.get("making")
-    if not making:
+    making = choice.params.making if isinstance(choice.params, IsMade) else None
+    if making is None:
         raise ConfigError(
             f"dataset={choice.name} is not made from raw sources; leave raw= out, or choose one of "
             "the fed_* datasets."
         )
-    out = dataset_folder(choice.kind, choice.params)
+    out = dataset_folder(choice)
     dealt = deal(raw, making, print)
-    compared = differences(dealt.counts(), making["published"])
+    compared = differences(dealt.counts(), making.published)
     about = {
         "dataset": choice.name,
         "records": [
@@ -96,7 +99,7 @@ def make(config: Config, raw: Path, console: Console) -> None:
             for row in dealt.counts()
         ],
         "compared": {n: {"made": m, "published": p} for n, (m, p) in compared.items()},
-        "making": making,
+        "making": asdict(making),
     }
     with Progress(console=console, disable=not console.is_terminal) as bars:
         bar = bars.add_task("pictures")
@@ -111,7 +114,7 @@ def make(config: Config, raw: Path, console: Console) -> None:
 
 def check(config: Config) -> int:
     """Check the dataset and print what is wrong; 1 if something is."""
-    found = examine_data(config.dataset.kind, config.dataset.params)
+    found = examine_data(config.dataset)
     for line in problem_lines(found):
         print(line)
     print(summary(found))
@@ -126,9 +129,7 @@ def prepare(config: Config, console: Console) -> None:
     with Progress(console=console, disable=not console.is_terminal) as bars:
         bar = bars.add_task(f"preparing {choice.name}")
         folder = prepare_model(
-            choice.name,
-            choice.kind,
-            choice.params,
+            choice,
             lambda done, total, _loss: bars.update(bar, completed=done, total=total),
         )
     where = folder or "taken from its checkpoint, nothing to prepare"

@@ -35,6 +35,7 @@ from omegaconf import DictConfig
 from fedvlm_flwr.bundle import app_folder
 from fedvlm_flwr.config import Config, Scalar, from_hydra
 from fedvlm_flwr.config.compose import quoted, to_overrides
+from fedvlm_flwr.config.keys import Kinds, facts_at, kinds_of
 from fedvlm_flwr.engines import App, run_app
 from fedvlm_flwr.errors import FedVLMError, RunError
 from fedvlm_flwr.paths import conf_dir, fedvlm_home
@@ -50,7 +51,6 @@ from fedvlm_flwr.run_folder import (
 )
 
 LOG = "engine.log"
-PLACES = ("output_dir", "run_name", "resume")  # keys that say where, not what
 TERMINATED = 128 + signal.SIGTERM
 
 
@@ -101,7 +101,7 @@ def with_saved(arguments: list[str]) -> list[str]:
         return arguments
     folder = RunFolder.existing(path)
     saved = json.loads((folder.path / RUN_CONFIG).read_text(encoding="utf-8"))
-    kept = {k: v for k, v in saved.items() if k not in ("output-dir", "run-name", "resume")}
+    kept = {k: v for k, v in saved.items() if not facts_at(k.replace("-", "_"), {}).place}
     now = {word.partition("=")[0] for word in arguments}
     others = [word for word in arguments if word not in given]
     before = [word for word in to_overrides(kept) if word.partition("=")[0] not in now]
@@ -128,8 +128,8 @@ def run_job(tree: DictConfig, stamp: str) -> RunFolder:
     settings = HydraConfig.get()
     config = from_hydra(tree)
     # The folder is settled here; free-form overrides win over the run-config's own keys.
-    words = [word for word in settings.overrides.task if word.split("=")[0] not in PLACES]
-    chosen = [from_anywhere(word) for word in words]
+    words = [word for word in settings.overrides.task if not facts_at(_key(word), {}).place]
+    chosen = [from_anywhere(word, kinds_of(config)) for word in words]
     if settings.mode == RunMode.MULTIRUN:
         config = _in_sweep(config, stamp, _job_name(settings.job.num, chosen))
     run_config: dict[str, Scalar] = {"overrides": shlex.join(chosen)}
@@ -146,15 +146,22 @@ def run_job(tree: DictConfig, stamp: str) -> RunFolder:
     return run_federation(config, run_config, folder)
 
 
-def from_anywhere(word: str) -> str:
+def _key(word: str) -> str:
+    """The key of an override."""
+    return word.partition("=")[0].lstrip("+~")
+
+
+def from_anywhere(word: str, kinds: Kinds) -> str:
     """An override whose value is a file or folder of a model or a dataset, by its whole path.
 
     The processes of an engine start in folders of their own.
+
+    Args:
+        kinds: the kind that is chosen in each group.
     """
     key, _, value = word.partition("=")
     path = os.path.expanduser(value.strip("'\""))  # noqa: PTH111  # any text, also no path at all
-    holds_paths = key.startswith("model.") or key == "dataset.root"
-    if holds_paths and value and os.path.exists(path):  # noqa: PTH110
+    if facts_at(_key(word), kinds).path and value and os.path.exists(path):  # noqa: PTH110
         return f"{key}={quoted(str(Path(path).resolve()))}"
     return word
 

@@ -3,8 +3,8 @@
 import shlex
 import threading
 from collections.abc import Mapping
-from dataclasses import asdict, fields, make_dataclass
-from typing import Any
+from dataclasses import asdict, fields, is_dataclass
+from typing import Any, get_type_hints
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
@@ -14,21 +14,20 @@ from hydra.initialize import get_gh_backup, restore_gh_from_backup
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from fedvlm_flwr.config.schema import Choice, Config, Engine, Eval, Train, Tuning, Wire
+from fedvlm_flwr.config.choice import Choice
+from fedvlm_flwr.config.keys import facts_at
+from fedvlm_flwr.config.schema import Config
 from fedvlm_flwr.config.typed import typed
 from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.paths import conf_dir
+from fedvlm_flwr.settings import facts_of
 
 Scalar = bool | int | float | str
-CHOICES = ("model", "algorithm", "dataset", "partition")
-SECTIONS = {"tuning": Tuning, "train": Train, "eval": Eval, "wire": Wire, "engine": Engine}
 
 # Flower's kebab-case keys whose name differs from ours by more than the hyphens.
-PATHS = ("run_name", "output_dir", "resume")
 RENAMED = {"num_server_rounds": "num_rounds"}
 
-_lock = threading.Lock()  # Hydra keeps its state in a process-wide singleton
-_composed: dict[tuple[str, ...], Config] = {}
+_hydra = threading.Lock()  # Hydra keeps its state in a process-wide singleton
 
 
 def to_overrides(run_config: Mapping[str, Scalar]) -> list[str]:
@@ -45,9 +44,10 @@ def to_overrides(run_config: Mapping[str, Scalar]) -> list[str]:
         if name == "overrides" or value == "":
             continue
         text = str(value).lower() if isinstance(value, bool) else str(value)
-        if name in PATHS:  # a folder's name may hold what Hydra's grammar gives a meaning to
+        name = RENAMED.get(name, name)
+        if facts_at(name, {}).place:  # its name may hold what Hydra's grammar gives a meaning to
             text = quoted(text)
-        result.append(f"{RENAMED.get(name, name)}={text}")
+        result.append(f"{name}={text}")
     try:
         return result + shlex.split(str(run_config.get("overrides", "")))
     except ValueError as error:
@@ -65,11 +65,10 @@ def compose(run_config: Mapping[str, Scalar]) -> Config:
     Raises:
         ConfigError: an unknown key or choice, a wrong type, a contradiction.
     """
-    overrides = tuple(to_overrides(run_config))
-    with _lock:
-        if overrides not in _composed:
-            _composed[overrides] = from_hydra(_compose_hydra(list(overrides)))
-        return _composed[overrides]
+    overrides = to_overrides(run_config)
+    with _hydra:
+        tree = _compose_hydra(overrides)
+    return from_hydra(tree)
 
 
 def _compose_hydra(overrides: list[str]) -> DictConfig:
@@ -109,39 +108,22 @@ def from_hydra(tree: DictConfig) -> Config:
     except OmegaConfBaseException as error:
         raise ConfigError(_one_sentence(error)) from error
     raw.pop("hydra", None)
-    if gone := [key for key in (*CHOICES, *SECTIONS) if raw.get(key) is None]:
-        raise ConfigError(f"{gone[0]} is not set; choose one of the files in conf/{gone[0]}.")
-    plain = {key: raw[key] for key in raw if key not in CHOICES and key not in SECTIONS}
-    top = typed(_TopLevel, plain, "")
-    sections: dict[str, Any] = {key: typed(cls, raw[key], key) for key, cls in SECTIONS.items()}
-    choices = {key: _choice(key, raw[key]) for key in CHOICES}
-    return Config(**choices, **sections, **vars(top))  # type: ignore[arg-type]
+    for group in _groups():
+        if raw.get(group) is None:
+            raise ConfigError(f"{group} is not set; choose one of the files in conf/{group}.")
+    return typed(Config, raw, "")
 
 
-def _choice(group: str, values: Mapping[str, Any]) -> Choice:
-    if not isinstance(values, Mapping) or not isinstance(values.get("name"), str):
-        raise ConfigError(f"{group}.name is not set; name the choice in its YAML.")
-    params = {key: value for key, value in values.items() if key not in ("name", "kind")}
-    return Choice(values["name"], str(values.get("kind", values["name"])), params)
-
-
-def _top_level() -> type[Any]:
-    """A dataclass of the plain keys of `Config`, so that their types are written once."""
-    plain = [
-        (field.name, field.type)
-        for field in fields(Config)
-        if field.name not in CHOICES and field.name not in SECTIONS
-    ]
-    return make_dataclass("_TopLevel", plain, frozen=True)
-
-
-_TopLevel = _top_level()
+def _groups() -> list[str]:
+    """The keys that hold further keys: choices and sections."""
+    hints = get_type_hints(Config)
+    return [e.name for e in fields(Config) if facts_of(e).group or is_dataclass(hints[e.name])]
 
 
 def to_yaml(config: Config) -> str:
     """The resolved configuration as YAML that Hydra's groups would give again."""
     tree = asdict(config)
-    for group in CHOICES:
-        choice = tree[group]
-        tree[group] = {"name": choice["name"], "kind": choice["kind"], **choice["params"]}
+    for key, value in vars(config).items():
+        if isinstance(value, Choice):
+            tree[key] = {"name": value.name, "kind": value.kind, **tree[key]["params"]}
     return OmegaConf.to_yaml(OmegaConf.create(tree))

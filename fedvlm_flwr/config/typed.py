@@ -1,11 +1,12 @@
 """Turn a plain mapping from YAML into a frozen dataclass, refusing what does not fit."""
 
 from collections.abc import Mapping
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from fedvlm_flwr.errors import ConfigError
+from fedvlm_flwr.settings import facts_of
 
 T = TypeVar("T")
 
@@ -14,12 +15,14 @@ def typed(cls: type[T], values: Mapping[str, Any], where: str) -> T:
     """Build the dataclass `cls` from `values`, nested dataclasses included.
 
     Args:
-        cls: a frozen dataclass; its `__post_init__` may refuse values with a `ConfigError`.
+        cls: a frozen dataclass; its fields say their ranges (`setting`), and its `__post_init__`
+            may refuse what contradicts itself with a `ConfigError`.
         values: the YAML mapping.
         where: its place in the configuration (`partition`), for messages; empty at the top.
 
     Raises:
-        ConfigError: an unknown key, a missing one, or a value of the wrong type; names it.
+        ConfigError: an unknown key, a missing one, or a value of the wrong type or out of range;
+            names it.
     """
     if not isinstance(values, Mapping):
         raise ConfigError(f"{where}={values!r} must be a mapping of keys to values.")
@@ -35,7 +38,22 @@ def typed(cls: type[T], values: Mapping[str, Any], where: str) -> T:
         if name not in values and field.default is MISSING and field.default_factory is MISSING:
             raise ConfigError(f"{prefix}{name} is not set; give it a value.")
     hints = get_type_hints(cls)
-    return cls(**{key: _convert(values[key], hints[key], f"{prefix}{key}") for key in values})
+    return cls(
+        **{
+            key: _value(known[key], values[key], hints[key], f"{prefix}{key}")
+            for key in known
+            if key in values
+        }
+    )
+
+
+def _value(field: Field[Any], value: Any, hint: Any, where: str) -> Any:
+    facts = facts_of(field)
+    if facts.read is not None:
+        return facts.read(value, where)
+    converted = _convert(value, hint, where)
+    facts.check(converted, where)
+    return converted
 
 
 def _convert(value: Any, hint: Any, where: str) -> Any:

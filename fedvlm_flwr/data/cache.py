@@ -1,16 +1,19 @@
 """Built tables kept on disk as Arrow files, so that the next process maps them into memory."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-
-from datasets import Dataset
-from datasets.arrow_writer import ArrowWriter
+from typing import TYPE_CHECKING
 
 from fedvlm_flwr.errors import DataError
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 MANIFEST = "sha256.json"
 
@@ -41,6 +44,8 @@ def cached_tables(folder: Path, build: Callable[[], Mapping[str, Dataset]]) -> d
 
 
 def _write(folder: Path, tables: Mapping[str, Dataset]) -> None:
+    from datasets.arrow_writer import ArrowWriter
+
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
@@ -79,6 +84,8 @@ def read_tables(folder: Path) -> dict[str, Dataset]:
             f"The cached tables in {folder} are damaged ({error}); delete that folder and they "
             "will be built again."
         ) from error
+    from datasets import Dataset
+
     return {name: Dataset.from_file(str(folder / f"{name}.arrow")) for name in digests}
 
 

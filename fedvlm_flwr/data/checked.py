@@ -1,50 +1,30 @@
 """A dataset from files: read, checked as a whole, kept as Arrow tables without its bad records."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
-
-from datasets import Dataset, Features, List, Value
+from typing import TYPE_CHECKING, Any
 
 from fedvlm_flwr.data import check
 from fedvlm_flwr.data.cache import cached_tables, read_tables
 from fedvlm_flwr.data.check import KEYS, Problem, Row
 from fedvlm_flwr.data.federated import FederatedData
 from fedvlm_flwr.data.layout import IMAGE_FOLDERS as WHERE
-from fedvlm_flwr.errors import ConfigError, DataError
+from fedvlm_flwr.errors import DataError
 from fedvlm_flwr.paths import PACKAGE, fedvlm_home
 
-TURNS = List({"from": Value("string"), "value": Value("string")})
+if TYPE_CHECKING:
+    from datasets import Dataset
+
 PROBLEM_FIELDS = tuple(field.name for field in fields(Problem))
 BAD, ALLOWED = "bad", "allowed"
 STATE_COLUMN = "watched"
 CODE = [PACKAGE / name for name in ("data", "tasks", "images")]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """What of a dataset may be wrong."""
-
-    allow_errors: int
-    """So many bad records may be left out; one more refuses the dataset."""
-    shared_pictures: str
-    """Pictures that both the training and the test set of a task ask about: `refuse`, which makes
-    those training records bad ones, or `allow`."""
-
-    def __post_init__(self) -> None:
-        if self.allow_errors < 0:
-            raise ConfigError(
-                f"dataset.allow_errors={self.allow_errors} must be 0 or more; change it."
-            )
-        if self.shared_pictures not in ("refuse", "allow"):
-            raise ConfigError(
-                f"dataset.shared_pictures='{self.shared_pictures}' is unknown; choose refuse or "
-                "allow."
-            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +89,8 @@ def checked(
         DataError: a file cannot be read, or the cache cannot be used.
     """
     place = fedvlm_home() / "datasets" / f"{name}-{fingerprint(files, choices)}"
+    from datasets import Dataset
+
     tables = _earlier_tables(place, root)
     if tables is None:
         rows = list(read())
@@ -173,7 +155,7 @@ def fingerprint(files: Iterable[Path], choices: Mapping[str, Any]) -> str:
     """Hash names, sizes and times of the files, the choices, and the code that reads and checks."""
     digest = hashlib.sha256(json.dumps(choices, sort_keys=True).encode())
     for code in CODE:
-        for path in sorted(code.rglob("*.py")) if code.is_dir() else [code]:
+        for path in sorted(code.rglob("*.py")):
             digest.update(path.read_bytes())
     for path in files:
         facts = path.stat()
@@ -199,8 +181,11 @@ def build(rows: Sequence[Row], root: Path, shared: str) -> dict[str, Dataset]:
 
 
 def _table(rows: Sequence[Row], names: Sequence[str]) -> Dataset:
+    from datasets import Dataset, Features, List, Value
+
+    turns = List({"from": Value("string"), "value": Value("string")})
     features = Features(
-        {**{name: Value("string") for name in (*KEYS, *names)}, "conversations": TURNS}
+        {**{name: Value("string") for name in (*KEYS, *names)}, "conversations": turns}
     )
     columns: dict[str, list[Any]] = {
         name: [str(row.record.get(name, "")) for row in rows] for name in features
@@ -210,6 +195,8 @@ def _table(rows: Sequence[Row], names: Sequence[str]) -> Dataset:
 
 
 def _problem_table(problems: Sequence[tuple[str, Problem]]) -> Dataset:
+    from datasets import Dataset, Features, Value
+
     columns = {key: [getattr(problem, key) for _, problem in problems] for key in PROBLEM_FIELDS}
     features = {"kind": Value("string"), **{key: Value("string") for key in PROBLEM_FIELDS}}
     features["row"] = Value("int64")

@@ -1,51 +1,37 @@
-"""Which records of the configured dataset belong to which client."""
+"""Which records of a dataset belong to which client."""
 
-import json
-import threading
-from collections.abc import Callable, Sequence
+from __future__ import annotations
 
-from datasets import Dataset
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from fedvlm_flwr.config import Choice, Config
+from fedvlm_flwr.contracts import GoesBy, Owning
 from fedvlm_flwr.data.federated import Example, FederatedData, check_pictures, examples
-from fedvlm_flwr.data.load import load_data
-from fedvlm_flwr.data.partitions import partition_table
+from fedvlm_flwr.data.partitions import partition_kind, partition_table
 from fedvlm_flwr.data.partitions.base import field_values, whole_numbers
 from fedvlm_flwr.errors import ConfigError
-from fedvlm_flwr.plugins import load_module
 from fedvlm_flwr.seeding import stream
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+    from fedvlm_flwr.config import Choice
 
 Shares = list[list[int]]  # row indices for each client
 
-_dealt: dict[str, Shares] = {}
-_lock = threading.Lock()
 
-
-def federated_data(config: Config) -> FederatedData:
-    """The configured dataset."""
-    return load_data(config.dataset.kind, config.dataset.params)
-
-
-def client_shares(config: Config) -> Shares:
+def train_shares(
+    partition: Choice[Any], data: FederatedData, num_clients: int, seed: int
+) -> Shares:
     """Row indices of the training table for each client; the same in every process.
 
     Raises:
-        ConfigError: the partition cannot be made (more clients than pictures, alpha <= 0, ...).
+        ConfigError: the partition cannot be made (more clients than pictures, ...).
     """
-    return _once(
-        config,
-        "train",
-        lambda: partition_table(
-            config.partition.kind,
-            config.partition.params,
-            federated_data(config).train,
-            config.num_clients,
-            config.seed,
-        ),
-    )
+    return partition_table(partition, data.train, num_clients, seed)
 
 
-def test_shares(config: Config) -> Shares:
+def deal_test(partition: Choice[Any], data: FederatedData, shares: Shares, seed: int) -> Shares:
     """Row indices of the test table for each client: its own share of the global test set.
 
     Where the dataset's files say whose test records are, and the partition goes by them, it is as
@@ -53,35 +39,17 @@ def test_shares(config: Config) -> Shares:
     training records, over the partition's field: see `deal_alike`. Every test record is in exactly
     one share; a share may be empty.
 
+    Args:
+        shares: the clients' rows of the training table.
+
     Raises:
-        ConfigError: see `client_shares`, or the test table lacks the partition's field.
+        ConfigError: the test table lacks the partition's field.
         DataError: a test record has no value of the field, or is that of an unknown client.
     """
-    shares = client_shares(config)
-    data = federated_data(config)
-    return _once(config, "test", lambda: deal_test(config.partition, data, shares, config.seed))
-
-
-def _once(config: Config, table: str, make: Callable[[], Shares]) -> Shares:
-    """What `make` gives, made once per process for what determines it."""
-    parts = [table, vars(config.dataset), vars(config.partition), config.num_clients, config.seed]
-    key = json.dumps(parts, sort_keys=True, default=str)
-    with _lock:
-        if key not in _dealt:
-            _dealt[key] = make()
-        return _dealt[key]
-
-
-def deal_test(partition: Choice, data: FederatedData, shares: Shares, seed: int) -> Shares:
-    """Deal the test table to the clients that hold `shares` of the training table.
-
-    Raises:
-        ConfigError, DataError: see `test_shares`.
-    """
-    module = load_module("fedvlm_flwr.data.partitions", partition.kind, "partition")
+    module = partition_kind(partition.kind)
     owners: list[int | None] = [None] * len(data.test)
-    by = partition.params.get("by")
-    if hasattr(module, "owners"):  # a partition by what the files say may know the test records too
+    by = field_of(partition)
+    if isinstance(module, Owning):  # a partition by what the files say may know the test records
         owners, by = module.owners(data.train, data.test), "task"
     free = [row for row, owner in enumerate(owners) if owner is None]
     dealt = deal_alike(data.train, shares, data.test.select(free), by, seed)
@@ -129,20 +97,26 @@ def deal_alike(
     return [sorted(part) for part in parts]
 
 
-def client_examples(config: Config, client: int) -> list[Example]:
+def field_of(partition: Choice[Any]) -> str | None:
+    """The field of the records that a partition goes by; None: it goes by none."""
+    return partition.params.by if isinstance(partition.params, GoesBy) else None
+
+
+def client_examples(data: FederatedData, shares: Shares, client: int) -> list[Example]:
     """A client's own training examples, with every picture checked.
 
+    Args:
+        shares: the clients' rows of the training table.
+
     Raises:
-        ConfigError: there is no such client, or the partition cannot be made.
+        ConfigError: there is no such client.
         DataError: a picture is missing or unreadable; names the record and the path.
     """
-    shares = client_shares(config)
     if not 0 <= client < len(shares):
         raise ConfigError(
-            f"partition-id={client} but num_clients={config.num_clients}; ids go from 0 to "
-            f"{config.num_clients - 1}."
+            f"partition-id={client} but num_clients={len(shares)}; ids go from 0 to "
+            f"{len(shares) - 1}."
         )
-    data = federated_data(config)
-    found = examples(data.train, data.root, shares[client])
-    check_pictures(found)
-    return found
+    own = examples(data.train, data.root, shares[client])
+    check_pictures(own)
+    return own

@@ -1,16 +1,20 @@
 """What a dataset hands over: three tables of records, and the examples read from them."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from datasets import Dataset
 from PIL import Image
 
 from fedvlm_flwr.errors import DataError
 from fedvlm_flwr.images.reading import open_image
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 IMAGE_MARK = "<image>\n"
 COLUMNS = ("id", "image", "conversations", "task")

@@ -16,7 +16,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from datasets import DatasetDict, load_from_disk
 from PIL import Image, UnidentifiedImageError
 
 from fedvlm_flwr.data.sources.base import Picture
@@ -162,6 +161,8 @@ def _parquet_table(path: Path) -> _Table:
 
 
 def _written_tables(folder: Path) -> list[_Table]:
+    from datasets import DatasetDict, load_from_disk
+
     try:
         loaded = load_from_disk(str(folder))
     except UNREADABLE as error:

@@ -1,58 +1,60 @@
-"""The front door to the datasets: one call from a name and its YAML values to the tables."""
+"""The front door to the datasets: one call from a choice to its tables."""
 
-import json
-from collections.abc import Mapping
-from functools import lru_cache
+from __future__ import annotations
+
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from fedvlm_flwr.config.typed import typed
-from fedvlm_flwr.data.checked import Checked, examined
-from fedvlm_flwr.data.federated import FederatedData
-from fedvlm_flwr.plugins import load_module
+from fedvlm_flwr.contracts import DatasetKind, Examines, HasFolder
+from fedvlm_flwr.errors import ConfigError
+from fedvlm_flwr.plugins import load_as
+
+if TYPE_CHECKING:
+    from fedvlm_flwr.config import Choice
+    from fedvlm_flwr.data.checked import Checked
+    from fedvlm_flwr.data.federated import FederatedData
+
+SETS = "fedvlm_flwr.data.sets"
 
 
-def load_data(name: str, params: Mapping[str, Any]) -> FederatedData:
-    """Load a dataset once per process and set of values.
-
-    Args:
-        name: a module of `fedvlm_flwr.data.sets`.
-        params: the values of its `Params`, without `name`.
+def dataset_kind(kind: str) -> DatasetKind[Any]:
+    """The module of a dataset.
 
     Raises:
-        ConfigError: unknown dataset, unknown or missing key, value out of range.
+        ConfigError: there is none, or it does not keep the contract.
+    """
+    return load_as(DatasetKind, SETS, kind, "dataset")
+
+
+def load_data(choice: Choice[Any]) -> FederatedData:
+    """The tables of a dataset; a process reads them once, see `fedvlm_flwr.process.Process.data`.
+
+    Raises:
         DataError: the dataset's files cannot be used.
     """
-    return _load(name, json.dumps(dict(params), sort_keys=True))
+    return dataset_kind(choice.kind).load(choice.params)
 
 
-@lru_cache(maxsize=8)
-def _load(name: str, params: str) -> FederatedData:
-    module = load_module("fedvlm_flwr.data.sets", name, "dataset")
-    data = module.load(typed(module.Params, json.loads(params), "dataset"))
-    assert isinstance(data, FederatedData)
-    return data
-
-
-def examine_data(name: str, params: Mapping[str, Any]) -> Checked:
+def examine_data(choice: Choice[Any]) -> Checked:
     """Check a dataset as a whole, whatever it allows.
 
     Raises:
-        ConfigError, DataError: see `load_data`; bad records are not raised but told.
+        DataError: see `load_data`; bad records are not raised but told.
     """
-    module = load_module("fedvlm_flwr.data.sets", name, "dataset")
-    if hasattr(module, "examine"):
-        found: Checked = module.examine(typed(module.Params, params, "dataset"))
-        return found
-    return examined(load_data(name, params))
+    from fedvlm_flwr.data.checked import examined
+
+    module = dataset_kind(choice.kind)
+    if isinstance(module, Examines):
+        return module.examine(choice.params)
+    return examined(module.load(choice.params))
 
 
-def dataset_folder(name: str, params: Mapping[str, Any]) -> Path:
+def dataset_folder(choice: Choice[Any]) -> Path:
     """Where the files of a dataset in the published layout are, or will be.
 
     Raises:
-        ConfigError: see `load_data`.
+        ConfigError: the dataset is none that lies in a folder.
     """
-    module = load_module("fedvlm_flwr.data.sets", name, "dataset")
-    folder: Path = typed(module.Params, params, "dataset").folder
-    return folder
+    if not isinstance(choice.params, HasFolder):
+        raise ConfigError(f"dataset={choice.name} lies in no folder; choose one that does.")
+    return choice.params.folder

@@ -4,48 +4,18 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from datasets import Dataset
 
-from fedvlm_flwr.config.typed import typed
+from fedvlm_flwr.config import make_choice
 from fedvlm_flwr.data.clients import deal_alike
 from fedvlm_flwr.data.layout import TEST, TRAIN
+from fedvlm_flwr.data.making_settings import Making
 from fedvlm_flwr.data.partitions import partition_table
+from fedvlm_flwr.data.sources import source_module
 from fedvlm_flwr.data.sources.base import Item
 from fedvlm_flwr.errors import ConfigError, DataError
-from fedvlm_flwr.plugins import load_module
 from fedvlm_flwr.seeding import stream
-
-SOURCES = "fedvlm_flwr.data.sources"
-
-
-@dataclass(frozen=True)
-class Source:
-    """One source of a dataset: where it lies, how much of it is taken, and its own values."""
-
-    folder: str
-    """Below the folder of `raw`; "." where that is the source itself."""
-    limit: dict[str, int]
-    """At most so many records of each task, by split; a seeded sample. {}: all."""
-    reading: dict[str, Any]
-    """The values of the source's own `Params`."""
-
-
-@dataclass(frozen=True)
-class Making:
-    """How a dataset is made, and how large its published form is."""
-
-    sources: dict[str, Source]
-    """By module of `fedvlm_flwr.data.sources`."""
-    clients_by: str
-    """The field that tells one client from another."""
-    clients: int | None
-    """How many clients; None: one for each value of the field."""
-    seed: int
-    """Of samples, and of the dealing of a value that several clients share."""
-    published: dict[str, int]
-    """Published numbers of records by task, and of `clients`; made ones are compared with them."""
 
 
 @dataclass(frozen=True)
@@ -72,30 +42,28 @@ class Dealt:
         return [(*key, number) for key, number in sorted(found.items())]
 
 
-def deal(raw: Path, making: Mapping[str, Any], tell: Callable[[str], None]) -> Dealt:
+def deal(raw: Path, settings: Making, tell: Callable[[str], None]) -> Dealt:
     """Read all sources and deal their items to clients.
 
     Args:
         raw: the folder of the sources.
-        making: the values of `Making`.
+        settings: its sources, and how they are dealt.
         tell: is told what has been read.
 
     Raises:
-        ConfigError: a value of `making` is unknown, missing or cannot be satisfied.
+        ConfigError: a value of `settings` cannot be satisfied.
         DataError: a source's files cannot be read, or give nothing.
     """
-    settings = typed(Making, making, "dataset.making")
     found: list[tuple[str, Item]] = []
     for name, source in settings.sources.items():
-        module = load_module(SOURCES, name, "source")
-        where = f"dataset.making.sources.{name}.reading"
+        module = source_module(name)
         folder = (raw / source.folder).resolve()
         if not folder.is_dir():
             raise DataError(
                 f"There is no folder {folder} for the source {name}; put it there, or set "
                 f"dataset.making.sources.{name}.folder."
             )
-        items = list(module.read(folder, typed(module.Params, source.reading, where)))
+        items = list(module.read(folder, source.reading))
         taken = sample(items, source.limit, settings.seed, name)
         tell(f"{name}: {len(items)} questions in {folder}, {len(taken)} taken")
         found += [(name, item) for item in taken]
@@ -147,8 +115,8 @@ def _clients(items: Sequence[Item], settings: Making) -> list[int]:
     train = table.select(range(number_of_training))
     test = table.select(range(number_of_training, len(items)))
     clients = settings.clients or len(set(train["group"]))
-    dealing = {"by": "group", "split_groups": True}
-    shares = partition_table("natural", dealing, train, clients, settings.seed)
+    natural = make_choice("partition", {"name": "natural", "by": "group", "split_groups": True})
+    shares = partition_table(natural, train, clients, settings.seed)
     tested = deal_alike(train, shares, test, "group", settings.seed)
     client = [0] * len(items)
     for k, (own, own_test) in enumerate(zip(shares, tested, strict=True)):

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedvlm_flwr.config import Scalar
-from fedvlm_flwr.config.schema import Engine
-from fedvlm_flwr.plugins import load_module
+from fedvlm_flwr.config import Engine, Scalar
+from fedvlm_flwr.contracts import EngineKind
+from fedvlm_flwr.plugins import load_as
 
 
 @dataclass(frozen=True)
@@ -41,5 +41,5 @@ def run_app(
         ConfigError: unknown engine.
         RunError: the run failed.
     """
-    module = load_module("fedvlm_flwr.engines", engine.name, "engine")
+    module = load_as(EngineKind, "fedvlm_flwr.engines", engine.name, "engine")
     module.run(app, run_config, engine, engine.num_supernodes or num_clients, log_file)

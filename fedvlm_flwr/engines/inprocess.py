@@ -14,8 +14,7 @@ from flwr.serverapp import Grid, ServerApp
 from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
 
-from fedvlm_flwr.config import Scalar
-from fedvlm_flwr.config.schema import Engine
+from fedvlm_flwr.config import Engine, Scalar
 from fedvlm_flwr.engines import App
 
 

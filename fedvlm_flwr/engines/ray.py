@@ -16,8 +16,7 @@ from pathlib import Path
 
 import psutil
 
-from fedvlm_flwr.config import Scalar
-from fedvlm_flwr.config.schema import Engine
+from fedvlm_flwr.config import Engine, Scalar
 from fedvlm_flwr.engines import App
 from fedvlm_flwr.errors import RunError
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
-from fedvlm_flwr.config.schema import Eval
+from fedvlm_flwr.config import Eval
 from fedvlm_flwr.data.federated import Example
 from fedvlm_flwr.data.framing import frame_of, to_image_frame, to_model_frame
 from fedvlm_flwr.models.resident import Resident

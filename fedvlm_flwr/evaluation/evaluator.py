@@ -8,8 +8,7 @@ from functools import cached_property
 import torch
 
 from fedvlm_flwr.config import Config
-from fedvlm_flwr.data.clients import test_shares
-from fedvlm_flwr.data.federated import Example, FederatedData, examples
+from fedvlm_flwr.data.federated import Example, examples
 from fedvlm_flwr.evaluation.answers import StepFn, by_task, generate_answers, sample
 from fedvlm_flwr.evaluation.controls import (
     majority_scores,
@@ -20,6 +19,7 @@ from fedvlm_flwr.evaluation.scores import score, score_each
 from fedvlm_flwr.evaluation.statistics import intervals, share_means
 from fedvlm_flwr.messages.scores import Scores
 from fedvlm_flwr.models.resident import Resident
+from fedvlm_flwr.process import Process
 from fedvlm_flwr.seeding import stream
 
 
@@ -52,14 +52,16 @@ class Evaluator:
         full: the examples of the whole test set by task.
     """
 
-    def __init__(self, config: Config, model: Resident, data: FederatedData, threads: int) -> None:
+    def __init__(self, config: Config, model: Resident, process: Process, threads: int) -> None:
         self._config = config
         self._model = model
-        self._data = data
+        self._data = data = process.data(config)
         self._threads = threads
         self._examples = examples(data.test, data.root)
         self.full = by_task(self._examples)
-        self._client_of = {row: k for k, own in enumerate(test_shares(config)) for row in own}
+        self._client_of = {
+            row: k for k, own in enumerate(process.test_shares(config)) for row in own
+        }
         self._rows: dict[str, list[int]] = {task: [] for task in self.full}
         for row, example in enumerate(self._examples):
             self._rows[example.task].append(row)

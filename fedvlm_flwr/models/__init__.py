@@ -1,95 +1,108 @@
 """Vision-language models: chosen by kind, loaded behind one interface, tiny ones made here.
 
-A kind is a folder with a module `kind` that has a frozen dataclass `Params` (a `Loading`), a
-function `load(name, params, device) -> VLM`, the functions `prepare(name, params, progress)` and
-`found(name, params)` that give the folder of a model that is made here, `parts(params)`, the module
-path of each part, and `skeleton(params) -> Skeleton`, the network on torch's meta device.
+A kind is a folder with two modules: `params`, whose frozen dataclass `Params` (a `Loading`) has the
+keys of its YAML, and `kind`, which keeps the contract `fedvlm_flwr.contracts.ModelKind`.
 """
 
+from __future__ import annotations
+
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import torch
+from fedvlm_flwr.contracts import ModelKind, Progress
+from fedvlm_flwr.errors import ModelError
+from fedvlm_flwr.plugins import load_as
 
-from fedvlm_flwr.config.typed import typed
-from fedvlm_flwr.models.vlm import VLM, Skeleton
-from fedvlm_flwr.plugins import load_module
+if TYPE_CHECKING:  # torch comes in with a kind
+    import torch
 
-KIND = "kind"  # the module in a family's folder that makes it one
+    from fedvlm_flwr.config import Choice
+    from fedvlm_flwr.models.params import Loading
+    from fedvlm_flwr.models.vlm import VLM, Skeleton
+
+P = TypeVar("P", bound="Loading")
 
 # Where it is installed, peft imports bitsandbytes, which warns of an optional package each time.
 logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
 
 
-def load_model(name: str, kind: str, params: Mapping[str, Any], device: torch.device) -> VLM:
-    """The model, in evaluation mode on `device`, nothing of it trainable yet.
-
-    Args:
-        name: the model's name, the first part of its cache folder's name.
-        kind: a folder of `fedvlm_flwr.models` with a module `kind`.
-        params: the other keys of the model's YAML.
-        device: where the network shall lie.
+def model_kind(kind: str) -> ModelKind[Any]:
+    """The module of a kind.
 
     Raises:
-        ConfigError: the kind is unknown, or a key of `params`, or a value does not fit.
-        ModelError: the model is not prepared (run `fedvlm prepare`), is corrupt or unreadable.
+        ConfigError: there is none, or it does not keep the contract.
     """
-    module = load_module(__name__, kind, "model kind", KIND)
-    model: VLM = module.load(name, typed(module.Params, params, "model"), device)
+    return load_as(ModelKind, __name__, kind, "model kind", "kind")
+
+
+def load_model(choice: Choice[P], device: torch.device) -> VLM:
+    """The model, in evaluation mode on `device`, nothing of it trainable yet.
+
+    Raises:
+        ModelError: the model is not prepared (run `fedvlm prepare`), is corrupt or unreadable, or
+            what its kind gives lacks something that a run needs, to save it in the end included.
+    """
+    model = model_kind(choice.kind).load(choice.name, choice.params, device)
+    require_whole_model(model, choice.kind)
     return model
 
 
-def prepare_model(
-    name: str,
-    kind: str,
-    params: Mapping[str, Any],
-    progress: Callable[[int, int, float], None] | None = None,
-) -> Path | None:
+def require_whole_model(model: VLM, kind: str) -> None:
+    """Refuse a model that does not hold what `VLM` says, before anything is trained.
+
+    Raises:
+        ModelError: names the kind and what is missing.
+    """
+    from fedvlm_flwr.models.vlm import VLM
+
+    missing = [name for name in VLM.__annotations__ if not hasattr(model, name)]
+    if missing:
+        raise ModelError(
+            f"The model kind '{kind}' gives a model without {', '.join(missing)}, which a run or "
+            "the saving of its result needs; set it as VLM in fedvlm_flwr/models/vlm.py says."
+        )
+    modules = {name for name, _ in model.module.named_modules()}
+    for what, path in (("root", model.root), *((f"part '{p}'", m) for p, m in model.parts.items())):
+        if path not in modules:
+            raise ModelError(
+                f"The model kind '{kind}' names its {what} at '{path}', where its network has no "
+                "module; give the path of one."
+            )
+
+
+def prepare_model(choice: Choice[P], progress: Progress | None = None) -> Path | None:
     """Make the model's files if it has to be made and is not there; None if there is nothing to do.
 
     Args:
-        name: as for `load_model`.
-        kind: as for `load_model`.
-        params: as for `load_model`.
         progress: called with the steps done, the steps in all and the last loss.
     """
-    module = load_module(__name__, kind, "model kind", KIND)
-    folder: Path | None = module.prepare(name, typed(module.Params, params, "model"), progress)
-    return folder
+    return model_kind(choice.kind).prepare(choice.name, choice.params, progress)
 
 
-def prepared_model(name: str, kind: str, params: Mapping[str, Any]) -> Path | None:
+def prepared_model(choice: Choice[P]) -> Path | None:
     """The folder of a model that `prepare_model` has made; None where there is none.
 
     Raises:
         ModelError: its files are damaged.
     """
-    module = load_module(__name__, kind, "model kind", KIND)
-    folder: Path | None = module.found(name, typed(module.Params, params, "model"))
-    return folder
+    return model_kind(choice.kind).folder(choice.name, choice.params)
 
 
-def model_parts(kind: str, params: Mapping[str, Any]) -> Mapping[str, str]:
+def model_parts(choice: Choice[P]) -> Mapping[str, str]:
     """The module path of each part that the model has, told without loading it.
 
     Raises:
-        ConfigError: as `load_model`.
         ModelError: the model's configuration cannot be read.
     """
-    module = load_module(__name__, kind, "model kind", KIND)
-    found: Mapping[str, str] = module.parts(typed(module.Params, params, "model"))
-    return found
+    return model_kind(choice.kind).parts(choice.params)
 
 
-def model_skeleton(kind: str, params: Mapping[str, Any]) -> Skeleton:
+def model_skeleton(choice: Choice[P]) -> Skeleton:
     """The model's network without weights, on torch's meta device: for counting.
 
     Raises:
-        ConfigError: as `load_model`.
         ModelError: neither the model's own configuration nor its sizes in the YAML are at hand.
     """
-    module = load_module(__name__, kind, "model kind", KIND)
-    found: Skeleton = module.skeleton(typed(module.Params, params, "model"))
-    return found
+    return model_kind(choice.kind).skeleton(choice.params)

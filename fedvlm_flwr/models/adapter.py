@@ -8,7 +8,7 @@ from peft import LoraConfig
 from safetensors.torch import save_file
 
 from fedvlm_flwr.arrays import Arrays, section
-from fedvlm_flwr.config.schema import Tuning
+from fedvlm_flwr.config import Tuning
 from fedvlm_flwr.models.parts import lora_targets
 from fedvlm_flwr.models.vlm import VLM
 
@@ -43,18 +43,12 @@ def save_adapter(vlm: VLM, tuning: Tuning, arrays: Arrays, folder: Path) -> None
         # A regular expression on the whole path: the vision tower has layers of the same names.
         target_modules=rf"{re.escape(path_in_root(vlm, 'llm'))}\..*\.({names})",
         modules_to_save=[path.rpartition(".")[2] for path in full] or None,
-        base_model_name_or_path=base_name(vlm) or None,
+        base_model_name_or_path=vlm.base or None,
         inference_mode=True,
     )
     config.save_pretrained(str(folder))
     named = {_peft_name(vlm, name): tensor for name, tensor in tensors.items()}
     save_file(named, str(folder / "adapter_model.safetensors"), metadata={"format": "pt"})
-
-
-def base_name(vlm: VLM) -> str:
-    """Folder or hub id of the network that the adapter is for."""
-    root = vlm.module.get_submodule(vlm.root)
-    return str(getattr(root.config, "_name_or_path", ""))
 
 
 def path_in_root(vlm: VLM, part: str) -> str:

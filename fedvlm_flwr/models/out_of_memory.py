@@ -87,6 +87,6 @@ def _remedies(config: Config, doing: Doing) -> list[str]:
         remedies.append(f"lower train.batch_size (now {train.batch_size})")
     if doing == "training" and not train.gradient_checkpointing:
         remedies.append("set train.gradient_checkpointing=true")
-    if not config.model.params["quantize"] and "full" not in config.tuning.modes.get("llm", ()):
+    if not config.model.params.quantize and "full" not in config.tuning.modes.get("llm", ()):
         remedies.append("set model.quantize=4bit")
     return remedies

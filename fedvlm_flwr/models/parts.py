@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from peft import LoraConfig, inject_adapter_in_model
 from torch import nn
 
-from fedvlm_flwr.config.schema import Lora, Stage, Tuning
+from fedvlm_flwr.config import Lora, Stage, Tuning
 from fedvlm_flwr.errors import ConfigError, ModelError
 from fedvlm_flwr.models.vlm import VLM, Skeleton
 

@@ -1,10 +1,6 @@
 """The base model that stays in the process: loaded once, only its trained parts are exchanged."""
 
-import resource
-import secrets
-import threading
 from dataclasses import dataclass, field
-from functools import cache
 
 import torch
 from torch import nn
@@ -64,33 +60,19 @@ class Resident:
         return parameters
 
 
-_residents: dict[str, Resident] = {}
-_lock = threading.Lock()
-_loads = 0
-
-
-def resident(config: Config, device: torch.device) -> Resident:
-    """The process's model for a configuration; loaded at the first call, kept afterwards.
-
-    Another model, tuning, seed or device replaces the kept one, so that one base at most is held.
+def load_resident(config: Config, device: torch.device) -> Resident:
+    """Load the configured model and make it ready to be trained.
 
     Raises:
         ConfigError: the tuning does not suit the model.
         ModelError: the model cannot be loaded, or lacks a part that is to be trained.
     """
-    global _loads  # noqa: PLW0603  # the count is of the process, as the model is
-    memory = (config.engine.feature_megabytes, config.engine.features_on_disk)
-    key = repr((config.model, config.tuning, config.seed, str(device), memory))
-    with _lock:
-        if key not in _residents:
-            _residents.clear()
-            choice = config.model
-            vlm = load_model(choice.name, choice.kind, choice.params, device)
-            _loads += 1
-            make_trainable(vlm, config)
-            vlm.module.eval()
-            _residents[key] = Resident(vlm, config.tuning.stages, FeatureCache(vlm, *memory))
-        return _residents[key]
+    vlm = load_model(config.model, device)
+    make_trainable(vlm, config)
+    vlm.module.eval()
+    engine = config.engine
+    features = FeatureCache(vlm, engine.feature_megabytes, engine.features_on_disk)
+    return Resident(vlm, config.tuning.stages, features)
 
 
 def make_trainable(vlm: VLM, config: Config) -> None:
@@ -109,23 +91,6 @@ def make_trainable(vlm: VLM, config: Config) -> None:
                 "that does."
             )
     fit_for(vlm, tuning, torch_seed(config.seed, "lora"))
-
-
-def load_count() -> int:
-    """How many times this process has loaded a base model."""
-    return _loads
-
-
-@cache
-def process_number() -> int:
-    """A number of this process, drawn at random: it tells processes apart and nothing of them."""
-    return secrets.randbelow(2**31)
-
-
-def process_facts() -> dict[str, int]:
-    """What the process has used so far: peak resident memory in bytes, base models loaded."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB
-    return {"peak_memory_bytes": peak, "model_loads": load_count()}
 
 
 def choose_device(name: str) -> torch.device:

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -49,6 +50,11 @@ class Skeleton:
     image_tokens: int = 0
 
 
+def base_of(network: Any) -> str:
+    """Folder or hub id that a transformers network was read from; empty: it was made here."""
+    return str(network.config._name_or_path)
+
+
 class VLM(ABC):
     """A vision-language model made of named parts (`vision`, `connector`, `llm`).
 
@@ -57,6 +63,8 @@ class VLM(ABC):
 
     Attributes:
         module, parts, lora_targets, root: as in `Skeleton`.
+        base: folder or hub id of the network at `root`, which a saved adapter names as its base;
+            empty: it has none.
         fingerprint: names the frozen work on pictures (weights of the vision part, picture
             processing), for caches.
         keep_features: whether features are worth a place on disk, which pixels are not.
@@ -70,6 +78,7 @@ class VLM(ABC):
     parts: Mapping[str, str]
     lora_targets: tuple[str, ...]
     root: str = ""
+    base: str
     fingerprint: str
     keep_features: bool = True
     device: torch.device

@@ -107,6 +107,6 @@ def _to_train(config: Config) -> Iterator[Change]:
             f"train.batch_size={rows} train.accumulation={parts}",
             replace(config, train=replace(train, batch_size=rows, accumulation=parts)),
         )
-    if model.params["quantize"] != "4bit" and "full" not in config.tuning.modes.get("llm", ()):
-        params = {**model.params, "quantize": "4bit"}
+    if model.params.quantize != "4bit" and "full" not in config.tuning.modes.get("llm", ()):
+        params = replace(model.params, quantize="4bit")
         yield "model.quantize=4bit", replace(config, model=replace(model, params=params))

@@ -14,7 +14,7 @@ from fedvlm_flwr.messages.wire import BFLOAT16
 from fedvlm_flwr.models import model_skeleton
 from fedvlm_flwr.models.parts import fit_for, set_trainable
 from fedvlm_flwr.models.vlm import Skeleton
-from fedvlm_flwr.models.weights.loading import DTYPES
+from fedvlm_flwr.models.weights.loading import torch_dtype
 
 OUTSIDE = "outside"  # what belongs to no part: a head that is not tied to the embeddings
 
@@ -63,11 +63,10 @@ def adapted_skeleton(config: Config) -> Skeleton:
         ConfigError: the model's or the tuning's keys contradict each other.
         ModelError: the model's sizes are not at hand, or it lacks a part that is to be trained.
     """
-    choice = config.model
-    skeleton = model_skeleton(choice.kind, choice.params)
+    skeleton = model_skeleton(config.model)
     for network in list(skeleton.module.modules()):
         if isinstance(network, PreTrainedModel):  # others compute in a precision of their own
-            network.to(DTYPES[choice.params["dtype"]])  # type: ignore[arg-type]
+            network.to(torch_dtype(config.model.params))  # type: ignore[arg-type]
     fit_for(skeleton, config.tuning, seed=0)  # there are no values to draw
     return skeleton
 

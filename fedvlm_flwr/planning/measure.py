@@ -13,9 +13,10 @@ from fedvlm_flwr.config import Config
 from fedvlm_flwr.data.federated import Example
 from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.evaluation.answers import generate_answers
-from fedvlm_flwr.models.resident import Resident, resident
+from fedvlm_flwr.models.resident import Resident
 from fedvlm_flwr.models.vlm import VLM
 from fedvlm_flwr.planning.memory import Lengths
+from fedvlm_flwr.process import Process
 
 SIDE = (640, 480)  # pixels of the picture that is shown
 WORD = "shape"
@@ -45,6 +46,7 @@ class Measured:
 
 
 def measure(
+    process: Process,
     config: Config,
     device: torch.device,
     lengths: Lengths,
@@ -53,6 +55,7 @@ def measure(
     """Load the model, take some steps in each stage and answer a batch.
 
     Args:
+        process: holds the model.
         train: some optimiser steps of a stage on these examples.
 
     Raises:
@@ -64,7 +67,7 @@ def measure(
             f"--measure needs a CUDA device, and engine.device={config.engine.device} gives "
             f"'{device}' here; run it where there is one, or leave it out for the estimate."
         )
-    model = resident(config, device)
+    model = process.model(config, device)
     with TemporaryDirectory() as folder:
         picture = Path(folder) / "picture.png"
         Image.linear_gradient("L").resize(SIDE).convert("RGB").save(picture)

@@ -104,7 +104,7 @@ class Estimator:
             ConfigError: weights that are quantised are to be trained in full.
             ModelError: the stage trains a part that the model does not have.
         """
-        quantize = config.model.params["quantize"]
+        quantize = config.model.params.quantize
         if quantize and "full" in config.tuning.modes.get("llm", ()):
             raise ConfigError(
                 f"model.quantize={quantize} holds the LLM in a form that is not trained in full, "
@@ -174,7 +174,7 @@ class Estimator:
     def _batch(self, config: Config, rows: int, labeled: int) -> Batch:
         """Every row as long as can be; masked, as where rows are of unequal length."""
         length = self._skeleton.image_tokens + self._lengths.text
-        return Batch(rows, length, labeled, True, config.model.params["quantize"])
+        return Batch(rows, length, labeled, True, config.model.params.quantize)
 
 
 def _frozen(skeleton: Skeleton, trained: Parameters, quantize: str | None) -> int:

@@ -49,9 +49,7 @@ def as_text(budget: Budget) -> str:
 def _heading(budget: Budget) -> Iterator[str]:
     config, train = budget.config, budget.config.train
     params = config.model.params
-    weights = (
-        f"{params['dtype']}, LLM in {params['quantize']}" if params["quantize"] else params["dtype"]
-    )
+    weights = f"{params.dtype}, LLM in {params.quantize}" if params.quantize else params.dtype
     yield (
         f"model={config.model.name} ({weights}) tuning={config.tuning.name} "
         f"algorithm={config.algorithm.name} engine={config.engine.name}"

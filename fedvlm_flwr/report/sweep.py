@@ -8,22 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fedvlm_flwr.config.keys import facts_at
 from fedvlm_flwr.errors import ConfigError, RunError
 from fedvlm_flwr.run_folder import CONFIG, METRICS, RunFolder
 from fedvlm_flwr.tasks import load_task
-
-# Keys that do not make two runs different experiments: the seed is what the mean is over, the
-# others say where and how a run was carried out, or how finely its intervals are drawn.
-OVERLOOKED = (
-    "seed",
-    "run_name",
-    "output_dir",
-    "resume",
-    "tensorboard",
-    "round_timeout",
-    "eval.bootstrap",
-)
-OVERLOOKED_GROUPS = ("engine.",)
 
 Key = tuple[tuple[str, str], ...]
 
@@ -130,13 +118,18 @@ def varying(runs: Sequence[RunSummary]) -> list[str]:
     differ = [
         key
         for key in every
-        if key not in OVERLOOKED
-        and not key.startswith(OVERLOOKED_GROUPS)
+        if any(_tells_apart(key, run) for run in runs)
         and len({repr(run.keys.get(key)) for run in runs}) > 1
     ]
     names = [key for key in differ if key.endswith(".name")]
     rest = [key for key in differ if key not in names]
     return names + [key for key in rest if not _implied_by_name(key, names, runs)]
+
+
+def _tells_apart(key: str, run: RunSummary) -> bool:
+    """Whether a key makes runs different experiments: the seed does not, the mean is over it."""
+    kinds = {n.removesuffix(".kind"): str(k) for n, k in run.keys.items() if n.endswith(".kind")}
+    return facts_at(key, kinds).report == "differs"
 
 
 def _implied_by_name(key: str, names: Sequence[str], runs: Sequence[RunSummary]) -> bool:

@@ -1,8 +1,7 @@
 """Tasks: one module each, from a model's answers to their scores."""
 
-from types import ModuleType
-
-from fedvlm_flwr.plugins import available, load_module
+from fedvlm_flwr.contracts import Task
+from fedvlm_flwr.plugins import available, load_as
 
 
 def task_names() -> list[str]:
@@ -10,22 +9,10 @@ def task_names() -> list[str]:
     return available("fedvlm_flwr.tasks")
 
 
-def load_task(name: str) -> ModuleType:
-    """Import the module of a task.
-
-    It holds
-
-    - `HEADLINE: str`: the key of `score` that tables show;
-    - `BOXES_IN: frozenset[str]`: which texts of an example hold boxes, of "question" and "answer";
-    - `score(predictions, references) -> dict[str, float]`: all metrics over the examples;
-    - `each(predictions, references) -> dict[str, list[float]]`: one value an example for the
-      metrics of `score` that are means over the examples, `HEADLINE` among them;
-    - `majority(references) -> str`: the constant answer of a model that sees nothing.
-
-    `score` and `each` read the first 10,000 characters of a text, take any answer in bounded time,
-    and raise DataError on empty or unequally long input.
+def load_task(name: str) -> Task:
+    """The module of a task.
 
     Raises:
-        ConfigError: there is no such task; lists the ones there are.
+        ConfigError: there is none, or it does not keep the contract.
     """
-    return load_module("fedvlm_flwr.tasks", name, "task")
+    return load_as(Task, "fedvlm_flwr.tasks", name, "task")

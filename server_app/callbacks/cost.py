@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fedvlm_flwr.messages import TrainReply
-from fedvlm_flwr.models.resident import process_facts, process_number
+from fedvlm_flwr.process import Process
 from fedvlm_flwr.run_folder import COST, RunFolder
 from strategies.core.events import Callback, Evaluation, Round
 from strategies.core.state import ServerState
@@ -22,8 +22,9 @@ class CostMeter(Callback):
     `local_training` is the clients' time added up, whether they worked side by side or not.
     """
 
-    def __init__(self, folder: RunFolder) -> None:
+    def __init__(self, folder: RunFolder, process: Process) -> None:
         self._folder = folder
+        self._server = process
         self._began = time.monotonic()  # moved back by what a resumed run has used before
         self.seconds = dict.fromkeys(SECONDS, 0.0)
         self.bytes = {"up": 0, "down": 0}
@@ -79,7 +80,7 @@ class CostMeter(Callback):
 
     def _account(self) -> dict[str, Any]:
         self.seconds["wall"] = time.monotonic() - self._began
-        self._process(f"server process {process_number():08x}", process_facts())
+        self._process(f"server process {self._server.number:08x}", self._server.usage())
         return {
             "seconds": {key: round(value, 3) for key, value in self.seconds.items()},
             "bytes": self.bytes,

@@ -1,34 +1,26 @@
-"""The parameters that the adaptive server optimisers share."""
+"""The parameters that the adaptive server optimizers share."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from fedvlm_flwr.errors import ConfigError
+from fedvlm_flwr.settings import setting
+from strategies.core.params import AlgorithmParams
 
 
 @dataclass(frozen=True)
-class AdaptiveParams:
+class AdaptiveParams(AlgorithmParams):
     """Server step size and the constant beside the root (Reddi et al. 2021, Algorithm 2)."""
 
-    eta: float
-    tau: float
-
-    def __post_init__(self) -> None:
-        for key in ("eta", "tau"):
-            value = getattr(self, key)
-            if not 0 < value < float("inf"):
-                raise ConfigError(f"algorithm.{key}={value} must be finite and above 0.")
+    eta: float = field(metadata=setting(above=0))
+    """Server step size: about how far a weight moves in a round, in its own unit."""
+    tau: float = field(metadata=setting(above=0))
+    """Constant beside the root of v; the larger, the less is adapted."""
 
 
 @dataclass(frozen=True)
 class MomentParams(AdaptiveParams):
     """... and how slowly the two moments forget."""
 
-    beta_1: float
-    beta_2: float
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for key in ("beta_1", "beta_2"):
-            value = getattr(self, key)
-            if not 0 <= value < 1:
-                raise ConfigError(f"algorithm.{key}={value} must lie in [0, 1).")
+    beta_1: float = field(metadata=setting(least=0, below=1))
+    """Share of the first moment m that a round leaves."""
+    beta_2: float = field(metadata=setting(least=0, below=1))
+    """Share of the second moment v that a round leaves."""

@@ -1,27 +1,26 @@
 """For algorithms that must see all replies of a round at once."""
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from flwr.serverapp.strategy import FedAvg
 
 from fedvlm_flwr.arrays import Arrays
 from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.messages import TrainReply
+from fedvlm_flwr.settings import setting
 from strategies.core.federation import Federation
 from strategies.core.flower import FederatedStrategy
+from strategies.core.params import AlgorithmParams
 from strategies.core.stock import aggregate_stock
 
 
 @dataclass(frozen=True)
-class StoredParams:
-    """`max_gigabytes`: what the stored replies of a round may take in the server's memory."""
+class StoredParams(AlgorithmParams):
+    """The memory for the replies."""
 
-    max_gigabytes: float
-
-    def __post_init__(self) -> None:
-        if not self.max_gigabytes > 0:
-            raise ConfigError(f"algorithm.max_gigabytes={self.max_gigabytes} must be above 0.")
+    max_gigabytes: float = field(metadata=setting(above=0))
+    """What the stored replies of a round may take in the server's memory, in GB."""
 
 
 class StoredReplies(FederatedStrategy):

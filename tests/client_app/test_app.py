@@ -15,7 +15,7 @@ from client_app.app import app as client_app
 from fedvlm_flwr.config import compose
 from fedvlm_flwr.messages import Failure, SiteReply, TrainRequest
 from fedvlm_flwr.messages.wire import pack
-from fedvlm_flwr.models.resident import resident
+from fedvlm_flwr.process import this_process
 
 HEAVY = ("torch", "transformers", "peft", "datasets")
 
@@ -91,7 +91,7 @@ def told(small, monkeypatch):
 @pytest.fixture
 def base_arrays(small):
     config = compose({"overrides": " ".join(small)})
-    return resident(config, torch.device("cpu")).initial[0]
+    return this_process().model(config, torch.device("cpu")).initial[0]
 
 
 def test_a_client_that_does_not_exist_says_so(told, base_arrays):

@@ -10,8 +10,8 @@ from safetensors.numpy import load_file
 
 from client_app.local import batches, steps_of
 from fedvlm_flwr.config import compose
-from fedvlm_flwr.data.clients import client_examples
 from fedvlm_flwr.models import load_model
+from fedvlm_flwr.process import this_process
 from fedvlm_flwr.seeding import stream, torch_seed
 
 ONE_CLIENT = ("num_clients=1", "num_rounds=2", "train.lr=2e-3", "eval.every=2", "seed=5")
@@ -31,7 +31,7 @@ def plain_loop(config, vlm) -> dict[str, np.ndarray]:
     for name, parameter in llm.named_parameters():
         parameter.requires_grad_("lora_" in name)
     trained = [p for p in vlm.module.parameters() if p.requires_grad]
-    examples = client_examples(config, 0)
+    examples = this_process().examples_of(config, 0)
     images = list(dict.fromkeys(example.image for example in examples))
     seen = dict(zip(images, vlm.features(images), strict=True))
     for number, lr in ((1, 2e-3), (2, 1e-6 + 0.5 * (2e-3 - 1e-6))):  # cosine over two rounds
@@ -63,7 +63,7 @@ def test_one_client_federated_equals_a_plain_training_loop(start, small):
     config = compose({"overrides": " ".join([*small, *ONE_CLIENT])})
     torch.set_num_threads(1)
     choice = config.model
-    vlm = load_model(choice.name, choice.kind, choice.params, torch.device("cpu"))
+    vlm = load_model(choice, torch.device("cpu"))
     plain = plain_loop(config, vlm)
     assert set(plain) == set(federated)
     # AdamW divides by the gradient's size, so that one whose last bit depends on where its memory

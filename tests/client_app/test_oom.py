@@ -15,7 +15,7 @@ from fedvlm_flwr.errors import RunError
 from fedvlm_flwr.messages import ScoresRequest, TrainRequest
 from fedvlm_flwr.messages.wire import pack, unpack
 from fedvlm_flwr.models.llava.model import Llava
-from fedvlm_flwr.models.resident import load_count, resident
+from fedvlm_flwr.process import this_process
 
 NODE = {"partition-id": 0, "num-partitions": 3}
 HUGE = 2**58  # numbers: more than any machine has room for
@@ -23,7 +23,7 @@ HUGE = 2**58  # numbers: more than any machine has room for
 
 @pytest.fixture
 def model(small):
-    return resident(compose(run_config(small)), torch.device("cpu"))
+    return this_process().model(compose(run_config(small)), torch.device("cpu"))
 
 
 def run_config(small, *more):
@@ -73,7 +73,7 @@ def shortage(monkeypatch):
 
 def test_a_gpu_that_is_full_fails_the_client_and_not_the_process(small, model, shortage):
     full = shortage(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0"))
-    worker, loads = Worker(), load_count()
+    worker, loads = Worker(this_process()), this_process().model_loads
     with pytest.raises(RunError) as caught:
         worker.train(content(model), run_config(small), NODE)
     assert str(caught.value) == (
@@ -88,7 +88,7 @@ def test_a_gpu_that_is_full_fails_the_client_and_not_the_process(small, model, s
     assert not model.vlm.module.training
     reply = worker.train(content(model, client=1), run_config(small), {**NODE, "partition-id": 1})
     assert reply["metrics"]["steps"] == 3
-    assert load_count() == loads
+    assert this_process().model_loads == loads
 
 
 def test_in_a_federation_the_client_is_reported_and_the_others_go_on(start, shortage):
@@ -102,7 +102,7 @@ def test_in_a_federation_the_client_is_reported_and_the_others_go_on(start, shor
 
 
 def test_the_next_client_trains_as_if_nothing_had_happened(small, model, shortage):
-    worker = Worker()
+    worker = Worker(this_process())
     expected = unpack(worker.train(content(model), run_config(small), NODE)["arrays"])
     shortage(torch.OutOfMemoryError("CUDA out of memory."))
     with pytest.raises(RunError):
@@ -117,13 +117,13 @@ def test_a_machine_without_memory_says_so_too(small, model, shortage):
     with pytest.raises(
         RunError, match="machine ran out of memory in training when 115292150460684"
     ):
-        Worker().train(content(model), run_config(small), NODE)
+        Worker(this_process()).train(content(model), run_config(small), NODE)
 
 
 def test_other_errors_go_through(small, model, shortage):
     shortage(RuntimeError("shapes do not fit"))
     with pytest.raises(RuntimeError, match="shapes do not fit"):
-        Worker().train(content(model), run_config(small), NODE)
+        Worker(this_process()).train(content(model), run_config(small), NODE)
 
 
 def test_answering_names_its_own_batch(small, model, monkeypatch):
@@ -132,11 +132,11 @@ def test_answering_names_its_own_batch(small, model, monkeypatch):
 
     monkeypatch.setattr(Llava, "generate", full)
     with pytest.raises(RunError, match=r"memory in answering; lower eval.batch_size \(now 256\)"):
-        Worker().evaluate(scores_content(model), run_config(small), NODE)
+        Worker(this_process()).evaluate(scores_content(model), run_config(small), NODE)
 
 
 def test_local_training_leaves_no_gradients(small, model):
-    Worker().train(content(model), run_config(small), NODE)
+    Worker(this_process()).train(content(model), run_config(small), NODE)
     assert all(parameter.grad is None for parameter in model.vlm.module.parameters())
 
 

@@ -8,7 +8,8 @@ import yaml
 from PIL import Image, ImageDraw
 
 from fedvlm_flwr.models.llava.model import Llava
-from fedvlm_flwr.models.pretraining.tiny_llava import Sizes, build
+from fedvlm_flwr.models.llava.params import Sizes
+from fedvlm_flwr.models.pretraining.tiny_llava import build
 
 CONF = Path(__file__).parents[2] / "conf" / "model" / "tiny_llava.yaml"
 TEXTS = ["where is the shape?", "describe the image.", "a blue rectangle", "is there a red shape?"]

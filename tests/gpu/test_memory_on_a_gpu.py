@@ -12,8 +12,8 @@ from fedvlm_flwr.config import compose
 from fedvlm_flwr.errors import RunError
 from fedvlm_flwr.messages import TrainRequest
 from fedvlm_flwr.messages.wire import pack
-from fedvlm_flwr.models.resident import resident
 from fedvlm_flwr.planning.memory import CUDA_CONTEXT
+from fedvlm_flwr.process import this_process
 
 pytestmark = [
     pytest.mark.gpu,
@@ -50,11 +50,11 @@ def test_a_full_gpu_fails_one_client_and_serves_the_next(small):
     # More examples too, or a batch would be as large as all that the client has.
     more = ("engine.device=cuda", "train.batch_size=512", "dataset.train_pictures=240")
     large = {"overrides": shlex.join([*small, *more])}
-    model = resident(compose(plain), torch.device("cuda"))
+    model = this_process().model(compose(plain), torch.device("cuda"))
     place = {"client": 0, "stage": 0, "round": 1, "run": "0" * 32}
     content = TrainRequest(**place, arrays=pack(model.initial[0]), data=(0,)).pack()
     node = {"partition-id": 0, "num-partitions": 3}
-    worker = Worker()
+    worker = Worker(this_process())
     worker.train(content, plain, node)
     torch.cuda.empty_cache()
     total = torch.cuda.get_device_properties(0).total_memory

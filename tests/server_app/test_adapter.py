@@ -11,8 +11,8 @@ import torch
 
 from fedvlm_flwr.config import compose
 from fedvlm_flwr.models import prepared_model
-from fedvlm_flwr.models.resident import resident
 from fedvlm_flwr.models.showo.model import Showo
+from fedvlm_flwr.process import this_process
 from fedvlm_flwr.run_folder import PREDICTIONS
 from tests.conftest import SMALL, global_test_set
 
@@ -35,22 +35,22 @@ def job(start, kind: str, overrides: list[str], tuning: str, **more: object) -> 
     folder = start(*overrides, *SHORT, f"tuning={tuning}")
     config = compose({"overrides": shlex.join(chosen)})
     choice = config.model
-    base = prepared_model(choice.name, choice.kind, choice.params)
+    base = prepared_model(choice)
     told = {line["id"]: line["prediction"] for line in folder.lines(PREDICTIONS)}
     by_task = global_test_set(config)
     examples = [example for found in by_task.values() for example in found[:ROWS]]
     rows = [{"question": e.question, "image": str(e.image)} for e in examples]
     if kind == "showo":
-        model = resident(config, torch.device("cpu")).vlm
+        model = this_process().model(config, torch.device("cpu")).vlm
         assert isinstance(model, Showo)
         for row, features in zip(rows, model.features([e.image for e in examples]), strict=True):
             row["picture"] = model.image_prefix(features["ids"])
     return {
         "kind": kind,
-        "base": str(base or choice.params["checkpoint"]),
+        "base": str(base or choice.params.checkpoint),
         "adapter": str(folder.path / "adapter"),
         "lora": tuning in ("f_l", "f_cl"),
-        "template": choice.params.get("template"),
+        "template": getattr(choice.params, "template", None),
         "limit": config.eval.max_new_tokens,
         "rows": rows,
         "expected": [told[example.id] for example in examples],
@@ -60,7 +60,7 @@ def job(start, kind: str, overrides: list[str], tuning: str, **more: object) -> 
 
 @pytest.fixture(scope="module")
 def jobs(start, small_showo, hf_checkpoint) -> list[dict]:
-    any_other = ["model=hf_vlm", f"model.checkpoint={hf_checkpoint('llava')}", "~model.tiny"]
+    any_other = ["model=hf_vlm", f"model.checkpoint={hf_checkpoint('llava')}"]
     return [
         job(start, "llava", [], "f_cl", tokens=16),
         job(start, "llava", [], "f_c", tokens=16),

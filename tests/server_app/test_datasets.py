@@ -16,6 +16,7 @@ from fedvlm_flwr.data.load import load_data
 from fedvlm_flwr.errors import DataError
 from fedvlm_flwr.run_folder import METRICS, PREDICTIONS, PROGRESS, RunFolder
 from fedvlm_flwr.tasks import load_task
+from tests import choices
 from tests.conftest import Start
 from tests.layout import organs, write
 
@@ -50,8 +51,6 @@ SETS: Mapping[str, tuple[Mapping[str, str], Sequence[str], Sequence[str], Sequen
     ),
 }
 RUN = (
-    "~dataset.train_pictures",
-    "~dataset.test_pictures",
     "train.local_steps=1",
     "eval.max_new_tokens=3",
     "eval.shuffled=false",
@@ -129,7 +128,7 @@ def test_the_same_records_from_files_give_the_same_run(
 ) -> None:
     """easy-VQA written as files, in either form, is trained on and scored as easy-VQA is."""
     counts = {"train_pictures": 24, "test_pictures": 12}  # as in the smoke experiment
-    data = load_data("easyvqa", {**counts, "tasks": ["vqa", "detection"]})
+    data = load_data(choices.dataset("easyvqa", {**counts, "tasks": ["vqa", "detection"]}))
     records = {split: list(getattr(data, split)) for split in ("train", "test")}
     for record in (*records["train"], *records["test"]):
         place = tmp_path / record["image"]

@@ -61,7 +61,6 @@ def check(folder, tuning: str) -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_transformers_families(start, hf_checkpoint, family, tuning):
     model = ["model=hf_vlm", f"model.checkpoint={hf_checkpoint(family)}", "model.dtype=float32"]
-    model.append("~model.tiny")  # which the small runs' experiment sets
     check(federate(start, model, tuning), tuning)
 
 
@@ -72,7 +71,7 @@ def test_tiny_llava(start, tuning):
 
 @pytest.mark.parametrize("tuning", TUNINGS)
 def test_a_llava_put_together_from_parts(start, clip, llama, tuning):
-    choice = ["model=llava_clip_llama32_3b", "~model.tiny", "model.dtype=float32"]
+    choice = ["model=llava_clip_llama32_3b", "model.dtype=float32"]
     sources = [f"model.vision={clip}", f"model.llm={llama}", f"model.image_token='{SPARE}'"]
     if tuning in OF_THE_LLM:
         with pytest.raises(ConfigError, match=r"connector of .* starts random .*connector_weights"):

@@ -12,17 +12,16 @@ from peft import PeftModel
 from safetensors.numpy import load_file
 from transformers import LlavaForConditionalGeneration
 
-from fedvlm_flwr.config import compose, from_hydra, typed
-from fedvlm_flwr.data.clients import federated_data
+from fedvlm_flwr.config import compose, from_hydra
 from fedvlm_flwr.data.federated import Example
 from fedvlm_flwr.errors import RunError
 from fedvlm_flwr.evaluation.answers import generate_answers
 from fedvlm_flwr.evaluation.controls import question_majority_scores, with_shuffled_images
 from fedvlm_flwr.messages.wire import HEADER_BYTES
-from fedvlm_flwr.models.llava.kind import Params, recipe
+from fedvlm_flwr.models.llava.kind import recipe
 from fedvlm_flwr.models.llava.model import Llava
-from fedvlm_flwr.models.resident import resident
 from fedvlm_flwr.models.weights.prepared import prepared_folder
+from fedvlm_flwr.process import this_process
 from fedvlm_flwr.report.table import BESIDE, result_table
 from fedvlm_flwr.run_folder import METRICS, PREDICTIONS, RunFolder
 from fedvlm_flwr.tasks import load_task
@@ -108,7 +107,7 @@ def test_cost_accounts_for_seconds_and_memory(folder):
 def test_predictions_are_those_of_the_last_round_on_the_whole_test_set(folder):
     lines = list(folder.lines(PREDICTIONS))
     config = compose({"overrides": "dataset.test_pictures=12"})
-    assert len(lines) == len(federated_data(config).test)
+    assert len(lines) == len(this_process().data(config).test)
     assert {line["round"] for line in lines} == {2}
     correct = [line["prediction"] == line["reference"] for line in lines if line["task"] == "vqa"]
     score = [
@@ -175,10 +174,10 @@ def test_the_cohort_is_a_seeded_sample(start):
 
 def test_the_adapter_loads_in_plain_transformers_and_peft_and_answers_the_same(folder, small):
     config = compose({"overrides": " ".join(small)})
-    base = prepared_folder("tiny_llava", recipe(typed(Params, config.model.params, "model")))
+    base = prepared_folder("tiny_llava", recipe(config.model.params))
     plain = LlavaForConditionalGeneration.from_pretrained(base)
     tuned = PeftModel.from_pretrained(plain, str(folder.path / "adapter")).eval()
-    ours = resident(config, torch.device("cpu")).vlm
+    ours = this_process().model(config, torch.device("cpu")).vlm
     examples = global_test_set(config)["vqa"][:20]
     told = {line["id"]: line["prediction"] for line in folder.lines(PREDICTIONS)}
     for example in examples:
@@ -196,7 +195,7 @@ def test_the_adapter_loads_in_plain_transformers_and_peft_and_answers_the_same(f
 
 def test_no_answer_reaches_the_model_in_evaluation(small):
     config = compose({"overrides": " ".join(small)})
-    model = resident(config, torch.device("cpu"))
+    model = this_process().model(config, torch.device("cpu"))
     examples = global_test_set(config)["vqa"][:10]
     lied = [replace(example, answer="nonsense") for example in examples]
     answers = generate_answers(model, examples, config.eval)

@@ -14,7 +14,6 @@ from flwr.clientapp import ClientApp
 from torch import nn
 
 from fedvlm_flwr.arrays import Arrays
-from fedvlm_flwr.config import Choice
 from fedvlm_flwr.engines.inprocess import InProcessGrid
 from fedvlm_flwr.messages import SiteReply, TrainMetrics, TrainReply, TrainRequest
 from fedvlm_flwr.messages.wire import pack, unpack
@@ -23,6 +22,7 @@ from strategies.core.client_hook import RoundInput
 from strategies.core.federation import Federation
 from strategies.core.flower import FederatedStrategy
 from strategies.core.loop import RoundLoop
+from tests import choices
 
 CONF = Path(__file__).parents[2] / "conf" / "algorithm"
 
@@ -156,7 +156,7 @@ def federate(make_grid: MakeGrid) -> Federate:
         facts.setdefault("num_clients", 2)
         ours = ("resume", "full_scores", "callback")
         rest = {key: facts.pop(key) for key in ours if key in facts}
-        choice = Choice(name, name, shipped_params(name) | dict(params or {}))
+        choice = choices.algorithm(name, shipped_params(name) | dict(params or {}))
         strategy = load_strategy(choice, Federation(**facts))
         nodes = grid or make_grid(cast(Train, train), facts["num_clients"])
         RoundLoop(strategy, nodes, timeout=10, **rest).run(pack(start), rounds)
@@ -205,7 +205,7 @@ def sgd_clients(good_reply: GoodReply) -> SgdClients:
             extra = unpack(request.extra) if request.extra is not None else {}
             state = disk[request.client, request.state_round] if request.state_round else {}
             parameters = {n: nn.Parameter(torch.from_numpy(v.copy())) for n, v in shared.items()}
-            hook = load_hook(Choice(name, name, shipped_params(name) | dict(params)))
+            hook = load_hook(choices.algorithm(name, shipped_params(name) | dict(params)))
             hook.on_start(parameters, RoundInput(shared, extra, state))
             optimizer = torch.optim.SGD(parameters.values(), lr=SGD_LR)
             k = request.client

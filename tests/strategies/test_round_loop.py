@@ -10,7 +10,6 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDic
 from flwr.serverapp.strategy import Result
 
 from fedvlm_flwr.arrays import Arrays
-from fedvlm_flwr.config import Choice
 from fedvlm_flwr.engines.inprocess import InProcessGrid
 from fedvlm_flwr.errors import ConfigError, RunError
 from fedvlm_flwr.messages import Failure, FailureCode, TrainMetrics, TrainReply, TrainRequest
@@ -25,6 +24,7 @@ from strategies.core.flower import FederatedStrategy
 from strategies.core.loop import RoundLoop, ScoreGlobal
 from strategies.core.state import ServerState
 from strategies.fedavg import FedAvg, Params
+from tests import choices
 
 MakeGrid = Callable[..., InProcessGrid]
 GoodReply = Callable[..., RecordDict]
@@ -548,19 +548,17 @@ def test_no_rounds_give_the_arrays_back(make_grid: MakeGrid, steps_by_hand: Trai
 
 
 def test_chosen_by_name() -> None:
-    choice = Choice("fedavg", "fedavg", {})
+    choice = choices.algorithm("fedavg", {})
     assert isinstance(load_strategy(choice, Federation(2)), FedAvg)
     assert type(load_hook(choice)) is ClientHook
 
 
 def test_unknown_parameter_is_refused() -> None:
-    choice = Choice("fedavg", "fedavg", {"mu": 0.1})
-    for load in (lambda: load_strategy(choice, Federation(2)), lambda: load_hook(choice)):
-        with pytest.raises(ConfigError, match=r"algorithm\.mu"):
-            load()
+    with pytest.raises(ConfigError, match=r"algorithm\.mu"):
+        choices.algorithm("fedavg", {"mu": 0.1})
 
 
 @pytest.mark.parametrize("kind", ["base", "core", "fedsmth", "core.mean"])
 def test_unknown_algorithm_is_refused(kind: str) -> None:
     with pytest.raises(ConfigError, match=rf"algorithm '{kind}'; choose one of: .*fedavg"):
-        load_strategy(Choice(kind, kind, {}), Federation(2))
+        choices.algorithm(kind, {})

@@ -1,28 +1,39 @@
-"""Partitions: one module each, with `Params` and `partition`, behind one checked call.
+"""Partitions: one module each (`fedvlm_flwr.contracts.PartitionKind`), behind one checked call.
 
-A module may also say whose the test records are, with `owners(train, test)`: for each row of the
-test table a client or None. Without it they are dealt by the field `by` of its `Params`, if it has
-one, see `fedvlm_flwr.data.clients`.
+A module may also say whose the test records are (`Owning`). Without that they are dealt by the
+field `by` of its `Params`, if it has one (`GoesBy`), see `fedvlm_flwr.data.clients`.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from __future__ import annotations
 
-from datasets import Dataset
+from typing import TYPE_CHECKING, Any
 
-from fedvlm_flwr.config.typed import typed
+from fedvlm_flwr.contracts import PartitionKind
 from fedvlm_flwr.errors import ConfigError, DataError
-from fedvlm_flwr.plugins import load_module
+from fedvlm_flwr.plugins import load_as
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+    from fedvlm_flwr.config import Choice
+
+
+def partition_kind(kind: str) -> PartitionKind[Any]:
+    """The module of a partition.
+
+    Raises:
+        ConfigError: there is none, or it does not keep the contract.
+    """
+    return load_as(PartitionKind, __name__, kind, "partition")
 
 
 def partition_table(
-    kind: str, params: Mapping[str, Any], table: Dataset, num_clients: int, seed: int
+    choice: Choice[Any], table: Dataset, num_clients: int, seed: int
 ) -> list[list[int]]:
     """Deal the rows of a table to clients.
 
     Args:
-        kind: a module of `fedvlm_flwr.data.partitions`.
-        params: the values of its `Params`, without `name` and `kind`.
+        choice: of a module here.
         table: records with an `image` column.
         num_clients: how many parts to make.
         seed: the configured seed; the same one gives the same parts.
@@ -32,14 +43,12 @@ def partition_table(
         no part is empty.
 
     Raises:
-        ConfigError: unknown kind, key or field, or numbers that the table cannot satisfy.
+        ConfigError: an unknown field, or numbers that the table cannot satisfy.
     """
-    module = load_module("fedvlm_flwr.data.partitions", kind, "partition")
-    settings = typed(module.Params, params, "partition")
     if num_clients < 1:
         raise ConfigError(f"num_clients={num_clients} must be at least 1; raise it.")
-    parts: list[list[int]] = module.partition(table, num_clients, seed, settings)
-    _check(parts, len(table), num_clients, kind)
+    parts = partition_kind(choice.kind).partition(table, num_clients, seed, choice.params)
+    _check(parts, len(table), num_clients, choice.kind)
     return parts
 
 

@@ -1,14 +1,19 @@
 """What the partitions share: the units that are dealt, and their fields."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from datasets import ClassLabel, Dataset, Value
-from flwr_datasets.partitioner import IidPartitioner, Partitioner
 
 from fedvlm_flwr.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from flwr_datasets.partitioner import Partitioner
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +31,8 @@ class Units:
 
 def fields(table: Dataset) -> list[str]:
     """The fields of a table that hold one value a row."""
+    from datasets import ClassLabel, Value
+
     return [
         name for name, feature in table.features.items() if isinstance(feature, Value | ClassLabel)
     ]
@@ -98,6 +105,8 @@ def deal(
     Raises:
         ConfigError: there are more parts than units.
     """
+    from datasets import Dataset
+
     if parts > len(chosen.rows):
         raise ConfigError(
             f"num_clients={parts} but the training table has {len(chosen.rows)} {chosen.what}; "
@@ -113,6 +122,8 @@ def deal(
 
 def deal_iid(rows: list[list[int]], parts: int, generator: np.random.Generator) -> list[list[int]]:
     """Deal units in a random order to parts whose numbers of units differ by at most one."""
+    from flwr_datasets.partitioner import IidPartitioner
+
     return deal(IidPartitioner(parts), Units(rows, [""] * len(rows)), parts, generator)
 
 

@@ -4,16 +4,19 @@ Hsu, Qi, Brown: Measuring the Effects of Non-Identical Data Distribution for Fed
 Classification (2019), https://arxiv.org/abs/1909.06335; drawn by flwr-datasets.
 """
 
+from __future__ import annotations
+
 import math
 import warnings
 from dataclasses import dataclass
-
-from datasets import Dataset
-from flwr_datasets.partitioner import DirichletPartitioner
+from typing import TYPE_CHECKING
 
 from fedvlm_flwr.data.partitions.base import deal, units
 from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.seeding import stream
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,8 @@ def partition(table: Dataset, num_clients: int, seed: int, params: Params) -> li
     Raises:
         ConfigError: unknown field, or a client stays empty in each of flwr-datasets' draws.
     """
+    from flwr_datasets.partitioner import DirichletPartitioner
+
     generator = stream(seed, "partition")
     partitioner = DirichletPartitioner(
         num_partitions=num_clients,

@@ -1,11 +1,15 @@
 """Pictures dealt at random, equally many to each client."""
 
-from dataclasses import dataclass
+from __future__ import annotations
 
-from datasets import Dataset
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from fedvlm_flwr.data.partitions.base import deal_iid, pictures
 from fedvlm_flwr.seeding import stream
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,18 @@
 With one client a group this is the benchmark's split of its multi-task sets, one task per client.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass
-
-from datasets import Dataset
+from typing import TYPE_CHECKING
 
 from fedvlm_flwr.data.partitions.base import deal_iid, field_values, pictures
 from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.seeding import stream
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 Groups = Mapping[str, list[int]]  # row indices by value, values sorted
 

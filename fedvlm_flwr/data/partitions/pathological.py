@@ -6,17 +6,21 @@ Learning on Non-IID Data Silos (2021), https://arxiv.org/abs/2102.02079 ("#C = k
 holds which values is settled evenly here, or as flwr-datasets does it.
 """
 
+from __future__ import annotations
+
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from datasets import Dataset
-from flwr_datasets.partitioner import PathologicalPartitioner
 
 from fedvlm_flwr.data.partitions.base import Units, deal, units
 from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.seeding import stream
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 EVEN = "even"
 ASSIGNMENTS = (EVEN, "random", "first-deterministic", "deterministic")
@@ -121,6 +125,8 @@ def _by_flower(
     params: Params,
     generator: np.random.Generator,
 ) -> list[list[int]]:
+    from flwr_datasets.partitioner import PathologicalPartitioner
+
     partitioner = PathologicalPartitioner(
         num_partitions=num_clients,
         partition_by="value",

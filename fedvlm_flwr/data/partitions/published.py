@@ -1,11 +1,15 @@
 """As the dataset's files say: the column `client` holds the number of the client of each record."""
 
-from dataclasses import dataclass
+from __future__ import annotations
 
-from datasets import Dataset
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from fedvlm_flwr.data.partitions.base import field_values, fields
 from fedvlm_flwr.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 CLIENT = "client"
 

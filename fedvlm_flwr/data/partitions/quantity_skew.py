@@ -5,16 +5,20 @@ distribution. Li, Diao, Chen, He: Federated Learning on Non-IID Data Silos: An E
 (2021), https://arxiv.org/abs/2102.02079.
 """
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from datasets import Dataset
-from flwr_datasets.partitioner import SizePartitioner
 
 from fedvlm_flwr.data.partitions.base import Units, deal, pictures, whole_numbers
 from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.seeding import stream
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,8 @@ def partition(table: Dataset, num_clients: int, seed: int, params: Params) -> li
     Raises:
         ConfigError: more clients than pictures.
     """
+    from flwr_datasets.partitioner import SizePartitioner
+
     generator = stream(seed, "partition")
     rows = pictures(table)
     shares = generator.dirichlet(np.full(num_clients, params.alpha))

@@ -6,17 +6,17 @@ colour (classification), "a blue rectangle" (captioning) and the shape's box (de
 the server's.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import easy_vqa
-from datasets import Dataset, Features, List, Value
-from datasets.table import InMemoryTable
 
 from fedvlm_flwr.data import shape_pixels
 from fedvlm_flwr.data.cache import cached_tables
@@ -26,16 +26,12 @@ from fedvlm_flwr.errors import ConfigError, DataError
 from fedvlm_flwr.images.boxes import format_box
 from fedvlm_flwr.paths import fedvlm_home
 
+if TYPE_CHECKING:
+    from datasets import Dataset, Features
+
 TASKS = ("vqa", "classification", "captioning", "detection")
 PUBLIC, TRAIN, TEST = range(2000), range(2000, 4000), range(1000)  # picture numbers
-FEATURES = Features(
-    {
-        "id": Value("string"),
-        "image": Value("string"),
-        "conversations": List({"from": Value("string"), "value": Value("string")}),
-        **{name: Value("string") for name in ("task", "shape", "color", "shape_color")},
-    }
-)
+COLUMNS = ("id", "image", "conversations", "task", "shape", "color", "shape_color")
 
 Asked = Mapping[int, Sequence[tuple[str, str]]]  # the official questions and answers by picture
 
@@ -47,11 +43,11 @@ class Params:
     tasks: list[str] = field(default_factory=lambda: list(TASKS))
     """Tasks of all three tables."""
     train_pictures: int | None = None
-    """The first so many of the clients' pictures; None: all 2,000."""
+    """Clients' images, the first so many; null: all 2,000."""
     test_pictures: int | None = None
-    """The first so many of the test pictures; None: all 1,000."""
+    """Test images, the first so many; null: all 1,000."""
     answer_tokens: int = 16
-    """How long an answer may become when a model is scored (`eval.max_new_tokens`)."""
+    """Tokens after which an answer is ended when a model is scored (`eval.max_new_tokens`)."""
 
     def __post_init__(self) -> None:
         known = ", ".join(TASKS)
@@ -134,9 +130,21 @@ def _table(
             ]
             record = {"id": f"{split}-{number}-{task}-{i}", "image": image, "task": task, **same}
             rows.append({**record, "conversations": conversation})
-    columns = {name: [row[name] for row in rows] for name in FEATURES}
+    from datasets import Dataset
+    from datasets.table import InMemoryTable
+
+    columns = {name: [row[name] for row in rows] for name in COLUMNS}
     # Straight to Arrow: `Dataset.from_dict` walks every value in Python, twice as slow in all.
-    return Dataset(InMemoryTable.from_pydict(columns, schema=FEATURES.arrow_schema))
+    return Dataset(InMemoryTable.from_pydict(columns, schema=features().arrow_schema))
+
+
+def features() -> Features:
+    """The columns' types."""
+    from datasets import Features, List, Value
+
+    turns = List({"from": Value("string"), "value": Value("string")})
+    texts = {name: Value("string") for name in COLUMNS}
+    return Features({**texts, "conversations": turns})
 
 
 def _turns(seen: MeasuredShape, asked: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str, str]]:

@@ -6,18 +6,20 @@ go by.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from fedvlm_flwr.data.check import Row
-from fedvlm_flwr.data.checked import Checked, Limits, checked
+from fedvlm_flwr.data.checked import Checked, checked
 from fedvlm_flwr.data.federated import IMAGE_MARK, FederatedData
+from fedvlm_flwr.data.limits import Limits
 from fedvlm_flwr.data.row_files import ENDINGS, read_rows
 from fedvlm_flwr.errors import ConfigError, DataError
 from fedvlm_flwr.images.boxes import Box, change_boxes
 from fedvlm_flwr.images.reading import image_size_of
 from fedvlm_flwr.seeding import stream
+from fedvlm_flwr.settings import setting
 from fedvlm_flwr.tasks import load_task, task_names
 
 SPLITS = ("train", "test")
@@ -32,23 +34,22 @@ class Params(Limits):
 
     title: str
     """A name for messages and cache folders."""
-    root: str | None
-    """The folder of the tables; pictures are named relative to it. It has to be set."""
+    root: str | None = field(metadata=setting(path=True))
+    """The folder of the tables; images are named relative to it. Null has to be replaced."""
     columns: dict[str, str]
     """Names of the tables' columns for image, question, answer, task, split and id."""
     task: str | None
-    """The task of all rows, where no column tells it."""
+    """The task of all rows, where no column tells it; null: a column does."""
     test_fraction: float
-    """Where neither a column nor a file's name tells the split: this part of the pictures is the
-    test set."""
+    """Part of the images that is the test set, where neither column nor file's name tells it."""
     split_seed: int
-    """... drawn with this seed."""
+    """Of the draw of those test images."""
     boxes: str
     """Units of boxes: fractions | pixels."""
     box_form: str
     """The four numbers of a box: xywh (left, top, width, height) | xyxy (two corners)."""
     answer_tokens: int
-    """How long an answer may become when a model is scored (`eval.max_new_tokens`)."""
+    """Tokens after which an answer is ended when a model is scored (`eval.max_new_tokens`)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from fedvlm_flwr.data.check import Row
-from fedvlm_flwr.data.checked import Checked, Limits, checked
+from fedvlm_flwr.data.checked import Checked, checked
 from fedvlm_flwr.data.federated import FederatedData
 from fedvlm_flwr.data.layout import (
     TEST,
@@ -18,8 +18,11 @@ from fedvlm_flwr.data.layout import (
     picture_path,
     read_records,
 )
+from fedvlm_flwr.data.limits import Limits
+from fedvlm_flwr.data.making_settings import Making
 from fedvlm_flwr.errors import DataError
 from fedvlm_flwr.paths import fedvlm_home
+from fedvlm_flwr.settings import setting
 from fedvlm_flwr.tasks import task_names
 
 
@@ -29,18 +32,18 @@ class Params(Limits):
 
     title: str
     """The dataset's name, for messages and cache folders."""
-    root: str | None
-    """The folder; None: `data/<title>` in the cache folder, where `fedvlm prepare` puts it."""
+    root: str | None = field(metadata=setting(path=True))
+    """The folder; null: `data/<title>` in the cache folder, where `fedvlm prepare` puts it."""
     task: str | None
-    """The task of records that name none; None: see `file_tasks`."""
+    """The task of records that name none; null: see `file_tasks`."""
     file_tasks: dict[str, str]
-    """... by the file they are in: its name without `.json`."""
+    """The task of records that name none by their file: its name without `.json`."""
     tasks: list[str] | None
-    """Keep the records of these tasks only; None: all."""
+    """Keep the records of these tasks only; null: all."""
     answer_tokens: int
-    """How long an answer may become when a model is scored (`eval.max_new_tokens`)."""
-    making: dict[str, Any]
-    """How `fedvlm prepare` makes it from its sources, see `fedvlm_flwr.data.making.Making`."""
+    """Tokens after which an answer is ended when a model is scored (`eval.max_new_tokens`)."""
+    making: Making | None
+    """How `fedvlm prepare` makes it from its sources; null: it does not."""
 
     @property
     def folder(self) -> Path:

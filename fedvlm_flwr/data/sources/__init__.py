@@ -1,7 +1,21 @@
-"""Raw sources: one module each, with `Params` and `read(raw, params) -> Iterator[Item]`.
+"""Raw sources: one module each, see `fedvlm_flwr.contracts.SourceKind`.
 
 `read` takes the folder as it is after download and gives every question that the dataset asks. It
 raises a `DataError` where the folder is not the one it should be (a missing file, a file that is no
 JSON, a missing column or key); a record that is merely bad (an empty answer, a missing picture) is
 given as it is, for the check to find.
 """
+
+from typing import Any
+
+from fedvlm_flwr.contracts import SourceKind
+from fedvlm_flwr.plugins import load_as
+
+
+def source_module(name: str) -> SourceKind[Any]:
+    """The module of a source.
+
+    Raises:
+        ConfigError: there is none, or it does not keep the contract.
+    """
+    return load_as(SourceKind, __name__, name, "source")

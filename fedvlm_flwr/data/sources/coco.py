@@ -45,8 +45,9 @@ class Params:
     train_splits: list[str]
     """The source's own splits (train2017, val2017, ...) whose pictures are training records."""
     test_splits: list[str]
-    """... and test records."""
+    """Those that are test records."""
     question: str
+    """What is asked of every image."""
     answer: str
     """{label} stands for the category."""
 

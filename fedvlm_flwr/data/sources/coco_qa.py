@@ -29,7 +29,7 @@ class Params:
     train_splits: list[str]
     """The source's own splits (train, test) whose questions are training records."""
     test_splits: list[str]
-    """... and test records."""
+    """Those that are test records."""
     question: str
     """{question} stands for the question, without a question mark at its end."""
     answer: str

@@ -32,7 +32,7 @@ class Params:
     reports: str
     """The folder of p10, p11, ... with the reports, relative to the source's folder."""
     pictures: str
-    """... and the one with the pictures; it may be the same."""
+    """The folder of p10, p11, ... with the images; it may be the same."""
     sections: list[str]
     """The report's sections that make the answer, in this order (findings, impression)."""
     question: str
@@ -40,9 +40,9 @@ class Params:
     train_splits: list[str]
     """MIMIC-CXR's own splits (train, validate, test) whose studies are training records."""
     test_splits: list[str]
-    """... and test records."""
+    """Those that are test records."""
     max_studies: int | None
-    """At most so many studies of each of the splits, the first by subject and study; None: all."""
+    """Studies at most of each of the splits, the first by subject and study; null: all."""
 
     def __post_init__(self) -> None:
         if not self.question.strip():

@@ -49,11 +49,11 @@ class Params:
     train_splits: list[str]
     """Those whose regions are training records."""
     test_splits: list[str]
-    """... and test records."""
+    """Those that are test records."""
     mask_file: str
     """A mask's place below its folder; {volume} and {region} stand for the names."""
     max_volumes: int | None
-    """At most so many volumes of each of the splits, the first by name; None: all."""
+    """Volumes at most of each of the splits, the first by name; null: all."""
     window_center: float
     """Hounsfield units drawn as middle grey."""
     window_width: float

@@ -55,7 +55,7 @@ class Params:
     train_splits: list[str]
     """The source's own splits (train, val, testA, testB) whose references are training records."""
     test_splits: list[str]
-    """... and test records."""
+    """Those that are test records."""
     grounding_question: str
     """{sentence} stands for the sentence."""
     grounding_answer: str

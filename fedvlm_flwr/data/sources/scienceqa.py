@@ -42,8 +42,9 @@ class Params:
     train_splits: list[str]
     """The source's own splits (train, val, test) whose problems are training records."""
     test_splits: list[str]
-    """... and test records."""
+    """Those that are test records."""
     caption_question: str
+    """What is asked for a caption."""
     caption_answer: str
     """{caption} stands for the caption."""
     vqa_question: str

@@ -38,7 +38,7 @@ class Params:
     train_splits: list[str]
     """SLAKE's own splits (train, validate, test) whose questions are training records."""
     test_splits: list[str]
-    """... and test records."""
+    """Those that are test records."""
 
     def __post_init__(self) -> None:
         require_some("slake", "languages", self.languages, LANGUAGES)

@@ -34,7 +34,7 @@ class Params:
     train_splits: list[str]
     """VQA-RAD's own splits (train, test) whose questions are training records."""
     test_splits: list[str]
-    """... and test records."""
+    """Those that are test records."""
 
     def __post_init__(self) -> None:
         require_splits("vqa_rad", [*self.train_splits, *self.test_splits], SPLITS)

@@ -1,7 +1,6 @@
 """Kind `hf_vlm`: a checkpoint of any image-text-to-text family of transformers that is known."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +10,17 @@ from torch import nn
 from transformers import AutoModelForImageTextToText
 from transformers.utils.logging import disable_progress_bar
 
+from fedvlm_flwr.contracts import Progress
 from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.models.hf_vlm.families import Family, family_of
 from fedvlm_flwr.models.hf_vlm.inputs import IDS, HfInputs
 from fedvlm_flwr.models.hf_vlm.model import HfVlm
+from fedvlm_flwr.models.hf_vlm.params import Params
 from fedvlm_flwr.models.hf_vlm.processor import read_processor
+from fedvlm_flwr.models.params import Loading
 from fedvlm_flwr.models.parts import linear_names
 from fedvlm_flwr.models.vlm import Skeleton
-from fedvlm_flwr.models.weights.loading import Loading, attention_of, quantization_of
+from fedvlm_flwr.models.weights.loading import attention_of, quantization_of, torch_dtype
 from fedvlm_flwr.models.weights.quantized import trainable_on_cpu
 from fedvlm_flwr.models.weights.sources import (
     locate,
@@ -33,14 +35,6 @@ disable_progress_bar()  # type: ignore[no-untyped-call]
 
 READER: Any = AutoModelForImageTextToText  # its annotations leave out what it returns here
 TYPICAL = (640, 480)  # a common picture's width and height: some families take more for larger ones
-
-
-@dataclass(frozen=True, kw_only=True)
-class Params(Loading):
-    """The keys of a model YAML of this kind."""
-
-    checkpoint: str
-    """A local folder or a hub id."""
 
 
 def load(name: str, params: Params, device: torch.device) -> HfVlm:
@@ -60,7 +54,7 @@ def load(name: str, params: Params, device: torch.device) -> HfVlm:
         READER,
         source,
         "an image-text-to-text model",
-        dtype=params.torch_dtype,
+        dtype=torch_dtype(params),
         **attention,
         **placed,
     )
@@ -98,14 +92,12 @@ def attention_for(
     return {"attn_implementation": chosen}
 
 
-def prepare(
-    name: str, params: Params, progress: Callable[[int, int, float], None] | None = None
-) -> Path | None:
+def prepare(name: str, params: Params, progress: Progress | None = None) -> Path | None:
     """Nothing is made here."""
     return None
 
 
-def found(name: str, params: Params) -> Path | None:
+def folder(name: str, params: Params) -> Path | None:
     """Nothing is made here."""
     return None
 
@@ -126,7 +118,7 @@ def skeleton(params: Params) -> Skeleton:
         module = READER.from_config(config)
     module.requires_grad_(False)
     inputs = read_inputs(params, family, local_files_only=True)
-    ids = inputs.encode_image(Image.new("RGB", TYPICAL), params.torch_dtype)[IDS]
+    ids = inputs.encode_image(Image.new("RGB", TYPICAL), torch_dtype(params))[IDS]
     tokens = int((ids == config.image_token_id).sum())
     targets = linear_names(module.get_submodule(family.llm))
     return Skeleton(module, family.parts, targets, image_tokens=tokens)
@@ -143,7 +135,7 @@ def read_inputs(params: Params, family: Family, *, local_files_only: bool = Fals
     with reading(source, "a processor of pictures and text"):
         processor = read_processor(source, where, family, local_files_only)
         inputs = HfInputs(processor, family, params.max_text_tokens, source)
-        inputs.encode_image(Image.new("RGB", TYPICAL), params.torch_dtype)
+        inputs.encode_image(Image.new("RGB", TYPICAL), torch_dtype(params))
     return inputs
 
 

@@ -24,7 +24,7 @@ from fedvlm_flwr.models.features import fingerprint
 from fedvlm_flwr.models.hf_vlm.inputs import IDS, HfInputs
 from fedvlm_flwr.models.hf_vlm.processor import frame_through
 from fedvlm_flwr.models.parts import linear_names
-from fedvlm_flwr.models.vlm import VLM, Encoded, Features
+from fedvlm_flwr.models.vlm import VLM, Encoded, Features, base_of
 
 
 class HfVlm(VLM):
@@ -45,6 +45,7 @@ class HfVlm(VLM):
         self.inputs = inputs
         self.family = inputs.family
         self.parts = self.family.parts
+        self.base = base_of(module)
         self.lora_targets = linear_names(module.get_submodule(self.family.llm))
         self.device = next(module.parameters()).device
         vision = module.get_submodule(self.family.vision)

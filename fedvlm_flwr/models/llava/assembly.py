@@ -1,7 +1,6 @@
 """A LLaVA put together from a vision tower, a connector and a language model."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from transformers import (
 from fedvlm_flwr.errors import ConfigError, ModelError
 from fedvlm_flwr.models.llava.connectors import network_class
 from fedvlm_flwr.models.llava.model import IMAGE
+from fedvlm_flwr.models.llava.params import Assembly
 from fedvlm_flwr.models.weights.sources import (
     architecture,
     locate,
@@ -39,29 +39,8 @@ VISION_HALF: dict[str, Any] = {
 }  # of two-tower checkpoints
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """What a LLaVA is put together from.
-
-    Attributes:
-        connector: see `Connector`.
-        connector_weights: a safetensors file of a trained connector; None: random from the seed.
-        image_token: a token of the LLM's tokenizer that stands for a picture, or None: `<image>` is
-            added to the tokenizer (and to nothing else: no embedding table is resized).
-    """
-
-    vision: str
-    llm: str
-    connector: str
-    connector_weights: str | None
-    connector_seed: int
-    vision_feature_layer: int
-    vision_feature_select_strategy: str
-    image_token: str | None
-
-
 def llava_config(
-    recipe: Recipe, vision: PreTrainedConfig, text: PreTrainedConfig, image_id: int
+    recipe: Assembly, vision: PreTrainedConfig, text: PreTrainedConfig, image_id: int
 ) -> LlavaConfig:
     """The configuration of the whole."""
     vision = getattr(vision, "vision_config", vision)  # of a two-tower checkpoint
@@ -81,7 +60,7 @@ def llava_config(
     return config
 
 
-def skeleton_of(recipe: Recipe, architectures: Mapping[str, Mapping[str, Any]]) -> Any:
+def skeleton_of(recipe: Assembly, architectures: Mapping[str, Mapping[str, Any]]) -> Any:
     """The network on the meta device."""
     config = llava_config(
         recipe,
@@ -93,7 +72,7 @@ def skeleton_of(recipe: Recipe, architectures: Mapping[str, Mapping[str, Any]]) 
         return network_class(config)(config)
 
 
-def assemble(recipe: Recipe, dtype: torch.dtype, folder: Path) -> None:
+def assemble(recipe: Assembly, dtype: torch.dtype, folder: Path) -> None:
     """Write network, tokenizer and picture processing as one checkpoint of the LLaVA form.
 
     Raises:
@@ -117,7 +96,7 @@ def assemble(recipe: Recipe, dtype: torch.dtype, folder: Path) -> None:
     read_image_processor(recipe.vision).save_pretrained(folder)
 
 
-def start_connector(recipe: Recipe, connector: nn.Module) -> nn.Module:
+def start_connector(recipe: Assembly, connector: nn.Module) -> nn.Module:
     """The connector with its first weights: those of a file, or random from the seed."""
     connector.to_empty(device="cpu")
     if recipe.connector_weights is None:
@@ -157,7 +136,7 @@ def read_llm(source: str, dtype: torch.dtype) -> Any:
     return llm
 
 
-def read_tokenizer(recipe: Recipe) -> PreTrainedTokenizerBase:
+def read_tokenizer(recipe: Assembly) -> PreTrainedTokenizerBase:
     """The LLM's tokenizer, which knows the image token.
 
     Raises:

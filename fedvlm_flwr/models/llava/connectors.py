@@ -1,30 +1,13 @@
 """Connectors from vision width to LLM width, by name."""
 
-import re
 from typing import Any
 
 from torch import Tensor, nn
 from transformers import LlavaForConditionalGeneration, PreTrainedConfig
 
-from fedvlm_flwr.errors import ConfigError
+from fedvlm_flwr.models.llava.params import depth
 
 STOCK = "mlp2x_gelu"  # the connector that transformers' own LLaVA has
-NAME = re.compile(r"linear|mlp([2-9])x_gelu")
-
-
-def depth(name: str) -> int:
-    """How many linear layers a connector has: `linear` one, `mlp6x_gelu` six with GELU between.
-
-    Raises:
-        ConfigError: no such connector.
-    """
-    match = NAME.fullmatch(name)
-    if match is None:
-        raise ConfigError(
-            f"Unknown model.connector '{name}'; choose one of: linear, mlp2x_gelu, mlp6x_gelu "
-            "(any number of layers from 2 to 9)."
-        )
-    return int(match[1] or 1)
 
 
 class Connector(nn.Sequential):

@@ -1,7 +1,7 @@
 """Kind `llava`: a checkpoint of the LLaVA form, one put together from parts, or a tiny one."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -9,18 +9,18 @@ import torch
 from transformers import AutoTokenizer, LlavaForConditionalGeneration, PreTrainedModel
 from transformers.utils.logging import disable_progress_bar
 
-from fedvlm_flwr.errors import ConfigError
-from fedvlm_flwr.models.llava.assembly import Recipe as AssemblyRecipe
+from fedvlm_flwr.contracts import Progress
 from fedvlm_flwr.models.llava.assembly import assemble, skeleton_of
 from fedvlm_flwr.models.llava.connectors import network_class
 from fedvlm_flwr.models.llava.model import IMAGE, PARTS_OF, Llava
+from fedvlm_flwr.models.llava.params import Params
 from fedvlm_flwr.models.parts import linear_names
 from fedvlm_flwr.models.pretraining.data import texts_of
-from fedvlm_flwr.models.pretraining.llava_stages import Progress, Recipe, pretrain
-from fedvlm_flwr.models.pretraining.public import Public, threads
-from fedvlm_flwr.models.pretraining.tiny_llava import Sizes, build, configuration, tokenizer_for
+from fedvlm_flwr.models.pretraining.llava_stages import pretrain
+from fedvlm_flwr.models.pretraining.public import public_pictures, threads
+from fedvlm_flwr.models.pretraining.tiny_llava import build, configuration, tokenizer_for
 from fedvlm_flwr.models.vlm import Skeleton
-from fedvlm_flwr.models.weights.loading import Loading, attention_of, quantization_of
+from fedvlm_flwr.models.weights.loading import attention_of, quantization_of, torch_dtype
 from fedvlm_flwr.models.weights.prepared import find, require
 from fedvlm_flwr.models.weights.prepared import prepare as prepare_folder
 from fedvlm_flwr.models.weights.quantized import trainable_on_cpu
@@ -40,72 +40,6 @@ disable_progress_bar()  # type: ignore[no-untyped-call]
 
 CODE = 1  # raised by every change of code that changes what a recipe gives
 UNQUANTIZED = [PARTS_OF["vision"], PARTS_OF["connector"], "lm_head"]
-
-
-@dataclass(frozen=True)
-class Tiny:
-    """A small network and the way it is taught."""
-
-    sizes: Sizes
-    pretrain: Recipe
-    public: Public
-
-
-@dataclass(frozen=True, kw_only=True)
-class Params(Loading):
-    """The keys of a model YAML of this kind.
-
-    Exactly one of `checkpoint`, `tiny`, and `vision` with `llm` is given.
-    """
-
-    template: str
-    """The prompt around {question}, with <image> in the picture's place."""
-    image_token: str | None = None
-    """The tokenizer's token for a picture; null: <image>, added where it is not known."""
-    checkpoint: str | None = None
-    """A local folder or a hub id."""
-    tiny: Tiny | None = None
-    vision: str | None = None
-    """A CLIP or SigLIP checkpoint, or another vision tower that transformers loads."""
-    llm: str | None = None
-    """A causal language model: a folder, a hub id or a GGUF file."""
-    connector: str | None = None
-    connector_weights: str | None = None
-    connector_seed: int = 0
-    vision_feature_layer: int = -2
-    vision_feature_select_strategy: str = "default"
-    architectures: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Sizes by hub id, for counting without the weights at hand."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        ways = [self.checkpoint is not None, self.tiny is not None]
-        ways.append(self.vision is not None or self.llm is not None)
-        if sum(ways) != 1:
-            raise ConfigError(
-                "Set exactly one of model.checkpoint (a folder or hub id), model.tiny, and "
-                "model.vision with model.llm; set the others to null."
-            )
-        if ways[2] and (self.vision is None or self.llm is None or self.connector is None):
-            raise ConfigError(
-                f"model.vision={self.vision}, model.llm={self.llm} and model.connector="
-                f"{self.connector} go together; set all three."
-            )
-
-    @property
-    def assembly(self) -> AssemblyRecipe:
-        """What the model is put together from, where it is."""
-        assert self.vision is not None and self.llm is not None and self.connector is not None
-        return AssemblyRecipe(
-            self.vision,
-            self.llm,
-            self.connector,
-            self.connector_weights,
-            self.connector_seed,
-            self.vision_feature_layer,
-            self.vision_feature_select_strategy,
-            self.image_token,
-        )
 
 
 def load(name: str, params: Params, device: torch.device) -> Llava:
@@ -131,7 +65,7 @@ def from_checkpoint(checkpoint: str, params: Params, device: torch.device) -> Ll
         network_class(read_config(checkpoint)),
         checkpoint,
         "a LLaVA model",
-        dtype=params.torch_dtype,
+        dtype=torch_dtype(params),
         attn_implementation=attention_of(params, device),
         **({"device_map": {"": device}, **quantized} if quantized else {}),
     )
@@ -161,7 +95,7 @@ def prepare(name: str, params: Params, progress: Progress | None = None) -> Path
     return prepare_folder(name, recipe(params), builder(params, progress))
 
 
-def found(name: str, params: Params) -> Path | None:
+def folder(name: str, params: Params) -> Path | None:
     """The folder of a model that was made already, None where there is none.
 
     Raises:
@@ -188,11 +122,11 @@ def builder(params: Params, progress: Progress | None) -> Callable[[Path], None]
         if params.tiny is None:
             tell = progress or (lambda *_: None)
             tell(0, 1, 0.0)
-            assemble(params.assembly, params.torch_dtype, folder)
+            assemble(params.assembly, torch_dtype(params), folder)
             tell(1, 1, 0.0)
             return
         tiny = params.tiny
-        pictures = tiny.public.pictures()
+        pictures = public_pictures(tiny.public)
         seed = tiny.pretrain.seed
         model = build(tiny.sizes, params.template, texts_of(pictures), seed, params.max_text_tokens)
         with threads(tiny.pretrain.threads):
@@ -208,7 +142,7 @@ def builder(params: Params, progress: Progress | None) -> Callable[[Path], None]
 def skeleton(params: Params) -> Skeleton:
     """The network on the meta device; a tiny one's words are read from its public pictures."""
     if params.tiny is not None:
-        texts = texts_of(params.tiny.public.pictures())
+        texts = texts_of(public_pictures(params.tiny.public))
         config = configuration(params.tiny.sizes, tokenizer_for(texts, params.template))
         with torch.device("meta"):
             module = LlavaForConditionalGeneration(config)

@@ -17,7 +17,7 @@ from fedvlm_flwr.models.decoding import greedy
 from fedvlm_flwr.models.features import fingerprint
 from fedvlm_flwr.models.parts import linear_names
 from fedvlm_flwr.models.prompts import PromptEncoder, Template
-from fedvlm_flwr.models.vlm import VLM, Encoded, Features
+from fedvlm_flwr.models.vlm import VLM, Encoded, Features, base_of
 
 IMAGE = "<image>"
 IMAGES_AT_ONCE = 64  # bounds the memory of the vision tower's activations
@@ -68,6 +68,7 @@ class Llava(VLM):
         self.processor = processor
         self.wording = Template(template.replace(IMAGE, image_token))
         self.parts = PARTS_OF
+        self.base = base_of(module)
         self.lora_targets = linear_names(self.llm)
         choice = [*layer_choice(module.config), READING, "padded"]
         self.fingerprint = fingerprint(self.vision, choice, processor)

@@ -2,36 +2,11 @@
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from fedvlm_flwr.errors import ConfigError
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """AdamW for a fixed number of steps; a fixed number, not a time, so that a seed decides all."""
-
-    steps: int
-    warmup: int  # steps of rising learning rate
-    lr: float  # at its peak, after the warm-up; it falls to a hundredth by half a cosine
-    weight_decay: float
-    max_grad_norm: float
-    pictures: int  # in a batch
-
-    def __post_init__(self) -> None:
-        if self.steps < 1 or self.pictures < 1 or self.warmup < 0:
-            raise ConfigError(
-                "A pretraining phase needs 1 or more steps and pictures and no negative warmup; "
-                f"it has {self.steps}, {self.pictures} and {self.warmup}."
-            )
-        if self.lr <= 0 or self.max_grad_norm <= 0 or self.weight_decay < 0:
-            raise ConfigError(
-                "A pretraining phase needs lr and max_grad_norm above 0 and no negative "
-                f"weight_decay; it has {self.lr}, {self.max_grad_norm} and {self.weight_decay}."
-            )
+from fedvlm_flwr.models.pretraining.recipe import Schedule
 
 
 def fit(

@@ -10,18 +10,16 @@ from fedvlm_flwr.models.llava.model import Llava
 from fedvlm_flwr.models.pretraining.data import PublicImage
 from fedvlm_flwr.models.pretraining.fit import fit
 from fedvlm_flwr.models.pretraining.probe import Probe
+from fedvlm_flwr.models.pretraining.recipe import Recipe
 from fedvlm_flwr.models.pretraining.stages import (
     PretrainingData,
     Progress,
-    Recipe,
     StageExample,
     StepFn,
     run_stages,
 )
 from fedvlm_flwr.models.pretraining.vision_init import initialize_vision
 from fedvlm_flwr.models.vlm import Encoded
-
-__all__ = ["Progress", "Recipe", "pretrain"]
 
 
 def pretrain(

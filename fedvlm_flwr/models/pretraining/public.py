@@ -2,27 +2,23 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 
 from fedvlm_flwr.data.federated import examples
 from fedvlm_flwr.data.load import load_data
 from fedvlm_flwr.models.pretraining.data import PublicImage, by_image
+from fedvlm_flwr.models.pretraining.recipe import Public
 
 
-@dataclass(frozen=True)
-class Public:
-    """The dataset whose public pictures a tiny model is pretrained on."""
+def public_pictures(public: Public) -> list[PublicImage]:
+    """The public pictures with all that is asked about them.
 
-    name: str
-    params: dict[str, Any] = field(default_factory=dict)
-
-    def pictures(self) -> list[PublicImage]:
-        """The public pictures with all that is asked about them."""
-        data = load_data(self.name, self.params)
-        return by_image(examples(data.public, data.root))
+    Raises:
+        DataError: the dataset's files cannot be used.
+    """
+    data = load_data(public.dataset)
+    return by_image(examples(data.public, data.root))
 
 
 @contextmanager

@@ -8,7 +8,6 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.models.pretraining.data import (
     BOX,
     TEXT,
@@ -17,37 +16,11 @@ from fedvlm_flwr.models.pretraining.data import (
     check_mix,
     shift_shapes,
 )
-from fedvlm_flwr.models.pretraining.fit import Schedule, fit
+from fedvlm_flwr.models.pretraining.fit import fit
+from fedvlm_flwr.models.pretraining.recipe import Recipe
 
 Progress = Callable[[int, int, float], None]  # steps done, steps in all, loss of the last one
 StepFn = Callable[[int, float], None]  # steps done of a stage, loss of the last one
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a tiny model is pretrained, in three phases.
-
-    `vision` trains the vision part alone: two linear heads, thrown away afterwards, name the words
-    of the caption and the place of the shape. `text` trains the language model alone on public
-    questions with the caption in words in the picture's place: the logic of questions is learnt
-    many times faster there. `language` trains all but the vision part by next tokens on the frozen
-    vision part, as such models are pretrained; `mix` is its number of rows of each task in a
-    batch, `text` among them.
-    """
-
-    seed: int
-    threads: int  # of torch: sums over threads round differently
-    vision: Schedule
-    box_weight: float  # of the box's cross-entropy beside the caption words'
-    text: Schedule
-    language: Schedule
-    mix: dict[str, int]
-
-    def __post_init__(self) -> None:
-        if self.threads < 1:
-            raise ConfigError(f"tiny.pretrain.threads={self.threads} must be 1 or more.")
-        if not any(self.mix.values()) or min(self.mix.values()) < 0:
-            raise ConfigError("The pretraining mix needs counts of 0 or more, one above 0.")
 
 
 @dataclass(frozen=True)

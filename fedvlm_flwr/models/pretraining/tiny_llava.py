@@ -1,7 +1,6 @@
 """LLaVA's own classes with small sizes, initialised from a seed."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import torch
 from transformers import (
@@ -14,24 +13,8 @@ from transformers import (
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 from fedvlm_flwr.models.llava.model import Llava
+from fedvlm_flwr.models.llava.params import Sizes
 from fedvlm_flwr.models.pretraining.tokenizer import IMAGE, word_tokenizer
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """How large the network is; widths must be multiples of their numbers of heads."""
-
-    image_size: int  # pixels a side
-    patch_size: int  # pixels a side
-    image_mean: float  # subtracted from pixel values in 0..1
-    image_std: float  # then divided by
-    vision_width: int
-    vision_layers: int  # the last one is not used: features come from the layer before it
-    vision_heads: int
-    llm_width: int
-    llm_layers: int
-    llm_heads: int
-    llm_mlp_width: int
 
 
 def build(

@@ -1,7 +1,6 @@
 """A Show-o of its own classes with small sizes: how it starts, and how it is pretrained."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -9,11 +8,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from fedvlm_flwr.errors import ConfigError
-from fedvlm_flwr.models.pretraining import stages
 from fedvlm_flwr.models.pretraining.data import PublicImage
 from fedvlm_flwr.models.pretraining.fit import fit
 from fedvlm_flwr.models.pretraining.probe import Probe
+from fedvlm_flwr.models.pretraining.recipe import ShowoRecipe
 from fedvlm_flwr.models.pretraining.stages import (
     PretrainingData,
     Progress,
@@ -24,28 +22,8 @@ from fedvlm_flwr.models.pretraining.stages import (
 from fedvlm_flwr.models.pretraining.tokenizer import word_tokenizer
 from fedvlm_flwr.models.prompts import QUESTION
 from fedvlm_flwr.models.showo.model import Showo
-from fedvlm_flwr.models.showo.network import ShowoNetwork, ShowoSizes, Vocabulary, network
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recipe(stages.Recipe):
-    """The vision phase teaches the image tokenizer to redraw pictures, beside caption and box.
-
-    With caption and box alone its codes are slow to tell where the shape is; with pixels alone
-    nothing asks them for what the questions are about.
-    """
-
-    redrawn: int  # pictures of a batch that are decoded again
-    pixel_weight: float  # of their mean squared error beside the caption words' cross-entropy
-    spread_weight: float  # of what the bits of a code have in common
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 1 <= self.redrawn <= self.vision.pictures:
-            raise ConfigError(
-                f"tiny.pretrain.redrawn={self.redrawn} must lie between 1 and the "
-                f"{self.vision.pictures} pictures of a batch of the vision phase."
-            )
+from fedvlm_flwr.models.showo.network import ShowoNetwork, Vocabulary, network
+from fedvlm_flwr.models.showo.sizes import ShowoSizes
 
 
 def tokenizer_for(texts: Iterable[str], template: str) -> PreTrainedTokenizerFast:
@@ -62,7 +40,10 @@ def build(sizes: ShowoSizes, tokenizer: PreTrainedTokenizerBase, seed: int) -> S
 
 
 def pretrain(
-    model: Showo, images: Sequence[PublicImage], recipe: Recipe, progress: Progress | None = None
+    model: Showo,
+    images: Sequence[PublicImage],
+    recipe: ShowoRecipe,
+    progress: Progress | None = None,
 ) -> None:
     """Train all weights of `model` in place, see `run_stages`."""
     set_memory_format(model.vision, torch.channels_last)  # a sixth faster on a CPU
@@ -82,7 +63,7 @@ def set_memory_format(module: nn.Module, order: torch.memory_format) -> None:
 class ShowoTrainee:
     """Trains its image tokenizer first, then the language model on its codes."""
 
-    def __init__(self, model: Showo, recipe: Recipe) -> None:
+    def __init__(self, model: Showo, recipe: ShowoRecipe) -> None:
         self.model = model
         self.recipe = recipe
 

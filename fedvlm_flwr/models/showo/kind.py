@@ -1,7 +1,7 @@
 """Kind `showo`: a Show-o in its published format, or a tiny one that is pretrained here."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,26 +10,26 @@ from safetensors.torch import save_file
 from transformers import AutoTokenizer, PhiForCausalLM, PreTrainedTokenizerBase
 from transformers.utils.logging import disable_progress_bar
 
-from fedvlm_flwr.errors import ConfigError, ModelError
+from fedvlm_flwr.contracts import Progress
+from fedvlm_flwr.errors import ModelError
 from fedvlm_flwr.models.parts import linear_names
 from fedvlm_flwr.models.pretraining.data import texts_of
-from fedvlm_flwr.models.pretraining.public import Public, threads
-from fedvlm_flwr.models.pretraining.stages import Progress
-from fedvlm_flwr.models.pretraining.tiny_showo import Recipe, build, pretrain, tokenizer_for
+from fedvlm_flwr.models.pretraining.public import public_pictures, threads
+from fedvlm_flwr.models.pretraining.tiny_showo import build, pretrain, tokenizer_for
 from fedvlm_flwr.models.showo.magvit import MagvitTokenizer
 from fedvlm_flwr.models.showo.model import Showo
 from fedvlm_flwr.models.showo.network import (
-    MARKS,
     PARTS_OF,
     ROOT,
     ShowoNetwork,
-    ShowoSizes,
     Vocabulary,
     phi_config,
     skeleton_of,
 )
+from fedvlm_flwr.models.showo.params import Params, Tiny
+from fedvlm_flwr.models.showo.sizes import MARKS
 from fedvlm_flwr.models.vlm import Skeleton
-from fedvlm_flwr.models.weights.loading import Loading, quantization_of
+from fedvlm_flwr.models.weights.loading import quantization_of, torch_dtype
 from fedvlm_flwr.models.weights.prepared import find, require
 from fedvlm_flwr.models.weights.prepared import prepare as prepare_folder
 from fedvlm_flwr.models.weights.quantized import trainable_on_cpu
@@ -41,76 +41,6 @@ disable_progress_bar()  # type: ignore[no-untyped-call]
 
 CODE = 1  # raised by every change of code that changes what a recipe gives
 IMAGE_TOKENIZER = "image_tokenizer.safetensors"  # in a tiny model's folder
-
-
-@dataclass(frozen=True)
-class Tiny:
-    """How a small network is taught."""
-
-    pretrain: Recipe
-    public: Public
-
-
-@dataclass(frozen=True, kw_only=True)
-class Params(Loading):
-    """The keys of a model YAML of this kind; exactly one of `checkpoint` and `tiny` is given."""
-
-    template: str
-    """The prompt around {question}, after the picture."""
-    resolution: int
-    """Pixels a side of the pictures."""
-    sizes: ShowoSizes
-    checkpoint: str | None = None
-    """Show-o's weights: a local folder or a hub id."""
-    image_tokenizer: str | None = None
-    """MAGVIT-v2's weights: a local folder, a file or a hub id."""
-    text_tokenizer: str | None = None
-    """Phi's tokenizer: a local folder or a hub id."""
-    tiny: Tiny | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if (self.checkpoint is None) == (self.tiny is None):
-            raise ConfigError(
-                "Set exactly one of model.checkpoint (a folder or hub id) and model.tiny, the "
-                "other to null."
-            )
-        needed = {
-            "image_tokenizer": self.image_tokenizer,
-            "text_tokenizer": self.text_tokenizer,
-            "sizes.words": self.sizes.words,
-        }
-        for key, value in needed.items():
-            if self.checkpoint is not None and value is None:
-                raise ConfigError(f"model.checkpoint={self.checkpoint} needs model.{key}; set it.")
-        if self.attention == "flash_attention_2":
-            raise ConfigError(
-                "model.attention=flash_attention_2 cannot compute Show-o's mask, where words see "
-                "the whole picture; use auto or sdpa."
-            )
-        cell = self.sizes.image.cell
-        if self.resolution < cell or self.resolution % cell:
-            raise ConfigError(
-                f"model.resolution={self.resolution} must be a multiple of {cell}, the pixels a "
-                "side of one image token."
-            )
-        length = self.tokens + MARKS + self.max_text_tokens
-        if length > self.sizes.llm.positions:
-            raise ConfigError(
-                f"A picture's {self.tokens + MARKS} places and model.max_text_tokens="
-                f"{self.max_text_tokens} are more than the {self.sizes.llm.positions} positions "
-                "that the language model knows; lower max_text_tokens."
-            )
-
-    @property
-    def tokens(self) -> int:
-        """Codes of a picture."""
-        return (self.resolution // self.sizes.image.cell) ** 2
-
-    @property
-    def implementation(self) -> str:
-        """Of attention: flash attention knows no such mask, so `auto` is SDPA."""
-        return "sdpa" if self.attention == "auto" else self.attention
 
 
 def load(name: str, params: Params, device: torch.device) -> Showo:
@@ -146,7 +76,7 @@ def from_sources(
         "Show-o's language model",
         config=phi_config(params.sizes.llm, vocabulary, tokenizer.eos_token_id),
         key_mapping={r"^showo\.": ""},
-        dtype=params.torch_dtype,
+        dtype=torch_dtype(params),
         attn_implementation=params.implementation,
         ignore_mismatched_sizes=True,  # told with the others instead
         **({"device_map": {"": device}, **quantized} if quantized else {}),
@@ -186,7 +116,7 @@ def prepare(name: str, params: Params, progress: Progress | None = None) -> Path
     return prepare_folder(name, recipe(params), builder(params, params.tiny, progress))
 
 
-def found(name: str, params: Params) -> Path | None:
+def folder(name: str, params: Params) -> Path | None:
     """The folder of a tiny model that is prepared already, None where there is none.
 
     Raises:
@@ -210,7 +140,7 @@ def builder(params: Params, tiny: Tiny, progress: Progress | None) -> Callable[[
     """What writes the pretrained model into a folder."""
 
     def write(folder: Path) -> None:
-        pictures = tiny.public.pictures()
+        pictures = public_pictures(tiny.public)
         tokenizer = tokenizer_for(texts_of(pictures), params.template)
         module = build(params.sizes, tokenizer, tiny.pretrain.seed)
         model = Showo(module, tokenizer, params.resolution, params.template, params.max_text_tokens)
@@ -227,7 +157,7 @@ def skeleton(params: Params) -> Skeleton:
     """The network on the meta device; a tiny one's words are counted on its public pictures."""
     count = params.sizes.words
     if params.tiny is not None:
-        texts = texts_of(params.tiny.public.pictures())
+        texts = texts_of(public_pictures(params.tiny.public))
         count = len(tokenizer_for(texts, params.template))
     assert count is not None
     module = skeleton_of(params.sizes, Vocabulary(count, params.sizes.image.codes))

@@ -6,7 +6,6 @@ the sign of each latent channel is one bit of the code.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import cast
 
@@ -14,49 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.models.showo.magvit_blocks import Level, Middle, norm
-
-
-@dataclass(frozen=True)
-class MagvitSizes:
-    """How large an image tokenizer is; lists go from the full resolution to the lowest one."""
-
-    encoder_channels: list[int]
-    """Of each resolution; each next one is half as high and wide."""
-    encoder_blocks: list[int]
-    """Residual blocks of each resolution."""
-    decoder_channels: list[int]
-    decoder_blocks: list[int]
-    bits: int
-    """Of a code: there are 2 ** bits codes."""
-    groups: int
-    """Of the norms; divides every number of channels."""
-
-    def __post_init__(self) -> None:
-        halves = ("encoder_channels", "encoder_blocks", "decoder_channels", "decoder_blocks")
-        levels = [len(getattr(self, name)) for name in halves]
-        if len(set(levels)) != 1 or levels[0] < 1:
-            raise ConfigError(
-                f"An image tokenizer's {', '.join(halves)} have {levels} entries; give each list "
-                "one entry a resolution."
-            )
-        channels = [*self.encoder_channels, *self.decoder_channels]
-        if self.bits < 1 or self.groups < 1 or any(n < 1 or n % self.groups for n in channels):
-            raise ConfigError(
-                f"An image tokenizer with {self.bits} bits and channels {channels} in "
-                f"{self.groups} groups cannot be; give 1 or more bits and multiples of groups."
-            )
-
-    @property
-    def cell(self) -> int:
-        """Pixels a side that one code stands for."""
-        return int(2 ** (len(self.encoder_channels) - 1))
-
-    @property
-    def codes(self) -> int:
-        """How many different codes there are."""
-        return int(2**self.bits)
+from fedvlm_flwr.models.showo.sizes import MagvitSizes
 
 
 class Encoder(nn.Module):

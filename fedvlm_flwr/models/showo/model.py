@@ -27,7 +27,7 @@ from fedvlm_flwr.models.showo.network import (
     Vocabulary,
     image_processor,
 )
-from fedvlm_flwr.models.vlm import VLM, Encoded, Features
+from fedvlm_flwr.models.vlm import VLM, Encoded, Features, base_of
 
 PIXELS_AT_ONCE = 8 * 256 * 256  # bounds the memory of the image tokenizer's activations
 
@@ -64,6 +64,7 @@ class Showo(VLM):
         self.vocabulary = Vocabulary(len(tokenizer), module.image_tokenizer.sizes.codes)
         self.parts = PARTS_OF
         self.root = ROOT
+        self.base = base_of(module.showo)
         self.lora_targets = linear_names(self.llm)
         self.fingerprint = fingerprint(module.image_tokenizer, ["codes", READING], self.processor)
         self.device = next(module.parameters()).device

@@ -8,13 +8,12 @@ from transformers import PhiConfig, PhiForCausalLM
 from transformers.image_processing_utils import BaseImageProcessor
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
-from fedvlm_flwr.errors import ConfigError
-from fedvlm_flwr.models.showo.magvit import MagvitSizes, MagvitTokenizer
+from fedvlm_flwr.models.showo.magvit import MagvitTokenizer
+from fedvlm_flwr.models.showo.sizes import PhiSizes, ShowoSizes
 
 PARTS_OF = {"vision": "image_tokenizer", "llm": "showo.model"}
 ROOT = "showo"
 ROPE_BASE = 10000.0  # Phi's own
-MARKS = 3  # <|mmu|> and <|soi|> before a picture's codes, <|eoi|> after them
 
 
 @dataclass(frozen=True)
@@ -57,39 +56,6 @@ class Vocabulary:
     def size(self) -> int:
         """Rows of the embedding table."""
         return self.first_code + self.codes + 1
-
-
-@dataclass(frozen=True)
-class PhiSizes:
-    """How large the language model is."""
-
-    layers: int
-    width: int
-    mlp_width: int
-    heads: int
-    rotary_share: float
-    """Of each head's width, how much is turned by the position."""
-    positions: int
-    """The longest sequence that it was trained on."""
-
-    def __post_init__(self) -> None:
-        turned = self.rotary_share * self.width / max(self.heads, 1)
-        if self.heads < 1 or self.width % self.heads or turned % 2 or turned <= 0:
-            raise ConfigError(
-                f"A language model of width {self.width} with {self.heads} heads of which a share "
-                f"of {self.rotary_share} is turned cannot be; give a width that is a multiple of "
-                "the heads, and a share that makes an even number of dimensions."
-            )
-
-
-@dataclass(frozen=True)
-class ShowoSizes:
-    """How large a Show-o is."""
-
-    words: int | None
-    """Tokens of the text tokenizer; null: as many as a tiny model's own one has."""
-    llm: PhiSizes
-    image: MagvitSizes
 
 
 class ShowoNetwork(nn.Module):

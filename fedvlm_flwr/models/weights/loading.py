@@ -1,7 +1,6 @@
 """How frozen weights are held: precision, quantisation, attention."""
 
 import importlib.util
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -9,43 +8,14 @@ from transformers import BitsAndBytesConfig
 from transformers.utils.import_utils import is_flash_attn_2_available
 
 from fedvlm_flwr.errors import ConfigError
+from fedvlm_flwr.models.params import Loading
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-QUANTIZED = ("4bit", "8bit")
-ATTENTION = ("auto", "sdpa", "eager", "flash_attention_2")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Loading:
-    """The keys of a model YAML that every kind knows."""
-
-    dtype: str
-    """Of frozen weights and computation: float32, bfloat16 or float16; trained ones are float32."""
-    quantize: str | None
-    """Hold the LLM's linear layers in `4bit` (nf4) or `8bit`; null: as they are."""
-    attention: str
-    """`sdpa`, `eager`, `flash_attention_2`, or `auto`: flash attention where it runs, or SDPA."""
-    max_text_tokens: int
-    """What prompt and answer may take together, the picture's tokens not counted."""
-
-    def __post_init__(self) -> None:
-        for key, choices in (("dtype", tuple(DTYPES)), ("attention", ATTENTION)):
-            if getattr(self, key) not in choices:
-                raise ConfigError(
-                    f"model.{key} is '{getattr(self, key)}'; choose one of: {', '.join(choices)}."
-                )
-        if self.quantize is not None and self.quantize not in QUANTIZED:
-            raise ConfigError(
-                f"model.quantize is '{self.quantize}'; choose one of: {', '.join(QUANTIZED)}, or "
-                "null."
-            )
-        if self.max_text_tokens < 1:
-            raise ConfigError(f"model.max_text_tokens={self.max_text_tokens} must be above 0.")
-
-    @property
-    def torch_dtype(self) -> torch.dtype:
-        """The precision as torch's."""
-        return DTYPES[self.dtype]
+def torch_dtype(params: Loading) -> torch.dtype:
+    """The precision as torch's."""
+    return DTYPES[params.dtype]
 
 
 def attention_of(params: Loading, device: torch.device) -> str:
@@ -84,7 +54,7 @@ def quantization_of(params: Loading, skip: list[str]) -> dict[str, Any]:
             load_in_4bit=four,
             load_in_8bit=not four,
             bnb_4bit_quant_type="nf4",
-            bnb_4bit_compute_dtype=params.torch_dtype,
+            bnb_4bit_compute_dtype=torch_dtype(params),
             llm_int8_skip_modules=skip,
         )
     }

@@ -117,8 +117,9 @@ def test_a_models_folder_is_found_from_other_folders_too(tmp_path, monkeypatch):
 
     (tmp_path / "weights").mkdir()
     monkeypatch.chdir(tmp_path)
-    assert from_anywhere("model.llm=weights") == f"model.llm='{tmp_path}/weights'"
+    kinds = {"model": "llava"}
+    assert from_anywhere("model.llm=weights", kinds) == f"model.llm='{tmp_path}/weights'"
     long = "model.template=" + "a" * 5000
     others = ("model.llm=org/name", "model.llm=", "tuning=weights", "model.checkpoint=null", long)
     for word in others:
-        assert from_anywhere(word) == word
+        assert from_anywhere(word, kinds) == word

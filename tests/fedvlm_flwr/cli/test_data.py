@@ -10,10 +10,9 @@ from PIL import Image
 from fedvlm_flwr.cli import main
 from fedvlm_flwr.cli.data import Dealt, as_text
 from fedvlm_flwr.config import compose
-from fedvlm_flwr.data import clients
-from fedvlm_flwr.data.clients import client_shares, federated_data
 from fedvlm_flwr.data.heterogeneity import LabelDistribution
 from fedvlm_flwr.errors import ConfigError
+from fedvlm_flwr.process import this_process
 from fedvlm_flwr.report.heatmap import COLUMNS, draw_heatmap, most_frequent
 
 FEW = ["dataset.train_pictures=60", "dataset.test_pictures=20"]
@@ -58,8 +57,9 @@ def test_one_task_a_client_is_told_as_numbers_and_drawn(capsys, here):
 def test_the_numbers_are_those_of_the_clients(capsys):
     words = ["partition=dirichlet", "partition.by=shape", "num_clients=3", "seed=2"]
     found = told(capsys, *words)
-    config = compose({"overrides": " ".join([*FEW, *words])})
-    data, shares = federated_data(config), client_shares(config)
+    process = this_process()
+    config = process.compose({"overrides": " ".join([*FEW, *words])})
+    data, shares = process.data(config), process.shares(config)
     assert found["field"] == "shape" and set(found["distance"]) == {"shape", "task"}
     for client, rows in zip(found["clients"], shares, strict=True):
         shapes = data.train.select(rows)["shape"][:]
@@ -67,7 +67,7 @@ def test_the_numbers_are_those_of_the_clients(capsys):
         assert client["records"] == len(rows) == sum(client["counts"].values())
         assert client["pictures"] == len(set(data.train.select(rows)["image"][:]))
     assert [client["test"] for client in found["clients"]] == [
-        len(rows) for rows in clients.test_shares(config)
+        len(rows) for rows in process.test_shares(config)
     ]
     mean = sum(client["distance"] for client in found["clients"]) / 3
     assert found["distance"]["shape"] == pytest.approx(mean)

@@ -11,7 +11,7 @@ from fedvlm_flwr.cli import main
 from fedvlm_flwr.config import compose
 from fedvlm_flwr.messages import TrainRequest
 from fedvlm_flwr.messages.wire import pack, payload_bytes
-from fedvlm_flwr.models.resident import resident
+from fedvlm_flwr.process import this_process
 
 
 def told(capsys, *words):
@@ -52,11 +52,12 @@ def test_real_messages_weigh_as_much(capsys, small):
     words = [*small, "tuning=share_connector", "algorithm=scaffold", "wire.dtype=bfloat16"]
     (stage,) = told(capsys, *words)
     run_config = {"overrides": shlex.join(words)}
-    initial = resident(compose(run_config), torch.device("cpu")).initial[0]
+    initial = this_process().model(compose(run_config), torch.device("cpu")).initial[0]
     shared = pack({n: v for n, v in initial.items() if n.startswith("connector.")}, "bfloat16")
     place = {"client": 0, "stage": 0, "round": 1, "run": "0" * 32}
     message = TrainRequest(**place, arrays=shared, extra=shared, data=(0,)).pack()
-    reply = Worker().train(message, run_config, {"partition-id": 0, "num-partitions": 3})
+    node = {"partition-id": 0, "num-partitions": 3}
+    reply = Worker(this_process()).train(message, run_config, node)
     # Beside the arrays there are a request's scalars, and metrics.
     assert 0 < payload_bytes(message) - stage["down"] < 1000
     assert 0 < payload_bytes(reply) - stage["up"] < 1000

@@ -8,6 +8,7 @@ import pytest
 from fedvlm_flwr.data.check import Row, find_problems, shared_pictures
 from fedvlm_flwr.data.load import examine_data, load_data
 from fedvlm_flwr.errors import ConfigError, DataError
+from tests import choices
 from tests.layout import organs, picture, published_params, record, write
 
 
@@ -118,16 +119,16 @@ def test_training_refuses_bad_records_up_to_the_ceiling_and_then_leaves_them_out
     for ceiling in (0, 1):
         params = published_params(root, allow_errors=ceiling)
         with pytest.raises(DataError, match=r"2 of the 11 records .*client_0.*allow_errors=2"):
-            load_data("published", params)
-    data = load_data("published", published_params(root, allow_errors=2))
+            load_data(choices.dataset("published", params))
+    data = load_data(choices.dataset("published", published_params(root, allow_errors=2)))
     assert (len(data.train), len(data.test), data.left_out) == (6, 3, 2)
 
 
 def test_shared_pictures_may_be_allowed_and_are_told_apart(tmp_path: Path) -> None:
     params = published_params(mixed(tmp_path), shared_pictures="allow", allow_errors=1)
-    data = load_data("published", params)
+    data = load_data(choices.dataset("published", params))
     assert (len(data.train), data.left_out) == (7, 1)
-    found = examine_data("published", params)
+    found = examine_data(choices.dataset("published", params))
     assert [len(found.problems), len(found.allowed), found.bad] == [1, 1, 1]
 
 
@@ -135,28 +136,30 @@ def test_nothing_left_is_refused_whatever_is_allowed(tmp_path: Path) -> None:
     root = organs(tmp_path)
     write(root / "central_training/test/test.json", [record("lost.png")])
     with pytest.raises(DataError, match="no good test record"):
-        load_data("published", published_params(root, allow_errors=100))
+        load_data(choices.dataset("published", published_params(root, allow_errors=100)))
 
 
 def test_limits_are_checked(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"allow_errors=-1"):
-        load_data("published", published_params(tmp_path, allow_errors=-1))
+        load_data(choices.dataset("published", published_params(tmp_path, allow_errors=-1)))
     with pytest.raises(ConfigError, match=r"shared_pictures='ignore'.*refuse or allow"):
-        load_data("published", published_params(tmp_path, shared_pictures="ignore"))
+        load_data(
+            choices.dataset("published", published_params(tmp_path, shared_pictures="ignore"))
+        )
 
 
 def test_a_second_call_reads_what_the_first_has_checked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     params = published_params(mixed(tmp_path), allow_errors=2, answer_tokens=11)
-    first = examine_data("published", params)
+    first = examine_data(choices.dataset("published", params))
     monkeypatch.setattr("fedvlm_flwr.data.checked.build", None)
-    assert examine_data("published", params).problems == first.problems
+    assert examine_data(choices.dataset("published", params)).problems == first.problems
 
 
 def test_the_embedded_dataset_passes(small_easyvqa: Any) -> None:
     params = {"train_pictures": 3, "test_pictures": 2}
-    assert examine_data("easyvqa", params).problems == []
+    assert examine_data(choices.dataset("easyvqa", params)).problems == []
 
 
 def test_only_the_dataset_s_own_files_matter_for_what_is_kept(
@@ -164,15 +167,15 @@ def test_only_the_dataset_s_own_files_matter_for_what_is_kept(
 ) -> None:
     """A run folder or a note inside the dataset's folder makes nobody check it again."""
     params = published_params(organs(tmp_path), answer_tokens=12)
-    examine_data("published", params)
+    examine_data(choices.dataset("published", params))
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "curve.png").write_bytes(b"a picture of no record")
     with monkeypatch.context() as patch:
         patch.setattr("fedvlm_flwr.data.checked.build", None)
-        assert examine_data("published", params).problems == []
+        assert examine_data(choices.dataset("published", params)).problems == []
     changed = tmp_path / "image" / "slake" / "00.png"
     changed.write_bytes(b"broken")
-    assert [p.record for p in examine_data("published", params).problems] == [
+    assert [p.record for p in examine_data(choices.dataset("published", params)).problems] == [
         "clients/train/client_0.json-0"
     ]
 
@@ -182,10 +185,10 @@ def test_a_missing_picture_may_turn_up_in_any_of_its_places(tmp_path: Path) -> N
     path = tmp_path / "image" / "slake" / "00.png"
     whole = path.read_bytes()
     path.unlink()
-    assert examine_data("published", params).bad == 1
+    assert examine_data(choices.dataset("published", params)).bad == 1
     (tmp_path / "images" / "slake").mkdir(parents=True)
     (tmp_path / "images" / "slake" / "00.png").write_bytes(whole)
-    assert examine_data("published", params).bad == 0
+    assert examine_data(choices.dataset("published", params)).bad == 0
 
 
 def test_hostile_records_are_told_and_not_followed(tmp_path: Path) -> None:
@@ -203,7 +206,7 @@ def test_hostile_records_are_told_and_not_followed(tmp_path: Path) -> None:
     ]
     records = [{**record("slake/00.png"), "id": str(i), **one} for i, one in enumerate(odd)]
     write(root / "clients/train/client_0.json", records)
-    found = examine_data("published", published_params(root))
+    found = examine_data(choices.dataset("published", published_params(root)))
     assert {problem.record for problem in found.problems} == {str(i) for i in range(len(odd))}
     lines = [str(problem) for problem in found.problems]
     assert all(len(line) < 1100 and "\n" not in line for line in lines)

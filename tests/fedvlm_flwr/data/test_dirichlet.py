@@ -5,6 +5,7 @@ from datasets import Dataset
 
 from fedvlm_flwr.data.partitions import partition_table
 from fedvlm_flwr.errors import ConfigError
+from tests import choices
 
 
 def table(pictures: int) -> Dataset:
@@ -28,7 +29,10 @@ def test_a_small_alpha_is_more_uneven_than_a_large_one() -> None:
     data = table(400)
     shares = {
         alpha: largest_share(
-            data, partition_table("dirichlet", {"alpha": alpha, "by": "organ"}, data, 4, 3)
+            data,
+            partition_table(
+                choices.partition("dirichlet", {"alpha": alpha, "by": "organ"}), data, 4, 3
+            ),
         )
         for alpha in (0.3, 1000.0)
     }
@@ -39,7 +43,9 @@ def test_a_small_alpha_is_more_uneven_than_a_large_one() -> None:
 def test_another_seed_deals_otherwise() -> None:
     data = table(100)
     first, second = (
-        partition_table("dirichlet", {"alpha": 1.0, "by": "organ"}, data, 3, seed)
+        partition_table(
+            choices.partition("dirichlet", {"alpha": 1.0, "by": "organ"}), data, 3, seed
+        )
         for seed in (0, 1)
     )
     assert first != second
@@ -47,7 +53,9 @@ def test_another_seed_deals_otherwise() -> None:
 
 def test_tasks_are_dealt_by_row_because_a_picture_has_several() -> None:
     data = table(100)
-    parts = partition_table("dirichlet", {"alpha": 1.0, "by": "task"}, data, 3, 0)
+    parts = partition_table(
+        choices.partition("dirichlet", {"alpha": 1.0, "by": "task"}), data, 3, 0
+    )
     holders = Counter(image for part in parts for image in {data[row]["image"] for row in part})
     assert max(holders.values()) == 2
 
@@ -55,10 +63,14 @@ def test_tasks_are_dealt_by_row_because_a_picture_has_several() -> None:
 @pytest.mark.parametrize("alpha", [0, -1.0, float("inf"), float("nan")])
 def test_alpha_out_of_range_is_refused(alpha: float) -> None:
     with pytest.raises(ConfigError, match=r"partition\.alpha=.* above 0"):
-        partition_table("dirichlet", {"alpha": alpha, "by": "organ"}, table(10), 2, 0)
+        partition_table(
+            choices.partition("dirichlet", {"alpha": alpha, "by": "organ"}), table(10), 2, 0
+        )
 
 
 @pytest.mark.filterwarnings("error")
 def test_an_empty_client_says_which_knob_to_turn() -> None:
     with pytest.raises(ConfigError, match=r"raise partition\.alpha or lower num_clients"):
-        partition_table("dirichlet", {"alpha": 0.001, "by": "organ"}, table(40), 8, 0)
+        partition_table(
+            choices.partition("dirichlet", {"alpha": 0.001, "by": "organ"}), table(40), 8, 0
+        )

@@ -14,6 +14,7 @@ from fedvlm_flwr.data.federated import FederatedData, examples
 from fedvlm_flwr.data.load import examine_data, load_data
 from fedvlm_flwr.errors import ConfigError, DataError
 from fedvlm_flwr.images.boxes import parse_boxes
+from tests import choices
 from tests.layout import picture
 
 CONF = Path(__file__).parents[3] / "conf" / "dataset" / "folder.yaml"
@@ -27,7 +28,7 @@ def params(root: Path | None, **changes: Any) -> dict[str, Any]:
 
 
 def load(root: Path, **changes: Any) -> FederatedData:
-    return load_data("folder", params(root, **changes))
+    return load_data(choices.dataset("folder", params(root, **changes)))
 
 
 def scans(count: int, **more: Any) -> list[dict[str, Any]]:
@@ -153,7 +154,7 @@ def test_bad_rows_are_found_by_the_check(tmp_path: Path) -> None:
     rows[2]["answer"] = ""
     text = "\n".join(json.dumps(row) for row in rows)
     (tmp_path / "questions.jsonl").write_text(text, encoding="utf-8")
-    found = examine_data("folder", params(tmp_path))
+    found = examine_data(choices.dataset("folder", params(tmp_path)))
     assert [(p.file, p.record) for p in found.problems] == [
         ("questions.jsonl", "questions.jsonl-1"),
         ("questions.jsonl", "questions.jsonl-2"),
@@ -162,7 +163,7 @@ def test_bad_rows_are_found_by_the_check(tmp_path: Path) -> None:
 
 def test_the_folder_has_to_be_named() -> None:
     with pytest.raises(ConfigError, match=r"dataset.root is not set; .*dataset.root=<folder>"):
-        load_data("folder", params(None))
+        load_data(choices.dataset("folder", params(None)))
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from fedvlm_flwr.data.making import Dealt, Making, deal_items, sample
 from fedvlm_flwr.data.sources.base import Item
 from fedvlm_flwr.data.writing import write_dataset
 from fedvlm_flwr.errors import ConfigError, DataError
+from tests import choices
 from tests.layout import picture, published_params
 
 
@@ -140,7 +141,7 @@ def test_what_is_written_is_read_back(tmp_path: Path, pictured: Callable[..., li
     out = written(tmp_path / "out", pictured())
     assert json.loads((out / "counts.json").read_text()) == {"made": "here"}
     params = published_params(out, allow_errors=1)  # the picture that the source lacks
-    data = load_data("published", params)
+    data = load_data(choices.dataset("published", params))
     assert [e.id for e in examples(data.train, data.root)] == ["slake-vqa-1", "slake-vqa-0"]
     assert [e.id for e in examples(data.test, data.root)] == ["slake-vqa-2"]
     assert data.train["client"][:] == ["0", "1"]

@@ -10,12 +10,14 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
+from fedvlm_flwr.config import Choice
 from fedvlm_flwr.data import partitions
 from fedvlm_flwr.data.federated import FederatedData
 from fedvlm_flwr.data.partitions import iid, partition_table
 from fedvlm_flwr.data.partitions.base import whole_numbers
 from fedvlm_flwr.errors import ConfigError, DataError
 from fedvlm_flwr.plugins import available
+from tests import choices
 
 CONF = Path(__file__).parents[3] / "conf" / "partition"
 KINDS: dict[str, dict[str, Any]] = {
@@ -53,7 +55,7 @@ def attempt(kind: str, data: Dataset, num_clients: int, seed: int) -> list[list[
         owners = [str(names.index(image) % num_clients) for image in data["image"][:]]
         data = data.add_column("client", owners)
     try:
-        return partition_table(kind, KINDS[kind], data, num_clients, seed)
+        return partition_table(choices.partition(kind, KINDS[kind]), data, num_clients, seed)
     except ConfigError:
         assert kind in ("dirichlet", "natural", "pathological")
         return None
@@ -91,13 +93,13 @@ def test_every_shipped_yaml_deals_the_default_dataset(
     table = small_easyvqa.train
     if name == "published":  # which this dataset is not
         table = table.add_column("client", [str(row % 4) for row in range(len(table))])
-    parts = partition_table(values.pop("kind", name), values, table, 4, 0)
+    parts = partition_table(choices.partition(values.pop("kind", name), values), table, 4, 0)
     assert sorted(row for part in parts for row in part) == list(range(len(table)))
 
 
 def test_iid_parts_depend_on_the_seed_and_are_even() -> None:
     data = table(["lung"] * 50 + ["liver"] * 50, ["vqa", "detection"])
-    one, other = (partition_table("iid", {}, data, 4, seed) for seed in (0, 1))
+    one, other = (partition_table(choices.partition("iid", {}), data, 4, seed) for seed in (0, 1))
     assert one != other
     assert [len(part) for part in one] == [50] * 4  # 25 pictures of two rows
     assert all({data[row]["organ"] for row in part} == {"lung", "liver"} for part in one)
@@ -122,7 +124,7 @@ def test_what_cannot_be_dealt_is_refused(
     kind: str, params: dict[str, Any], clients: int, why: str
 ) -> None:
     with pytest.raises(ConfigError, match=why):
-        partition_table(kind, params, table(["lung"] * 6, ["vqa"]), clients, 0)
+        partition_table(choices.partition(kind, params), table(["lung"] * 6, ["vqa"]), clients, 0)
 
 
 @pytest.mark.parametrize("nothing", [None, ""])
@@ -130,7 +132,7 @@ def test_what_cannot_be_dealt_is_refused(
 def test_a_row_without_a_value_is_named(kind: str, nothing: str | None) -> None:
     data = Dataset.from_dict({"id": ["a", "b"], "image": ["1", "2"], "organ": ["lung", nothing]})
     with pytest.raises(DataError, match=r"Row 1 \(id 'b'\) of the training table has no organ"):
-        partition_table(kind, KINDS[kind], data, 1, 0)
+        partition_table(choices.partition(kind, KINDS[kind]), data, 1, 0)
 
 
 def test_quotas_are_rounded_to_their_sum_and_what_is_owed_is_given_later() -> None:
@@ -161,6 +163,8 @@ def test_a_broken_partition_is_caught(
     parts: list[list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken = SimpleNamespace(Params=iid.Params, partition=lambda *_: parts)
-    monkeypatch.setattr(partitions, "load_module", lambda *_: broken)
+    monkeypatch.setattr(partitions, "load_as", lambda *_: broken)
     with pytest.raises(DataError, match="Partition 'mine' made"):
-        partition_table("mine", {}, table(["lung", "lung"], ["vqa"]), 2, 0)
+        partition_table(
+            Choice("mine", "mine", iid.Params()), table(["lung", "lung"], ["vqa"]), 2, 0
+        )

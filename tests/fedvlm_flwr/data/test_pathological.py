@@ -6,6 +6,7 @@ from datasets import Dataset
 
 from fedvlm_flwr.data.partitions import partition_table
 from fedvlm_flwr.errors import ConfigError
+from tests import choices
 
 
 def table(**pictures: int) -> Dataset:
@@ -32,7 +33,7 @@ SIX = table(brain=12, heart=12, kidney=12, liver=12, lung=12, spleen=12)
 
 @pytest.mark.parametrize("seed", range(5))
 def test_each_client_holds_k_values_and_each_value_equally_many_clients(seed: int) -> None:
-    parts = partition_table("pathological", params(3), SIX, 4, seed)
+    parts = partition_table(choices.partition("pathological", params(3)), SIX, 4, seed)
     found = held(SIX, parts)
     assert [len(values) for values in found] == [3] * 4
     # 4 clients with 3 values each are 12 places for 6 values: 2 clients a value.
@@ -42,40 +43,51 @@ def test_each_client_holds_k_values_and_each_value_equally_many_clients(seed: in
 
 
 def test_who_holds_what_depends_on_the_seed() -> None:
-    parts = [partition_table("pathological", params(2), SIX, 3, seed) for seed in (0, 0, 1)]
+    parts = [
+        partition_table(choices.partition("pathological", params(2)), SIX, 3, seed)
+        for seed in (0, 0, 1)
+    ]
     assert parts[0] == parts[1] != parts[2]
     assert held(SIX, parts[0]) != held(SIX, parts[2])
 
 
 def test_a_value_has_no_more_clients_than_pictures() -> None:
     data = table(brain=1, lung=20, liver=20)
-    found = held(data, partition_table("pathological", params(2), data, 6, 0))
+    found = held(data, partition_table(choices.partition("pathological", params(2)), data, 6, 0))
     assert sum("brain" in values for values in found) == 1
     assert [len(values) for values in found] == [2] * 6
 
 
 def test_flowers_deterministic_assignment() -> None:
     # Client i holds the i-th value and the next: brain heart, heart kidney, ..., spleen brain.
-    found = held(SIX, partition_table("pathological", params(2, "deterministic"), SIX, 6, 0))
+    found = held(
+        SIX,
+        partition_table(choices.partition("pathological", params(2, "deterministic")), SIX, 6, 0),
+    )
     order = ["brain", "heart", "kidney", "liver", "lung", "spleen"]
     assert found == [{order[i], order[(i + 1) % 6]} for i in range(6)]
 
 
 def test_flowers_first_deterministic_assignment() -> None:
-    parts = partition_table("pathological", params(2, "first-deterministic"), SIX, 6, 0)
+    parts = partition_table(
+        choices.partition("pathological", params(2, "first-deterministic")), SIX, 6, 0
+    )
     found = held(SIX, parts)
     order = ["brain", "heart", "kidney", "liver", "lung", "spleen"]
     assert all(order[i] in values and len(values) == 2 for i, values in enumerate(found))
 
 
 def test_flowers_random_assignment_follows_the_seed() -> None:
-    parts = [partition_table("pathological", params(5, "random"), SIX, 4, s) for s in (1, 1, 2)]
+    parts = [
+        partition_table(choices.partition("pathological", params(5, "random")), SIX, 4, s)
+        for s in (1, 1, 2)
+    ]
     assert parts[0] == parts[1] != parts[2]
     assert [len(values) for values in held(SIX, parts[0])] == [5] * 4
 
 
 def test_rows_are_dealt_singly_by_task() -> None:
-    parts = partition_table("pathological", params(1, by="task"), SIX, 2, 0)
+    parts = partition_table(choices.partition("pathological", params(1, by="task")), SIX, 2, 0)
     assert sorted(map(sorted, held(SIX, parts, "task"))) == [["detection"], ["vqa"]]
 
 
@@ -96,4 +108,4 @@ def test_what_cannot_be_dealt_says_what_to_change(
     values: dict[str, Any], clients: int, why: str
 ) -> None:
     with pytest.raises(ConfigError, match=why):
-        partition_table("pathological", values, SIX, clients, 0)
+        partition_table(choices.partition("pathological", values), SIX, clients, 0)

@@ -3,6 +3,7 @@ from datasets import Dataset
 
 from fedvlm_flwr.data.partitions import partition_table, published
 from fedvlm_flwr.errors import ConfigError, DataError
+from tests import choices
 
 
 def table(*clients: str | None) -> Dataset:
@@ -11,7 +12,7 @@ def table(*clients: str | None) -> Dataset:
 
 
 def dealt(data: Dataset, clients: int) -> list[list[int]]:
-    return partition_table("published", {}, data, clients, 0)
+    return partition_table(choices.partition("published", {}), data, clients, 0)
 
 
 def test_each_client_has_its_files_records() -> None:

@@ -9,11 +9,12 @@ import pytest
 from fedvlm_flwr.data.federated import FederatedData, check_pictures, examples
 from fedvlm_flwr.data.load import load_data
 from fedvlm_flwr.errors import DataError
+from tests import choices
 from tests.layout import organs, picture, published_params, record, write
 
 
 def load(root: Path, **changes: Any) -> FederatedData:
-    return load_data("published", published_params(root, **changes))
+    return load_data(choices.dataset("published", published_params(root, **changes)))
 
 
 def test_records_keep_their_words_and_get_what_they_lack(tmp_path: Path) -> None:
@@ -109,4 +110,4 @@ def test_changed_files_are_read_anew(tmp_path: Path) -> None:
     path = root / "clients" / "train" / "client_0.json"
     path.write_text(json.dumps([record("slake/00.png")]), encoding="utf-8")
     changed = published_params(root, answer_tokens=9)  # load_data keeps what it has seen
-    assert len(load_data("published", changed).train) == 5
+    assert len(load_data(choices.dataset("published", changed)).train) == 5

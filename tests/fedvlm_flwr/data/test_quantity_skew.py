@@ -5,6 +5,7 @@ from datasets import Dataset
 
 from fedvlm_flwr.data.partitions import partition_table
 from fedvlm_flwr.errors import ConfigError
+from tests import choices
 
 
 def table(pictures: int) -> Dataset:
@@ -15,7 +16,9 @@ def table(pictures: int) -> Dataset:
 
 
 def dealt(data: Dataset, alpha: float, clients: int, seed: int = 0) -> list[list[int]]:
-    return partition_table("quantity_skew", {"alpha": alpha}, data, clients, seed)
+    return partition_table(
+        choices.partition("quantity_skew", {"alpha": alpha}), data, clients, seed
+    )
 
 
 def test_a_small_alpha_is_more_unequal_than_a_large_one() -> None:

@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedvlm_flwr.config import Choice, compose
-from fedvlm_flwr.data import clients
-from fedvlm_flwr.data.clients import deal_alike, deal_test
+from fedvlm_flwr.data.clients import deal_alike, deal_test, field_of
 from fedvlm_flwr.data.federated import FederatedData
 from fedvlm_flwr.data.partitions import partition_table
 from fedvlm_flwr.errors import ConfigError, DataError
+from fedvlm_flwr.process import Process
+from tests import choices
 
 ORGANS = ["brain", "heart", "liver", "lung"]
 
@@ -38,8 +39,8 @@ def whole(train: Dataset, test: Dataset) -> FederatedData:
     return FederatedData("mine", Path(), train.select([]), train, test)
 
 
-def of(kind: str, **params: Any) -> Choice:
-    return Choice(kind, kind, params)
+def of(kind: str, **params: Any) -> Choice[Any]:
+    return choices.partition(kind, params)
 
 
 KINDS = [
@@ -53,9 +54,7 @@ KINDS = [
 ]
 
 
-@pytest.mark.parametrize(
-    "partition", KINDS, ids=lambda kind: f"{kind.name}-{kind.params.get('by')}"
-)
+@pytest.mark.parametrize("partition", KINDS, ids=lambda kind: f"{kind.name}-{field_of(kind)}")
 @settings(max_examples=25, deadline=None)
 @given(
     organs=st.lists(st.sampled_from([*ORGANS, "spleen"]), max_size=30),
@@ -64,17 +63,17 @@ KINDS = [
     seed=st.integers(0, 2**31 - 1),
 )
 def test_every_test_record_is_in_exactly_one_share(
-    partition: Choice, organs: list[str], owners: list[str], tasks: list[str], seed: int
+    partition: Choice[Any], organs: list[str], owners: list[str], tasks: list[str], seed: int
 ) -> None:
     train = table(ORGANS * 6, ["vqa", "detection"], ["0", "1", "2"])
     test = table(organs, tasks, owners) if organs else train.select([])
-    shares = partition_table(partition.kind, partition.params, train, 3, seed)
+    shares = partition_table(partition, train, 3, seed)
     parts = deal_test(partition, whole(train, test), shares, seed)
     assert len(parts) == 3
     assert all(part == sorted(part) for part in parts)
     assert sorted(row for part in parts for row in part) == list(range(len(test)))
     assert parts == deal_test(partition, whole(train, test), shares, seed)
-    if partition.params.get("by") != "task" and partition.kind != "published":
+    if field_of(partition) != "task" and partition.kind != "published":
         images = [{test[row]["image"] for row in part} for part in parts]
         assert sum(map(len, images)) == len(set(test["image"][:]))  # no picture in two shares
 
@@ -143,8 +142,9 @@ def test_a_test_table_that_lacks_the_field_or_a_value_is_refused() -> None:
 def test_the_configured_shares_are_made_once_and_follow_the_seed() -> None:
     words = "dataset.train_pictures=30 dataset.test_pictures=20 num_clients=3 partition=dirichlet"
     configs = [compose({"overrides": f"{words} partition.by=shape seed={s}"}) for s in (0, 1)]
-    shares = [clients.test_shares(config) for config in configs]
-    assert clients.test_shares(configs[0]) is shares[0] != shares[1]
-    assert clients.client_shares(configs[0]) is not shares[0]
-    test = clients.federated_data(configs[0]).test
+    process = Process()
+    shares = [process.test_shares(config) for config in configs]
+    assert process.test_shares(configs[0]) is shares[0] != shares[1]
+    assert process.shares(configs[0]) is not shares[0]
+    test = process.data(configs[0]).test
     assert sorted(row for part in shares[0] for row in part) == list(range(len(test)))

@@ -13,11 +13,11 @@ from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
 from client_app.app import query, train
-from fedvlm_flwr.config import compose, typed
+from fedvlm_flwr.config import compose
 from fedvlm_flwr.data.load import load_data
 from fedvlm_flwr.errors import ConfigError, FedVLMError, ModelError, RunError
 from fedvlm_flwr.messages import TrainRequest
-from fedvlm_flwr.models.llava.kind import Params, recipe
+from fedvlm_flwr.models.llava.kind import recipe
 from fedvlm_flwr.models.weights.prepared import prepared_folder
 from fedvlm_flwr.run_folder import METRICS, PROGRESS
 
@@ -115,8 +115,8 @@ def test_a_corrupt_base_model_is_named_with_how_to_mend_it(start, small):
     choice = compose({"overrides": " ".join([*small, overrides])}).model
     from fedvlm_flwr.models import prepare_model
 
-    prepare_model(choice.name, choice.kind, choice.params)
-    folder = prepared_folder("tiny_llava", recipe(typed(Params, choice.params, "model")))
+    prepare_model(choice)
+    folder = prepared_folder("tiny_llava", recipe(choice.params))
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
     with pytest.raises(ModelError, match=r"model\.safetensors.*fedvlm prepare"):
@@ -130,7 +130,7 @@ def test_an_unknown_engine_is_refused(start):
 
 def test_an_unreadable_picture_is_named_with_its_client(start, small, tmp_path):
     """The tables are cached already, so that it is a client who meets the broken picture."""
-    load_data("easyvqa", compose({"overrides": " ".join(small)}).dataset.params)
+    load_data(compose({"overrides": " ".join(small)}).dataset)
     package = tmp_path / "site" / "easy_vqa"
     shutil.copytree(Path(easy_vqa.__file__).parent, package)
     picture = package / "data" / "train" / "images" / "2003.png"

@@ -11,14 +11,14 @@ from PIL import Image
 from torch import Tensor, nn
 
 from fedvlm_flwr.config import Config, compose
-from fedvlm_flwr.data.clients import federated_data
 from fedvlm_flwr.data.federated import Example
 from fedvlm_flwr.evaluation.answers import generate_answers, sample
 from fedvlm_flwr.evaluation.evaluator import Evaluator
 from fedvlm_flwr.images.frame import Frame, padded
 from fedvlm_flwr.models.features import FeatureCache
-from fedvlm_flwr.models.resident import Resident, resident
+from fedvlm_flwr.models.resident import Resident
 from fedvlm_flwr.models.vlm import VLM, Encoded, Features
+from fedvlm_flwr.process import this_process
 
 
 def composed(*overrides: str) -> Config:
@@ -32,12 +32,12 @@ def test_answers_and_scores_do_not_depend_on_the_batch_size(
     more = [*small_showo, "tuning=f_l"] if model == "tiny_showo" else []
     config = composed(*small, *more, "dataset.test_pictures=4", "eval.max_new_tokens=8")
     assert config.model.name == model
-    held = resident(config, torch.device("cpu"))
-    data = federated_data(config)
+    held = this_process().model(config, torch.device("cpu"))
+    data = this_process().data(config)
     found = []
     for size in (1, 3, 256):
         settings = replace(config.eval, batch_size=size)
-        scored = Evaluator(replace(config, eval=settings), held, data, 1).run(full=True)
+        scored = Evaluator(replace(config, eval=settings), held, this_process(), 1).run(full=True)
         found.append((scored.predictions, scored.scores, scored.shares))
     assert found[0] == found[1] == found[2]
     assert len(found[0][0]) == len(data.test)

@@ -14,8 +14,7 @@ from transformers.models.llava.image_processing_pil_llava import LlavaImageProce
 from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
 
 from client_app.local import train_locally
-from fedvlm_flwr.config import compose
-from fedvlm_flwr.config.schema import Stage
+from fedvlm_flwr.config import Stage, compose
 from fedvlm_flwr.data.federated import Example
 from fedvlm_flwr.data.framing import frame_of, to_image_frame, to_model_frame
 from fedvlm_flwr.errors import DataError, ModelError
@@ -27,6 +26,7 @@ from fedvlm_flwr.models.hf_vlm.processor import frame_through
 from fedvlm_flwr.models.llava.model import Llava
 from fedvlm_flwr.models.resident import Resident
 from strategies.core.client_hook import ClientHook
+from tests import choices
 from tests.hf_tiny import FAMILIES
 from tests.showo_tiny import showo
 
@@ -243,7 +243,7 @@ def whole_tile(family: str, features) -> Tensor:
 def test_every_family_sees_what_its_view_says(family, hf_checkpoint, tmp_path):
     params = {"dtype": "float32", "quantize": None, "attention": "auto", "max_text_tokens": 200}
     params["checkpoint"] = str(hf_checkpoint(family))
-    model = load_model("any", "hf_vlm", params, torch.device("cpu"))
+    model = load_model(choices.model("any", "hf_vlm", params), torch.device("cpu"))
     for size in SHAPES:
         path = drawn(tmp_path, size)
         agree(model.frame(path), whole_tile(family, model.features([path])[0]))

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from fedvlm_flwr.config.schema import Lora, Stage
+from fedvlm_flwr.config import Lora, Stage
 from fedvlm_flwr.errors import ConfigError, ModelError
 from fedvlm_flwr.models.parts import add_lora, read, set_trainable, train_in_float32, write
 

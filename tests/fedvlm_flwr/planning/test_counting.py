@@ -11,7 +11,6 @@ from fedvlm_flwr.errors import ModelError
 from fedvlm_flwr.messages.wire import pack, payload_bytes
 from fedvlm_flwr.models.llava.connectors import Connector
 from fedvlm_flwr.models.parts import read, set_trainable
-from fedvlm_flwr.models.resident import resident
 from fedvlm_flwr.planning.counting import (
     PartCount,
     adapted_skeleton,
@@ -19,6 +18,7 @@ from fedvlm_flwr.planning.counting import (
     record_bytes,
     trained_shapes,
 )
+from fedvlm_flwr.process import this_process
 
 
 def config_of(*overrides):
@@ -73,7 +73,7 @@ def test_bytes_are_those_of_the_real_record(small, tuning, dtype):
     config = config_of(*small, f"tuning={tuning}")
     (stage,) = config.tuning.stages
     told = trained_shapes(adapted_skeleton(config), stage)
-    arrays = read(set_trainable(resident(config, torch.device("cpu")).vlm, stage))
+    arrays = read(set_trainable(this_process().model(config, torch.device("cpu")).vlm, stage))
     assert told == {name: values.shape for name, values in arrays.items()}
     record = RecordDict({"arrays": pack(arrays, dtype)})
     assert record_bytes(told, dtype) == payload_bytes(record)

@@ -26,7 +26,7 @@ def skeleton_of(model, tuning):
 
 
 def estimator_of(config, of_algorithm=lambda stage, parameters: 0, lengths=LENGTHS):
-    skeleton = skeleton_of(config.model.params["dtype"], config.tuning.name)
+    skeleton = skeleton_of(config.model.params.dtype, config.tuning.name)
     return Estimator(skeleton, lengths, of_algorithm)
 
 

@@ -15,13 +15,14 @@ from transformers.models.smolvlm import processing_smolvlm
 from transformers.processing_utils import ProcessorMixin
 from transformers.video_processing_utils import VideoProcessorMixin
 
-from fedvlm_flwr.config.schema import Lora, Stage
+from fedvlm_flwr.config import Lora, Stage
 from fedvlm_flwr.errors import ConfigError, DataError, ModelError
 from fedvlm_flwr.models import load_model, model_skeleton
 from fedvlm_flwr.models.checkpointing import checkpointed
 from fedvlm_flwr.models.hf_vlm.model import HfVlm
 from fedvlm_flwr.models.parts import add_lora, set_trainable, train_in_float32
 from fedvlm_flwr.models.vlm import Encoded
+from tests import choices
 from tests.hf_tiny import FAMILIES
 
 PARAMS = {"dtype": "float32", "quantize": None, "attention": "auto", "max_text_tokens": 200}
@@ -62,7 +63,7 @@ def load(hf_checkpoint: Callable[[str], Path]) -> Load:
     def loaded(family: str | Path, **changed: object) -> HfVlm:
         folder = family if isinstance(family, Path) else hf_checkpoint(family)
         params = {**PARAMS, **changed, "checkpoint": str(folder)}
-        model = load_model("any", "hf_vlm", params, CPU)
+        model = load_model(choices.model("any", "hf_vlm", params), CPU)
         assert isinstance(model, HfVlm)
         return model
 
@@ -293,7 +294,9 @@ def test_training_with_checkpoints_gives_the_same_gradients(family, load, paths)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_skeleton_is_the_model_without_weights(family, kept, hf_checkpoint):
     model = kept(family)
-    bare = model_skeleton("hf_vlm", {**PARAMS, "checkpoint": str(hf_checkpoint(family))})
+    bare = model_skeleton(
+        choices.model("hf_vlm", "hf_vlm", {**PARAMS, "checkpoint": str(hf_checkpoint(family))})
+    )
     shapes = {name: p.shape for name, p in bare.module.named_parameters()}
     assert shapes == {name: p.shape for name, p in model.module.named_parameters()}
     assert all(p.is_meta for p in bare.module.parameters())
@@ -470,4 +473,6 @@ def test_absent_checkpoint_is_named(load, tmp_path):
     with pytest.raises(ModelError, match="no model folder"):
         load(tmp_path / "nothing")
     with pytest.raises(ModelError, match=r"nobody/nothing.*configuration"):
-        model_skeleton("hf_vlm", {**PARAMS, "checkpoint": "nobody/nothing"})
+        model_skeleton(
+            choices.model("hf_vlm", "hf_vlm", {**PARAMS, "checkpoint": "nobody/nothing"})
+        )

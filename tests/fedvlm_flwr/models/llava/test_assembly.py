@@ -8,10 +8,11 @@ import yaml
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, CLIPModel, LlamaForCausalLM
 
-from fedvlm_flwr.config.schema import Lora, Stage
+from fedvlm_flwr.config import Lora, Stage
 from fedvlm_flwr.errors import ConfigError, ModelError
 from fedvlm_flwr.models import load_model, model_skeleton, prepare_model
 from fedvlm_flwr.models.parts import add_lora, set_trainable
+from tests import choices
 from tests.llava_sources import SPARE, tokenizer, write_gguf
 
 CPU = torch.device("cpu")
@@ -32,8 +33,8 @@ def home(tmp_path, monkeypatch):
 
 
 def made(params: dict):
-    prepare_model("mine", "llava", params)
-    return load_model("mine", "llava", params, CPU)
+    prepare_model(choices.model("mine", "llava", params))
+    return load_model(choices.model("mine", "llava", params), CPU)
 
 
 QUESTIONS = ["what is the color of the shape?", "is it blue?"]
@@ -82,13 +83,15 @@ def test_it_is_made_once_however_a_path_is_written(params, llama, monkeypatch):
     made(params)
     monkeypatch.chdir(Path(llama).parent)
     written = {**params, "llm": Path(llama).name}
-    assert prepare_model("mine", "llava", written) == prepare_model("mine", "llava", params)
+    assert prepare_model(choices.model("mine", "llava", written)) == prepare_model(
+        choices.model("mine", "llava", params)
+    )
 
 
 @pytest.mark.parametrize("name", ["linear", "mlp2x_gelu", "mlp6x_gelu"])
 def test_each_connector_is_kept_and_trains(params, name, pictures):
     model = made({**params, "connector": name})
-    again = load_model("mine", "llava", {**params, "connector": name}, CPU)
+    again = load_model(choices.model("mine", "llava", {**params, "connector": name}), CPU)
     first, second = model.connector.state_dict(), again.connector.state_dict()
     assert all(torch.equal(first[key], second[key]) for key in first)
     trained = set_trainable(model, Stage({"connector": "full"}))
@@ -132,7 +135,7 @@ def test_what_does_not_fit_is_named(params, change, said):
 
 
 def test_a_checkpoint_that_lacks_tensors_is_refused_not_loaded_half(params, tmp_path):
-    folder = prepare_model("mine", "llava", params)
+    folder = prepare_model(choices.model("mine", "llava", params))
     weights = load_file(folder / "model.safetensors")
     gone = next(name for name in weights if "down_proj" in name)
     copy = tmp_path / "copy"
@@ -143,7 +146,7 @@ def test_a_checkpoint_that_lacks_tensors_is_refused_not_loaded_half(params, tmp_
     save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
     whole = {"vision": None, "llm": None, "connector": None, "checkpoint": str(copy)}
     with pytest.raises(ModelError, match=r"lacks .*down_proj"):
-        load_model("mine", "llava", {**params, **whole}, CPU)
+        load_model(choices.model("mine", "llava", {**params, **whole}), CPU)
 
 
 @pytest.mark.parametrize(
@@ -153,7 +156,7 @@ def test_the_shipped_sizes_are_the_benchmarks(name, numbers):
     """FedVLMBench (arXiv 2506.09638): connectors and adapter of CLIP ViT-B/32 and Llama-3.2-3B."""
     shipped = yaml.safe_load(CONF.read_text())
     del shipped["name"], shipped["kind"]
-    network = model_skeleton("llava", {**shipped, "connector": name})
+    network = model_skeleton(choices.model("llava", "llava", {**shipped, "connector": name}))
     assert network.image_tokens == 49
     trained = set_trainable(network, Stage({"connector": "full"}))
     assert round(sum(p.numel() for p in trained.values()) / 1e6, 2) == numbers

@@ -8,13 +8,12 @@ import torch
 from safetensors.torch import load_file
 
 from fedvlm_flwr.config import compose
-from fedvlm_flwr.config.typed import typed
 from fedvlm_flwr.errors import ConfigError, ModelError
 from fedvlm_flwr.models import load_model, model_skeleton, prepare_model, prepared_model
 from fedvlm_flwr.models.pretraining.data import by_image, texts_of
+from fedvlm_flwr.models.pretraining.recipe import ShowoRecipe
 from fedvlm_flwr.models.pretraining.stages import PretrainingData, StageExample
 from fedvlm_flwr.models.pretraining.tiny_showo import (
-    Recipe,
     ShowoTrainee,
     build,
     code_redundancy,
@@ -23,7 +22,6 @@ from fedvlm_flwr.models.pretraining.tiny_showo import (
     to_sequence,
     tokenizer_for,
 )
-from fedvlm_flwr.models.showo.kind import Params
 from fedvlm_flwr.models.showo.model import Showo
 
 CPU = torch.device("cpu")
@@ -56,7 +54,7 @@ def smoke():
 @pytest.fixture(scope="module")
 def prepared(smoke, home) -> Path:
     """The model of the smoke experiment, made once."""
-    return prepare_model(smoke.name, smoke.kind, smoke.params)
+    return prepare_model(smoke)
 
 
 @pytest.fixture
@@ -72,7 +70,7 @@ def records(pictures) -> list[Record]:
 
 @pytest.fixture
 def trainee(smoke, records) -> ShowoTrainee:
-    params = typed(Params, smoke.params, "model")
+    params = smoke.params
     tokenizer = tokenizer_for(texts_of(by_image(records)), params.template)
     module = build(params.sizes, tokenizer, seed=0)
     model = Showo(module, tokenizer, params.resolution, params.template, 64)
@@ -82,21 +80,21 @@ def trainee(smoke, records) -> ShowoTrainee:
 
 
 def test_the_shipped_one_is_small_and_has_sixteen_tokens(smoke):
-    skeleton = model_skeleton(smoke.kind, smoke.params)
+    skeleton = model_skeleton(smoke)
     assert 1e6 < sum(p.numel() for p in skeleton.module.parameters()) < 3e6
     assert skeleton.image_tokens == 16 + 3
     assert skeleton.lora_targets == ("dense", "fc1", "fc2", "k_proj", "q_proj", "v_proj")
 
 
 def test_prepared_by_the_smoke_experiment_it_loads_and_answers(smoke, prepared, pictures):
-    assert prepared_model(smoke.name, smoke.kind, smoke.params) == prepared
-    assert prepare_model(smoke.name, smoke.kind, smoke.params) == prepared
-    model = load_model(smoke.name, smoke.kind, smoke.params, CPU)
+    assert prepared_model(smoke) == prepared
+    assert prepare_model(smoke) == prepared
+    model = load_model(smoke, CPU)
     assert not any(p.requires_grad for p in model.module.parameters())
     assert not model.module.training
     batch = [model.encode("what is it?")] * 2
     assert len(model.generate(model.features(pictures[:2]), batch, 4)) == 2
-    skeleton = model_skeleton(smoke.kind, smoke.params).module.state_dict()
+    skeleton = model_skeleton(smoke).module.state_dict()
     state = model.module.state_dict()
     assert {k: v.shape for k, v in state.items()} == {k: v.shape for k, v in skeleton.items()}
 
@@ -104,7 +102,7 @@ def test_prepared_by_the_smoke_experiment_it_loads_and_answers(smoke, prepared, 
 def test_the_same_seed_gives_the_same_weights(smoke, prepared, tmp_path, monkeypatch):
     monkeypatch.setenv("FEDVLM_HOME", str(tmp_path))
     torch.manual_seed(99)  # what else drew random numbers before does not matter
-    again = prepare_model(smoke.name, smoke.kind, smoke.params)
+    again = prepare_model(smoke)
     assert again.name == prepared.name
     for file in ("model.safetensors", "image_tokenizer.safetensors"):
         assert (again / file).read_bytes() == (prepared / file).read_bytes()
@@ -121,9 +119,9 @@ def test_its_language_model_is_a_plain_one_for_transformers(prepared):
 
 def test_unprepared_and_broken_ones_say_what_to_do(smoke, prepared, tmp_path, monkeypatch):
     monkeypatch.setenv("FEDVLM_HOME", str(tmp_path))
-    assert prepared_model(smoke.name, smoke.kind, smoke.params) is None
+    assert prepared_model(smoke) is None
     with pytest.raises(ModelError, match="run `fedvlm prepare`"):
-        load_model(smoke.name, smoke.kind, smoke.params, CPU)
+        load_model(smoke, CPU)
     copy = tmp_path / "models" / prepared.name
     copy.mkdir(parents=True)
     for file in prepared.iterdir():
@@ -131,7 +129,7 @@ def test_unprepared_and_broken_ones_say_what_to_do(smoke, prepared, tmp_path, mo
     broken = copy / "image_tokenizer.safetensors"
     broken.write_bytes(broken.read_bytes()[:-1] + b"x")
     with pytest.raises(ModelError, match=r"image_tokenizer\.safetensors is corrupt"):
-        load_model(smoke.name, smoke.kind, smoke.params, CPU)
+        load_model(smoke, CPU)
 
 
 def test_all_three_phases_learn(trainee, records):
@@ -216,8 +214,8 @@ def test_what_bits_have_in_common_by_hand():
 
 
 def test_more_redrawn_pictures_than_a_batch_has_are_refused(smoke):
-    recipe = typed(Params, smoke.params, "model").tiny.pretrain
-    assert isinstance(recipe, Recipe)
+    recipe = smoke.params.tiny.pretrain
+    assert isinstance(recipe, ShowoRecipe)
     with pytest.raises(ConfigError, match=r"redrawn=49 must lie between 1 and the 48"):
         replace(recipe, redrawn=49)
 

@@ -14,6 +14,7 @@ from fedvlm_flwr.errors import ConfigError, ModelError
 from fedvlm_flwr.models import load_model, model_skeleton, prepare_model
 from fedvlm_flwr.models.adapter import save_adapter
 from fedvlm_flwr.models.parts import add_lora, read, set_trainable
+from tests import choices
 from tests.showo_tiny import TEMPLATE, WORDS, publish, showo, sizes
 
 CPU = torch.device("cpu")
@@ -47,8 +48,8 @@ class Code:
 @pytest.mark.parametrize("pickled", [False, True])
 def test_the_published_formats_load_whole(model, pictures, tmp_path, pickled):
     keys = publish(model, tmp_path, pickled=pickled)
-    assert prepare_model("real", "showo", params(keys)) is None
-    again = load_model("real", "showo", params(keys), CPU)
+    assert prepare_model(choices.model("real", "showo", params(keys))) is None
+    again = load_model(choices.model("real", "showo", params(keys)), CPU)
     expected = model.module.state_dict()
     assert {name: value.shape for name, value in again.module.state_dict().items()} == {
         name: value.shape for name, value in expected.items()
@@ -75,7 +76,7 @@ def test_missing_tensors_are_named_and_counted(model, tmp_path, part):
     keys = publish(model, tmp_path)
     spoil(keys, part, lambda state: [state.pop(name) for name in sorted(state)[:5]])
     with pytest.raises(ModelError, match=rf"{part} lacks .* and 2 more"):
-        load_model("real", "showo", params(keys), CPU)
+        load_model(choices.model("real", "showo", params(keys)), CPU)
 
 
 @pytest.mark.parametrize("part", ["checkpoint", "image_tokenizer"])
@@ -83,7 +84,7 @@ def test_unexpected_tensors_are_named(model, tmp_path, part):
     keys = publish(model, tmp_path)
     spoil(keys, part, lambda state: state.update({"mm_projector.0.bias": torch.zeros(2)}))
     with pytest.raises(ModelError, match=rf"{part} has unexpected mm_projector\.0\.bias"):
-        load_model("real", "showo", params(keys), CPU)
+        load_model(choices.model("real", "showo", params(keys)), CPU)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +95,7 @@ def test_tensors_of_another_shape_are_named(model, tmp_path, part, name):
     keys = publish(model, tmp_path)
     spoil(keys, part, lambda state: state.update({name: torch.zeros(7)}))
     with pytest.raises(ModelError, match=r"(lm_head|conv_in)\.bias.* with another shape"):
-        load_model("real", "showo", params(keys), CPU)
+        load_model(choices.model("real", "showo", params(keys)), CPU)
 
 
 @pytest.mark.parametrize("part", ["checkpoint", "image_tokenizer"])
@@ -103,7 +104,7 @@ def test_a_pickle_that_would_run_code_is_not_read(model, tmp_path, monkeypatch, 
     torch.save({"showo.lm_head.bias": Code()}, Path(keys[part]) / "pytorch_model.bin")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ModelError, match="holds more than tensors"):
-        load_model("real", "showo", params(keys), CPU)
+        load_model(choices.model("real", "showo", params(keys)), CPU)
     assert not Path("ran").exists()
 
 
@@ -113,14 +114,14 @@ def test_a_cut_file_is_named(model, tmp_path, part):
     path = Path(keys[part]) / "model.safetensors"
     path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(ModelError, match=rf"{part}.* cannot be read as weights"):
-        load_model("real", "showo", params(keys), CPU)
+        load_model(choices.model("real", "showo", params(keys)), CPU)
 
 
 @pytest.mark.parametrize("part", SOURCES)
 def test_a_hub_id_out_of_reach_says_to_give_a_folder(model, tmp_path, offline, part):
     keys = publish(model, tmp_path)
     with pytest.raises(ModelError, match=r"nobody/nothing .*give a folder"):
-        load_model("real", "showo", params(keys, **{part: "nobody/nothing"}), CPU)
+        load_model(choices.model("real", "showo", params(keys, **{part: "nobody/nothing"})), CPU)
 
 
 @pytest.mark.parametrize("part", SOURCES)
@@ -128,7 +129,9 @@ def test_a_folder_without_the_files_is_named(model, tmp_path, offline, part):
     keys = publish(model, tmp_path)
     (tmp_path / "empty").mkdir()
     with pytest.raises(ModelError, match=f"{tmp_path}/empty"):
-        load_model("real", "showo", params(keys, **{part: str(tmp_path / "empty")}), CPU)
+        load_model(
+            choices.model("real", "showo", params(keys, **{part: str(tmp_path / "empty")})), CPU
+        )
 
 
 def test_a_file_that_holds_other_things_is_named(model, tmp_path):
@@ -136,13 +139,15 @@ def test_a_file_that_holds_other_things_is_named(model, tmp_path):
     path = Path(keys["image_tokenizer"]) / "pytorch_model.bin"
     torch.save({"state": model.vision.state_dict(), "epoch": 3}, path)
     with pytest.raises(ModelError, match="does not hold named tensors only"):
-        load_model("real", "showo", params(keys), CPU)
+        load_model(choices.model("real", "showo", params(keys)), CPU)
 
 
 def test_another_tokenizer_would_shift_the_codes_and_is_refused(model, tmp_path):
     keys = publish(model, tmp_path)
     with pytest.raises(ModelError, match=r"has 300 tokens and model\.sizes\.words is 301"):
-        load_model("real", "showo", params(keys, sizes=asdict(sizes(WORDS + 1))), CPU)
+        load_model(
+            choices.model("real", "showo", params(keys, sizes=asdict(sizes(WORDS + 1)))), CPU
+        )
 
 
 @pytest.mark.parametrize(
@@ -160,14 +165,16 @@ def test_another_tokenizer_would_shift_the_codes_and_is_refused(model, tmp_path)
 def test_contradictions_are_refused_before_anything_is_read(changes, says):
     keys = dict.fromkeys(SOURCES, "/nowhere")
     with pytest.raises(ConfigError, match=says):
-        load_model("real", "showo", params(keys, **changes), CPU)
+        load_model(choices.model("real", "showo", params(keys, **changes)), CPU)
 
 
 @pytest.mark.parametrize("quantize", ["4bit", "8bit"])
 def test_a_quantised_language_model_trains_and_answers(model, pictures, tmp_path, quantize):
     pytest.importorskip("bitsandbytes", reason="the extra [quant] is not installed")
     keys = publish(model, tmp_path)
-    small = load_model("real", "showo", params(keys, quantize=quantize, dtype="bfloat16"), CPU)
+    small = load_model(
+        choices.model("real", "showo", params(keys, quantize=quantize, dtype="bfloat16")), CPU
+    )
     features = small.features(pictures)
     for mine, theirs in zip(features, model.features(pictures), strict=True):
         assert torch.equal(mine["ids"], theirs["ids"])
@@ -185,7 +192,7 @@ def test_a_quantised_language_model_trains_and_answers(model, pictures, tmp_path
 
 def test_bfloat16_is_the_language_models_alone(model, tmp_path):
     keys = publish(model, tmp_path)
-    half = load_model("real", "showo", params(keys, dtype="bfloat16"), CPU)
+    half = load_model(choices.model("real", "showo", params(keys, dtype="bfloat16")), CPU)
     assert {p.dtype for p in half.module.showo.parameters()} == {torch.bfloat16}
     assert {p.dtype for p in half.vision.parameters()} == {torch.float32}
     assert half.fingerprint == model.fingerprint
@@ -193,7 +200,7 @@ def test_bfloat16_is_the_language_models_alone(model, tmp_path):
 
 def test_an_adapter_fits_the_plain_language_model(model, tmp_path, pictures):
     keys = publish(model, tmp_path)
-    tuned = load_model("real", "showo", params(keys), CPU)
+    tuned = load_model(choices.model("real", "showo", params(keys)), CPU)
     tuning = compose({"overrides": "tuning=f_l"}).tuning
     add_lora(tuned, tuning.lora, seed=0)
     tuned.module.eval()  # no dropout in the new layers
@@ -230,7 +237,7 @@ def architecture(model):
 def test_the_published_sizes_take_7_million_adapter_weights(name, tokens):
     config = compose({"overrides": f"model={name} tuning=f_l"})
     assert (config.tuning.lora.r, config.tuning.lora.alpha) == (8, 32.0)
-    skeleton = model_skeleton(config.model.kind, config.model.params)
+    skeleton = model_skeleton(config.model)
     assert skeleton.module.showo.config.vocab_size == 58498
     assert skeleton.image_tokens == tokens + 3
     add_lora(skeleton, config.tuning.lora, seed=0)

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from fedvlm_flwr.errors import ConfigError
-from fedvlm_flwr.models.showo.magvit import Codebook, MagvitSizes, MagvitTokenizer, exact
+from fedvlm_flwr.models.showo.magvit import Codebook, MagvitTokenizer, exact
+from fedvlm_flwr.models.showo.sizes import MagvitSizes
 from tests.showo_tiny import GOLDEN, IMAGE, golden_weight
 
 PUBLISHED = MagvitSizes(

@@ -11,12 +11,12 @@ from fedvlm_flwr.models.showo.magvit import MagvitTokenizer
 from fedvlm_flwr.models.showo.mask import for_attention, visible
 from fedvlm_flwr.models.showo.model import Showo
 from fedvlm_flwr.models.showo.network import (
-    PhiSizes,
     ShowoNetwork,
     Vocabulary,
     image_processor,
     phi_config,
 )
+from fedvlm_flwr.models.showo.sizes import PhiSizes
 from fedvlm_flwr.models.vlm import Encoded
 from tests.showo_tiny import GOLDEN, IMAGE, golden_weight, showo
 

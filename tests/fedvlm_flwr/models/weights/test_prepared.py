@@ -9,6 +9,7 @@ import torch
 from fedvlm_flwr.errors import ConfigError, ModelError
 from fedvlm_flwr.models import load_model, prepare_model
 from fedvlm_flwr.models.weights.prepared import prepare
+from tests import choices
 
 CPU = torch.device("cpu")
 
@@ -24,24 +25,26 @@ def weights(folder):
 
 
 def test_the_same_seed_gives_the_same_weights(cheap, tmp_path, monkeypatch):
-    one = weights(prepare_model("tiny_llava", "llava", cheap))
+    one = weights(prepare_model(choices.model("tiny_llava", "llava", cheap)))
     monkeypatch.setenv("FEDVLM_HOME", str(tmp_path / "other"))
     torch.manual_seed(99)  # what else drew random numbers before does not matter
-    two = weights(prepare_model("tiny_llava", "llava", cheap))
+    two = weights(prepare_model(choices.model("tiny_llava", "llava", cheap)))
     assert one == two
 
 
 def test_prepared_model_loads_and_answers(cheap, pictures):
     steps = []
-    folder = prepare_model("tiny_llava", "llava", cheap, lambda *at: steps.append(at[:2]))
+    folder = prepare_model(
+        choices.model("tiny_llava", "llava", cheap), lambda *at: steps.append(at[:2])
+    )
     assert steps == [(i, 9) for i in range(1, 10)]
-    assert prepare_model("tiny_llava", "llava", cheap) == folder
-    model = load_model("tiny_llava", "llava", cheap, CPU)
+    assert prepare_model(choices.model("tiny_llava", "llava", cheap)) == folder
+    model = load_model(choices.model("tiny_llava", "llava", cheap), CPU)
     assert not any(p.requires_grad for p in model.module.parameters())
     assert not model.module.training
     answers = model.generate(model.features(pictures[:1]), [model.encode("what is it?")], 4)
     assert len(answers) == 1
-    again = load_model("tiny_llava", "llava", cheap, CPU)
+    again = load_model(choices.model("tiny_llava", "llava", cheap), CPU)
     assert again.fingerprint == model.fingerprint
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["recipe"]["tiny"]["pretrain"]["seed"] == cheap["tiny"]["pretrain"]["seed"]
@@ -49,12 +52,12 @@ def test_prepared_model_loads_and_answers(cheap, pictures):
 
 def test_unprepared_model_says_what_to_run(cheap):
     with pytest.raises(ModelError, match="run `fedvlm prepare`"):
-        load_model("tiny_llava", "llava", cheap, CPU)
+        load_model(choices.model("tiny_llava", "llava", cheap), CPU)
 
 
 @pytest.mark.parametrize("harm", ["corrupt", "missing", "manifest"])
 def test_a_broken_file_is_named_with_its_mending(cheap, harm):
-    folder = prepare_model("tiny_llava", "llava", cheap)
+    folder = prepare_model(choices.model("tiny_llava", "llava", cheap))
     path = folder / ("manifest.json" if harm == "manifest" else "model.safetensors")
     if harm == "missing":
         path.unlink()
@@ -63,7 +66,7 @@ def test_a_broken_file_is_named_with_its_mending(cheap, harm):
         content[0 if harm == "manifest" else -1] ^= 1
         path.write_bytes(content)
     with pytest.raises(ModelError, match=rf"{path.name}.*delete .* and run `fedvlm prepare`"):
-        load_model("tiny_llava", "llava", cheap, CPU)
+        load_model(choices.model("tiny_llava", "llava", cheap), CPU)
 
 
 def test_two_at_once_build_once():
@@ -92,22 +95,22 @@ def test_a_failed_build_leaves_nothing(home):
 
 
 def test_another_recipe_is_another_folder(cheap):
-    one = prepare_model("tiny_llava", "llava", cheap)
+    one = prepare_model(choices.model("tiny_llava", "llava", cheap))
     cheap["tiny"]["pretrain"]["seed"] += 1
-    assert prepare_model("tiny_llava", "llava", cheap) != one
+    assert prepare_model(choices.model("tiny_llava", "llava", cheap)) != one
 
 
 def test_unknown_kind_key_and_contradiction_are_refused(cheap):
     with pytest.raises(ConfigError, match="Unknown model kind 'lava'"):
-        load_model("tiny_llava", "lava", cheap, CPU)
+        load_model(choices.model("tiny_llava", "lava", cheap), CPU)
     with pytest.raises(ConfigError, match="checkpoint"):
-        load_model("tiny_llava", "llava", {**cheap, "checkpoint": "there"}, CPU)
+        load_model(choices.model("tiny_llava", "llava", {**cheap, "checkpoint": "there"}), CPU)
     with pytest.raises(ConfigError, match=r"model\.colour"):
-        load_model("tiny_llava", "llava", {**cheap, "colour": 1}, CPU)
+        load_model(choices.model("tiny_llava", "llava", {**cheap, "colour": 1}), CPU)
 
 
 def test_a_folder_that_is_no_model_is_named(cheap, tmp_path):
     params = {**cheap, "tiny": None, "checkpoint": str(tmp_path)}
-    assert prepare_model("real", "llava", params) is None
+    assert prepare_model(choices.model("real", "llava", params)) is None
     with pytest.raises(ModelError, match=str(tmp_path)):
-        load_model("real", "llava", params, CPU)
+        load_model(choices.model("real", "llava", params), CPU)

@@ -5,10 +5,11 @@ import importlib.util
 import pytest
 import torch
 
-from fedvlm_flwr.config.schema import Lora, Stage
+from fedvlm_flwr.config import Lora, Stage
 from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.models import load_model, prepare_model
 from fedvlm_flwr.models.parts import add_lora, set_trainable, train_in_float32
+from tests import choices
 
 CPU = torch.device("cpu")
 QUESTIONS = ["is there a red shape?", "describe the image."]
@@ -34,9 +35,11 @@ def gradients(model, features, batch, trained):
 @pytest.mark.parametrize("bits", ["4bit", "8bit"])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_only_the_llms_linears_are_quantised_and_adapters_train(cheap, pictures, bits, dtype):
-    prepare_model("tiny_llava", "llava", cheap)
-    plain = load_model("tiny_llava", "llava", cheap, CPU)
-    small = load_model("tiny_llava", "llava", {**cheap, "quantize": bits, "dtype": dtype}, CPU)
+    prepare_model(choices.model("tiny_llava", "llava", cheap))
+    plain = load_model(choices.model("tiny_llava", "llava", cheap), CPU)
+    small = load_model(
+        choices.model("tiny_llava", "llava", {**cheap, "quantize": bits, "dtype": dtype}), CPU
+    )
     kinds = {name: type(m).__name__ for name, m in small.module.named_modules()}
     wanted = {"4bit": "Linear4bit", "8bit": "Linear8bitLt"}[bits]
     linears = {name: kind for name, kind in kinds.items() if "Linear" in kind}
@@ -63,7 +66,7 @@ def test_only_the_llms_linears_are_quantised_and_adapters_train(cheap, pictures,
 
 
 def test_a_machine_without_bitsandbytes_says_so_in_one_sentence(cheap, monkeypatch):
-    prepare_model("tiny_llava", "llava", cheap)
+    prepare_model(choices.model("tiny_llava", "llava", cheap))
     found = importlib.util.find_spec
     monkeypatch.setattr(
         importlib.util,
@@ -71,4 +74,4 @@ def test_a_machine_without_bitsandbytes_says_so_in_one_sentence(cheap, monkeypat
         lambda name, *more: None if name == "bitsandbytes" else found(name, *more),
     )
     with pytest.raises(ConfigError, match=r"fedvlm-flwr\[quant\]"):
-        load_model("tiny_llava", "llava", {**cheap, "quantize": "4bit"}, CPU)
+        load_model(choices.model("tiny_llava", "llava", {**cheap, "quantize": "4bit"}), CPU)

@@ -1,16 +1,20 @@
 """What travels in a round, by algorithm, cohort and tuning."""
 
+from functools import partial
+
 import pytest
 
+from fedvlm_flwr.cli.base import first_round
 from fedvlm_flwr.config import compose
 from fedvlm_flwr.errors import ConfigError
-from server_app.traffic import traffic
+from fedvlm_flwr.planning.traffic import traffic
 
 TRAINED = {"connector.linear_1.weight": (4, 3), "llm.layers.0.q_proj.lora_A": (2, 4)}
 
 
 def told(*overrides, trained=TRAINED):
-    return traffic(compose({"overrides": " ".join(overrides)}), 0, trained)
+    config = compose({"overrides": " ".join(overrides)})
+    return traffic(trained, partial(first_round, config, 0))
 
 
 def test_all_that_is_trained_goes_both_ways_to_everyone():

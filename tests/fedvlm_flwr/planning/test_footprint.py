@@ -1,20 +1,22 @@
 """The estimate of memory against real training and answering, seen tensor by tensor."""
 
 import shlex
+from functools import partial
 
 import pytest
 import torch
 from PIL import Image
 from torch import nn
 
-from client_app.footprint import hook_bytes, try_out
+from fedvlm_flwr.cli.base import start_hook, try_out
 from fedvlm_flwr.config import compose
 from fedvlm_flwr.evaluation.answers import generate_answers
-from fedvlm_flwr.models.resident import resident
 from fedvlm_flwr.planning.counting import adapted_skeleton
+from fedvlm_flwr.planning.footprint import hook_bytes
 from fedvlm_flwr.planning.live_bytes import LiveBytes
 from fedvlm_flwr.planning.measure import longest_example
 from fedvlm_flwr.planning.memory import Estimator, Lengths
+from fedvlm_flwr.process import this_process
 
 LENGTHS = Lengths(text=120, answer=16)
 # The fused dropout of a GPU keeps a byte a number, that of a CPU four.
@@ -29,12 +31,12 @@ def config_of(*overrides):
 def longest(small, tmp_path):
     picture = tmp_path / "picture.png"
     Image.effect_noise((64, 64), 64).convert("RGB").save(picture)
-    model = resident(config_of(*small), torch.device("cpu"))
+    model = this_process().model(config_of(*small), torch.device("cpu"))
     return longest_example(model.vlm, picture, LENGTHS)
 
 
 def test_the_longest_example_is_as_long_as_asked(small, longest):
-    model = resident(config_of(*small), torch.device("cpu"))
+    model = this_process().model(config_of(*small), torch.device("cpu"))
     row = model.vlm.encode(longest.question, longest.answer)
     assert len(row.answer_ids) == LENGTHS.answer
     assert len(row.prompt_ids) + len(row.answer_ids) == LENGTHS.text
@@ -51,7 +53,7 @@ def test_the_longest_example_is_as_long_as_asked(small, longest):
 )
 def test_real_steps_take_little_less_than_estimated(small, longest, overrides):
     config = config_of(*small, "train.batch_size=8", *overrides)
-    model = resident(config, torch.device("cpu"))
+    model = this_process().model(config, torch.device("cpu"))
     model.features.encode([longest.image])
     weights = [*model.vlm.module.parameters(), *model.vlm.module.buffers()]
     with LiveBytes(weights) as training:
@@ -60,7 +62,9 @@ def test_real_steps_take_little_less_than_estimated(small, longest, overrides):
         generate_answers(model, [longest] * config.eval.batch_size, config.eval)
 
     estimator = Estimator(
-        adapted_skeleton(config), LENGTHS, lambda stage, given: hook_bytes(config, given, given)
+        adapted_skeleton(config),
+        LENGTHS,
+        lambda stage, given: hook_bytes(given, given, partial(start_hook, config)),
     )
     found = estimator.estimate(config, 0)
     # The estimate has masks and a prompt as long as the text, answer included; the model has not.
@@ -77,7 +81,8 @@ def test_an_algorithms_tensors_are_counted_without_weights():
     }
 
     def kept(algorithm):
-        return hook_bytes(config_of(f"algorithm={algorithm}"), parameters, parameters) / 40
+        start = partial(start_hook, config_of(f"algorithm={algorithm}"))
+        return hook_bytes(parameters, parameters, start) / 40
 
     assert kept("fedavg") == 0
     assert kept("fedprox") == 4  # the round's tensors

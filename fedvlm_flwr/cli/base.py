@@ -1,0 +1,77 @@
+"""What planning commands ask of the algorithm and of the client: the house's upper rooms."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fedvlm_flwr.arrays import Arrays
+from fedvlm_flwr.config import Config
+from fedvlm_flwr.data.federated import Example
+from fedvlm_flwr.models.resident import Resident
+from fedvlm_flwr.planning.footprint import Parameters
+from fedvlm_flwr.planning.traffic import FirstRound
+from fedvlm_flwr.seeding import stream
+
+STEPS = 3  # of the optimizer: its state is there after the first
+
+
+def first_round(config: Config, stage: int, trained: Arrays) -> FirstRound:
+    """The messages of a stage's first round, by the configured algorithm.
+
+    Raises:
+        ConfigError: the algorithm refuses the number of clients or the size of the tensors.
+    """
+    from strategies import load_strategy
+    from strategies.core.federation import Federation
+
+    federation = Federation(
+        num_clients=config.num_clients,
+        clients_per_round=config.cohort_size,
+        min_replies=config.replies_needed,
+        seed=config.seed,
+        stage=stage,
+        wire_dtype=config.wire.dtype,
+        share=config.tuning.stages[stage].shared,
+    )
+    strategy = load_strategy(config.algorithm, federation)
+    strategy.begin(trained)
+    return FirstRound(
+        shared=strategy.state.arrays,
+        down=strategy.broadcast(),
+        up=strategy.expected_extra(),
+        clients=len(strategy.choose(1)),
+    )
+
+
+def start_hook(config: Config, parameters: Parameters, shared: Arrays) -> Any:
+    """The client side of the configured algorithm, as it is before a round's first step.
+
+    Args:
+        shared: the shared tensors as they came.
+    """
+    from strategies import load_hook
+    from strategies.core.client_hook import RoundInput
+
+    hook = load_hook(config.algorithm)
+    hook.on_start(parameters, RoundInput(shared, extra=shared))
+    return hook
+
+
+def try_out(config: Config, model: Resident, stage: int, records: Sequence[Example]) -> None:
+    """Some steps of local training in a stage, as a client takes them.
+
+    Raises:
+        DivergedError: the loss is not finite.
+    """
+    from client_app.local import train_locally
+
+    parts = config.tuning.stages[stage].shared
+    parameters = model.place(stage, model.initial[stage], {})
+    zeros: Arrays = {
+        name: np.broadcast_to(np.float32(0), tuple(parameter.shape))
+        for name, parameter in parameters.items()
+        if name.partition(".")[0] in parts
+    }
+    hook, order = start_hook(config, parameters, zeros), stream(config.seed, "batches")
+    train_locally(model, parameters, records, config.train, STEPS, config.train.lr, order, hook)

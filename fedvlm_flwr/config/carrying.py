@@ -1,0 +1,35 @@
+"""How messages are carried: the engine, and the form of arrays on the wire."""
+
+from dataclasses import dataclass, field
+
+from fedvlm_flwr.settings import carrier, setting
+
+
+@dataclass(frozen=True)
+class Wire:
+    """How arrays travel."""
+
+    dtype: str = field(metadata=setting(choices=("float32", "bfloat16")))
+    """Number format of tensors in messages: float32, or bfloat16 at half the bytes."""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What carries the messages, and each client process's share of the machine."""
+
+    name: str = field(metadata=carrier())
+    """The module in `fedvlm_flwr.engines` that runs the app: ray or inprocess."""
+    cpus_per_client: int = field(metadata=carrier(above=0))
+    """CPU cores that Ray reserves for one client process."""
+    gpus_per_client: float = field(metadata=carrier(least=0))
+    """Share of a GPU that Ray reserves for one client process; 0.25: four share one."""
+    threads: int = field(metadata=carrier(above=0))
+    """CPU threads of torch in a client process."""
+    device: str = field(metadata=carrier(choices=("auto", "cpu", "cuda")))
+    """Where models lie: cpu, cuda, or auto: cuda where there is one."""
+    num_supernodes: int | None = field(metadata=carrier(above=0))
+    """Simulated nodes; null: one for each client."""
+    feature_megabytes: float = field(metadata=carrier(above=0))
+    """Memory for image features in each process, in megabytes."""
+    features_on_disk: bool = field(metadata=carrier())
+    """Whether image features are kept in $FEDVLM_HOME/features as well."""

@@ -1,0 +1,25 @@
+"""When and how the global model is scored."""
+
+from dataclasses import dataclass, field
+
+from fedvlm_flwr.settings import carrier, setting
+
+
+@dataclass(frozen=True)
+class Eval:
+    """Scoring by generation, on the global test set."""
+
+    every: int = field(metadata=setting(above=0))
+    """Score after every n-th round, beside before the first and after the last."""
+    max_examples: int | None = field(metadata=setting(above=0))
+    """Test examples of a task, a seeded sample, for rounds in between; null: all of them."""
+    batch_size: int = field(metadata=setting(above=0))
+    """Questions that are answered at once."""
+    threads: int = field(metadata=setting(above=0))
+    """CPU threads of torch in the server's process while it scores."""
+    max_new_tokens: int = field(metadata=setting(above=0))
+    """Tokens after which an answer is ended; as a rule the dataset's `answer_tokens`."""
+    shuffled: bool
+    """Whether the final model is also scored on images that belong to other questions."""
+    bootstrap: int = field(metadata=carrier(above=0))
+    """Resamples behind each 95 % confidence interval."""

@@ -1,0 +1,108 @@
+"""What of a model is trained and shared: the adapter's size and the stages of a tuning."""
+
+from dataclasses import dataclass, field
+
+from fedvlm_flwr.config.checks import require
+from fedvlm_flwr.settings import setting
+
+PART_MODES = ("frozen", "lora", "full")
+
+
+@dataclass(frozen=True)
+class Lora:
+    """The low-rank adapters of the LLM (Hu et al. 2021, arXiv 2106.09685)."""
+
+    r: int = field(metadata=setting(above=0))
+    """Rank of the two matrices of each adapter."""
+    alpha: float = field(metadata=setting(above=0))
+    """Scale: an adapter's output is multiplied by alpha / r."""
+    dropout: float = field(metadata=setting(least=0, below=1))
+    """Part of an adapter's inputs that are set to 0 in training."""
+    targets: list[str] | None
+    """Last names of the linear layers that take an adapter; null: all of the LLM but the head."""
+
+    def __post_init__(self) -> None:
+        require(
+            self.targets is None or len(self.targets) > 0,
+            "tuning.lora.targets=[] adapts nothing; name layers, or set it to null for all.",
+        )
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One run of the round loop."""
+
+    train: dict[str, str] = field(metadata=setting(choices=PART_MODES))
+    """How each part (vision, connector, llm) is trained: frozen, lora or full; absent: frozen."""
+    share: list[str] | None = None
+    """The trained parts that travel to the server, the others stay with each client; null: all."""
+    num_rounds: int | None = field(default=None, metadata=setting(above=0))
+    """Federated rounds of the stage; null: those of the run."""
+    lr: float | None = field(default=None, metadata=setting(above=0))
+    """Learning rate of the stage; null: that of the run."""
+
+    def __post_init__(self) -> None:
+        require(
+            any(mode != "frozen" for mode in self.train.values()),
+            f"tuning.stages.train={self.train} trains nothing; set a part to lora or full.",
+        )
+        require(
+            self.train.get("vision", "frozen") == "frozen",
+            "tuning.stages.train.vision must be frozen: picture features are computed only once.",
+        )
+        require(
+            self.train.get("connector") != "lora",
+            "tuning.stages.train.connector=lora is not offered; use full or frozen.",
+        )
+        require(
+            self.share is None or (len(self.share) > 0 and set(self.share) <= set(self.trained)),
+            f"tuning.stages.share={self.share} must name parts that the stage trains "
+            f"({', '.join(self.trained)}); for none at all choose algorithm=local.",
+        )
+
+    @property
+    def shared(self) -> tuple[str, ...]:
+        """The trained parts that travel."""
+        return tuple(self.trained if self.share is None else self.share)
+
+    @property
+    def trained(self) -> dict[str, str]:
+        """The parts that are trained, with their mode."""
+        return {part: mode for part, mode in self.train.items() if mode != "frozen"}
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """A fine-tuning strategy: its stages, run one after the other, and the adapter's size."""
+
+    name: str
+    """The YAML's name, for messages and reports."""
+    lora: Lora
+    """The adapters, where a stage trains a part by `lora`."""
+    stages: list[Stage]
+    """Each starts from the shared result of the one before."""
+
+    def __post_init__(self) -> None:
+        require(bool(self.stages), "tuning.stages is empty; a tuning needs one stage or more.")
+        for number, stage in enumerate(self.stages):
+            private = [part for part in stage.trained if part not in stage.shared]
+            require(
+                len(self.stages) == 1 or not private,
+                f"tuning.stages.{number} keeps {private} private, but what one stage leaves with "
+                "the clients never reaches the next; share it, or use a single stage.",
+            )
+        for part, modes in self.modes.items():
+            require(
+                len(modes) == 1,
+                f"tuning.stages trains {part} as {' and as '.join(sorted(modes))}; choose one of "
+                "the two in all stages.",
+            )
+
+    @property
+    def modes(self) -> dict[str, set[str]]:
+        """How each trained part is trained, over all stages; one way each in a good tuning."""
+        modes: dict[str, set[str]] = {}
+        for stage in self.stages:
+            for part, mode in stage.trained.items():
+                modes.setdefault(part, set()).add(mode)
+        return modes

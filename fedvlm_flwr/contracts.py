@@ -1,0 +1,208 @@
+"""What a module that is found by its name must offer, kind by kind; checked when it is loaded.
+
+The modules are found by `fedvlm_flwr.plugins`. Those with a `Params` are imported whenever a
+configuration is composed, so that they bring in torch, transformers, peft and datasets inside
+functions only (a model's `Params` has a module of its own, `params`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
+
+if TYPE_CHECKING:
+    import torch
+    from datasets import Dataset
+
+    from fedvlm_flwr.config import Engine, Scalar
+    from fedvlm_flwr.data.checked import Checked
+    from fedvlm_flwr.data.federated import FederatedData
+    from fedvlm_flwr.data.making_settings import Making
+    from fedvlm_flwr.data.sources.base import Item
+    from fedvlm_flwr.engines import App
+    from fedvlm_flwr.models.vlm import VLM, Skeleton
+
+P_contra = TypeVar("P_contra", contravariant=True)
+
+# Called with the steps done, the steps in all and the last loss.
+Progress = Callable[[int, int, float], None]
+
+
+class HasParams(Protocol):
+    """A module whose settings are a frozen dataclass, its fields with docstrings and `setting`."""
+
+    Params: type[Any]
+
+
+class ModelKind(Protocol[P_contra]):
+    """`fedvlm_flwr/models/<kind>/kind.py`; beside it `params.py` has `Params`, a `Loading`."""
+
+    def load(self, name: str, params: P_contra, device: torch.device, /) -> VLM:
+        """The model in evaluation mode on the device, nothing of it trainable yet.
+
+        Raises:
+            ModelError: it is not prepared, is corrupt or unreadable.
+        """
+
+    def prepare(
+        self, name: str, params: P_contra, progress: Progress | None = None, /
+    ) -> Path | None:
+        """Make the model's files, where they are made here and are not there; their folder."""
+
+    def folder(self, name: str, params: P_contra, /) -> Path | None:
+        """Where the files are that `prepare` has made; None where it has not, or makes none.
+
+        Raises:
+            ModelError: they are damaged.
+        """
+
+    def parts(self, params: P_contra, /) -> Mapping[str, str]:
+        """The module path of each part, told without loading the model."""
+
+    def skeleton(self, params: P_contra, /) -> Skeleton:
+        """The network on torch's meta device."""
+
+
+class DatasetParams(Protocol):
+    """What is asked of a dataset's `Params`."""
+
+    @property
+    def answer_tokens(self) -> int:
+        """How long an answer may become when a model is scored."""
+
+
+class DatasetKind(Protocol[P_contra]):
+    """`fedvlm_flwr/data/sets/<kind>.py`."""
+
+    Params: type[Any]
+
+    def load(self, params: P_contra, /) -> FederatedData:
+        """The dataset's tables.
+
+        Raises:
+            DataError: its files cannot be used.
+        """
+
+
+@runtime_checkable
+class Examines(Protocol[P_contra]):
+    """A dataset that can tell everything that is wrong with it."""
+
+    def examine(self, params: P_contra, /) -> Checked:
+        """The good records, and what is wrong with the others."""
+
+
+@runtime_checkable
+class HasFolder(Protocol):
+    """The `Params` of a dataset whose files lie in a folder."""
+
+    @property
+    def folder(self) -> Path:
+        """Where its files are, or will be."""
+
+
+@runtime_checkable
+class IsMade(Protocol):
+    """The `Params` of a dataset that may be made from public sources."""
+
+    @property
+    def making(self) -> Making | None:
+        """How; None: it is not."""
+
+
+class PartitionKind(Protocol[P_contra]):
+    """`fedvlm_flwr/data/partitions/<kind>.py`."""
+
+    Params: type[Any]
+
+    def partition(
+        self, table: Dataset, num_clients: int, seed: int, params: P_contra, /
+    ) -> list[list[int]]:
+        """Row indices of the training table for each client, each sorted.
+
+        Raises:
+            ConfigError: the table cannot satisfy the numbers.
+        """
+
+
+@runtime_checkable
+class GoesBy(Protocol):
+    """The `Params` of a partition by a field of the records; test records are dealt by it too."""
+
+    @property
+    def by(self) -> str:
+        """The field's name."""
+
+
+@runtime_checkable
+class Owning(Protocol):
+    """A partition that knows whose the test records are."""
+
+    def owners(self, train: Dataset, test: Dataset, /) -> list[int | None]:
+        """For each row of the test table its client; None: the files do not say."""
+
+
+class Task(Protocol):
+    """`fedvlm_flwr/tasks/<task>.py`: from a model's answers to their scores.
+
+    `score` and `each` read the first 10,000 characters of a text, take any answer in bounded time,
+    and raise DataError on empty or unequally long input.
+
+    Attributes:
+        HEADLINE: the key of `score` that tables show.
+        BOXES_IN: which texts of an example hold boxes, of "question" and "answer".
+    """
+
+    HEADLINE: str
+    BOXES_IN: frozenset[str]
+
+    def score(self, predictions: Sequence[str], references: Sequence[str], /) -> dict[str, float]:
+        """All metrics over the examples."""
+
+    def each(
+        self, predictions: Sequence[str], references: Sequence[str], /
+    ) -> dict[str, list[float]]:
+        """One value an example for the metrics that are means over them, `HEADLINE` among them."""
+
+    def majority(self, references: Sequence[str], /) -> str:
+        """The constant answer of a model that sees nothing."""
+
+
+class SourceKind(Protocol[P_contra]):
+    """`fedvlm_flwr/data/sources/<source>.py`: the public files that a dataset is made from."""
+
+    Params: type[Any]
+
+    def read(self, raw: Path, params: P_contra, /) -> Iterator[Item]:
+        """The items of the source's folder, as it is after download.
+
+        Raises:
+            DataError: it is not the folder that it should be.
+        """
+
+
+class EngineKind(Protocol):
+    """`fedvlm_flwr/engines/<name>.py`."""
+
+    def run(
+        self,
+        app: App,
+        run_config: Mapping[str, Scalar],
+        engine: Engine,
+        num_clients: int,
+        log_file: Path,
+        /,
+    ) -> None:
+        """Run an app; returns when the run has succeeded.
+
+        Raises:
+            RunError: it has not.
+        """
+
+
+class Command(Protocol):
+    """`fedvlm_flwr/cli/<command>.py`; the first line of its docstring is its summary."""
+
+    def main(self, arguments: list[str], /) -> int:
+        """Run the command; its exit status."""

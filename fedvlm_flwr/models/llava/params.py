@@ -1,0 +1,153 @@
+"""The settings of the kind `llava`."""
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from fedvlm_flwr.errors import ConfigError
+from fedvlm_flwr.models.params import Loading
+from fedvlm_flwr.models.pretraining.recipe import Public, Recipe
+from fedvlm_flwr.settings import setting
+
+NAME = re.compile(r"linear|mlp([2-9])x_gelu")
+
+
+def depth(name: str) -> int:
+    """How many linear layers a connector has: `linear` one, `mlp6x_gelu` six with GELU between.
+
+    Raises:
+        ConfigError: no such connector.
+    """
+    found = NAME.fullmatch(name)
+    if found is None:
+        raise ConfigError(
+            f"Unknown model.connector '{name}'; choose one of: linear, mlp2x_gelu, mlp6x_gelu "
+            "(any number of layers from 2 to 9)."
+        )
+    return int(found[1] or 1)
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How large the network is; widths must be multiples of their numbers of heads."""
+
+    image_size: int
+    """Pixels a side of an image."""
+    patch_size: int
+    """Pixels a side of a patch; each patch is one image token."""
+    image_mean: float
+    """Subtracted from pixel values in 0..1."""
+    image_std: float
+    """What pixel values are then divided by."""
+    vision_width: int
+    """Of the vision tower's hidden states."""
+    vision_layers: int
+    """Of the vision tower; the last is not used: features come from the layer before it."""
+    vision_heads: int
+    """Attention heads of a layer of the vision tower."""
+    llm_width: int
+    """Of the language model's hidden states."""
+    llm_layers: int
+    """Decoder layers of the language model."""
+    llm_heads: int
+    """Attention heads of a layer of the language model."""
+    llm_mlp_width: int
+    """Of the layer inside each MLP of the language model."""
+
+
+@dataclass(frozen=True)
+class Tiny:
+    """A small network and the way it is taught."""
+
+    sizes: Sizes
+    """How large the network is."""
+    pretrain: Recipe
+    """The phases of its pretraining."""
+    public: Public
+    """What it is pretrained on."""
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """What a LLaVA is put together from.
+
+    Attributes:
+        connector: its name, see `depth`.
+        connector_weights: a safetensors file of a trained connector; None: random from the seed.
+        image_token: a token of the LLM's tokenizer that stands for a picture, or None: `<image>` is
+            added to the tokenizer (and to nothing else: no embedding table is resized).
+    """
+
+    vision: str
+    llm: str
+    connector: str
+    connector_weights: str | None
+    connector_seed: int
+    vision_feature_layer: int
+    vision_feature_select_strategy: str
+    image_token: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Params(Loading):
+    """The keys of a model YAML of this kind.
+
+    Exactly one of `checkpoint`, `tiny`, and `vision` with `llm` is given.
+    """
+
+    template: str
+    """The prompt around {question}, with <image> in the picture's place."""
+    image_token: str | None = None
+    """The tokenizer's token for a picture; null: <image>, added where it is not known."""
+    checkpoint: str | None = field(default=None, metadata=setting(path=True))
+    """A whole LLaVA: a local folder or a hub id; null: another way is chosen."""
+    tiny: Tiny | None = None
+    """A small network that is pretrained here; null: another way is chosen."""
+    vision: str | None = field(default=None, metadata=setting(path=True))
+    """A CLIP or SigLIP checkpoint, or another vision tower that transformers loads; null: none."""
+    llm: str | None = field(default=None, metadata=setting(path=True))
+    """A causal language model: a folder, a hub id or a GGUF file; null: none."""
+    connector: str | None = None
+    """Between the two: linear, or mlp2x_gelu to mlp9x_gelu by its linear layers; null: none."""
+    connector_weights: str | None = field(default=None, metadata=setting(path=True))
+    """A safetensors file of a trained connector; null: random from the seed."""
+    connector_seed: int = 0
+    """Of a random connector."""
+    vision_feature_layer: int = -2
+    """The vision tower's layer whose outputs are the features; negative: from the end."""
+    vision_feature_select_strategy: str = "default"
+    """default: without the class token; full: with it."""
+    architectures: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Sizes by hub id, for counting without the weights at hand."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        ways = [self.checkpoint is not None, self.tiny is not None]
+        ways.append(self.vision is not None or self.llm is not None)
+        if sum(ways) != 1:
+            raise ConfigError(
+                "Set exactly one of model.checkpoint (a folder or hub id), model.tiny, and "
+                "model.vision with model.llm; set the others to null."
+            )
+        if ways[2] and (self.vision is None or self.llm is None or self.connector is None):
+            raise ConfigError(
+                f"model.vision={self.vision}, model.llm={self.llm} and model.connector="
+                f"{self.connector} go together; set all three."
+            )
+        if self.connector is not None:
+            depth(self.connector)
+
+    @property
+    def assembly(self) -> Assembly:
+        """What the model is put together from, where it is."""
+        assert self.vision is not None and self.llm is not None and self.connector is not None
+        return Assembly(
+            self.vision,
+            self.llm,
+            self.connector,
+            self.connector_weights,
+            self.connector_seed,
+            self.vision_feature_layer,
+            self.vision_feature_select_strategy,
+            self.image_token,
+        )

@@ -1,0 +1,157 @@
+"""What one process holds: composed configurations, tables, clients' shares, the loaded model."""
+
+from __future__ import annotations
+
+import resource
+import secrets
+import threading
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from fedvlm_flwr.config import Config, Scalar, compose
+from fedvlm_flwr.config.compose import to_overrides
+from fedvlm_flwr.data.clients import Shares, client_examples, deal_test, train_shares
+from fedvlm_flwr.data.load import load_data
+
+if TYPE_CHECKING:
+    import torch
+
+    from fedvlm_flwr.data.federated import Example, FederatedData
+    from fedvlm_flwr.models.resident import Resident
+
+TABLES = 8  # datasets that stay open
+
+Value = TypeVar("Value")
+
+
+class Once(Generic[Value]):
+    """Values by key, each made once, whichever thread asks first.
+
+    Args:
+        most: values that are held; the oldest goes before another is made. None: all.
+    """
+
+    def __init__(self, most: int | None = None) -> None:
+        self._most = most
+        self._values: dict[str, Value] = {}
+        self._lock = threading.Lock()
+
+    def get(self, key: str, make: Callable[[], Value]) -> Value:
+        """The value of a key, made where it is not there."""
+        with self._lock:
+            if key not in self._values:
+                while self._most is not None and len(self._values) >= self._most:
+                    del self._values[next(iter(self._values))]
+                self._values[key] = make()
+            return self._values[key]
+
+
+class Process:
+    """The owner of what a process keeps between messages and runs; safe for threads.
+
+    Everything is made when it is first asked for, and is the same object for all who ask: in the
+    in-process engine the server and its clients share one model.
+
+    Attributes:
+        number: drawn at random; it tells processes apart, and nothing of them.
+    """
+
+    def __init__(self) -> None:
+        self._configs: Once[Config] = Once()
+        self._tables: Once[FederatedData] = Once(TABLES)
+        self._shares: Once[Shares] = Once()
+        self._model: Once[Resident] = Once(1)  # one base at most
+        self._loads = 0
+        self.number = secrets.randbelow(2**31)
+
+    def compose(self, run_config: Mapping[str, Scalar]) -> Config:
+        """The configuration of a run-config, see `fedvlm_flwr.config.compose`.
+
+        Raises:
+            ConfigError: an unknown key or choice, a wrong value, a contradiction.
+        """
+        key = repr(to_overrides(run_config))
+        return self._configs.get(key, lambda: compose(run_config))
+
+    def data(self, config: Config) -> FederatedData:
+        """The tables of the configured dataset.
+
+        Raises:
+            DataError: the dataset's files cannot be used.
+        """
+        return self._tables.get(repr(config.dataset), lambda: load_data(config.dataset))
+
+    def shares(self, config: Config) -> Shares:
+        """Row indices of the training table for each client; the same in every process.
+
+        Raises:
+            ConfigError: the partition cannot be made (more clients than pictures, ...).
+        """
+        data = self.data(config)
+        return self._shares.get(
+            self._key("train", config),
+            lambda: train_shares(config.partition, data, config.num_clients, config.seed),
+        )
+
+    def test_shares(self, config: Config) -> Shares:
+        """Row indices of the test table for each client, see `deal_test`.
+
+        Raises:
+            ConfigError: see `shares`, or the test table lacks the partition's field.
+            DataError: a test record has no value of the field, or is that of an unknown client.
+        """
+        shares, data = self.shares(config), self.data(config)
+        return self._shares.get(
+            self._key("test", config),
+            lambda: deal_test(config.partition, data, shares, config.seed),
+        )
+
+    @staticmethod
+    def _key(table: str, config: Config) -> str:
+        parts = (config.dataset, config.partition, config.num_clients, config.seed)
+        return repr((table, *parts))
+
+    def examples_of(self, config: Config, client: int) -> list[Example]:
+        """A client's own training examples, with every picture checked.
+
+        Raises:
+            ConfigError: there is no such client, or the partition cannot be made.
+            DataError: a picture is missing or unreadable; names the record and the path.
+        """
+        return client_examples(self.data(config), self.shares(config), client)
+
+    def model(self, config: Config, device: torch.device) -> Resident:
+        """The loaded model of a configuration; another model, tuning, seed or device replaces it.
+
+        Raises:
+            ConfigError: the tuning does not suit the model.
+            ModelError: the model cannot be loaded, or lacks a part that is to be trained.
+        """
+        memory = (config.engine.feature_megabytes, config.engine.features_on_disk)
+        key = repr((config.model, config.tuning, config.seed, str(device), memory))
+        return self._model.get(key, lambda: self._load(config, device))
+
+    def _load(self, config: Config, device: torch.device) -> Resident:
+        from fedvlm_flwr.models.resident import load_resident
+
+        model = load_resident(config, device)
+        self._loads += 1
+        return model
+
+    @property
+    def model_loads(self) -> int:
+        """How many times a base model was loaded."""
+        return self._loads
+
+    def usage(self) -> dict[str, int]:
+        """What the process has used so far: peak resident memory in bytes, base models loaded."""
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB
+        return {"peak_memory_bytes": peak, "model_loads": self._loads}
+
+
+_PROCESS = Process()
+
+
+def this_process() -> Process:
+    """The one of this process: for the doors of the apps and the command line, who pass it on."""
+    return _PROCESS

@@ -1,0 +1,126 @@
+"""A key of the configuration: what is written about it in the dataclass that has it.
+
+Its type and its docstring (the text under the field: what it is, in which unit, what null means)
+stand in the dataclass itself; `setting` adds what else is known of it.
+"""
+
+import ast
+import inspect
+import math
+import textwrap
+from collections.abc import Callable, Mapping
+from dataclasses import Field, dataclass, fields
+from typing import Any, Literal
+
+from fedvlm_flwr.errors import ConfigError
+
+Read = Callable[[Any, str], Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What is known of a key beside its type.
+
+    Attributes:
+        resume: whether a run may go on with another value: it is `free` where no number changes.
+        report: whether runs that differ in it are different experiments in a report, or the
+            difference is `overlooked`; `replicate`: means are taken over it.
+        place: it names the run's folder, which the command line settles; any text will do.
+        path: it may hold a file or folder, which the command line makes absolute.
+        above, least, below, most: the range of its numbers; without the first and the third.
+        choices: all its values.
+        read: makes the value of what the YAML holds, given that and its place; None: by its type.
+        group: the key is a choice of this group; empty: it is none.
+    """
+
+    resume: Literal["same", "free"] = "same"
+    report: Literal["differs", "overlooked", "replicate"] = "differs"
+    place: bool = False
+    path: bool = False
+    above: float | None = None
+    least: float | None = None
+    below: float | None = None
+    most: float | None = None
+    choices: tuple[str, ...] = ()
+    read: Read | None = None
+    group: str = ""
+
+    def check(self, value: Any, where: str) -> None:
+        """Refuse a value out of range; of a list or a mapping, each of its entries.
+
+        Raises:
+            ConfigError: names the key and its value, and says what it may be.
+        """
+        if isinstance(value, list):
+            for i, item in enumerate(value):
+                self.check(item, f"{where}[{i}]")
+        elif isinstance(value, Mapping):
+            for key, item in value.items():
+                self.check(item, f"{where}.{key}")
+        elif isinstance(value, str) and self.choices and value not in self.choices:
+            known = ", ".join(self.choices)
+            raise ConfigError(f"{where}='{value}' is unknown; choose one of: {known}.")
+        elif isinstance(value, int | float) and (words := self._out_of_range(value)):
+            raise ConfigError(f"{where}={value} must {words}.")
+
+    def _out_of_range(self, value: float) -> str:
+        """What the number must be, where it is not so."""
+        low = self.least if self.above is None else self.above
+        high = self.most if self.below is None else self.below
+        if low is None and high is None:
+            return ""
+        too_low = low is not None and not (value >= low if self.above is None else value > low)
+        too_high = high is not None and not (value <= high if self.below is None else value < high)
+        if math.isfinite(value) and not too_low and not too_high:
+            return ""
+        if low is not None and high is not None:
+            left, right = "[" if self.above is None else "(", "]" if self.below is None else ")"
+            return f"be in {left}{low:g}, {high:g}{right}"
+        if low is None:
+            return f"be {'at most' if self.below is None else 'less than'} {high:g}"
+        if self.above is not None:
+            return f"be finite and greater than {low:g}"
+        return "not be negative" if low == 0 else f"be finite and at least {low:g}"
+
+
+FACTS = "facts"
+STRICT = Facts()  # of a key of which nothing is said, or which nobody knows
+
+
+def setting(**facts: Any) -> Mapping[str, Facts]:
+    """The metadata of a dataclass field: `lr: float = field(metadata=setting(above=0))`.
+
+    Args:
+        facts: see `Facts`.
+    """
+    return {FACTS: Facts(**facts)}
+
+
+def carrier(**facts: Any) -> Mapping[str, Facts]:
+    """The metadata of a key that says how a run is carried out, and changes none of its numbers."""
+    return setting(resume="free", report="overlooked", **facts)
+
+
+def facts_of(each: Field[Any]) -> Facts:
+    """The facts of a dataclass field."""
+    facts: Facts = each.metadata.get(FACTS, STRICT)
+    return facts
+
+
+def docs_of(cls: type[Any]) -> Mapping[str, str]:
+    """The docstring of each field of a dataclass, inherited ones included, on one line each.
+
+    It is the text under the field; a field without one is missing here.
+    """
+    docs: dict[str, str] = {}
+    for owner in reversed(cls.__mro__):
+        if "__dataclass_fields__" not in vars(owner):
+            continue
+        (tree,) = ast.parse(textwrap.dedent(inspect.getsource(owner))).body
+        assert isinstance(tree, ast.ClassDef)
+        for line, after in zip(tree.body, tree.body[1:], strict=False):
+            is_field = isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name)
+            is_text = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
+            if is_field and is_text and isinstance(after.value.value, str):  # type: ignore[attr-defined]
+                docs[line.target.id] = " ".join(after.value.value.split())  # type: ignore[attr-defined]
+    return {each.name: docs[each.name] for each in fields(cls) if each.name in docs}

@@ -1,0 +1,65 @@
+"""What a process keeps, and that it makes each thing once."""
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from fedvlm_flwr.process import Once, Process, this_process
+
+CPU = torch.device("cpu")
+
+
+def test_threads_that_ask_together_get_one_value() -> None:
+    once: Once[object] = Once()
+    made: list[object] = []
+
+    def make() -> object:
+        time.sleep(0.05)
+        made.append(object())
+        return made[-1]
+
+    values: list[object] = []
+    threads = [threading.Thread(target=lambda: values.append(once.get("a", make))) for _ in "12345"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(made) == 1 and set(map(id, values)) == {id(made[0])}
+
+
+def test_the_oldest_goes_before_the_next_is_made() -> None:
+    once: Once[str] = Once(most=1)
+    held: list[list[str]] = []
+    for key in "aab":
+        once.get(key, lambda k=key: held.append(list(once._values)) or k)  # type: ignore[misc,func-returns-value]
+    assert held == [[], []]
+
+
+def test_a_failure_is_not_kept() -> None:
+    once: Once[int] = Once()
+    answers: Iterator[int] = iter([1])
+    with pytest.raises(ZeroDivisionError):
+        once.get("a", lambda: 1 // 0)
+    assert once.get("a", lambda: next(answers)) == 1
+
+
+def test_one_base_is_held_and_loads_are_counted(small: list[str]) -> None:
+    process = Process()
+    first = process.compose({"overrides": " ".join(small)})
+    other = process.compose({"overrides": " ".join([*small, "seed=1"])})
+    model = process.model(first, CPU)
+    assert process.model(first, CPU) is model
+    assert process.model(other, CPU) is not model
+    assert process.model(first, CPU) is not model
+    assert process.model_loads == process.usage()["model_loads"] == 3
+    assert process.usage()["peak_memory_bytes"] > 10**7
+
+
+def test_a_process_has_one_owner_and_others_share_nothing_with_it() -> None:
+    assert this_process() is this_process()
+    config = this_process().compose({"seed": 77})
+    assert Process().compose({"seed": 77}) == config
+    assert Process().compose({"seed": 77}) is not config
