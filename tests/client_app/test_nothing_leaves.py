@@ -176,8 +176,6 @@ def test_the_marker_stays_at_the_site(start, data, log, monkeypatch, fault):
     words = (
         "dataset=folder",
         f"dataset.root={shlex.quote(str(data))}",
-        "~dataset.train_pictures",
-        "~dataset.test_pictures",
         "algorithm=scaffold",
         "num_clients=2",
         "num_rounds=1",

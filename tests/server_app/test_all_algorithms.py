@@ -13,8 +13,8 @@ from flwr.serverapp.strategy import Result
 from fedvlm_flwr.config import compose
 from fedvlm_flwr.engines import App, run_app
 from fedvlm_flwr.messages.wire import pack, unpack
-from fedvlm_flwr.models.resident import resident
 from fedvlm_flwr.plugins import available
+from fedvlm_flwr.process import this_process
 from fedvlm_flwr.run_folder import METRICS, RunFolder
 from server_app.callbacks.checkpoint import read_checkpoint
 from strategies import load_strategy
@@ -42,7 +42,7 @@ def main(grid: Grid, context: Context) -> None:
     config = compose(context.run_config)
     federation = Federation(config.num_clients, seed=config.seed)
     strategy = load_strategy(config.algorithm, federation)
-    initial = pack(resident(config, torch.device("cpu")).initial[0])
+    initial = pack(this_process().model(config, torch.device("cpu")).initial[0])
     RESULTS[config.algorithm.name] = strategy.start(grid, initial, num_rounds=config.num_rounds)
 
 

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from flwr.app import ConfigRecord, Message
 
-from fedvlm_flwr.config import Choice
 from fedvlm_flwr.errors import RunError
 from fedvlm_flwr.messages import TrainMetrics, TrainReply, TrainRequest
 from fedvlm_flwr.messages.wire import pack, unpack
@@ -12,6 +11,7 @@ from fedvlm_flwr.plugins import available
 from strategies import load_strategy
 from strategies.core.federation import Federation
 from strategies.core.loop import RoundLoop
+from tests import choices
 from tests.strategies.conftest import shipped_params
 
 ALL = available("strategies")
@@ -20,7 +20,7 @@ START = {"a.w": np.zeros(3, np.float32), "b.w": np.ones((1, 2), np.float32)}
 
 
 def strategy_of(name: str, **facts):
-    choice = Choice(name, name, shipped_params(name))
+    choice = choices.algorithm(name, shipped_params(name))
     return load_strategy(choice, Federation(CLIENTS, **facts))
 
 
