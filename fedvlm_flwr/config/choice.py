@@ -3,15 +3,28 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from fedvlm_flwr.config.typed import typed
-from fedvlm_flwr.contracts import HasParams
 from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.plugins import load_as
 from fedvlm_flwr.settings import Facts, setting
 
 P_co = TypeVar("P_co", covariant=True)
+
+
+class HasParams(Protocol):
+    """A module whose settings are a frozen dataclass, its fields with docstrings and `setting`."""
+
+    Params: type[Any]
+
+
+class DatasetParams(Protocol):
+    """What is asked of a dataset's `Params`."""
+
+    @property
+    def answer_tokens(self) -> int:
+        """How long an answer may become when a model is scored."""
 
 
 @dataclass(frozen=True)

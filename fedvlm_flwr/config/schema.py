@@ -5,12 +5,11 @@ from typing import Any
 
 from fedvlm_flwr.config.carrying import Engine, Wire
 from fedvlm_flwr.config.checks import require
-from fedvlm_flwr.config.choice import Choice, choice_of
+from fedvlm_flwr.config.choice import Choice, DatasetParams, choice_of
+from fedvlm_flwr.config.loading import Loading
 from fedvlm_flwr.config.scoring import Eval
 from fedvlm_flwr.config.training import Train
 from fedvlm_flwr.config.tuning import Tuning
-from fedvlm_flwr.contracts import DatasetParams
-from fedvlm_flwr.models.params import Loading
 from fedvlm_flwr.settings import carrier, setting
 
 

@@ -10,6 +10,7 @@ from torch import nn
 from transformers import AutoModelForImageTextToText
 from transformers.utils.logging import disable_progress_bar
 
+from fedvlm_flwr.config.loading import Loading
 from fedvlm_flwr.contracts import Progress
 from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.models.hf_vlm.families import Family, family_of
@@ -17,7 +18,6 @@ from fedvlm_flwr.models.hf_vlm.inputs import IDS, HfInputs
 from fedvlm_flwr.models.hf_vlm.model import HfVlm
 from fedvlm_flwr.models.hf_vlm.params import Params
 from fedvlm_flwr.models.hf_vlm.processor import read_processor
-from fedvlm_flwr.models.params import Loading
 from fedvlm_flwr.models.parts import linear_names
 from fedvlm_flwr.models.vlm import Skeleton
 from fedvlm_flwr.models.weights.loading import attention_of, quantization_of, torch_dtype

@@ -4,8 +4,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from fedvlm_flwr.config.loading import Loading
 from fedvlm_flwr.errors import ConfigError
-from fedvlm_flwr.models.params import Loading
 from fedvlm_flwr.models.pretraining.recipe import Public, Recipe
 from fedvlm_flwr.settings import setting
 

@@ -7,8 +7,8 @@ import torch
 from transformers import BitsAndBytesConfig
 from transformers.utils.import_utils import is_flash_attn_2_available
 
+from fedvlm_flwr.config.loading import Loading
 from fedvlm_flwr.errors import ConfigError
-from fedvlm_flwr.models.params import Loading
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
