@@ -89,6 +89,7 @@ def make_choice(group: str, values: Mapping[str, Any], where: str = "") -> Choic
     where = where or group
     if not isinstance(values, Mapping) or not isinstance(values.get("name"), str):
         raise ConfigError(f"{where}.name is not set; name the choice in its YAML.")
+    Facts(name=True).check(values["name"], f"{where}.name")
     kind = str(values.get("kind", values["name"]))
     own = {key: value for key, value in values.items() if key not in ("name", "kind")}
     return Choice(values["name"], kind, typed(params_class(group, kind), own, where))

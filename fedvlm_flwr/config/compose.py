@@ -16,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from fedvlm_flwr.config.choice import Choice
 from fedvlm_flwr.config.keys import facts_at
+from fedvlm_flwr.config.outside import require_closed
 from fedvlm_flwr.config.schema import Config
 from fedvlm_flwr.config.typed import typed
 from fedvlm_flwr.errors import ConfigError
@@ -66,6 +67,7 @@ def compose(run_config: Mapping[str, Scalar]) -> Config:
         ConfigError: an unknown key or choice, a wrong type, a contradiction.
     """
     overrides = to_overrides(run_config)
+    require_closed(overrides)
     with _hydra:
         tree = _compose_hydra(overrides)
     return from_hydra(tree)

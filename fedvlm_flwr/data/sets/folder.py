@@ -32,7 +32,7 @@ KNOWN = (*NEEDED, "task", "split", "id")
 class Params(Limits):
     """Where the tables are, and how to read them."""
 
-    title: str
+    title: str = field(metadata=setting(name=True))
     """A name for messages and cache folders."""
     root: str | None = field(metadata=setting(path=True))
     """The folder of the tables; images are named relative to it. Null has to be replaced."""

@@ -30,7 +30,7 @@ from fedvlm_flwr.tasks import task_names
 class Params(Limits):
     """Where the files are, and what records do not say themselves."""
 
-    title: str
+    title: str = field(metadata=setting(name=True))
     """The dataset's name, for messages and cache folders."""
     root: str | None = field(metadata=setting(path=True))
     """The folder; null: `data/<title>` in the cache folder, where `fedvlm prepare` puts it."""
