@@ -114,6 +114,17 @@ class RunFolder:
                 ) from error
             yield
 
+    def is_locked(self) -> bool:
+        """Whether a process is running the run."""
+        if not (self.path / LOCK).exists():
+            return False
+        with (self.path / LOCK).open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
+
     def is_finished(self) -> bool:
         """Whether nothing is left to do.
 

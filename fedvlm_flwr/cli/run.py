@@ -36,6 +36,7 @@ from fedvlm_flwr.bundle import app_folder
 from fedvlm_flwr.config import Config, Scalar, from_hydra
 from fedvlm_flwr.config.compose import quoted, to_overrides
 from fedvlm_flwr.config.keys import Kinds, facts_at, kinds_of
+from fedvlm_flwr.config.outside import require_closed
 from fedvlm_flwr.engines import App, run_app
 from fedvlm_flwr.errors import FedVLMError, RunError
 from fedvlm_flwr.paths import conf_dir, fedvlm_home
@@ -132,6 +133,7 @@ def run_job(tree: DictConfig, stamp: str) -> RunFolder:
     chosen = [from_anywhere(word, kinds_of(config)) for word in words]
     if settings.mode == RunMode.MULTIRUN:
         config = _in_sweep(config, stamp, _job_name(settings.job.num, chosen))
+    require_closed(chosen)
     run_config: dict[str, Scalar] = {"overrides": shlex.join(chosen)}
     if config.resume:
         folder = RunFolder.existing(config.resume)
