@@ -25,7 +25,7 @@ class Config:
     dataset: Choice[DatasetParams] = field(metadata=choice_of("dataset"))
     """The records; its keys are those of its kind."""
     partition: Choice[Any] = field(metadata=choice_of("partition"))
-    """How training records are dealt to clients; its keys are those of its kind."""
+    """How training records are assigned to clients; its keys are those of its kind."""
     tuning: Tuning
     """What of the model is trained and shared, in which stages."""
     train: Train
