@@ -117,11 +117,11 @@ def make(config: Config, raw: Path, console: Console) -> None:
 
 def check(config: Config) -> int:
     """Check the dataset and print what is wrong; 1 if something is."""
-    found = examine_data(config.dataset)
-    for line in problem_lines(found):
+    examination = examine_data(config.dataset)
+    for line in problem_lines(examination):
         print(line)
-    print(summary(found))
-    return 1 if found.problems else 0
+    print(summary(examination))
+    return 1 if examination.problems else 0
 
 
 def prepare(config: Config, console: Console) -> None:
