@@ -29,7 +29,7 @@ class Config:
     tuning: Tuning
     """What of the model is trained and shared, in which stages."""
     train: Train
-    """The clients' local optimisation."""
+    """The clients' local optimization."""
     eval: Eval
     """When and how the global model is scored."""
     wire: Wire
