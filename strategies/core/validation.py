@@ -33,9 +33,9 @@ def read_reply(message: Message, expected: Expected) -> TrainReply:
     """
     require_answer(message)
     reply = TrainReply.unpack(message.content)
-    for arrays, wanted in ((reply.arrays, expected.shared), (reply.extra, expected.extra)):
+    for arrays, template in ((reply.arrays, expected.shared), (reply.extra, expected.extra)):
         require_finite(arrays)
-        check_names_and_shapes(arrays, wanted)
+        check_names_and_shapes(arrays, template)
     _check_norm(reply.arrays, expected)
     arrays = {name: reply.arrays[name] for name in expected.shared}
     extra = {name: reply.extra[name] for name in expected.extra}
