@@ -116,7 +116,7 @@ class PartitionKind(Protocol[P_contra]):
 
 @runtime_checkable
 class GoesBy(Protocol):
-    """The `Params` of a partition by a field of the records; test records are dealt by it too."""
+    """The `Params` of a partition by a field of the records; test records go by it too."""
 
     @property
     def by(self) -> str:

@@ -42,11 +42,11 @@ def runs_root(config: Config) -> Path:
 
 def leaves(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """The leaves of nested mappings by dotted key; lists are leaves."""
-    found: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     for key, value in tree.items():
         name = f"{prefix}.{key}" if prefix else str(key)
-        found |= leaves(value, name) if isinstance(value, Mapping) else {name: value}
-    return found
+        result |= leaves(value, name) if isinstance(value, Mapping) else {name: value}
+    return result
 
 
 class RunFolder:
@@ -99,7 +99,7 @@ class RunFolder:
             )
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def locked(self) -> Iterator[None]:
         """Keep other processes from writing to the run while the block lasts.
 
         Raises:

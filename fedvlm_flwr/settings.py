@@ -69,8 +69,8 @@ class Facts:
                 "'-', a letter or a digit first."
             )
         elif isinstance(value, str) and self.choices and value not in self.choices:
-            known = ", ".join(self.choices)
-            raise ConfigError(f"{where}='{value}' is unknown; choose one of: {known}.")
+            choices = ", ".join(self.choices)
+            raise ConfigError(f"{where}='{value}' is unknown; choose one of: {choices}.")
         elif isinstance(value, int | float) and (words := self._out_of_range(value)):
             raise ConfigError(f"{where}={value} must {words}.")
 

@@ -26,8 +26,8 @@ from fedvlm_flwr.run_folder import (
 
 def record_start(config: Config, folder: RunFolder, run_config: Mapping[str, Scalar]) -> None:
     """Write down the resolved configuration, and what it was composed from."""
-    given = {key: value for key, value in run_config.items() if value != ""}
-    folder.write(RUN_CONFIG, json.dumps(given, indent=2) + "\n")
+    entries = {key: value for key, value in run_config.items() if value != ""}
+    folder.write(RUN_CONFIG, json.dumps(entries, indent=2) + "\n")
     folder.write(CONFIG, to_yaml(config))
 
 

@@ -81,8 +81,8 @@ def _compose_hydra(overrides: list[str]) -> DictConfig:
             return hydra_compose("config", overrides=overrides)
     except MissingConfigException as error:
         group, _, name = str(error.missing_cfg_file).rpartition("/")
-        known = ", ".join(error.options or []) or "none"
-        raise ConfigError(f"Unknown {group} '{name}'; choose one of: {known}.") from error
+        names = ", ".join(error.options or []) or "none"
+        raise ConfigError(f"Unknown {group} '{name}'; choose one of: {names}.") from error
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(_one_sentence(error)) from error
     except (TypeError, ValueError) as error:  # Hydra's own, on a group set to null or to a list

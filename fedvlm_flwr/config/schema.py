@@ -24,11 +24,11 @@ class Config:
     dataset: Choice[DatasetParams] = field(metadata=choice_of("dataset"))
     """The records; its keys are those of its kind."""
     partition: Choice[Any] = field(metadata=choice_of("partition"))
-    """How training records are dealt to clients; its keys are those of its kind."""
+    """How training records are assigned to clients; its keys are those of its kind."""
     tuning: Tuning
     """What of the model is trained and shared, in which stages."""
     train: Train
-    """The clients' local optimisation."""
+    """The clients' local optimization."""
     eval: Eval
     """When and how the global model is scored."""
     wire: Wire

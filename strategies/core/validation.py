@@ -38,10 +38,10 @@ def read_reply(message: Message, expected: Expected) -> TrainReply:
     """
     require_answer(message)
     reply = TrainReply.unpack(message.content)
-    for arrays, wanted in ((reply.arrays, expected.shared), (reply.extra, expected.extra)):
+    for arrays, template in ((reply.arrays, expected.shared), (reply.extra, expected.extra)):
         require_finite(arrays)
         require_bounded(arrays)
-        check_names_and_shapes(arrays, wanted)
+        check_names_and_shapes(arrays, template)
     if expected.max_norm is not None:
         _check_norm("update", update_norm(reply.arrays, expected.shared), expected.max_norm)
         _check_norm("extra", norm(reply.extra), expected.max_norm)

@@ -49,7 +49,7 @@ def test_what_a_late_client_made_is_in_nobodys_way(folder):
 def test_a_run_folder_and_its_copy_go_on_side_by_side(folder, tmp_path):
     (tmp_path / "copy").mkdir()
     copy = RunFolder(tmp_path / "copy")
-    with folder.held(), copy.held(), client_states_in(folder) as one:
+    with folder.locked(), copy.locked(), client_states_in(folder) as one:
         with client_states_in(copy) as two:
             places = [state_folder(request(session), SIMULATED).resolve() for session in (one, two)]
         assert state_folder(request(one), SIMULATED).resolve() == places[0]
@@ -63,7 +63,7 @@ def test_links_of_killed_runs_go_and_those_of_running_ones_stay(folder, tmp_path
         (tmp_path / name / "clients").mkdir(parents=True)
         (links / name).symlink_to(tmp_path / name / "clients")
     (links / "gone").symlink_to(tmp_path / "removed" / "clients")
-    with RunFolder(tmp_path / "running").held(), client_states_in(folder) as session:
+    with RunFolder(tmp_path / "running").locked(), client_states_in(folder) as session:
         assert {link.name for link in links.iterdir()} == {"running", session}
 
 

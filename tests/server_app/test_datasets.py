@@ -21,7 +21,7 @@ from tests.conftest import Start
 from tests.layout import organs, write
 
 # The sources of each dataset, each with its folder below `raw`; some values of the dataset; its
-# tasks; and how it is dealt to clients.
+# tasks; and how it is assigned to clients.
 SETS: Mapping[str, tuple[Mapping[str, str], Sequence[str], Sequence[str], Sequence[str]]] = {
     "fed_fgvc": (
         {"fgvc_aircraft": "."},
@@ -86,9 +86,9 @@ def test_from_raw_sources_to_scores(
     request: pytest.FixtureRequest,
 ) -> None:
     chosen = ["tuning=f_l", *request.getfixturevalue("small_showo")] if "showo" in model else []
-    _, _, tasks, dealt = SETS[name]
+    _, _, tasks, split = SETS[name]
     where = f"dataset.root={made(name)}"
-    folder = start(f"dataset={name}", where, *RUN, *dealt, *chosen)
+    folder = start(f"dataset={name}", where, *RUN, *split, *chosen)
     lines = [line for line in folder.lines(METRICS) if line["where"] == "server"]
     for task in tasks:
         metric = load_task(task).HEADLINE

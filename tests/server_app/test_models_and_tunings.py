@@ -48,7 +48,7 @@ def check(folder, tuning: str) -> None:
     saved = read_checkpoint(folder)
     assert saved is not None and saved.finished
     wanted = {part for stage in stages for part in stage["share"] or stage["train"]}
-    result = saved.settled | saved.state.arrays
+    result = saved.previous | saved.state.arrays
     assert {name.partition(".")[0] for name in result} == wanted
     adapters = [values for name, values in result.items() if name.endswith("lora_B")]
     assert all(values.any() for values in adapters), "an adapter did not move"

@@ -1,4 +1,4 @@
-"""How frozen weights are held: precision, quantisation, attention."""
+"""How frozen weights are held: precision, quantization, attention."""
 
 import importlib.util
 from typing import Any
@@ -36,7 +36,7 @@ def attention_of(params: Loading, device: torch.device) -> str:
 
 
 def quantization_of(params: Loading, skip: list[str]) -> dict[str, Any]:
-    """Arguments of `from_pretrained` that quantise all linear layers but those under `skip`.
+    """Arguments of `from_pretrained` that quantize all linear layers but those under `skip`.
 
     Raises:
         ConfigError: bitsandbytes is not installed or cannot work here.
