@@ -220,7 +220,7 @@ def test_a_folder_without_a_run_is_refused(small, tmp_path):
 def test_a_damaged_checkpoint_is_named(small, tmp_path):
     runner = Runner(small, tmp_path)
     assert runner.run("after", 6) == -signal.SIGKILL
-    (runner.folder.path / "checkpoint.json").write_text('{"format": 2}')
+    (runner.folder.path / "checkpoint.json").write_text('{"format": 3}')
     with pytest.raises(RunError, match=r"checkpoint\.json cannot be read"):
         resume(small, runner.folder)
 
@@ -239,7 +239,7 @@ def test_a_lost_private_file_is_told(small, tmp_path):
     assert saved is not None and saved.state.saved_rounds
     for path in (runner.folder.path / "clients").glob("*/*.safetensors"):
         path.unlink()
-    with pytest.raises(RunError, match=r"kept after round \d cannot be read"):
+    with pytest.raises(RunError, match=r"saved after round \d cannot be read"):
         resume(small, runner.folder, *STATEFUL)
 
 
