@@ -18,8 +18,8 @@ class PrivateState:
 
     A round reads the file of the round that the server names, which is the newest one whose reply
     it took in. So a reply that was lost or left out, a round that is repeated and a resumed run all
-    go on from what the server knows of. Older files are removed once a newer one is in use. A file
-    says whose and of which round it is, and has a checksum.
+    go on from what the server knows of. A file says whose and of which round it is, and has a
+    checksum. Older files but one are removed once a newer one is in use.
 
     Args:
         folder: of the run, for all clients.
@@ -78,11 +78,14 @@ class PrivateState:
         return bool(named)
 
     def forget_before(self, number: int) -> None:
-        """Remove the files of rounds before `number`."""
-        keep = self.path(number).name
-        for path in self._folder.glob(f"stage_{self._stage}_round_*.safetensors"):
-            if path.name < keep:
-                path.unlink(missing_ok=True)
+        """Remove the files of rounds before `number`, but the newest of these.
+
+        The server may have to go on from the checkpoint before its newest one.
+        """
+        first = self.path(number).name
+        files = self._folder.glob(f"stage_{self._stage}_round_*.safetensors")
+        for path in sorted(path for path in files if path.name < first)[:-1]:
+            path.unlink(missing_ok=True)
 
 
 def _load(path: Path, facts: Facts, when: str) -> Arrays:

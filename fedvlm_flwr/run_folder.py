@@ -1,6 +1,7 @@
 """The run folder: what a run writes, and the reading of it."""
 
 import fcntl
+import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -154,6 +155,12 @@ class RunFolder:
         path = self.path / name
         return path.stat().st_size if path.exists() else 0
 
+    def digest(self, name: str, size: int) -> str:
+        """The sha256 of a file's first bytes, in hex; of fewer where it is shorter."""
+        path = self.path / name
+        content = path.read_bytes()[:size] if path.exists() else b""
+        return hashlib.sha256(content).hexdigest()
+
     def cut(self, name: str, size: int) -> None:
         """Keep only the first bytes of a file."""
         if self.size(name) > size:
@@ -166,14 +173,18 @@ class RunFolder:
             self.cut(name, content.rfind(b"\n") + 1)
 
     def lines(self, name: str) -> Iterator[dict[str, Any]]:
-        """The finished JSON lines of a file; none when it is not there yet."""
+        """The finished JSON lines of a file; none when it is not there yet.
+
+        Raises:
+            RunError: a line is damaged; names it.
+        """
         path = self.path / name
         if not path.exists():
             return
-        with path.open(encoding="utf-8") as file:
-            for line in file:
-                if line.endswith("\n"):  # a killed run may leave half a line behind
-                    yield json.loads(line)
+        with path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                if line.endswith(b"\n"):  # a killed run may leave half a line behind
+                    yield _record(line, path, number)
 
     def settings(self) -> dict[str, Any]:
         """The leaves of the run's configuration by dotted key (`train.lr`).
@@ -190,7 +201,37 @@ class RunFolder:
             raise RunError(f"{path} is damaged: it holds no configuration.")
         return leaves(tree)
 
+    def run_config(self) -> dict[str, Any]:
+        """What the run was started with, Flower's run-config.
+
+        Raises:
+            RunError: the file is missing or damaged.
+        """
+        path = self.path / RUN_CONFIG
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise RunError(
+                f"{path}, what the run was started with, cannot be read ({error}); restore the "
+                "file, or start a new run."
+            ) from error
+        if not isinstance(values, dict):
+            raise RunError(f"{path} is damaged: it holds no keys; restore the file.")
+        return values
+
     def cost(self) -> dict[str, Any]:
         """The account of seconds, bytes, memory and model loads."""
         result: dict[str, Any] = json.loads((self.path / COST).read_text(encoding="utf-8"))
         return result
+
+
+def _record(line: bytes, path: Path, number: int) -> dict[str, Any]:
+    try:
+        record = json.loads(line)
+    except ValueError as error:
+        raise RunError(
+            f"{path}, line {number} is damaged ({error}); restore the file, or start a new run."
+        ) from error
+    if not isinstance(record, dict):
+        raise RunError(f"{path}, line {number} is damaged: it holds no record; restore the file.")
+    return record

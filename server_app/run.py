@@ -9,7 +9,7 @@ from flwr.serverapp import Grid
 from fedvlm_flwr.arrays import Arrays
 from fedvlm_flwr.config import Scalar
 from fedvlm_flwr.data.federated import FederatedData, examples
-from fedvlm_flwr.errors import ConfigError
+from fedvlm_flwr.errors import ConfigError, RunError
 from fedvlm_flwr.evaluation.evaluator import Evaluator
 from fedvlm_flwr.models import model_parts, prepare_model
 from fedvlm_flwr.models.adapter import save_adapter
@@ -20,12 +20,13 @@ from fedvlm_flwr.process import Process
 from fedvlm_flwr.report.curve import draw_curve
 from fedvlm_flwr.report.table import result_table
 from fedvlm_flwr.run_folder import ADAPTER, RunFolder
-from server_app.callbacks.checkpoint import Checkpoint, Saved, read_checkpoint
+from server_app.callbacks.checkpoint import Checkpoint
 from server_app.callbacks.cost import CostMeter
 from server_app.callbacks.metrics import MetricsWriter
 from server_app.callbacks.progress import Progress
 from server_app.callbacks.tensorboard import TensorBoard
 from server_app.resume import client_states_in, record_start, require_same_config
+from server_app.saved import Saved, read_checkpoint
 from server_app.scoring import Scoring
 from server_app.stage import StageRun, federation_of
 from strategies import load_strategy
@@ -58,10 +59,32 @@ class Run:
         self._saved: Saved | None = None
         if config.resume:
             require_same_config(config, folder)
-            self._saved = read_checkpoint(folder)
+            self._saved = self._checked(read_checkpoint(folder))
         else:
             record_start(config, folder, run_config)
         self._id = self._saved.run if self._saved else uuid4().hex
+
+    def _checked(self, saved: Saved | None) -> Saved | None:
+        """A checkpoint that is one of this configuration; says so where the newest is damaged.
+
+        Raises:
+            RunError: it is of a stage or round that the run does not have.
+        """
+        if saved is None:
+            return None
+        stages = len(self._config.tuning.stages)
+        if saved.stage >= stages or saved.state.number > self._config.rounds_of(saved.stage):
+            raise RunError(
+                f"The checkpoint in {self._folder.path} is of stage {saved.stage + 1}, round "
+                f"{saved.state.number}, which this run does not have; start a new run."
+            )
+        if saved.damage:
+            self._progress.tell(
+                "warning",
+                message=f"The newest checkpoint is damaged: {saved.damage}. The run goes on from "
+                f"the one before, round {saved.state.number}.",
+            )
+        return saved
 
     def execute(self, grid: Grid) -> None:
         """Check what can be checked, run the stages, score, save.

@@ -15,7 +15,6 @@ Keys and values are Hydra's, from the YAML files in conf/:
 is 0 only if every run succeeded.
 """
 
-import json
 import os
 import re
 import shlex
@@ -45,7 +44,6 @@ from fedvlm_flwr.run_folder import (
     CONFIG,
     FOLLOWED,
     PROGRESS,
-    RUN_CONFIG,
     RunFolder,
     run_name,
     runs_root,
@@ -101,7 +99,7 @@ def with_saved(arguments: list[str]) -> list[str]:
     if path in ("", "null"):
         return arguments
     folder = RunFolder.existing(path)
-    saved = json.loads((folder.path / RUN_CONFIG).read_text(encoding="utf-8"))
+    saved = folder.run_config()
     settings = {k: v for k, v in saved.items() if not facts_at(k.replace("-", "_"), {}).place}
     now = {word.partition("=")[0] for word in arguments}
     others = [word for word in arguments if word not in resumes]

@@ -2,48 +2,33 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
-
-from fedvlm_flwr.arrays import Arrays, section
-from fedvlm_flwr.errors import RunError
-from fedvlm_flwr.paths import atomic_path
+from fedvlm_flwr.arrays import Arrays
 from fedvlm_flwr.run_folder import CHECKPOINT, RunFolder
+from fedvlm_flwr.tensor_files import save_tensors
+from server_app.saved import (
+    EARLIER,
+    FOLDER,
+    FORMAT,
+    PREVIOUS,
+    SERVER,
+    SHARED,
+    sealed,
+    tensor_facts,
+    tensor_file,
+)
 from strategies.core.events import Callback, Round
 from strategies.core.state import ServerState
 
-FORMAT = 3
-SHARED, SERVER, PREVIOUS = "shared/", "server/", "previous/"
-FOLDER = "checkpoints"
-
-
-@dataclass(frozen=True)
-class Saved:
-    """A checkpoint as read back.
-
-    Attributes:
-        run: the run's id, under which clients keep what stays with them.
-        finished: whether nothing is left to do.
-        memory: what the other callbacks must know again.
-        previous: the previous stages' result.
-    """
-
-    run: str
-    stage: int
-    finished: bool
-    state: ServerState
-    memory: dict[str, Any]
-    previous: Arrays
-
 
 class Checkpoint(Callback):
-    """Keeps `checkpoint.json` and the newest round's tensors, `checkpoints/*.safetensors`.
+    """Keeps `checkpoint.json` and the newest rounds' tensors, `checkpoints/*.safetensors`.
 
     The JSON names the tensor file and is replaced in one step after that file is complete, so that
-    a kill at any moment leaves a whole checkpoint: the new one, or the one before.
+    a kill at any moment leaves a whole checkpoint: the new one, or the one before. Each file has a
+    checksum, and the checkpoint of the round before stays beside (`checkpoint.earlier.json`) for
+    the case that the newest is damaged later.
     """
 
     def __init__(
@@ -63,63 +48,45 @@ class Checkpoint(Callback):
         self._write(state)
 
     def _write(self, state: ServerState) -> None:
-        name = f"stage_{self._facts['stage']}_round_{state.number:04d}.safetensors"
+        run, stage = self._facts["run"], self._facts["stage"]
+        name = tensor_file(stage, state.number)
         path = self._folder.path / FOLDER / name
         if not path.exists() or not state.scored:  # the scores change no tensor
             tensors = {SHARED + key: values for key, values in state.arrays.items()}
             tensors |= {SERVER + key: values for key, values in state.server.items()}
             tensors |= {PREVIOUS + key: values for key, values in self._previous.items()}
-            with atomic_path(path) as temporary:
-                save_file(tensors, str(temporary))
+            save_tensors(path, tensors, tensor_facts(run, stage, state.number))
         saved = {str(client): number for client, number in sorted(state.saved_rounds.items())}
         clients = {"saved_rounds": saved, "have_previous": sorted(state.have_previous)}
         place = {"round": state.number, "scored": state.scored, **clients, "finished": False}
-        self._save({**self._facts, **place, "tensors": name, "callbacks": self._others.memory()})
+        facts = {**self._facts, **place, "tensors": name, "callbacks": self._others.memory()}
+        earlier = self._keep_earlier(name)
+        self._save(CHECKPOINT, facts)
         for old in path.parent.glob("stage_*.safetensors"):
-            if old != path:
+            if old.name not in (name, earlier):
                 old.unlink()
+
+    def _keep_earlier(self, tensors: str) -> str:
+        """Put the last round's checkpoint beside; the name of its tensors, empty without one."""
+        last, earlier = self._read(CHECKPOINT), self._read(EARLIER)
+        if last and last["tensors"] != tensors:
+            self._folder.write(EARLIER, json.dumps(last, indent=2) + "\n")
+            earlier = last
+        return str(earlier["tensors"]) if earlier else ""
+
+    def _read(self, name: str) -> dict[str, Any]:
+        """A file of facts that this run, or the one that it goes on from, has written."""
+        path = self._folder.path / name
+        try:
+            facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            return facts if "tensors" in facts else {}
+        except (OSError, ValueError, TypeError):  # damaged: what was gone on from is the other one
+            return {}
 
     def finish(self) -> None:
         """Note that nothing is left to do; the last checkpoint may be an earlier process's."""
-        text = (self._folder.path / CHECKPOINT).read_text(encoding="utf-8")
-        self._save({**json.loads(text), "finished": True})
+        facts = self._read(CHECKPOINT)
+        self._save(CHECKPOINT, {**facts, "finished": True})
 
-    def _save(self, facts: Mapping[str, Any]) -> None:
-        self._folder.write(CHECKPOINT, json.dumps(facts, indent=2) + "\n")
-
-
-def read_checkpoint(folder: RunFolder) -> Saved | None:
-    """The checkpoint of a run folder; None where the run was ended before its first one.
-
-    Raises:
-        RunError: it is damaged, or of another format; names the file.
-    """
-    path = folder.path / CHECKPOINT
-    if not path.exists():
-        return None
-    try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-        if facts["format"] != FORMAT:
-            raise RunError(
-                f"{path} has format {facts['format']} and this version reads {FORMAT}; resume with "
-                "the version that wrote it."
-            )
-        return _saved(facts, load_file(folder.path / FOLDER / facts["tensors"]))
-    except (ValueError, KeyError, TypeError, OSError, SafetensorError) as error:
-        raise RunError(f"{path} cannot be read ({error}); start a new run.") from error
-
-
-def _saved(facts: Mapping[str, Any], tensors: Arrays) -> Saved:
-    saved_rounds = {int(client): int(number) for client, number in facts["saved_rounds"].items()}
-    state = ServerState(
-        section(tensors, SHARED),
-        section(tensors, SERVER),
-        facts["round"],
-        facts["scored"],
-        saved_rounds,
-        set(facts["have_previous"]),
-    )
-    previous = section(tensors, PREVIOUS)
-    return Saved(
-        facts["run"], facts["stage"], facts["finished"], state, facts["callbacks"], previous
-    )
+    def _save(self, name: str, facts: Mapping[str, Any]) -> None:
+        self._folder.write(name, json.dumps(sealed(facts), indent=2) + "\n")

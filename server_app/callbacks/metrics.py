@@ -73,7 +73,8 @@ class MetricsWriter(Callback):
 
     def memory(self) -> dict[str, Any]:
         """How much of the file belongs to what is finished."""
-        return {"bytes": self._folder.size(METRICS)}
+        size = self._folder.size(METRICS)
+        return {"bytes": size, "sha256": self._folder.digest(METRICS, size)}
 
     def recall(self, memory: Mapping[str, Any]) -> None:
         """Remove what was written after that: it will be written again."""

@@ -16,7 +16,7 @@ from fedvlm_flwr.messages.wire import pack, unpack
 from fedvlm_flwr.plugins import available
 from fedvlm_flwr.process import this_process
 from fedvlm_flwr.run_folder import METRICS, RunFolder
-from server_app.callbacks.checkpoint import read_checkpoint
+from server_app.saved import read_checkpoint
 from strategies import load_strategy
 from strategies.core.federation import Federation
 

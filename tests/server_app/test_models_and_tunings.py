@@ -9,7 +9,7 @@ import yaml
 from fedvlm_flwr.errors import ConfigError, ModelError
 from fedvlm_flwr.models.hf_vlm.families import FAMILIES
 from fedvlm_flwr.run_folder import METRICS
-from server_app.callbacks.checkpoint import read_checkpoint
+from server_app.saved import read_checkpoint
 from tests.llava_sources import SPARE
 
 TUNINGS = sorted(

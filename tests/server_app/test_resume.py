@@ -16,7 +16,7 @@ from fedvlm_flwr.config import compose
 from fedvlm_flwr.engines import App, run_app
 from fedvlm_flwr.errors import RunError
 from fedvlm_flwr.run_folder import METRICS, PROGRESS, RunFolder
-from server_app.callbacks.checkpoint import read_checkpoint
+from server_app.saved import read_checkpoint
 
 # A child process with everything imported but nothing computed: killing it is real, and cheap.
 FORKS = multiprocessing.get_context("forkserver")
@@ -94,7 +94,7 @@ class Runner:
 def outcome(folder: RunFolder) -> tuple[list[dict], dict[str, bytes], dict[str, object]]:
     """Metrics but for seconds, final tensors, and the bytes that were sent."""
     lines = [line for line in folder.lines(METRICS) if line["metric"] != "seconds"]
-    (path,) = (folder.path / "checkpoints").glob("*.safetensors")
+    path = max((folder.path / "checkpoints").glob("*.safetensors"))
     tensors = {name: array.tobytes() for name, array in load_file(path).items()}
     return lines, tensors, folder.cost()["bytes"]
 
@@ -220,8 +220,9 @@ def test_a_folder_without_a_run_is_refused(small, tmp_path):
 def test_a_damaged_checkpoint_is_named(small, tmp_path):
     runner = Runner(small, tmp_path)
     assert runner.run("after", 6) == -signal.SIGKILL
-    (runner.folder.path / "checkpoint.json").write_text('{"format": 3}')
-    with pytest.raises(RunError, match=r"checkpoint\.json cannot be read"):
+    for name in ("checkpoint.json", "checkpoint.earlier.json"):
+        (runner.folder.path / name).write_text('{"format": 3}')
+    with pytest.raises(RunError, match=r"checkpoint\.json has changed .*; start a new run"):
         resume(small, runner.folder)
 
 
@@ -239,7 +240,7 @@ def test_a_lost_private_file_is_told(small, tmp_path):
     assert saved is not None and saved.state.saved_rounds
     for path in (runner.folder.path / "clients").glob("*/*.safetensors"):
         path.unlink()
-    with pytest.raises(RunError, match=r"saved after round \d cannot be read"):
+    with pytest.raises(RunError, match=r"saved after round \d cannot be used"):
         resume(small, runner.folder, *STATEFUL)
 
 

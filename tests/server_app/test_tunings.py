@@ -5,7 +5,7 @@ from safetensors.numpy import load_file
 
 from fedvlm_flwr.errors import ConfigError, ModelError
 from fedvlm_flwr.run_folder import METRICS
-from server_app.callbacks.checkpoint import read_checkpoint
+from server_app.saved import read_checkpoint
 
 SHORT = ("eval.shuffled=false", "dataset.tasks=[vqa]", "eval.max_examples=20")
 
