@@ -4,8 +4,9 @@ import time
 
 import pytest
 
-from fedvlm_flwr.tasks import load_task
+from fedvlm_flwr.tasks import load_task, task_names
 from fedvlm_flwr.tasks.base import normalize
+from tests.facts import declared
 
 UNITS = [
     "[",
@@ -22,14 +23,11 @@ UNITS = [
     "\ufdfa",  # one sign that becomes eighteen
     "\U0001f600\u202e",
 ]
+PLACE, TASKS = "tests.fedvlm_flwr.tasks", task_names()
+# A long one where length matters, or the first of the task's own.
 REFERENCES = {
-    "vqa": "the left lung",
-    "classification": "The organ is the left lung.",
-    "captioning": "The caption of the image is: " + "the left lung is clear " * 20,
-    "report": "The report is: " + "the left lung is clear " * 20,
-    "detection": "[{'heart': [0, 0, 1, 1]}, {'lung': [0, 0, 0.5, 1]}]",
-    "grounding": "[0, 0, 1, 1]",
-}
+    name: references[0] for name, references in declared(PLACE, TASKS, "REFERENCES").items()
+} | declared(PLACE, TASKS, "LONG_REFERENCE")
 
 
 @pytest.mark.parametrize("name", REFERENCES)
