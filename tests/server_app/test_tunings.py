@@ -50,7 +50,7 @@ def test_the_second_stage_leaves_the_first_ones_result_as_it_was(staged, start):
     assert all((first[name] == both[name]).all() for name in first)
     saved = read_checkpoint(staged)
     assert saved is not None
-    assert saved.settled.keys() == {f"connector.{name}" for name in first}
+    assert saved.previous.keys() == {f"connector.{name}" for name in first}
     assert all(".lora_" in name for name in saved.state.arrays)
 
 
