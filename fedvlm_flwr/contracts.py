@@ -183,7 +183,13 @@ class SourceKind(Protocol[P_contra]):
 
 
 class EngineKind(Protocol):
-    """`fedvlm_flwr/engines/<name>.py`."""
+    """`fedvlm_flwr/engines/<name>.py`.
+
+    Attributes:
+        SEPARATE_PROCESSES: whether clients run in other processes than the server.
+    """
+
+    SEPARATE_PROCESSES: bool
 
     def run(
         self,

@@ -10,9 +10,9 @@ import yaml
 from fedvlm_flwr.config import Stage, compose
 from fedvlm_flwr.errors import ConfigError, ModelError
 from fedvlm_flwr.models import model_parts
+from fedvlm_flwr.models.hf_vlm.families import FAMILIES
 from fedvlm_flwr.run_folder import METRICS
 from server_app.callbacks.checkpoint import read_checkpoint
-from tests.hf_tiny import FAMILIES
 from tests.llava_sources import SPARE
 
 CONF = Path(__file__).parents[2] / "conf"
