@@ -21,7 +21,7 @@ from strategies.core.client_hook import ClientHook
 
 @dataclass(frozen=True)
 class LocalResult:
-    """What local training came to: mean loss over its batches, optimiser steps, examples seen."""
+    """What local training came to: mean loss over its batches, optimizer steps, examples seen."""
 
     loss: float
     steps: int
@@ -29,7 +29,7 @@ class LocalResult:
 
 
 def steps_of(settings: Train, num_examples: int) -> int:
-    """Optimiser steps of one round: `local_steps`, or whole passes over the examples."""
+    """Optimizer steps of one round: `local_steps`, or whole passes over the examples."""
     if settings.local_steps is not None:
         return settings.local_steps
     assert settings.local_epochs is not None
@@ -48,7 +48,7 @@ def batches(num_examples: int, settings: Train, order: np.random.Generator) -> I
 def make_optimizer(
     settings: Train, parameters: Sequence[nn.Parameter], lr: float
 ) -> torch.optim.Optimizer:
-    """A fresh optimiser; its state does not outlive the round."""
+    """A fresh optimizer; its state does not outlive the round."""
     if settings.optimizer == "sgd":
         return torch.optim.SGD(parameters, lr=lr, weight_decay=settings.weight_decay)
     return torch.optim.AdamW(parameters, lr=lr, weight_decay=settings.weight_decay)
@@ -65,10 +65,10 @@ def train_locally(  # noqa: PLR0913  # the round's ingredients, each from anothe
     order: np.random.Generator,
     hook: ClientHook,
 ) -> LocalResult:
-    """Run one round's optimiser steps on the trainable `parameters`, in place.
+    """Run one round's optimizer steps on the trainable `parameters`, in place.
 
     Args:
-        steps: optimiser steps, see `steps_of`.
+        steps: optimizer steps, see `steps_of`.
         lr: learning rate, constant inside the round.
         order: draws the order of the examples; dropout draws from torch's global generator.
 
@@ -77,12 +77,12 @@ def train_locally(  # noqa: PLR0913  # the round's ingredients, each from anothe
     """
     vlm = resident.vlm
     resident.features.encode([example.image for example in examples])
-    shown = [to_model_frame(example, frame_of(example, vlm.frame)) for example in examples]
-    encoded = [vlm.encode(example.question, example.answer) for example in shown]
+    inputs = [to_model_frame(example, frame_of(example, vlm.frame)) for example in examples]
+    encoded = [vlm.encode(example.question, example.answer) for example in inputs]
     trained = list(parameters.values())
     optimizer = make_optimizer(settings, trained, lr)
     picks = batches(len(examples), settings, order)
-    losses, seen = [], 0
+    losses, examples_seen = [], 0
     vlm.module.train()
     with checkpointed(part_module(vlm, "llm"), settings.gradient_checkpointing):
         for step in range(steps):
@@ -94,7 +94,7 @@ def train_locally(  # noqa: PLR0913  # the round's ingredients, each from anothe
                     loss = vlm.loss(features, [encoded[i] for i in pick])
                 (loss / settings.accumulation).backward()  # type: ignore[no-untyped-call]
                 losses.append(loss.item())
-                seen += len(pick)
+                examples_seen += len(pick)
             if not np.isfinite(losses[-1]):
                 raise DivergedError(
                     f"The loss is {losses[-1]} at local step {step}; lower train.lr."
@@ -103,7 +103,7 @@ def train_locally(  # noqa: PLR0913  # the round's ingredients, each from anothe
             if settings.max_grad_norm is not None:
                 nn.utils.clip_grad_norm_(trained, settings.max_grad_norm)
             optimizer.step()
-    return LocalResult(float(np.mean(losses)), steps, seen)
+    return LocalResult(float(np.mean(losses)), steps, examples_seen)
 
 
 def _precision(settings: Train, device: torch.device) -> contextlib.AbstractContextManager[object]:

@@ -20,12 +20,12 @@ class HasProcess(Protocol):
 
 Owner = TypeVar("Owner", bound=HasProcess)
 Content = TypeVar("Content")
-Given = ParamSpec("Given")
+Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 Scalars = Mapping[str, Scalar]
 Work = Callable[[Owner, Content, Scalars, Scalars], Content]
-Train = Callable[Concatenate[Resident, Mapping[str, nn.Parameter], Given], Result]
+Train = Callable[Concatenate[Resident, Mapping[str, nn.Parameter], Arguments], Result]
 
 
 def explains_out_of_memory(doing: Doing) -> Callable[[Work[Owner, Content]], Work[Owner, Content]]:
@@ -50,7 +50,7 @@ def explains_out_of_memory(doing: Doing) -> Callable[[Work[Owner, Content]], Wor
     return around
 
 
-def leaves_no_gradients(train: Train[Given, Result]) -> Train[Given, Result]:
+def leaves_no_gradients(train: Train[Arguments, Result]) -> Train[Arguments, Result]:
     """Have local training leave no gradients behind, nor the training mode, also where it fails."""
 
     @wraps(train)
@@ -58,8 +58,8 @@ def leaves_no_gradients(train: Train[Given, Result]) -> Train[Given, Result]:
         resident: Resident,
         parameters: Mapping[str, nn.Parameter],
         /,
-        *args: Given.args,
-        **kwargs: Given.kwargs,
+        *args: Arguments.args,
+        **kwargs: Arguments.kwargs,
     ) -> Result:
         try:
             return train(resident, parameters, *args, **kwargs)

@@ -3,13 +3,14 @@
 from pathlib import Path
 
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
 
 from fedvlm_flwr.arrays import Arrays, section
 from fedvlm_flwr.errors import StateError
-from fedvlm_flwr.paths import atomic_path
+from fedvlm_flwr.tensor_files import DamagedFile, load_tensors, save_tensors
 
 TENSORS, HOOK = "tensors/", "hook/"
+
+Facts = dict[str, str | int]
 
 
 class PrivateState:
@@ -17,13 +18,20 @@ class PrivateState:
 
     A round reads the file of the round that the server names, which is the newest one whose reply
     it took in. So a reply that was lost or left out, a round that is repeated and a resumed run all
-    go on from what the server knows of. Older files are removed once a newer one is in use.
+    go on from what the server knows of. Older files are removed once a newer one is in use. A file
+    says whose and of which round it is, and has a checksum.
+
+    Args:
+        folder: of the run, for all clients.
+        run: the run's id.
     """
 
-    def __init__(self, folder: Path, client: int, stage: int) -> None:
+    def __init__(self, folder: Path, run: str, client: int, stage: int) -> None:
         self._run = folder
         self._folder = folder / f"client_{client}"
         self._stage = stage
+        self._of_run: Facts = {"run": run, "stage": stage}
+        self._own: Facts = {**self._of_run, "client": client}
 
     def path(self, number: int) -> Path:
         """The file of a round."""
@@ -37,7 +45,8 @@ class PrivateState:
         """
         if number == 0:
             return {}, {}
-        arrays = _load(self.path(number), f"after round {number}")
+        facts = {**self._own, "round": number}
+        arrays = _load(self.path(number), facts, f"after round {number}")
         return section(arrays, TENSORS), section(arrays, HOOK)
 
     def previous(self, sent: Arrays | None) -> Arrays:
@@ -52,8 +61,8 @@ class PrivateState:
             return {}
         path = self._run / f"before_stage_{self._stage}.safetensors"
         if sent is None:
-            return _load(path, f"before stage {self._stage + 1}")
-        _save(path, sent)
+            return _load(path, self._of_run, f"before stage {self._stage + 1}")
+        _save(path, sent, self._of_run)
         return sent
 
     def save(self, number: int, tensors: Arrays, hook: Arrays) -> bool:
@@ -65,7 +74,7 @@ class PrivateState:
         named = {TENSORS + name: values for name, values in tensors.items()}
         named |= {HOOK + name: values for name, values in hook.items()}
         if named:
-            _save(self.path(number), named)
+            _save(self.path(number), named, {**self._own, "round": number})
         return bool(named)
 
     def forget_before(self, number: int) -> None:
@@ -76,21 +85,19 @@ class PrivateState:
                 path.unlink(missing_ok=True)
 
 
-def _load(path: Path, when: str) -> Arrays:
+def _load(path: Path, facts: Facts, when: str) -> Arrays:
     try:
-        arrays: Arrays = load_file(path)
-    except (SafetensorError, OSError) as error:
+        return load_tensors(path, facts)
+    except DamagedFile as damage:
         raise StateError(
-            f"What this client saved {when} cannot be read ({path}: {error}); restore the file or "
-            "start a new run."
-        ) from error
-    return arrays
+            f"What this client saved {when} cannot be used: {damage}; restore the file or start a "
+            "new run."
+        ) from damage
 
 
-def _save(path: Path, arrays: Arrays) -> None:
+def _save(path: Path, arrays: Arrays, facts: Facts) -> None:
     try:
-        with atomic_path(path) as temporary:
-            save_file(arrays, temporary)
+        save_tensors(path, arrays, facts)
     except (SafetensorError, OSError) as error:
         raise StateError(
             f"What this client saves between rounds cannot be written ({path}: {error}); make room "

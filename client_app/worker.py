@@ -62,7 +62,8 @@ class Session:
         torch.set_num_threads(config.engine.threads)
         device = choose_device(str(node_config.get("device", config.engine.device)))
         model = process.model(config, device)
-        private = PrivateState(state_folder(request, node_config), request.client, request.stage)
+        folder = state_folder(request, node_config)
+        private = PrivateState(folder, request.run, request.client, request.stage)
         tensors, state = private.load(request.state_round)
         shared = unpack(request.arrays)
         extra = unpacked(request.extra) if isinstance(request, TrainRequest) else {}

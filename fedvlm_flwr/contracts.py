@@ -16,29 +16,25 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
     from fedvlm_flwr.config import Engine, Scalar
-    from fedvlm_flwr.data.checked import Checked
-    from fedvlm_flwr.data.federated import FederatedData
-    from fedvlm_flwr.data.making_settings import Making
-    from fedvlm_flwr.data.sources.base import Item
-    from fedvlm_flwr.engines import App
-    from fedvlm_flwr.models.vlm import VLM, Skeleton
 
-P_contra = TypeVar("P_contra", contravariant=True)
+# The rooms above fill in their own types, so that a contract imports none of them.
+P_contra = TypeVar("P_contra", contravariant=True)  # a choice's parameters
+Model_co = TypeVar("Model_co", covariant=True)
+Network_co = TypeVar("Network_co", covariant=True)
+Tables_co = TypeVar("Tables_co", covariant=True)
+Report_co = TypeVar("Report_co", covariant=True)
+Recipe_co = TypeVar("Recipe_co", covariant=True)
+Entry_co = TypeVar("Entry_co", covariant=True)
+App_contra = TypeVar("App_contra", contravariant=True)
 
 # Called with the steps done, the steps in all and the last loss.
 Progress = Callable[[int, int, float], None]
 
 
-class HasParams(Protocol):
-    """A module whose settings are a frozen dataclass, its fields with docstrings and `setting`."""
-
-    Params: type[Any]
-
-
-class ModelKind(Protocol[P_contra]):
+class ModelKind(Protocol[P_contra, Model_co, Network_co]):
     """`fedvlm_flwr/models/<kind>/kind.py`; beside it `params.py` has `Params`, a `Loading`."""
 
-    def load(self, name: str, params: P_contra, device: torch.device, /) -> VLM:
+    def load(self, name: str, params: P_contra, device: torch.device, /) -> Model_co:
         """The model in evaluation mode on the device, nothing of it trainable yet.
 
         Raises:
@@ -60,24 +56,16 @@ class ModelKind(Protocol[P_contra]):
     def parts(self, params: P_contra, /) -> Mapping[str, str]:
         """The module path of each part, told without loading the model."""
 
-    def skeleton(self, params: P_contra, /) -> Skeleton:
+    def skeleton(self, params: P_contra, /) -> Network_co:
         """The network on torch's meta device."""
 
 
-class DatasetParams(Protocol):
-    """What is asked of a dataset's `Params`."""
-
-    @property
-    def answer_tokens(self) -> int:
-        """How long an answer may become when a model is scored."""
-
-
-class DatasetKind(Protocol[P_contra]):
+class DatasetKind(Protocol[P_contra, Tables_co]):
     """`fedvlm_flwr/data/sets/<kind>.py`."""
 
     Params: type[Any]
 
-    def load(self, params: P_contra, /) -> FederatedData:
+    def load(self, params: P_contra, /) -> Tables_co:
         """The dataset's tables.
 
         Raises:
@@ -86,10 +74,10 @@ class DatasetKind(Protocol[P_contra]):
 
 
 @runtime_checkable
-class Examines(Protocol[P_contra]):
+class Examines(Protocol[P_contra, Report_co]):
     """A dataset that can tell everything that is wrong with it."""
 
-    def examine(self, params: P_contra, /) -> Checked:
+    def examine(self, params: P_contra, /) -> Report_co:
         """The good records, and what is wrong with the others."""
 
 
@@ -103,11 +91,11 @@ class HasFolder(Protocol):
 
 
 @runtime_checkable
-class IsMade(Protocol):
+class IsMade(Protocol[Recipe_co]):
     """The `Params` of a dataset that may be made from public sources."""
 
     @property
-    def making(self) -> Making | None:
+    def making(self) -> Recipe_co | None:
         """How; None: it is not."""
 
 
@@ -128,7 +116,7 @@ class PartitionKind(Protocol[P_contra]):
 
 @runtime_checkable
 class GoesBy(Protocol):
-    """The `Params` of a partition by a field of the records; test records are dealt by it too."""
+    """The `Params` of a partition by a field of the records; test records go by it too."""
 
     @property
     def by(self) -> str:
@@ -169,12 +157,12 @@ class Task(Protocol):
         """The constant answer of a model that sees nothing."""
 
 
-class SourceKind(Protocol[P_contra]):
+class SourceKind(Protocol[P_contra, Entry_co]):
     """`fedvlm_flwr/data/sources/<source>.py`: the public files that a dataset is made from."""
 
     Params: type[Any]
 
-    def read(self, raw: Path, params: P_contra, /) -> Iterator[Item]:
+    def read(self, raw: Path, params: P_contra, /) -> Iterator[Entry_co]:
         """The items of the source's folder, as it is after download.
 
         Raises:
@@ -182,7 +170,7 @@ class SourceKind(Protocol[P_contra]):
         """
 
 
-class EngineKind(Protocol):
+class EngineKind(Protocol[App_contra]):
     """`fedvlm_flwr/engines/<name>.py`.
 
     Attributes:
@@ -193,7 +181,7 @@ class EngineKind(Protocol):
 
     def run(
         self,
-        app: App,
+        app: App_contra,
         run_config: Mapping[str, Scalar],
         engine: Engine,
         num_clients: int,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from fedvlm_flwr.config import Config, Scalar, compose
 from fedvlm_flwr.config.compose import to_overrides
-from fedvlm_flwr.data.clients import Shares, client_examples, deal_test, train_shares
+from fedvlm_flwr.data.clients import Shares, assign_test, client_examples, train_shares
 from fedvlm_flwr.data.load import load_data
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class Process:
         )
 
     def test_shares(self, config: Config) -> Shares:
-        """Row indices of the test table for each client, see `deal_test`.
+        """Row indices of the test table for each client, see `assign_test`.
 
         Raises:
             ConfigError: see `shares`, or the test table lacks the partition's field.
@@ -103,7 +103,7 @@ class Process:
         shares, data = self.shares(config), self.data(config)
         return self._shares.get(
             self._key("test", config),
-            lambda: deal_test(config.partition, data, shares, config.seed),
+            lambda: assign_test(config.partition, data, shares, config.seed),
         )
 
     @staticmethod

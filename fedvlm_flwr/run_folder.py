@@ -42,11 +42,11 @@ def runs_root(config: Config) -> Path:
 
 def leaves(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """The leaves of nested mappings by dotted key; lists are leaves."""
-    found: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     for key, value in tree.items():
         name = f"{prefix}.{key}" if prefix else str(key)
-        found |= leaves(value, name) if isinstance(value, Mapping) else {name: value}
-    return found
+        result |= leaves(value, name) if isinstance(value, Mapping) else {name: value}
+    return result
 
 
 class RunFolder:
@@ -99,7 +99,7 @@ class RunFolder:
             )
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def locked(self) -> Iterator[None]:
         """Keep other processes from writing to the run while the block lasts.
 
         Raises:
@@ -113,6 +113,17 @@ class RunFolder:
                     f"{self.path} is being run by another process; wait for it or end it."
                 ) from error
             yield
+
+    def is_locked(self) -> bool:
+        """Whether a process is running the run."""
+        if not (self.path / LOCK).exists():
+            return False
+        with (self.path / LOCK).open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
 
     def is_finished(self) -> bool:
         """Whether nothing is left to do.

@@ -7,6 +7,7 @@ stand in the dataclass itself; `setting` adds what else is known of it.
 import ast
 import inspect
 import math
+import re
 import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, fields
@@ -15,6 +16,9 @@ from typing import Any, Literal
 from fedvlm_flwr.errors import ConfigError
 
 Read = Callable[[Any, str], Any]
+
+# What becomes part of a path on a machine, perhaps somebody else's.
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\-]{0,99}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +33,7 @@ class Facts:
         path: it may hold a file or folder, which the command line makes absolute.
         above, least, below, most: the range of its numbers; without the first and the third.
         choices: all its values.
+        name: it becomes part of a path, so that it is a plain name.
         read: makes the value of what the YAML holds, given that and its place; None: by its type.
         group: the key is a choice of this group; empty: it is none.
     """
@@ -42,6 +47,7 @@ class Facts:
     below: float | None = None
     most: float | None = None
     choices: tuple[str, ...] = ()
+    name: bool = False
     read: Read | None = None
     group: str = ""
 
@@ -57,9 +63,14 @@ class Facts:
         elif isinstance(value, Mapping):
             for key, item in value.items():
                 self.check(item, f"{where}.{key}")
+        elif isinstance(value, str) and self.name and not NAME.fullmatch(value):
+            raise ConfigError(
+                f"{where}={value[:80]!r} is no name; use 1 to 100 letters, digits, '.', '_' and "
+                "'-', a letter or a digit first."
+            )
         elif isinstance(value, str) and self.choices and value not in self.choices:
-            known = ", ".join(self.choices)
-            raise ConfigError(f"{where}='{value}' is unknown; choose one of: {known}.")
+            choices = ", ".join(self.choices)
+            raise ConfigError(f"{where}='{value}' is unknown; choose one of: {choices}.")
         elif isinstance(value, int | float) and (words := self._out_of_range(value)):
             raise ConfigError(f"{where}={value} must {words}.")
 

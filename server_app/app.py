@@ -26,7 +26,7 @@ def main(grid: Grid, context: Context) -> None:
     folder = RunFolder.existing(config.resume) if config.resume else RunFolder.create(config)
     progress = Progress(folder)
     try:
-        with folder.held():
+        with folder.locked():
             run = Run(process, folder, progress, context.run_config)
             explaining("answering", lambda: config, lambda: run.execute(grid))
     except Exception as error:

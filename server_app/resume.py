@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
+from uuid import uuid4
 
 import yaml
 from omegaconf import DictConfig, OmegaConf
@@ -25,8 +26,8 @@ from fedvlm_flwr.run_folder import (
 
 def record_start(config: Config, folder: RunFolder, run_config: Mapping[str, Scalar]) -> None:
     """Write down the resolved configuration, and what it was composed from."""
-    given = {key: value for key, value in run_config.items() if value != ""}
-    folder.write(RUN_CONFIG, json.dumps(given, indent=2) + "\n")
+    entries = {key: value for key, value in run_config.items() if value != ""}
+    folder.write(RUN_CONFIG, json.dumps(entries, indent=2) + "\n")
     folder.write(CONFIG, to_yaml(config))
 
 
@@ -74,17 +75,22 @@ def _leaves(config: Config) -> dict[str, Any]:
 
 
 @contextmanager
-def client_states_in(folder: RunFolder, run: str) -> Iterator[None]:
+def client_states_in(folder: RunFolder) -> Iterator[str]:
     """Let clients that share this machine's cache folder keep their state in the run folder.
 
-    Clients know the run's id only; under it stands a link, as long as the run lasts.
+    They find it by a link of the cache folder, whose name is drawn anew each time and yielded: no
+    earlier run, copy of this run or late client can have made anything of that name. Links that
+    killed runs have left behind are removed.
     """
-    target, link = folder.path / CLIENTS, client_states() / run
+    target, links = folder.path / CLIENTS, client_states()
     target.mkdir(exist_ok=True)
-    link.parent.mkdir(parents=True, exist_ok=True)
-    link.unlink(missing_ok=True)
-    link.symlink_to(target, target_is_directory=True)
+    links.mkdir(parents=True, exist_ok=True)
+    for link in links.iterdir():
+        if link.is_symlink() and not RunFolder(link.readlink().parent).is_locked():
+            link.unlink(missing_ok=True)
+    session = uuid4().hex
+    (links / session).symlink_to(target, target_is_directory=True)
     try:
-        yield
+        yield session
     finally:
-        link.unlink(missing_ok=True)
+        (links / session).unlink(missing_ok=True)

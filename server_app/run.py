@@ -81,11 +81,11 @@ class Run:
             model = self._process.model(config, choose_device(config.engine.device))
             self._warn_of_words(model, data)
             evaluator = Evaluator(config, model, self._process, config.eval.threads)
-            with client_states_in(self._folder, self._id):
-                self._stages(grid, model, evaluator)
+            with client_states_in(self._folder) as session:
+                self._stages(grid, session, model, evaluator)
         self._progress.tell("end", table=result_table(self._folder), folder=str(self._folder.path))
 
-    def _stages(self, grid: Grid, model: Resident, evaluator: Evaluator) -> None:
+    def _stages(self, grid: Grid, session: str, model: Resident, evaluator: Evaluator) -> None:
         config, saved = self._config, self._saved
         self._require_passed_on(model)
         scoring = Scoring(
@@ -95,7 +95,9 @@ class Run:
         for stage in range(saved.stage if saved else 0, len(config.tuning.stages)):
             checkpoint = Checkpoint(self._folder, self._id, stage, result, self._watchers)
             state = saved.state if saved and saved.stage == stage else None
-            run = StageRun(config, self._id, stage, result, state, model, scoring, checkpoint)
+            run = StageRun(
+                config, self._id, session, stage, result, state, model, scoring, checkpoint
+            )
             result = result | run.execute(grid)
         scoring.controls(has_model=result.keys() == model.first.keys())
         if result:

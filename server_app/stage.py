@@ -20,12 +20,13 @@ from strategies.core.state import ServerState
 
 
 def federation_of(
-    config: Config, stage: int, run: str, previous: Arrays | None = None
+    config: Config, stage: int, run: str, session: str = "", previous: Arrays | None = None
 ) -> Federation:
     """The federation of a stage.
 
     Args:
         run: the run's id.
+        session: see `ClientRequest`.
         previous: the previous stages' result.
     """
     return Federation(
@@ -39,6 +40,7 @@ def federation_of(
         share=config.tuning.stages[stage].shared,
         previous=previous or {},
         run=run,
+        session=session,
     )
 
 
@@ -53,6 +55,7 @@ class StageRun:
 
     config: Config
     run: str
+    session: str
     stage: int
     previous: Arrays
     resume: ServerState | None
@@ -69,7 +72,7 @@ class StageRun:
         config, stage, model = self.config, self.stage, self.model
         initial = model.initial[stage]
         trained = {name: self.previous.get(name, values) for name, values in initial.items()}
-        federation = federation_of(config, stage, self.run, self.previous)
+        federation = federation_of(config, stage, self.run, self.session, self.previous)
         rounds = RunRounds(self.scoring.watchers, config.rounds_before(stage))
         loop = RoundLoop(
             load_strategy(config.algorithm, federation),

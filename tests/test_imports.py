@@ -150,6 +150,32 @@ def test_rooms_import_only_along_the_arrows() -> None:
     assert violations(project()) == []
 
 
+def circles(modules: Modules) -> list[str]:
+    """Modules from which the imports, lazy ones and those for types alone too, lead back."""
+    arrows = {
+        name: {found.name for found in imports(name, module)} & set(modules) - {name}
+        for name, module in modules.items()
+    }
+    result = []
+    for start in sorted(arrows):
+        reached: set[str] = set()
+        todo = list(arrows[start])
+        while todo:
+            name = todo.pop()
+            if name not in reached:
+                reached.add(name)
+                todo += arrows[name]
+        if start in reached:
+            result.append(start)
+    return result
+
+
+def test_no_imports_lead_back() -> None:
+    ours = {name: module for name, module in project().items() if not within(name, CLI)}
+    assert circles(ours) == []
+    assert circles({"a": Module("import b"), "b": Module("def f():\n    import a")}) == ["a", "b"]
+
+
 def test_the_door_of_the_client_imports_nothing_heavy() -> None:
     assert heavy_at_start(project(), "client_app.app") == []
 

@@ -18,17 +18,17 @@ def main(arguments: list[str] | None = None) -> int:
     A command is a module with a docstring, whose first line is its summary, and
     `main(arguments) -> int`.
     """
-    given = [from_home(word) for word in (sys.argv[1:] if arguments is None else arguments)]
-    if not given or given[0] in ("-h", "--help", "help"):
+    words = [from_home(word) for word in (sys.argv[1:] if arguments is None else arguments)]
+    if not words or words[0] in ("-h", "--help", "help"):
         print(usage())
-        return 0 if given else USAGE_ERROR
+        return 0 if words else USAGE_ERROR
     try:
-        command = load_as(Command, PACKAGE, given[0], "command")
+        command = load_as(Command, PACKAGE, words[0], "command")
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         return USAGE_ERROR
     try:
-        status = command.main(given[1:])
+        status = command.main(words[1:])
     except FedVLMError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -32,10 +32,10 @@ WIDTH = 138  # characters that the values together may take
 
 
 @dataclass(frozen=True)
-class Dealt:
-    """What is told: counts by the field and by the task, and the sizes of each client."""
+class ShareCounts:
+    """What is printed: counts by the field and by the task, and the sizes of each client."""
 
-    spread: LabelDistribution
+    labels: LabelDistribution
     tasks: LabelDistribution
     pictures: list[int]
     all_pictures: int
@@ -53,25 +53,25 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--out", type=Path)
     parser.add_argument("--format", choices=("text", "json"), default="text")
     try:
-        given = parser.parse_intermixed_args(arguments)
+        options = parser.parse_intermixed_args(arguments)
     except SystemExit:  # argparse has said what is wrong
         return 2
     process = this_process()
-    config = process.compose({"overrides": shlex.join(given.overrides)})
-    path = given.out or Path(f"{config.dataset.name}_{config.partition.name}.png")
+    config = process.compose({"overrides": shlex.join(options.overrides)})
+    path = options.out or Path(f"{config.dataset.name}_{config.partition.name}.png")
     if path.suffix != ".png":
         raise ConfigError(f"--out {path} must name a PNG picture; end it in .png.")
-    found = deal(process, config, given.by)
-    title = f"{heading(config)}\ndistance to the pool by {_distances(found)}"
-    draw_heatmap(found.spread, found.tests, title, path)
-    if given.format == "json":
-        print(as_json(config, found, path))
+    shares = count_shares(process, config, options.by)
+    title = f"{heading(config)}\ndistance to the pool by {_distances(shares)}"
+    draw_heatmap(shares.labels, shares.tests, title, path)
+    if options.format == "json":
+        print(as_json(config, shares, path))
     else:
-        print(f"{as_text(config, found)}\n\nheat map: {path}")
+        print(f"{as_text(config, shares)}\n\nheat map: {path}")
     return 0
 
 
-def deal(process: Process, config: Config, by: str | None) -> Dealt:
+def count_shares(process: Process, config: Config, by: str | None) -> ShareCounts:
     """Partition the dataset and count.
 
     Raises:
@@ -82,7 +82,7 @@ def deal(process: Process, config: Config, by: str | None) -> Dealt:
     table = process.data(config).train
     images = table["image"][:]
     field = by or field_of(config.partition) or "task"
-    return Dealt(
+    return ShareCounts(
         label_distribution(table, shares, field, "--by"),
         label_distribution(table, shares, "task"),
         [len({images[row] for row in rows}) for rows in shares],
@@ -101,38 +101,38 @@ def heading(config: Config) -> str:
     )
 
 
-def _distances(found: Dealt) -> str:
-    by_field = {each.field: each.distance for each in (found.spread, found.tasks)}
+def _distances(shares: ShareCounts) -> str:
+    by_field = {each.field: each.distance for each in (shares.labels, shares.tasks)}
     return ", by ".join(f"{field}: {distance:.3f}" for field, distance in by_field.items())
 
 
-def as_text(config: Config, found: Dealt) -> str:
+def as_text(config: Config, shares: ShareCounts) -> str:
     """The table, one row a client, and the distances."""
-    shown = most_frequent(found.spread, _fitting(found.spread))
-    counts, spread = shown.counts, found.spread
-    names = [escape(_two_lines(value)) for value in shown.values]  # brackets would be markup
+    columns = most_frequent(shares.labels, _fitting(shares.labels))
+    counts, labels = columns.counts, shares.labels
+    names = [escape(_two_lines(value)) for value in columns.values]  # brackets would be markup
     headings = ("client", "records", "pictures", "test", "distance", "effective", *names)
     rows: list[list[str] | None] = [
         [
             str(client),
-            *(f"{size:,}" for size in (own.sum(), found.pictures[client], found.tests[client])),
-            f"{spread.distances[client]:.3f}",
-            f"{spread.effective[client]:.1f}",
+            *(f"{size:,}" for size in (own.sum(), shares.pictures[client], shares.tests[client])),
+            f"{labels.distances[client]:.3f}",
+            f"{labels.effective[client]:.1f}",
             *(f"{count:,}" if count else "." for count in own),
         ]
         for client, own in enumerate(counts)
     ]
     totals = [f"{total:,}" for total in counts.sum(axis=0)]
-    everything = [f"{size:,}" for size in (counts.sum(), found.all_pictures, sum(found.tests))]
-    rows += [None, ["all", *everything, f"{spread.distance:.3f}", "", *totals]]
+    everything = [f"{size:,}" for size in (counts.sum(), shares.all_pictures, sum(shares.tests))]
+    rows += [None, ["all", *everything, f"{labels.distance:.3f}", "", *totals]]
     lines = [
         heading(config),
         "",
         grid(headings, rows),
         "",
-        f"distance: total variation between a client's and all records by {spread.field}",
-        f"effective: as how many equally frequent values of {spread.field} a client's are",
-        f"mean distance by {_distances(found)}",
+        f"distance: total variation between a client's and all records by {labels.field}",
+        f"effective: as how many equally frequent values of {labels.field} a client's are",
+        f"mean distance by {_distances(shares)}",
     ]
     return "\n".join(lines)
 
@@ -146,43 +146,43 @@ def _two_lines(value: str) -> str:
     return "\n".join(clipped(line, LABEL) for line in lines).strip()
 
 
-def _fitting(found: LabelDistribution) -> int:
+def _fitting(labels: LabelDistribution) -> int:
     """How many of the most frequent values the table has room for."""
-    totals = found.counts.sum(axis=0)
+    totals = labels.counts.sum(axis=0)
     widths = [
         3 + max(len(part) for part in (f"{total:,}", *_two_lines(value).split("\n")))
-        for value, total in zip(found.values, totals, strict=True)
+        for value, total in zip(labels.values, totals, strict=True)
     ]
     order = sorted(range(len(totals)), key=lambda i: (-totals[i], i))
     room = [k for k in range(1, len(order) + 1) if sum(widths[i] for i in order[:k]) <= WIDTH]
     return min(COLUMNS, len(room))
 
 
-def as_json(config: Config, found: Dealt, path: Path) -> str:
+def as_json(config: Config, shares: ShareCounts, path: Path) -> str:
     """The same for machines, with all values."""
     clients = [
         {
             "client": client,
             "records": int(counts.sum()),
-            "pictures": found.pictures[client],
-            "test": found.tests[client],
-            "distance": found.spread.distances[client],
-            "effective": found.spread.effective[client],
+            "pictures": shares.pictures[client],
+            "test": shares.tests[client],
+            "distance": shares.labels.distances[client],
+            "effective": shares.labels.effective[client],
             "counts": {
-                value: int(n) for value, n in zip(found.spread.values, counts, strict=True) if n
+                value: int(n) for value, n in zip(shares.labels.values, counts, strict=True) if n
             },
         }
-        for client, counts in enumerate(found.spread.counts)
+        for client, counts in enumerate(shares.labels.counts)
     ]
-    told = {
+    summary = {
         "dataset": config.dataset.name,
         "partition": config.partition.name,
         "params": asdict(config.partition.params),
         "num_clients": config.num_clients,
         "seed": config.seed,
-        "field": found.spread.field,
-        "distance": {each.field: each.distance for each in (found.spread, found.tasks)},
+        "field": shares.labels.field,
+        "distance": {each.field: each.distance for each in (shares.labels, shares.tasks)},
         "clients": clients,
         "heat_map": str(path),
     }
-    return json.dumps(told, indent=1)
+    return json.dumps(summary, indent=1)

@@ -39,15 +39,15 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("overrides", nargs="*")
     parser.add_argument("--format", choices=("text", "json"), default="text")
     try:
-        given = parser.parse_intermixed_args(arguments)
+        options = parser.parse_intermixed_args(arguments)
     except SystemExit:  # argparse has said what is wrong
         return 2
-    config = this_process().compose({"overrides": shlex.join(given.overrides)})
-    found = count_stages(config)
-    if given.format == "json":
-        print(json.dumps([asdict(stage) for stage in found], indent=1))
+    config = this_process().compose({"overrides": shlex.join(options.overrides)})
+    stages = count_stages(config)
+    if options.format == "json":
+        print(json.dumps([asdict(stage) for stage in stages], indent=1))
     else:
-        print(as_text(config, found))
+        print(as_text(config, stages))
     return 0
 
 
@@ -59,13 +59,13 @@ def count_stages(config: Config) -> list[StageCount]:
         ModelError: the model's sizes are not at hand, or it lacks a part that is to be trained.
     """
     skeleton = adapted_skeleton(config)
-    found: list[StageCount] = []
+    counts: list[StageCount] = []
     before: Shapes = {}
     for number, stage in enumerate(config.tuning.stages):
         trained = trained_shapes(skeleton, stage)
         sent = traffic(trained, partial(first_round, config, number))
         arrays = record_bytes(sent.shared, config.wire.dtype)
-        found.append(
+        counts.append(
             StageCount(
                 stage.trained,
                 count_parts(skeleton, trained, sent.shared),
@@ -76,4 +76,4 @@ def count_stages(config: Config) -> list[StageCount]:
             )
         )
         before = before | sent.shared
-    return found
+    return counts

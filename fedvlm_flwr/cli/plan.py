@@ -43,21 +43,21 @@ def main(arguments: list[str]) -> int:
         print(__doc__)
         return 0
     try:
-        given = _parser().parse_intermixed_args(arguments)
+        options = _parser().parse_intermixed_args(arguments)
     except SystemExit:  # argparse has said what is wrong
         return 2
     process = this_process()
-    config = process.compose({"overrides": shlex.join(given.overrides)})
+    config = process.compose({"overrides": shlex.join(options.overrides)})
     longest = config.model.params.max_text_tokens
-    lengths = Lengths(given.length or longest, given.answer or config.eval.max_new_tokens)
+    lengths = Lengths(options.length or longest, options.answer or config.eval.max_new_tokens)
     if not 0 < lengths.answer < lengths.text <= longest:
         raise ConfigError(
             f"--answer {lengths.answer} must be less than --length {lengths.text}, and that at "
             f"most model.max_text_tokens={longest}; change one of them."
         )
-    measured = measured_here(process, config, lengths) if given.measure else None
-    found = budget(config, lengths, given.gpu_gb, measured)
-    print(as_json(found) if given.format == "json" else as_text(found))
+    measured = measured_here(process, config, lengths) if options.measure else None
+    plan = budget(config, lengths, options.gpu_gb, measured)
+    print(as_json(plan) if options.format == "json" else as_text(plan))
     return 0
 
 
@@ -91,8 +91,8 @@ def budget(
         for on in (False, True)
     }
     fits = {gb: fit(int(gb * 1e9), config, estimator) for gb in cards(gpu_gb)}
-    wanted = need(config, estimator)
-    return Budget(config, skeleton.image_tokens, lengths, estimates, wanted, fits, measured)
+    demand = need(config, estimator)
+    return Budget(config, skeleton.image_tokens, lengths, estimates, demand, fits, measured)
 
 
 def estimator_of(config: Config, skeleton: Skeleton, lengths: Lengths) -> Estimator:
@@ -132,19 +132,19 @@ def measured_here(process: Process, config: Config, lengths: Lengths) -> Measure
     return measure(process, config, device, lengths, partial(try_out, config))
 
 
-def as_json(found: Budget) -> str:
+def as_json(plan: Budget) -> str:
     """The same for machines; sizes in bytes."""
-    told = {
-        "image_tokens": found.image,
-        "text_tokens": found.lengths.text,
-        "answer_tokens": found.lengths.answer,
+    summary = {
+        "image_tokens": plan.image,
+        "text_tokens": plan.lengths.text,
+        "answer_tokens": plan.lengths.answer,
         "estimates": [
             {"stage": stage, "gradient_checkpointing": on, **asdict(estimate)}
             | {"to_train": estimate.to_train, "to_answer": estimate.to_answer}
-            for (stage, on), estimate in found.estimates.items()
+            for (stage, on), estimate in plan.estimates.items()
         ],
-        "need": asdict(found.need),
-        "cards": [{"gb": gb, **asdict(each)} for gb, each in found.cards.items()],
-        "measured": asdict(found.measured) if found.measured else None,
+        "need": asdict(plan.need),
+        "cards": [{"gb": gb, **asdict(each)} for gb, each in plan.cards.items()],
+        "measured": asdict(plan.measured) if plan.measured else None,
     }
-    return json.dumps(told, indent=1)
+    return json.dumps(summary, indent=1)

@@ -27,7 +27,7 @@ from fedvlm_flwr.config import Config
 from fedvlm_flwr.config.compose import quoted
 from fedvlm_flwr.contracts import IsMade
 from fedvlm_flwr.data.load import dataset_folder, examine_data
-from fedvlm_flwr.data.making import deal
+from fedvlm_flwr.data.making import assign
 from fedvlm_flwr.data.writing import write_dataset
 from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.process import this_process
@@ -90,13 +90,13 @@ def make(config: Config, raw: Path, console: Console) -> None:
             "the fed_* datasets."
         )
     out = dataset_folder(choice)
-    dealt = deal(raw, making, print)
-    compared = differences(dealt.counts(), making.published)
+    assignment = assign(raw, making, print)
+    compared = differences(assignment.counts(), making.published)
     about = {
         "dataset": choice.name,
         "records": [
             dict(zip(("split", "client", "task", "records"), row, strict=True))
-            for row in dealt.counts()
+            for row in assignment.counts()
         ],
         "compared": {n: {"made": m, "published": p} for n, (m, p) in compared.items()},
         "making": asdict(making),
@@ -104,9 +104,12 @@ def make(config: Config, raw: Path, console: Console) -> None:
     with Progress(console=console, disable=not console.is_terminal) as bars:
         bar = bars.add_task("pictures")
         write_dataset(
-            dealt, out, about, lambda done, total: bars.update(bar, completed=done, total=total)
+            assignment,
+            out,
+            about,
+            lambda done, total: bars.update(bar, completed=done, total=total),
         )
-    print(count_table(dealt.counts()))
+    print(count_table(assignment.counts()))
     for line in comparison(compared):
         print(line)
     print(f"dataset {choice.name}: {out}")
@@ -114,11 +117,11 @@ def make(config: Config, raw: Path, console: Console) -> None:
 
 def check(config: Config) -> int:
     """Check the dataset and print what is wrong; 1 if something is."""
-    found = examine_data(config.dataset)
-    for line in problem_lines(found):
+    examination = examine_data(config.dataset)
+    for line in problem_lines(examination):
         print(line)
-    print(summary(found))
-    return 1 if found.problems else 0
+    print(summary(examination))
+    return 1 if examination.problems else 0
 
 
 def prepare(config: Config, console: Console) -> None:

@@ -4,7 +4,7 @@ usage: fedvlm report FOLDER [--format text|csv|markdown] [--metric TASK.METRIC .
 
 FOLDER is a sweep's folder (or one run's); runs are found in it at any depth. Rows are the
 combinations of values in which the runs differ, the seed aside; scores are those after the last
-round. Rows with unequal total optimiser steps are marked, and the report says so first.
+round. Rows with unequal total optimizer steps are marked, and the report says so first.
 """
 
 import argparse
@@ -30,19 +30,19 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--metric", nargs="+", action="extend", default=[])
     parser.add_argument("--out", type=Path)
     try:
-        given = parser.parse_args(arguments)
+        options = parser.parse_args(arguments)
     except SystemExit:  # argparse has said what is wrong
         return 2
-    found = compare(read_sweep(given.folder.expanduser()), given.metric)
-    text = FORMATS[given.format](found)
-    if given.format == "csv":  # a table for machines: what people must know goes elsewhere
-        for note in (*found.warnings, *found.notes):
+    comparison = compare(read_sweep(options.folder.expanduser()), options.metric)
+    text = FORMATS[options.format](comparison)
+    if options.format == "csv":  # a table for machines: what people must know goes elsewhere
+        for note in (*comparison.warnings, *comparison.notes):
             print(note, file=sys.stderr)
-    if given.out is None:
+    if options.out is None:
         print(text)
     else:
-        if given.out.is_dir():
-            raise RunError(f"--out {given.out} is a folder; name a file.")
-        write_atomic(given.out, text + "\n")
-        print(given.out)
+        if options.out.is_dir():
+            raise RunError(f"--out {options.out} is a folder; name a file.")
+        write_atomic(options.out, text + "\n")
+        print(options.out)
     return 0

@@ -36,6 +36,7 @@ from fedvlm_flwr.bundle import app_folder
 from fedvlm_flwr.config import Config, Scalar, from_hydra
 from fedvlm_flwr.config.compose import quoted, to_overrides
 from fedvlm_flwr.config.keys import Kinds, facts_at, kinds_of
+from fedvlm_flwr.config.outside import require_closed
 from fedvlm_flwr.engines import App, run_app
 from fedvlm_flwr.errors import FedVLMError, RunError
 from fedvlm_flwr.paths import conf_dir, fedvlm_home
@@ -95,16 +96,16 @@ def with_saved(arguments: list[str]) -> list[str]:
     Raises:
         RunError: the folder of `resume=` holds no run.
     """
-    given = [word for word in arguments if word.startswith("resume=")]
-    path = given[-1].partition("=")[2].strip("'\"") if given else ""
+    resumes = [word for word in arguments if word.startswith("resume=")]
+    path = resumes[-1].partition("=")[2].strip("'\"") if resumes else ""
     if path in ("", "null"):
         return arguments
     folder = RunFolder.existing(path)
     saved = json.loads((folder.path / RUN_CONFIG).read_text(encoding="utf-8"))
-    kept = {k: v for k, v in saved.items() if not facts_at(k.replace("-", "_"), {}).place}
+    settings = {k: v for k, v in saved.items() if not facts_at(k.replace("-", "_"), {}).place}
     now = {word.partition("=")[0] for word in arguments}
-    others = [word for word in arguments if word not in given]
-    before = [word for word in to_overrides(kept) if word.partition("=")[0] not in now]
+    others = [word for word in arguments if word not in resumes]
+    before = [word for word in to_overrides(settings) if word.partition("=")[0] not in now]
     return [*before, *others, f"resume={quoted(str(folder.path))}"]
 
 
@@ -127,12 +128,13 @@ def run_job(tree: DictConfig, stamp: str) -> RunFolder:
     """
     settings = HydraConfig.get()
     config = from_hydra(tree)
-    # The folder is settled here; free-form overrides win over the run-config's own keys.
+    # The folder is decided here; free-form overrides win over the run-config's own keys.
     words = [word for word in settings.overrides.task if not facts_at(_key(word), {}).place]
-    chosen = [from_anywhere(word, kinds_of(config)) for word in words]
+    overrides = [from_anywhere(word, kinds_of(config)) for word in words]
     if settings.mode == RunMode.MULTIRUN:
-        config = _in_sweep(config, stamp, _job_name(settings.job.num, chosen))
-    run_config: dict[str, Scalar] = {"overrides": shlex.join(chosen)}
+        config = _in_sweep(config, stamp, _job_name(settings.job.num, overrides))
+    require_closed(overrides)
+    run_config: dict[str, Scalar] = {"overrides": shlex.join(overrides)}
     if config.resume:
         folder = RunFolder.existing(config.resume)
         run_config["resume"] = str(folder.path)
@@ -189,18 +191,18 @@ def run_federation(config: Config, run_config: dict[str, Scalar], folder: RunFol
     """
     folder.path.mkdir(parents=True, exist_ok=True)
     folder.cut_half_line(PROGRESS)
-    told_before = len(list(folder.lines(PROGRESS)))
+    lines_before = len(list(folder.lines(PROGRESS)))
     os.environ[FOLLOWED] = str(os.getpid())
     try:
         with app_folder() as bundle, following(folder):
             app = App(bundle, "server_app.app:app", "client_app.app:app")
             run_app(app, run_config, config.engine, config.num_clients, folder.path / LOG)
     except FedVLMError as error:
-        events = list(folder.lines(PROGRESS))[told_before:]
-        told = [event["message"] for event in events if event["event"] == "error"]
-        if not told:
+        events = list(folder.lines(PROGRESS))[lines_before:]
+        messages = [event["message"] for event in events if event["event"] == "error"]
+        if not messages:
             raise
-        raise RunError(f"{told[-1]}\nrun folder: {folder.path}") from error
+        raise RunError(f"{messages[-1]}\nrun folder: {folder.path}") from error
     finally:
         del os.environ[FOLLOWED]
     return folder

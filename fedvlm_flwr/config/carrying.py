@@ -17,7 +17,7 @@ class Wire:
 class Engine:
     """What carries the messages, and each client process's share of the machine."""
 
-    name: str = field(metadata=carrier())
+    name: str = field(metadata=carrier(name=True))
     """The module in `fedvlm_flwr.engines` that runs the app: ray or inprocess."""
     cpus_per_client: int = field(metadata=carrier(above=0))
     """CPU cores that Ray reserves for one client process."""

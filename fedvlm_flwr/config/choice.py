@@ -3,15 +3,28 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from fedvlm_flwr.config.typed import typed
-from fedvlm_flwr.contracts import HasParams
 from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.plugins import load_as
 from fedvlm_flwr.settings import Facts, setting
 
 P_co = TypeVar("P_co", covariant=True)
+
+
+class HasParams(Protocol):
+    """A module whose settings are a frozen dataclass, its fields with docstrings and `setting`."""
+
+    Params: type[Any]
+
+
+class DatasetParams(Protocol):
+    """What is asked of a dataset's `Params`."""
+
+    @property
+    def answer_tokens(self) -> int:
+        """How long an answer may become when a model is scored."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +89,7 @@ def make_choice(group: str, values: Mapping[str, Any], where: str = "") -> Choic
     where = where or group
     if not isinstance(values, Mapping) or not isinstance(values.get("name"), str):
         raise ConfigError(f"{where}.name is not set; name the choice in its YAML.")
+    Facts(name=True).check(values["name"], f"{where}.name")
     kind = str(values.get("kind", values["name"]))
     own = {key: value for key, value in values.items() if key not in ("name", "kind")}
     return Choice(values["name"], kind, typed(params_class(group, kind), own, where))

@@ -16,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from fedvlm_flwr.config.choice import Choice
 from fedvlm_flwr.config.keys import facts_at
+from fedvlm_flwr.config.outside import require_closed
 from fedvlm_flwr.config.schema import Config
 from fedvlm_flwr.config.typed import typed
 from fedvlm_flwr.errors import ConfigError
@@ -66,6 +67,7 @@ def compose(run_config: Mapping[str, Scalar]) -> Config:
         ConfigError: an unknown key or choice, a wrong type, a contradiction.
     """
     overrides = to_overrides(run_config)
+    require_closed(overrides)
     with _hydra:
         tree = _compose_hydra(overrides)
     return from_hydra(tree)
@@ -79,8 +81,8 @@ def _compose_hydra(overrides: list[str]) -> DictConfig:
             return hydra_compose("config", overrides=overrides)
     except MissingConfigException as error:
         group, _, name = str(error.missing_cfg_file).rpartition("/")
-        known = ", ".join(error.options or []) or "none"
-        raise ConfigError(f"Unknown {group} '{name}'; choose one of: {known}.") from error
+        names = ", ".join(error.options or []) or "none"
+        raise ConfigError(f"Unknown {group} '{name}'; choose one of: {names}.") from error
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(_one_sentence(error)) from error
     except (TypeError, ValueError) as error:  # Hydra's own, on a group set to null or to a list

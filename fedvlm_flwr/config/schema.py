@@ -5,12 +5,11 @@ from typing import Any
 
 from fedvlm_flwr.config.carrying import Engine, Wire
 from fedvlm_flwr.config.checks import require
-from fedvlm_flwr.config.choice import Choice, choice_of
+from fedvlm_flwr.config.choice import Choice, DatasetParams, choice_of
+from fedvlm_flwr.config.loading import Loading
 from fedvlm_flwr.config.scoring import Eval
 from fedvlm_flwr.config.training import Train
 from fedvlm_flwr.config.tuning import Tuning
-from fedvlm_flwr.contracts import DatasetParams
-from fedvlm_flwr.models.params import Loading
 from fedvlm_flwr.settings import carrier, setting
 
 
@@ -25,11 +24,11 @@ class Config:
     dataset: Choice[DatasetParams] = field(metadata=choice_of("dataset"))
     """The records; its keys are those of its kind."""
     partition: Choice[Any] = field(metadata=choice_of("partition"))
-    """How training records are dealt to clients; its keys are those of its kind."""
+    """How training records are assigned to clients; its keys are those of its kind."""
     tuning: Tuning
     """What of the model is trained and shared, in which stages."""
     train: Train
-    """The clients' local optimisation."""
+    """The clients' local optimization."""
     eval: Eval
     """When and how the global model is scored."""
     wire: Wire

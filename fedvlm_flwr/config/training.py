@@ -1,4 +1,4 @@
-"""The clients' local optimisation."""
+"""The clients' local optimization."""
 
 from dataclasses import dataclass, field
 

@@ -75,7 +75,7 @@ class Stage:
 class Tuning:
     """A fine-tuning strategy: its stages, run one after the other, and the adapter's size."""
 
-    name: str
+    name: str = field(metadata=setting(name=True))
     """The YAML's name, for messages and reports."""
     lora: Lora
     """The adapters, where a stage trains a part by `lora`."""

@@ -27,21 +27,21 @@ def typed(cls: type[T], values: Mapping[str, Any], where: str) -> T:
     if not isinstance(values, Mapping):
         raise ConfigError(f"{where}={values!r} must be a mapping of keys to values.")
     prefix = f"{where}." if where else ""
-    known = {field.name: field for field in fields(cls)}  # type: ignore[arg-type]
+    by_name = {field.name: field for field in fields(cls)}  # type: ignore[arg-type]
     for key in values:
-        if key not in known:
-            names = ", ".join(known) or "none"
+        if key not in by_name:
+            names = ", ".join(by_name) or "none"
             raise ConfigError(
                 f"Unknown key {prefix}{key}; the keys there are: {names}. Remove or rename it."
             )
-    for name, field in known.items():
+    for name, field in by_name.items():
         if name not in values and field.default is MISSING and field.default_factory is MISSING:
             raise ConfigError(f"{prefix}{name} is not set; give it a value.")
     hints = get_type_hints(cls)
     return cls(
         **{
-            key: _value(known[key], values[key], hints[key], f"{prefix}{key}")
-            for key in known
+            key: _value(by_name[key], values[key], hints[key], f"{prefix}{key}")
+            for key in by_name
             if key in values
         }
     )
@@ -83,5 +83,5 @@ def _scalar(value: Any, hint: Any, where: str) -> Any:
         return value
     if hint is str and isinstance(value, str | int | float):  # run_name=7 is a name too
         return str(value)
-    wanted = getattr(hint, "__name__", str(hint))
-    raise ConfigError(f"{where}={value!r} must be of type {wanted}; change its value.")
+    type_name = getattr(hint, "__name__", str(hint))
+    raise ConfigError(f"{where}={value!r} must be of type {type_name}; change its value.")

@@ -1,1 +1,1 @@
-"""Datasets as Arrow tables of conversations, and how their rows are dealt to clients."""
+"""Datasets as Arrow tables of conversations, and how their rows are assigned to clients."""

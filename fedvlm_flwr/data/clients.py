@@ -31,13 +31,13 @@ def train_shares(
     return partition_table(partition, data.train, num_clients, seed)
 
 
-def deal_test(partition: Choice[Any], data: FederatedData, shares: Shares, seed: int) -> Shares:
+def assign_test(partition: Choice[Any], data: FederatedData, shares: Shares, seed: int) -> Shares:
     """Row indices of the test table for each client: its own share of the global test set.
 
     Where the dataset's files say whose test records are, and the partition goes by them, it is as
-    they say. Other test records are dealt so that a client's share of them is distributed like its
-    training records, over the partition's field: see `deal_alike`. Every test record is in exactly
-    one share; a share may be empty.
+    they say. Other test records are assigned so that a client's share of them is distributed like
+    its training records, over the partition's field: see `assign_alike`. Every test record is in
+    exactly one share; a share may be empty.
 
     Args:
         shares: the clients' rows of the training table.
@@ -52,18 +52,18 @@ def deal_test(partition: Choice[Any], data: FederatedData, shares: Shares, seed:
     if isinstance(module, Owning):  # a partition by what the files say may know the test records
         owners, by = module.owners(data.train, data.test), "task"
     free = [row for row, owner in enumerate(owners) if owner is None]
-    dealt = deal_alike(data.train, shares, data.test.select(free), by, seed)
-    result = [[free[i] for i in part] for part in dealt]
+    parts = assign_alike(data.train, shares, data.test.select(free), by, seed)
+    result = [[free[i] for i in part] for part in parts]
     for row, owner in enumerate(owners):
         if owner is not None:
             result[owner].append(row)
     return [sorted(part) for part in result]
 
 
-def deal_alike(
+def assign_alike(
     train: Dataset, shares: Sequence[Sequence[int]], test: Dataset, by: str | None, seed: int
 ) -> Shares:
-    """Deal the rows of `test` so that each share is distributed like the one of `train`.
+    """Assign the rows of `test` so that each share is distributed like the one of `train`.
 
     The test pictures with a value of the field `by` (None: all of them) go to the clients in
     proportion to the clients' training records with it; those with a value that nobody trains on,
@@ -76,23 +76,23 @@ def deal_alike(
         ConfigError: a table has no such field.
         DataError: a row has no value of it.
     """
-    held: dict[str, list[int]] = {}  # training records with a value, by client
+    train_counts: dict[str, list[int]] = {}  # training records with a value, by client
     values = [""] * len(train) if by is None else field_values(train, by)
     for client, rows in enumerate(shares):
         for row in rows:
-            held.setdefault(values[row], [0] * len(shares))[client] += 1
-    asked: dict[str, dict[str, list[int]]] = {}  # test rows by value and picture
+            train_counts.setdefault(values[row], [0] * len(shares))[client] += 1
+    test_rows: dict[str, dict[str, list[int]]] = {}  # test rows by value and picture
     values = [""] * len(test) if by is None else field_values(test, by, which="test")
     for row, (value, image) in enumerate(zip(values, test["image"][:], strict=True)):
-        asked.setdefault(value, {}).setdefault(image, []).append(row)
+        test_rows.setdefault(value, {}).setdefault(image, []).append(row)
     parts: Shares = [[] for _ in shares]
-    owed = [0.0] * len(shares)
-    for i, (value, by_picture) in enumerate(sorted(asked.items())):
+    remainder = [0.0] * len(shares)
+    for i, (value, by_picture) in enumerate(sorted(test_rows.items())):
         units = list(by_picture.values())
-        weights = held.get(value, [len(rows) for rows in shares])
+        weights = train_counts.get(value, [len(rows) for rows in shares])
         quotas = [len(units) * weight / sum(weights) for weight in weights]
         order = iter(stream(seed, "test shares", i).permutation(len(units)))
-        for client, size in enumerate(whole_numbers(quotas, owed)):
+        for client, size in enumerate(whole_numbers(quotas, remainder)):
             parts[client] += [row for _ in range(size) for row in units[next(order)]]
     return [sorted(part) for part in parts]
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 SETS = "fedvlm_flwr.data.sets"
 
 
-def dataset_kind(kind: str) -> DatasetKind[Any]:
+def dataset_kind(kind: str) -> DatasetKind[Any, FederatedData]:
     """The module of a dataset.
 
     Raises:
@@ -45,7 +45,8 @@ def examine_data(choice: Choice[Any]) -> Checked:
 
     module = dataset_kind(choice.kind)
     if isinstance(module, Examines):
-        return module.examine(choice.params)
+        report: Checked = module.examine(choice.params)
+        return report
     return examined(module.load(choice.params))
 
 

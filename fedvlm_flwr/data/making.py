@@ -8,7 +8,7 @@ from pathlib import Path
 from datasets import Dataset
 
 from fedvlm_flwr.config import make_choice
-from fedvlm_flwr.data.clients import deal_alike
+from fedvlm_flwr.data.clients import assign_alike
 from fedvlm_flwr.data.layout import TEST, TRAIN
 from fedvlm_flwr.data.making_settings import Making
 from fedvlm_flwr.data.partitions import partition_table
@@ -19,7 +19,7 @@ from fedvlm_flwr.seeding import stream
 
 
 @dataclass(frozen=True)
-class Dealt:
+class Assignment:
     """A dataset before it is written.
 
     Attributes:
@@ -38,23 +38,23 @@ class Dealt:
     def counts(self) -> list[tuple[str, int, str, int]]:
         """Records by (split, client, task), sorted."""
         pairs = zip(self.items, self.client, strict=True)
-        found = Counter((item.split, client, item.task) for (_, item), client in pairs)
-        return [(*key, number) for key, number in sorted(found.items())]
+        numbers = Counter((item.split, client, item.task) for (_, item), client in pairs)
+        return [(*key, number) for key, number in sorted(numbers.items())]
 
 
-def deal(raw: Path, settings: Making, tell: Callable[[str], None]) -> Dealt:
-    """Read all sources and deal their items to clients.
+def assign(raw: Path, settings: Making, tell: Callable[[str], None]) -> Assignment:
+    """Read all sources and assign their items to clients.
 
     Args:
         raw: the folder of the sources.
-        settings: its sources, and how they are dealt.
+        settings: its sources, and how their items are assigned.
         tell: is told what has been read.
 
     Raises:
         ConfigError: a value of `settings` cannot be satisfied.
         DataError: a source's files cannot be read, or give nothing.
     """
-    found: list[tuple[str, Item]] = []
+    pairs: list[tuple[str, Item]] = []
     for name, source in settings.sources.items():
         module = source_module(name)
         folder = (raw / source.folder).resolve()
@@ -64,21 +64,21 @@ def deal(raw: Path, settings: Making, tell: Callable[[str], None]) -> Dealt:
                 f"dataset.making.sources.{name}.folder."
             )
         items = list(module.read(folder, source.reading))
-        taken = sample(items, source.limit, settings.seed, name)
-        tell(f"{name}: {len(items)} questions in {folder}, {len(taken)} taken")
-        found += [(name, item) for item in taken]
-    return deal_items(found, settings)
+        selection = sample(items, source.limit, settings.seed, name)
+        tell(f"{name}: {len(items)} questions in {folder}, {len(selection)} taken")
+        pairs += [(name, item) for item in selection]
+    return assign_items(pairs, settings)
 
 
-def deal_items(found: Sequence[tuple[str, Item]], settings: Making) -> Dealt:
-    """Deal items, each with its source's name, to clients.
+def assign_items(pairs: Sequence[tuple[str, Item]], settings: Making) -> Assignment:
+    """Assign items, each with its source's name, to clients.
 
     Raises:
         ConfigError: more clients than pictures of a group.
         DataError: a split is empty, or an item lacks the field that tells the clients.
     """
-    ordered = sorted(found, key=lambda pair: pair[1].split == TEST)  # stable: training first
-    return Dealt(ordered, _clients([item for _, item in ordered], settings))
+    ordered = sorted(pairs, key=lambda pair: pair[1].split == TEST)  # stable: training first
+    return Assignment(ordered, _clients([item for _, item in ordered], settings))
 
 
 def sample(items: Sequence[Item], limit: Mapping[str, int], seed: int, name: str) -> list[Item]:
@@ -96,12 +96,12 @@ def sample(items: Sequence[Item], limit: Mapping[str, int], seed: int, name: str
     places: dict[tuple[str, str], list[int]] = {}
     for i, item in enumerate(items):
         places.setdefault((item.split, item.task), []).append(i)
-    kept: set[int] = set()
+    picks: set[int] = set()
     for (split, task), members in places.items():
         most = min(limit.get(split, len(members)), len(members))
         chooser = stream(seed, f"sample {name} {task} {split}")
-        kept.update(chooser.choice(members, most, replace=False).tolist())
-    return [item for i, item in enumerate(items) if i in kept]
+        picks.update(chooser.choice(members, most, replace=False).tolist())
+    return [item for i, item in enumerate(items) if i in picks]
 
 
 def _clients(items: Sequence[Item], settings: Making) -> list[int]:
@@ -117,9 +117,9 @@ def _clients(items: Sequence[Item], settings: Making) -> list[int]:
     clients = settings.clients or len(set(train["group"]))
     natural = make_choice("partition", {"name": "natural", "by": "group", "split_groups": True})
     shares = partition_table(natural, train, clients, settings.seed)
-    tested = deal_alike(train, shares, test, "group", settings.seed)
+    test_shares = assign_alike(train, shares, test, "group", settings.seed)
     client = [0] * len(items)
-    for k, (own, own_test) in enumerate(zip(shares, tested, strict=True)):
+    for k, (own, own_test) in enumerate(zip(shares, test_shares, strict=True)):
         for row in [*own, *(number_of_training + row for row in own_test)]:
             client[row] = k
     return client

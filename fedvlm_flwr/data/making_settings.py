@@ -53,6 +53,6 @@ class Making:
     clients: int | None
     """How many clients; null: one for each value of the field."""
     seed: int
-    """Of samples, and of the dealing of a value that several clients share."""
+    """Of samples, and of the assignment of a value that several clients share."""
     published: dict[str, int]
     """Published numbers of records by task, and of `clients`; made ones are compared with them."""

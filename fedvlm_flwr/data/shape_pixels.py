@@ -1,4 +1,4 @@
-"""Measure the one shape of a picture from its pixels: which, in which colour, and where."""
+"""Measure the one shape of a picture from its pixels: which, in which color, and where."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -41,8 +41,8 @@ class MeasuredShape:
 def measure(paths: Sequence[Path]) -> list[MeasuredShape]:
     """Find the shape in each of equally large pictures with a plain background.
 
-    The background is the colour of most border pixels; the shape is every other pixel, its
-    softened edge included, and its colour the one of `COLORS` that covers most of it.
+    The background is the color of most border pixels; the shape is every other pixel, its
+    softened edge included, and its color the one of `COLORS` that covers most of it.
 
     Raises:
         DataError: a picture is unreadable, of another size or shows no such shape; names it.
@@ -62,7 +62,7 @@ def measure(paths: Sequence[Path]) -> list[MeasuredShape]:
 
 
 def _codes(path: Path) -> Codes:
-    """Decode one picture into [H, W] colours of the form 0xRRGGBB."""
+    """Decode one picture into [H, W] colors of the form 0xRRGGBB."""
     try:
         with Image.open(path) as picture:
             # Four bytes a pixel, the last one unused, read as one big-endian number.
@@ -81,7 +81,7 @@ def _measure(paths: Sequence[Path], codes: Codes) -> Iterator[MeasuredShape]:
     border = np.concatenate(
         [codes[:, 0], codes[:, -1], codes[:, 1:-1, 0], codes[:, 1:-1, -1]], axis=1
     )
-    # The median of codes is the majority's code, where one colour has a majority.
+    # The median of codes is the majority's code, where one color has a majority.
     background = np.sort(border, axis=1)[:, border.shape[1] // 2]
     inside = codes != background[:, None, None]  # [B, H, W]
     columns, rows = inside.any(axis=1), inside.any(axis=2)  # [B, W], [B, H]

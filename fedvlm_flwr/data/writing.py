@@ -8,7 +8,7 @@ from typing import Any
 
 from fedvlm_flwr.data.federated import IMAGE_MARK
 from fedvlm_flwr.data.layout import IMAGES, TEST, TRAIN
-from fedvlm_flwr.data.making import Dealt
+from fedvlm_flwr.data.making import Assignment
 from fedvlm_flwr.data.sources.base import Item
 from fedvlm_flwr.errors import DataError
 
@@ -16,7 +16,7 @@ COUNTS = "counts.json"
 
 
 def write_dataset(
-    assignment: Dealt, out: Path, about: Mapping[str, Any], step: Callable[[int, int], None]
+    assignment: Assignment, out: Path, about: Mapping[str, Any], step: Callable[[int, int], None]
 ) -> None:
     """Write all files of a dataset beside its place, and move them there at the end.
 
@@ -71,7 +71,7 @@ def _inside(image: str) -> PurePosixPath:
     return path
 
 
-def _write_records(assignment: Dealt, root: Path) -> None:
+def _write_records(assignment: Assignment, root: Path) -> None:
     files: dict[Path, list[dict[str, Any]]] = {}
     several = len({item.task for _, item in assignment.items}) > 1
     for (source, item), client in zip(assignment.items, assignment.client, strict=True):

@@ -23,7 +23,7 @@ class App:
     client: str
 
 
-def engine_kind(name: str) -> EngineKind:
+def engine_kind(name: str) -> EngineKind[App]:
     """The module of an engine.
 
     Raises:

@@ -97,9 +97,9 @@ class Failure:
         """
         record = record_of(content, FAILURE, ConfigRecord)
         code = str(record.get("code"))
-        known = code in FailureCode.__members__.values()
+        is_code = code in FailureCode.__members__.values()
         words = one_line(str(record.get("words", "")))
-        return cls(FailureCode(code) if known else FailureCode.INTERNAL, words)
+        return cls(FailureCode(code) if is_code else FailureCode.INTERNAL, words)
 
 
 def refuse_failure(content: RecordDict) -> None:

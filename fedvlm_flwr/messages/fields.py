@@ -79,8 +79,8 @@ def _checked(value: Any, hint: Any, item: Field[Any], where: str) -> Any:
 def _number(value: Any, kind: type, low: float, high: float, where: str) -> Any:
     good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     if not good or (kind is int and value != int(value)) or not low <= value <= high:
-        shown = f"{value:.6g}" if isinstance(value, int | float) else type(value).__name__
-        raise RejectedMessage(f"it reports {where}={shown}, which must be in [{low:g}, {high:g}]")
+        text = f"{value:.6g}" if isinstance(value, int | float) else type(value).__name__
+        raise RejectedMessage(f"it reports {where}={text}, which must be in [{low:g}, {high:g}]")
     return kind(value)
 
 

@@ -30,7 +30,9 @@ class ClientRequest:
         round: of the stage, from 1; 0 before the first.
         state_round: the round after which the client saved the private state that it starts from;
             0: none yet.
-        run: the run's own id, under which clients save their private state.
+        run: the run's own id, under which sites save their private state.
+        session: names the link in the cache folder by which simulated clients find the run's own
+            folder; a new one whenever the server starts. Empty: there is none.
         arrays: the shared tensors, packed.
         previous: the previous stages' result, packed; None: there is none, or the client has it.
     """
@@ -40,6 +42,7 @@ class ClientRequest:
     round: int = declared("number, from 1", 0, MOST)
     state_round: int = declared("number of a round", 0, MOST, 0)
     run: str = declared("32 hexadecimal digits", 0, 64, "")
+    session: str = declared("32 hexadecimal digits", 0, 64, "")
     arrays: ArrayRecord
     previous: ArrayRecord | None = None
 

@@ -63,9 +63,9 @@ def _parse(data: bytes) -> NDArray[Any]:
     shape, fortran, dtype = read_header(stream)
     if dtype.kind not in "fiu":
         raise ValueError(f"its dtype is {dtype}")
-    promised, held = math.prod(shape) * dtype.itemsize, len(data) - stream.tell()
-    if min(shape, default=0) < 0 or promised != held:
-        raise ValueError(f"its header promises {promised} bytes and {held} follow")
+    promised, available = math.prod(shape) * dtype.itemsize, len(data) - stream.tell()
+    if min(shape, default=0) < 0 or promised != available:
+        raise ValueError(f"its header promises {promised} bytes and {available} follow")
     flat = np.frombuffer(data, dtype=dtype, offset=stream.tell())
     return flat.reshape(shape, order="F" if fortran else "C")
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # torch comes in with a kind
     import torch
 
     from fedvlm_flwr.config import Choice
-    from fedvlm_flwr.models.params import Loading
+    from fedvlm_flwr.config.loading import Loading
     from fedvlm_flwr.models.vlm import VLM, Skeleton
 
 P = TypeVar("P", bound="Loading")
@@ -28,7 +28,7 @@ P = TypeVar("P", bound="Loading")
 logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
 
 
-def model_kind(kind: str) -> ModelKind[Any]:
+def model_kind(kind: str) -> ModelKind[Any, VLM, Skeleton]:
     """The module of a kind.
 
     Raises:

@@ -120,7 +120,7 @@ def fit_for(vlm: VLM | Skeleton, tuning: Tuning, seed: int) -> None:
     """Add the adapters of a tuning, random from `seed`, and hold what it trains in float32.
 
     Raises:
-        ConfigError: an adapter's place is unknown, or a quantised part is to be trained in full.
+        ConfigError: an adapter's place is unknown, or a quantized part is to be trained in full.
         ModelError: the model lacks a part that is to be trained.
     """
     if "lora" in tuning.modes.get("llm", ()):
@@ -136,7 +136,7 @@ def train_in_float32(vlm: VLM | Skeleton, part: str) -> None:
     (embeddings, attention) or is made to (the head).
 
     Raises:
-        ConfigError: the part's weights are quantised.
+        ConfigError: the part's weights are quantized.
     """
     module = part_module(vlm, part)
     if any(not parameter.is_floating_point() for parameter in module.parameters()):

@@ -39,16 +39,16 @@ class Resident:
 
     def __post_init__(self) -> None:
         by_stage = [set_trainable(self.vlm, stage) for stage in self.stages]
-        self._tensors = {name: p for found in by_stage for name, p in found.items()}
+        self._tensors = {name: p for parameters in by_stage for name, p in parameters.items()}
         self.first = read(self._tensors)
-        self.initial = [{name: self.first[name] for name in found} for found in by_stage]
+        self.initial = [{name: self.first[name] for name in parameters} for parameters in by_stage]
 
-    def place(self, stage: int, arrays: Arrays, settled: Arrays) -> dict[str, nn.Parameter]:
+    def place(self, stage: int, arrays: Arrays, previous: Arrays) -> dict[str, nn.Parameter]:
         """Put the model where a stage has it, whoever has used it since.
 
         Args:
             arrays: every tensor that the stage trains.
-            settled: what earlier stages have come to; tensors of later stages are as at first.
+            previous: the previous stages' result; tensors of later stages are as at first.
 
         Returns:
             The stage's trained parameters, the only ones that have gradients.
@@ -56,7 +56,7 @@ class Resident:
         parameters = set_trainable(self.vlm, self.stages[stage])
         write(parameters, arrays)
         others = {name: p for name, p in self._tensors.items() if name not in parameters}
-        write(others, {name: settled.get(name, self.first[name]) for name in others})
+        write(others, {name: previous.get(name, self.first[name]) for name in others})
         return parameters
 
 
@@ -79,7 +79,7 @@ def make_trainable(vlm: VLM, config: Config) -> None:
     """Add the adapters that the tuning asks for, and hold what it trains in float32.
 
     Raises:
-        ConfigError: a part that starts random is not trained in the first stage, or a quantised one
+        ConfigError: a part that starts random is not trained in the first stage, or a quantized one
             is to be trained in full.
     """
     tuning, choice = config.tuning, config.model

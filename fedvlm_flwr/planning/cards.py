@@ -56,35 +56,35 @@ class Fit:
 def need(config: Config, estimator: Estimator) -> Need:
     """What a run takes on a card, as it is configured."""
     stages = range(len(config.tuning.stages))
-    found = [estimator.estimate(config, stage) for stage in stages]
+    estimates = [estimator.estimate(config, stage) for stage in stages]
     apart = engine_kind(config.engine.name).SEPARATE_PROCESSES
-    answer = max(estimate.to_answer for estimate in found)
-    return Need(max(e.to_train for e in found), answer, answer if apart else 0)
+    answer = max(estimate.to_answer for estimate in estimates)
+    return Need(max(e.to_train for e in estimates), answer, answer if apart else 0)
 
 
 def fit(card: int, config: Config, estimator: Estimator) -> Fit:
     """How a run fits a card of so many bytes."""
-    wanted = need(config, estimator)
-    clients = max(0, min(config.cohort_size, (card - wanted.server) // wanted.client))
+    demand = need(config, estimator)
+    clients = max(0, min(config.cohort_size, (card - demand.server) // demand.client))
     if clients:
-        return Fit(clients, 1000 // clients / 1000, (), wanted)
+        return Fit(clients, 1000 // clients / 1000, (), demand)
     changes: dict[str, str] = {}
-    while wanted.least > card:
-        step = next(_smaller(config, estimator, wanted), None)
+    while demand.least > card:
+        step = next(_smaller(config, estimator, demand), None)
         if step is None:
-            return Fit(0, None, (), wanted)
+            return Fit(0, None, (), demand)
         words, config = step
         changes |= dict(word.split("=") for word in words.split())
-        wanted = need(config, estimator)
-    return Fit(0, None, tuple(f"{key}={value}" for key, value in changes.items()), wanted)
+        demand = need(config, estimator)
+    return Fit(0, None, tuple(f"{key}={value}" for key, value in changes.items()), demand)
 
 
-def _smaller(config: Config, estimator: Estimator, wanted: Need) -> Iterator[Change]:
+def _smaller(config: Config, estimator: Estimator, demand: Need) -> Iterator[Change]:
     """Changes that lessen the need: first of what takes most, first those that cost least."""
     answering, training = list(_to_answer(config)), list(_to_train(config))
-    answers_more = wanted.to_answer >= wanted.to_train
+    answers_more = demand.to_answer >= demand.to_train
     for words, changed in [*answering, *training] if answers_more else [*training, *answering]:
-        if need(changed, estimator).least < wanted.least:
+        if need(changed, estimator).least < demand.least:
             yield words, changed
 
 

@@ -97,8 +97,8 @@ def count_parts(skeleton: Skeleton, trained: Shapes, shared: Iterable[str]) -> l
 
 def _part_of(name: str, parts: Mapping[str, str]) -> str:
     """The innermost part: some families' connectors lie inside their vision tower."""
-    found = [part for part, path in parts.items() if name.startswith(f"{path}.")]
-    return max(found, key=lambda part: len(parts[part]), default=OUTSIDE)
+    candidates = [part for part, path in parts.items() if name.startswith(f"{path}.")]
+    return max(candidates, key=lambda part: len(parts[part]), default=OUTSIDE)
 
 
 def _by_part(shapes: Shapes) -> Counter[str]:

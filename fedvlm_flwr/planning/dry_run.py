@@ -18,7 +18,7 @@ from transformers import DynamicCache
 
 from fedvlm_flwr.models.checkpointing import checkpointed
 from fedvlm_flwr.planning.kernels import UNFUSED, counted_kernels
-from fedvlm_flwr.planning.live_bytes import Kept, LiveBytes
+from fedvlm_flwr.planning.live_bytes import LiveBytes, SavedTensors
 
 
 @dataclass(frozen=True)
@@ -42,15 +42,15 @@ class Batch:
 
 @dataclass(frozen=True)
 class TrainingBytes:
-    """What a training step holds beside weights, gradients and the optimiser's state, in bytes.
+    """What a training step holds beside weights, gradients and the optimizer's state, in bytes.
 
     Attributes:
-        kept: activations of the language model that wait for the backward pass.
+        activations: those of the language model that wait for the backward pass.
         logits: the same behind the language model: scores of the vocabulary at labeled places.
         working: what the fullest moment holds beyond the two.
     """
 
-    kept: int
+    activations: int
     logits: int
     working: int
 
@@ -92,20 +92,20 @@ def _train(llm: Any, batch: Batch, inputs_learn: bool, autocast: bool) -> Traini
         for weight in llm.parameters()
         if weight.requires_grad
     ]
-    kept = Kept(weights)
+    tensors = SavedTensors(weights)
     context = torch.autocast(table.device.type, torch.bfloat16) if autocast else nullcontext()
     with LiveBytes(weights) as live:
-        with saved_tensors_hooks(kept.pack, lambda tensor: tensor), context:
+        with saved_tensors_hooks(tensors.pack, lambda tensor: tensor), context:
             embeds = _empty(table, batch.rows, batch.length, table.shape[1])
             hidden = llm(
                 inputs_embeds=embeds.requires_grad_(inputs_learn),
                 attention_mask=_mask(llm, batch, table),
                 use_cache=False,
             ).last_hidden_state
-            inside = kept.bytes
+            inside = tensors.bytes
             loss = _loss(hidden, table, batch)
-            behind = kept.bytes - inside
-        kept.forget()
+            behind = tensors.bytes - inside
+        tensors.forget()
         del hidden, embeds
         loss.backward()  # type: ignore[no-untyped-call]
     for hook in hooks:
@@ -139,8 +139,8 @@ def dry_run_answering(llm: Any, batch: Batch) -> AnsweringBytes:
             use_cache=True,
         ).last_hidden_state
         F.linear(hidden[:, -1].to(table.dtype), table).argmax(-1)
-        held: list[Tensor] = [t for layer in cache.layers for t in (layer.keys, layer.values)]
-        prompt = sum(tensor.untyped_storage().nbytes() for tensor in held)
+        entries: list[Tensor] = [t for layer in cache.layers for t in (layer.keys, layer.values)]
+        prompt = sum(tensor.untyped_storage().nbytes() for tensor in entries)
     whole = prompt * (batch.length + batch.labeled) // batch.length
     return AnsweringBytes(whole, live.peak - prompt)
 
@@ -173,15 +173,15 @@ def _stage(llm: nn.Module, quantize: str | None, autocast: bool) -> Iterator[Non
 def _pretended(llm: nn.Module) -> Iterator[None]:
     """Every weight on a CPU that holds no numbers either."""
     places: list[tuple[dict[str, Any], str, Tensor]] = [
-        (held, name, tensor)
+        (registry, name, tensor)
         for module in llm.modules()
-        for held in (module._parameters, module._buffers)
-        for name, tensor in held.items()
+        for registry in (module._parameters, module._buffers)
+        for name, tensor in registry.items()
         if tensor is not None
     ]
     with FakeTensorMode():
         twins: dict[int, Tensor] = {}
-        for held, name, tensor in places:
+        for registry, name, tensor in places:
             if id(tensor) not in twins:
                 twin = torch.empty(tensor.shape, dtype=tensor.dtype, device="cpu")
                 twins[id(tensor)] = (
@@ -189,9 +189,9 @@ def _pretended(llm: nn.Module) -> Iterator[None]:
                     if isinstance(tensor, nn.Parameter)
                     else twin
                 )
-            held[name] = twins[id(tensor)]
+            registry[name] = twins[id(tensor)]
         try:
             yield
         finally:
-            for held, name, tensor in places:
-                held[name] = tensor
+            for registry, name, tensor in places:
+                registry[name] = tensor

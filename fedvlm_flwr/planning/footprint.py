@@ -27,6 +27,6 @@ def hook_bytes(parameters: Parameters, shared: Collection[str], start: StartHook
     }
     with LiveBytes(parameters.values()) as live:
         hook = start(parameters, zeros)
-        held: int = live.now
+        size: int = live.now
         del hook
-    return held
+    return size

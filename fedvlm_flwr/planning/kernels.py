@@ -51,7 +51,7 @@ class _Dropout(torch.autograd.Function):
         return torch.empty_like(gradients[0])
 
 
-class _Quantised(torch.autograd.Function):
+class _Quantized(torch.autograd.Function):
     """A product with a frozen 4-bit or 8-bit weight, as bitsandbytes has it.
 
     The weight in full precision comes and goes with each pass; the 8-bit form keeps its input.
@@ -98,7 +98,7 @@ def _drop(layer: nn.Dropout, values: Tensor) -> Tensor:
 
 
 def _product(layer: nn.Linear, keeps_input: bool, values: Tensor) -> Tensor:
-    out: Tensor = _Quantised.apply(values, layer.weight, keeps_input)  # type: ignore[no-untyped-call]
+    out: Tensor = _Quantized.apply(values, layer.weight, keeps_input)  # type: ignore[no-untyped-call]
     return out if layer.bias is None else out + layer.bias
 
 

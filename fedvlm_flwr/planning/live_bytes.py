@@ -14,17 +14,17 @@ class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """A context that counts the storages made inside it; views of a storage count once.
 
     Args:
-        known: tensors that are there already and do not count.
+        background: tensors that are there already and do not count.
 
     Attributes:
         now: bytes alive.
         peak: the most that were alive at any moment.
     """
 
-    def __init__(self, known: Iterable[Tensor] = ()) -> None:
+    def __init__(self, background: Iterable[Tensor] = ()) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._known = [tensor.untyped_storage() for tensor in known]
-        self._seen = {id(storage) for storage in self._known}
+        self._background = [tensor.untyped_storage() for tensor in background]
+        self._ids = {id(storage) for storage in self._background}
         self.now = 0
         self.peak = 0
 
@@ -32,35 +32,35 @@ class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         """Run one operation and take in what it made."""
-        made = func(*args, **(kwargs or {}))
-        for value in tree_leaves(made):
+        result = func(*args, **(kwargs or {}))
+        for value in tree_leaves(result):
             if isinstance(value, Tensor):
                 self._take(value.untyped_storage())
-        return made
+        return result
 
     def _take(self, storage: torch.UntypedStorage) -> None:
-        if id(storage) in self._seen:
+        if id(storage) in self._ids:
             return
-        self._seen.add(id(storage))
+        self._ids.add(id(storage))
         self.now += storage.nbytes()
         self.peak = max(self.peak, self.now)
         weakref.finalize(storage, self._gone, id(storage), storage.nbytes())
 
     def _gone(self, key: int, size: int) -> None:
-        self._seen.discard(key)
+        self._ids.discard(key)
         self.now -= size
 
 
-class Kept:
+class SavedTensors:
     """A hook for `saved_tensors_hooks`: what waits for the backward pass, each storage once.
 
     Args:
-        known: tensors that do not count: weights are there anyhow.
+        background: tensors that do not count: weights are there anyhow.
     """
 
-    def __init__(self, known: Iterable[Tensor]) -> None:
-        self._known = [tensor.untyped_storage() for tensor in known]
-        self._seen = {id(storage) for storage in self._known}
+    def __init__(self, background: Iterable[Tensor]) -> None:
+        self._background = [tensor.untyped_storage() for tensor in background]
+        self._ids = {id(storage) for storage in self._background}
         self._storages: list[torch.UntypedStorage] = []
 
     @property
@@ -71,8 +71,8 @@ class Kept:
     def pack(self, tensor: Tensor) -> Tensor:
         """Take in a saved tensor, as it is."""
         storage = tensor.untyped_storage()
-        if id(storage) not in self._seen:
-            self._seen.add(id(storage))
+        if id(storage) not in self._ids:
+            self._ids.add(id(storage))
             self._storages.append(storage)
         return tensor
 

@@ -56,7 +56,7 @@ def measure(
 
     Args:
         process: holds the model.
-        train: some optimiser steps of a stage on these examples.
+        train: some optimizer steps of a stage on these examples.
 
     Raises:
         ConfigError: the device is no CUDA device, or the prompt alone is longer than `lengths`.
@@ -73,10 +73,10 @@ def measure(
         Image.linear_gradient("L").resize(SIDE).convert("RGB").save(picture)
         longest = longest_example(model.vlm, picture, lengths)
         stages = range(len(config.tuning.stages))
-        asked = [longest] * config.train.batch_size
-        training = [_peak(device, lambda s=stage: train(model, s, asked)) for stage in stages]  # type: ignore[misc]
-        asked = [longest] * config.eval.batch_size
-        answering = _peak(device, lambda: generate_answers(model, asked, config.eval))
+        examples = [longest] * config.train.batch_size
+        training = [_peak(device, lambda s=stage: train(model, s, examples)) for stage in stages]  # type: ignore[misc]
+        examples = [longest] * config.eval.batch_size
+        answering = _peak(device, lambda: generate_answers(model, examples, config.eval))
     free, total = torch.cuda.mem_get_info(device)
     beside = total - free - torch.cuda.memory_reserved(device)
     return Measured(torch.cuda.get_device_name(device), beside, training, answering)
@@ -97,16 +97,16 @@ def longest_example(vlm: VLM, picture: Path, lengths: Lengths) -> Example:
         ConfigError: what stands around question and answer is longer already.
     """
 
-    def said(words: int) -> int:
+    def answer_tokens(words: int) -> int:
         return len(vlm.encode(WORD, _repeat(words)).answer_ids)
 
-    answer = _repeat(_most(said, lengths.answer))
+    answer = _repeat(_most(answer_tokens, lengths.answer))
 
-    def in_all(words: int) -> int:
+    def text_tokens(words: int) -> int:
         row = vlm.encode(_repeat(words), answer)
         return len(row.prompt_ids) + len(row.answer_ids)
 
-    question = _repeat(_most(in_all, lengths.text))
+    question = _repeat(_most(text_tokens, lengths.text))
     return Example("longest", picture, question, answer, "vqa")
 
 
@@ -116,10 +116,10 @@ def _repeat(words: int) -> str:
 
 def _most(tokens: Callable[[int], int], limit: int) -> int:
     """The most words that take at most `limit` tokens."""
-    found = bisect_right(range(1, limit + 1), limit, key=tokens)
-    if not found:
+    words = bisect_right(range(1, limit + 1), limit, key=tokens)
+    if not words:
         raise ConfigError(
             f"{limit} tokens are not enough for the prompt around a question and its answer, "
             f"which take {tokens(1)}; raise --length or --answer."
         )
-    return found
+    return words

@@ -1,6 +1,6 @@
 """How much of a GPU one client process takes, estimated without a weight or a GPU.
 
-Weights, gradients and the optimiser's state are counted from the network's tensors, activations
+Weights, gradients and the optimizer's state are counted from the network's tensors, activations
 and the key/value cache by a dry run (`dry_run.py`). Assumed are the two constants below.
 Not counted: what encoding pictures takes for a moment.
 """
@@ -26,7 +26,7 @@ from fedvlm_flwr.planning.kernels import frozen_linears
 CUDA_CONTEXT = 600_000_000  # bytes that a process takes on a GPU before its first tensor
 FRAGMENTATION = 0.1  # part of what comes and goes that the allocator holds on top of it
 
-STATES = {"adamw": 2, "sgd": 0}  # numbers that an optimiser keeps for each trained one
+STATES = {"adamw": 2, "sgd": 0}  # numbers that an optimizer keeps for each trained one
 BLOCK = 64  # numbers of a 4-bit weight that share one float32 scale
 
 Parameters = Mapping[str, nn.Parameter]
@@ -98,10 +98,10 @@ class Estimator:
 
         Args:
             config: may differ from the one behind the skeleton in batch sizes, checkpointing,
-                precision of training and quantisation.
+                precision of training and quantization.
 
         Raises:
-            ConfigError: weights that are quantised are to be trained in full.
+            ConfigError: weights that are quantized are to be trained in full.
             ModelError: the stage trains a part that the model does not have.
         """
         quantize = config.model.params.quantize
@@ -147,28 +147,28 @@ class Estimator:
             set_trainable(self._skeleton, config.tuning.stages[stage])
             llm = part_module(self._skeleton, "llm")
             self._trained[key] = dry_run_training(llm, batch, learns, *how)
-        found = self._trained[key]
+        training = self._trained[key]
         connector = _connector(self._skeleton, train.batch_size) if learns else 0
-        held = connector + found.kept + found.logits
-        # The optimiser's step, which comes when activations are gone, makes one more copy.
-        working = max(found.working, trained - held)
+        activations = connector + training.activations + training.logits
+        # The optimizer's step, which comes when activations are gone, makes one more copy.
+        working = max(training.working, trained - activations)
         return {
             "activations of the connector": connector,
-            "activations of the LLM": found.kept,
-            "logits of the answers": found.logits,
+            "activations of the LLM": training.activations,
+            "logits of the answers": training.logits,
             "working memory": working,
-            "fragmentation": int(FRAGMENTATION * (held + working)),
+            "fragmentation": int(FRAGMENTATION * (activations + working)),
         }
 
     def _answering(self, config: Config) -> dict[str, int]:
         batch = self._batch(config, config.eval.batch_size, config.eval.max_new_tokens)
         if batch not in self._answered:
             self._answered[batch] = dry_run_answering(part_module(self._skeleton, "llm"), batch)
-        found = self._answered[batch]
+        answering = self._answered[batch]
         return {
-            "key/value cache": found.cache,
-            "working memory": found.working,
-            "fragmentation": int(FRAGMENTATION * (found.cache + found.working)),
+            "key/value cache": answering.cache,
+            "working memory": answering.working,
+            "fragmentation": int(FRAGMENTATION * (answering.cache + answering.working)),
         }
 
     def _batch(self, config: Config, rows: int, labeled: int) -> Batch:
@@ -178,8 +178,8 @@ class Estimator:
 
 
 def _frozen(skeleton: Skeleton, trained: Parameters, quantize: str | None) -> int:
-    known = {id(parameter) for parameter in trained.values()}
-    others = [p for p in skeleton.module.parameters() if id(p) not in known]
+    trained_ids = {id(parameter) for parameter in trained.values()}
+    others = [p for p in skeleton.module.parameters() if id(p) not in trained_ids]
     total = sum(t.nbytes for t in (*others, *skeleton.module.buffers()))
     if quantize:
         for layer in frozen_linears(part_module(skeleton, "llm")):

@@ -45,8 +45,10 @@ def traffic(trained: Shapes, first_round: Callable[[Arrays], FirstRound]) -> Tra
     """
     # Zeros that take no room, whatever their shape.
     zeros: Arrays = {n: np.broadcast_to(np.float32(0), shape) for n, shape in trained.items()}
-    found = first_round(zeros)
-    return Traffic(_shapes(found.shared), _shapes(found.down), _shapes(found.up), found.clients)
+    messages = first_round(zeros)
+    return Traffic(
+        _shapes(messages.shared), _shapes(messages.down), _shapes(messages.up), messages.clients
+    )
 
 
 def _shapes(arrays: Arrays) -> Shapes:

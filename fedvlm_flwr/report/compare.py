@@ -53,7 +53,7 @@ class Comparison:
         return [_over([run.first.get(pair) for run in every]) for pair in self.metrics]
 
     def steps(self, runs: Sequence[RunSummary]) -> str:
-        """Total optimiser steps of a run of the row; marked where budgets are unequal."""
+        """Total optimizer steps of a run of the row; marked where budgets are unequal."""
         counts = sorted({run.steps for run in runs})
         text = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
         return text + (" !" if self.warnings else "")

@@ -22,7 +22,7 @@ class RunSummary:
 
     Attributes:
         keys: the leaves of its configuration by dotted key.
-        steps: optimiser steps of all its clients together.
+        steps: optimizer steps of all its clients together.
         first: scores before the first round, by (task, metric).
         last: scores after the last round.
         by_client: scores after the last round where each client has a model of its own.

@@ -10,7 +10,7 @@ HEADLINE = "accuracy"
 BOXES_IN: frozenset[str] = frozenset()
 CLOSED = ("yes", "no")
 
-# As `normalise` leaves it. Not all up to " is ": "the liver is enlarged" is an answer of its own.
+# As `normalize` leaves it. Not all up to " is ": "the liver is enlarged" is an answer of its own.
 LEAD = re.compile(r"\A(?:answer (?:to question )?+is )++")
 
 

@@ -70,9 +70,9 @@ class CostMeter(Callback):
             self._began -= self.seconds["wall"]
 
     def _process(self, name: str, facts: Mapping[str, float]) -> None:
-        known = self.processes.setdefault(name, {})
+        peaks = self.processes.setdefault(name, {})
         for key, value in facts.items():
-            known[key] = max(known.get(key, 0), int(value))
+            peaks[key] = max(peaks.get(key, 0), int(value))
 
     def write(self) -> None:
         """Replace cost.json."""

@@ -48,9 +48,9 @@ def find_clients(grid: Grid, num_clients: int, timeout: float) -> dict[int, int]
     )
 
 
-def _wait_for_nodes(grid: Grid, wanted: int, deadline: float, settle: float) -> list[int]:
+def _wait_for_nodes(grid: Grid, num_nodes: int, deadline: float, settle: float) -> list[int]:
     changed, nodes = time.monotonic(), sorted(grid.get_node_ids())
-    while len(nodes) < wanted and time.monotonic() < deadline:
+    while len(nodes) < num_nodes and time.monotonic() < deadline:
         if nodes and time.monotonic() - changed > settle:
             break
         time.sleep(0.1)
@@ -104,5 +104,5 @@ def choose_cohort(
     """The clients of a round, sorted: all of them, or a seeded sample without replacement."""
     if size >= num_clients:
         return list(range(num_clients))
-    drawn = stream(seed, "cohort", stage, server_round).choice(num_clients, size, replace=False)
-    return sorted(int(client) for client in drawn)
+    sample = stream(seed, "cohort", stage, server_round).choice(num_clients, size, replace=False)
+    return sorted(int(client) for client in sample)

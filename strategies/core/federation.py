@@ -21,7 +21,8 @@ class Federation:
             is left out; None: any distance.
         share: the parts whose trained tensors travel; None: all.
         previous: the previous stages' result; each client is sent it once, in its first message.
-        run: the run's id, under which clients save their private state; a new one.
+        run: the run's id, under which sites save their private state; a new one.
+        session: by which simulated clients find the run's folder, see `ClientRequest`.
         nodes: node id by client, when they are known already; asked for otherwise.
     """
 
@@ -35,6 +36,7 @@ class Federation:
     share: tuple[str, ...] | None = None
     previous: Arrays = field(default_factory=dict)
     run: str = field(default_factory=lambda: uuid4().hex)
+    session: str = ""
     nodes: dict[int, int] | None = None
 
     @property

@@ -125,6 +125,7 @@ class FederatedStrategy(RoundSteps, Strategy):
             "round": server_round,
             "state_round": state.saved_rounds.get(client, 0),
             "run": f.run,
+            "session": f.session,
             "arrays": self.record(),
             "previous": pack(f.previous, f.wire_dtype) if lacks else None,
         }

@@ -1,13 +1,17 @@
 """Whether a client's reply may enter the round."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
 from flwr.app import Message
+from numpy.typing import NDArray
 
 from fedvlm_flwr.arrays import Arrays
 from fedvlm_flwr.messages import RejectedMessage, ScoresReply, TrainReply
 from fedvlm_flwr.messages.failure import one_line
+
+LARGEST = 1e15  # of a number; its square, and a sum of a million of these, are float32 still
 
 
 @dataclass(frozen=True)
@@ -17,7 +21,8 @@ class Expected:
     Attributes:
         shared: the shared tensors as they were sent.
         extra: names and shapes of what the algorithm's client hook sends beside them.
-        max_norm: how far (L2 over all tensors) the result may lie from `shared`; None: anywhere.
+        max_norm: how far (L2 over all tensors) the result may lie from `shared`, and `extra` from
+            zero; None: anywhere.
     """
 
     shared: Arrays
@@ -33,10 +38,13 @@ def read_reply(message: Message, expected: Expected) -> TrainReply:
     """
     require_answer(message)
     reply = TrainReply.unpack(message.content)
-    for arrays, wanted in ((reply.arrays, expected.shared), (reply.extra, expected.extra)):
+    for arrays, template in ((reply.arrays, expected.shared), (reply.extra, expected.extra)):
         require_finite(arrays)
-        check_names_and_shapes(arrays, wanted)
-    _check_norm(reply.arrays, expected)
+        require_bounded(arrays)
+        check_names_and_shapes(arrays, template)
+    if expected.max_norm is not None:
+        _check_norm("update", update_norm(reply.arrays, expected.shared), expected.max_norm)
+        _check_norm("extra", norm(reply.extra), expected.max_norm)
     arrays = {name: reply.arrays[name] for name in expected.shared}
     extra = {name: reply.extra[name] for name in expected.extra}
     return TrainReply(arrays, reply.metrics, extra, reply.num_bytes)
@@ -96,17 +104,33 @@ def check_names_and_shapes(arrays: Arrays, expected: Arrays) -> None:
             )
 
 
-def _check_norm(arrays: Arrays, expected: Expected) -> None:
-    if expected.max_norm is None:
-        return
-    norm = update_norm(arrays, expected.shared)
-    if not norm <= expected.max_norm:
+def require_bounded(arrays: Arrays) -> None:
+    """Refuse numbers with which a server's rule would overflow, though they are finite.
+
+    Raises:
+        RejectedMessage: names the first array that holds one.
+    """
+    for key, values in arrays.items():
+        if values.size and (most := float(np.abs(values).max())) > LARGEST:
+            raise RejectedMessage(f"'{one_line(key)}' holds {most:.3g}, more than {LARGEST:g}")
+
+
+def _check_norm(what: str, length: float, limit: float) -> None:
+    if not length <= limit:
         raise RejectedMessage(
-            f"its update has norm {norm:.4g}, more than max_update_norm={expected.max_norm:g}"
+            f"its {what} has norm {length:.4g}, more than max_update_norm={limit:g}"
         )
 
 
 def update_norm(arrays: Arrays, before: Arrays) -> float:
     """The L2 norm of the change from `before` to `arrays`, over all tensors, in float64."""
-    parts = [np.subtract(arrays[name], old, dtype=np.float64) for name, old in before.items()]
+    return _norm(np.subtract(arrays[n], old, dtype=np.float64) for n, old in before.items())
+
+
+def norm(arrays: Arrays) -> float:
+    """The L2 norm over all tensors, in float64."""
+    return _norm(values.astype(np.float64) for values in arrays.values())
+
+
+def _norm(parts: Iterable[NDArray[np.float64]]) -> float:
     return float(np.sqrt(sum(float(np.vdot(part, part)) for part in parts)))

@@ -10,7 +10,7 @@ OWN, KEPT = {"connector.w": np.float32([1, 2])}, {"c": np.float32([3])}
 
 
 def test_what_is_kept_comes_back_by_round(tmp_path):
-    state = PrivateState(tmp_path, 3, 0)
+    state = PrivateState(tmp_path, "a", 3, 0)
     assert state.load(0) == ({}, {})
     assert state.save(1, OWN, KEPT)
     assert state.save(2, {}, {"c": np.float32([4])})
@@ -21,13 +21,13 @@ def test_what_is_kept_comes_back_by_round(tmp_path):
 
 
 def test_nothing_to_keep_leaves_no_file(tmp_path):
-    state = PrivateState(tmp_path, 3, 0)
+    state = PrivateState(tmp_path, "a", 3, 0)
     assert not state.save(1, {}, {})
     assert not list(tmp_path.rglob("*"))
 
 
 def test_rounds_before_the_one_in_use_are_removed(tmp_path):
-    state, other = PrivateState(tmp_path, 3, 0), PrivateState(tmp_path, 3, 1)
+    state, other = PrivateState(tmp_path, "a", 3, 0), PrivateState(tmp_path, "a", 3, 1)
     for number in (1, 2, 3):
         state.save(number, OWN, {})
     other.save(1, OWN, {})
@@ -37,23 +37,47 @@ def test_rounds_before_the_one_in_use_are_removed(tmp_path):
 
 
 def test_a_missing_or_damaged_file_is_named(tmp_path):
-    state = PrivateState(tmp_path, 3, 0)
-    with pytest.raises(RunError, match=r"saved after round 4 cannot be read .*client_3"):
+    state = PrivateState(tmp_path, "a", 3, 0)
+    with pytest.raises(RunError, match=r"saved after round 4 cannot be used: .*client_3"):
         state.load(4)
     state.save(4, OWN, {})
     state.path(4).write_bytes(b"rubbish")
-    with pytest.raises(RunError, match=r"saved after round 4 cannot be read"):
+    with pytest.raises(RunError, match=r"saved after round 4 cannot be used"):
         state.load(4)
 
 
 def test_the_previous_stages_result_is_sent_once_and_saved_for_all_clients(tmp_path):
-    sent = PrivateState(tmp_path, 3, 1).previous(OWN)
+    sent = PrivateState(tmp_path, "a", 3, 1).previous(OWN)
     np.testing.assert_array_equal(sent["connector.w"], [1, 2])
-    saved = PrivateState(tmp_path, 4, 1).previous(None)
+    saved = PrivateState(tmp_path, "a", 4, 1).previous(None)
     np.testing.assert_array_equal(saved["connector.w"], [1, 2])
-    assert PrivateState(tmp_path, 3, 0).previous(None) == {}
+    assert PrivateState(tmp_path, "a", 3, 0).previous(None) == {}
 
 
 def test_a_client_that_was_never_sent_it_says_so(tmp_path):
-    with pytest.raises(RunError, match="saved before stage 3 cannot be read"):
-        PrivateState(tmp_path, 3, 2).previous(None)
+    with pytest.raises(RunError, match="saved before stage 3 cannot be used"):
+        PrivateState(tmp_path, "a", 3, 2).previous(None)
+
+
+def test_a_file_of_another_client_round_or_run_is_told(tmp_path):
+    """As where somebody copies one client's file over another's."""
+    state, other = PrivateState(tmp_path, "a", 3, 0), PrivateState(tmp_path, "a", 0, 0)
+    state.save(4, OWN, {})
+    other.save(4, OWN, {})
+    for source, target in ((other, state.path(4)), (state, state.path(5))):
+        target.write_bytes(source.path(4).read_bytes())
+    for number in (4, 5):
+        with pytest.raises(RunError, match=f"saved after round {number} .*is of .* and not of"):
+            state.load(number)
+    state.save(4, OWN, {})
+    with pytest.raises(RunError, match=r'"run": "a".* and not of .*"run": "b"'):
+        PrivateState(tmp_path, "b", 3, 0).load(4)
+
+
+def test_a_changed_number_is_told(tmp_path):
+    state = PrivateState(tmp_path, "a", 3, 0)
+    state.save(4, OWN, {})
+    whole = state.path(4).read_bytes()
+    state.path(4).write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    with pytest.raises(RunError, match="has changed since it was written"):
+        state.load(4)

@@ -10,12 +10,12 @@ from torch import nn
 
 from fedvlm_flwr import contracts
 from fedvlm_flwr.config.choice import GROUPS, params_class
+from fedvlm_flwr.config.loading import Loading
 from fedvlm_flwr.data.load import SETS, dataset_kind
 from fedvlm_flwr.data.partitions import partition_kind
 from fedvlm_flwr.data.sources import source_module
 from fedvlm_flwr.errors import ConfigError, ModelError
 from fedvlm_flwr.models import model_kind, require_whole_model
-from fedvlm_flwr.models.params import Loading
 from fedvlm_flwr.models.vlm import VLM
 from fedvlm_flwr.plugins import available, load_as
 from fedvlm_flwr.tasks import load_task, task_names

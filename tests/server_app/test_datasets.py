@@ -31,7 +31,7 @@ SETS: Mapping[str, Making] = {
     and made.making is not None
 }
 # How a set is dealt to clients, where it is not as its files say.
-DEALT: Mapping[str, Sequence[str]] = {
+ASSIGNED: Mapping[str, Sequence[str]] = {
     "fed_sciencecap": ["partition=natural", "partition.by=topic"],
     "fed_radgenome": ["partition=iid"],
     "fed_nature": ["partition=task", "num_clients=4"],
@@ -80,9 +80,9 @@ def test_from_raw_sources_to_scores(
 ) -> None:
     chosen = ["tuning=f_l", *request.getfixturevalue("small_showo")] if "showo" in model else []
     tasks = sorted(set(SETS[name].published) - {"clients"})
-    dealt = DEALT.get(name, ["partition=published", f"num_clients={clients_of(name)}"])
+    split = ASSIGNED.get(name, ["partition=published", f"num_clients={clients_of(name)}"])
     where = f"dataset.root={made(name)}"
-    folder = start(f"dataset={name}", where, *RUN, *dealt, *chosen)
+    folder = start(f"dataset={name}", where, *RUN, *split, *chosen)
     lines = [line for line in folder.lines(METRICS) if line["where"] == "server"]
     for task in tasks:
         metric = load_task(task).HEADLINE
@@ -98,7 +98,7 @@ def test_from_raw_sources_to_scores(
 
 def test_every_dataset_is_here() -> None:
     assert set(SETS) >= {path.stem for path in (CONF / "dataset").glob("fed_*.yaml")}
-    assert set(SETS) >= set(DEALT)
+    assert set(SETS) >= set(ASSIGNED)
 
 
 def test_bad_records_are_refused_or_left_out_and_counted(tmp_path: Path, start: Start) -> None:

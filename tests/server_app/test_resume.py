@@ -228,7 +228,7 @@ def test_a_damaged_checkpoint_is_named(small, tmp_path):
 def test_a_run_that_is_being_run_is_not_resumed(small, tmp_path):
     runner = Runner(small, tmp_path)
     assert runner.run("after", 6) == -signal.SIGKILL
-    with runner.folder.held(), pytest.raises(RunError, match="run by another process"):
+    with runner.folder.locked(), pytest.raises(RunError, match="run by another process"):
         resume(small, runner.folder)
 
 
@@ -236,7 +236,7 @@ def test_a_lost_private_file_is_told(small, tmp_path):
     runner = Runner(small, tmp_path, *STATEFUL)
     assert runner.run("after", 12) == -signal.SIGKILL
     saved = read_checkpoint(runner.folder)
-    assert saved is not None and saved.state.kept
+    assert saved is not None and saved.state.saved_rounds
     for path in (runner.folder.path / "clients").glob("*/*.safetensors"):
         path.unlink()
     with pytest.raises(RunError, match=r"kept after round \d cannot be read"):

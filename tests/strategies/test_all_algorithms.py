@@ -152,14 +152,14 @@ def test_one_hostile_reply(federate: Federate, clients: Callable[..., Any], name
         reply: RecordDict = clients(content)
         request = TrainRequest.unpack(content)
         if request.client == 3:
-            huge = {key: np.full_like(v, 1e30) for key, v in unpack(request.arrays).items()}
+            huge = {key: np.full_like(v, 1e12) for key, v in unpack(request.arrays).items()}
             reply["arrays"] = pack(huge)
             reply["metrics"]["num_examples"] = 1e6
         return reply
 
     arrays = federate(name, train, START, num_clients=6).state.arrays
     largest = max(float(np.abs(values).max()) for values in arrays.values())
-    assert largest < 10 if name in ROBUST else largest > 1e29
+    assert largest < 10 if name in ROBUST else largest > 1e11
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -175,6 +175,26 @@ def test_norm_of_the_update(as_message: Wrap) -> None:
     assert read_reply(as_message(content()), within).metrics.num_examples == 5
     with pytest.raises(RejectedMessage, match=r"norm 3\.162, more than max_update_norm=3\.16"):
         read_reply(as_message(content()), beyond)
-    far = content(pack({name: np.full_like(v, 3e38) for name, v in EXPECTED.items()}))
+    far = content(pack({name: np.full_like(v, 1e14) for name, v in EXPECTED.items()}))
     with pytest.raises(RejectedMessage, match="max_update_norm"):
         read_reply(as_message(far), within)
+
+
+@pytest.mark.parametrize("number", [1e16, -3e38])
+def test_finite_numbers_that_would_overflow_a_rule_are_left_out(
+    as_message: Wrap, number: float
+) -> None:
+    """Whatever max_update_norm is: FedAdam squares them."""
+    refused(as_message(content(changed("llm.a", [0, 0, number, 0]))), r"'llm\.a' holds .*1e\+15")
+    sent = content()
+    sent["extra"] = pack({"control.w": np.array([number], np.float32)})
+    refused(as_message(sent), r"'control\.w' holds", CONTROL)
+
+
+def test_the_norm_bounds_everything_that_a_reply_moves(as_message: Wrap) -> None:
+    """A control variate's change of 1e6 is no better than a model's."""
+    sent = content()
+    sent["extra"] = pack({"control.w": np.array([1e6], np.float32)})
+    assert read_reply(as_message(sent), Expected(EXPECTED, CONTROL)).extra["control.w"] == 1e6
+    with pytest.raises(RejectedMessage, match=r"extra has norm 1e\+06, more than max_update_norm"):
+        read_reply(as_message(sent), Expected(EXPECTED, CONTROL, max_norm=20))

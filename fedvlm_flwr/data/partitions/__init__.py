@@ -1,6 +1,6 @@
 """Partitions: one module each (`fedvlm_flwr.contracts.PartitionKind`), behind one checked call.
 
-A module may also say whose the test records are (`Owning`). Without that they are dealt by the
+A module may also say whose the test records are (`Owning`). Without that they are assigned by the
 field `by` of its `Params`, if it has one (`GoesBy`), see `fedvlm_flwr.data.clients`.
 """
 
@@ -30,7 +30,7 @@ def partition_kind(kind: str) -> PartitionKind[Any]:
 def partition_table(
     choice: Choice[Any], table: Dataset, num_clients: int, seed: int
 ) -> list[list[int]]:
-    """Deal the rows of a table to clients.
+    """Assign the rows of a table to clients.
 
     Args:
         choice: of a module here.
@@ -54,10 +54,10 @@ def partition_table(
 
 def _check(parts: list[list[int]], rows: int, num_clients: int, kind: str) -> None:
     """Hold a partition, a user's own one included, to its promise."""
-    dealt = sorted(row for part in parts for row in part)
-    if len(parts) != num_clients or not all(parts) or dealt != list(range(rows)):
+    all_rows = sorted(row for part in parts for row in part)
+    if len(parts) != num_clients or not all(parts) or all_rows != list(range(rows)):
         raise DataError(
-            f"Partition '{kind}' made {len(parts)} parts of {len(dealt)} rows, "
+            f"Partition '{kind}' made {len(parts)} parts of {len(all_rows)} rows, "
             f"{sum(not part for part in parts)} of them empty, for {num_clients} clients and "
             f"{rows} rows; mend its `partition` so that every row is in exactly one part."
         )

@@ -1,4 +1,4 @@
-"""What the partitions share: the units that are dealt, and their fields."""
+"""What the partitions share: the units that are assigned, and their fields."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Units:
-    """What is dealt as a whole: the rows of one picture, or single rows.
+    """What is assigned as a whole: the rows of one picture, or single rows.
 
     `rows[u]` are the table's row indices of unit `u`, `values[u]` the unit's value of a field;
     `what` names the units in messages.
@@ -53,15 +53,15 @@ def field_values(
         ConfigError: the table has no such field of one value a row; lists the ones it has.
         DataError: a row has no value (null or an empty text); names the row.
     """
-    known = fields(table)
-    if by not in known:
+    names = fields(table)
+    if by not in names:
         raise ConfigError(
-            f"{key}={by} is no field of the {which} table; choose one of: {', '.join(known)}."
+            f"{key}={by} is no field of the {which} table; choose one of: {', '.join(names)}."
         )
     values = table[by][:]
     for row, value in enumerate(values):
         if value is None or value == "":
-            name = f" (id '{table[row]['id']}')" if "id" in known else ""
+            name = f" (id '{table[row]['id']}')" if "id" in names else ""
             raise DataError(
                 f"Row {row}{name} of the {which} table has no {by}; fill it in or choose another "
                 f"{key}."
@@ -72,13 +72,13 @@ def field_values(
 def pictures(table: Dataset, rows: Sequence[int] | None = None) -> list[list[int]]:
     """Row indices by picture (of the given rows only), in the order of first appearance."""
     images = table["image"][:]
-    found: dict[str, list[int]] = {}
+    by_image: dict[str, list[int]] = {}
     for row in range(len(images)) if rows is None else rows:
-        found.setdefault(images[row], []).append(row)
-    return list(found.values())
+        by_image.setdefault(images[row], []).append(row)
+    return list(by_image.values())
 
 
-def units(table: Dataset, by: str) -> Units:
+def units_of(table: Dataset, by: str) -> Units:
     """Pictures where each has one value of the field `by`, else (the task) single rows.
 
     Raises:
@@ -91,12 +91,12 @@ def units(table: Dataset, by: str) -> Units:
     return Units(whole, [values[rows[0]] for rows in whole])
 
 
-def deal(
-    partitioner: Partitioner, chosen: Units, parts: int, generator: np.random.Generator
+def assign(
+    partitioner: Partitioner, units: Units, parts: int, generator: np.random.Generator
 ) -> list[list[int]]:
-    """Deal shuffled units with one of flwr-datasets' partitioners.
+    """Assign shuffled units with one of flwr-datasets' partitioners.
 
-    The shuffle is ours: those partitioners cut runs of neighbours, which in a table of records
+    The shuffle is ours: those partitioners cut runs of neighbors, which in a table of records
     are alike.
 
     Returns:
@@ -107,36 +107,38 @@ def deal(
     """
     from datasets import Dataset
 
-    if parts > len(chosen.rows):
+    if parts > len(units.rows):
         raise ConfigError(
-            f"num_clients={parts} but the training table has {len(chosen.rows)} {chosen.what}; "
-            f"lower num_clients to {len(chosen.rows)} or fewer."
+            f"num_clients={parts} but the training table has {len(units.rows)} {units.what}; "
+            f"lower num_clients to {len(units.rows)} or fewer."
         )
-    order = [int(unit) for unit in generator.permutation(len(chosen.rows))]
+    order = [int(unit) for unit in generator.permutation(len(units.rows))]
     partitioner.dataset = Dataset.from_dict(
-        {"unit": order, "value": [chosen.values[unit] for unit in order]}
+        {"unit": order, "value": [units.values[unit] for unit in order]}
     )
-    dealt = [partitioner.load_partition(part)["unit"][:] for part in range(parts)]
-    return [sorted(row for unit in part for row in chosen.rows[unit]) for part in dealt]
+    shares = [partitioner.load_partition(part)["unit"][:] for part in range(parts)]
+    return [sorted(row for unit in share for row in units.rows[unit]) for share in shares]
 
 
-def deal_iid(rows: list[list[int]], parts: int, generator: np.random.Generator) -> list[list[int]]:
-    """Deal units in a random order to parts whose numbers of units differ by at most one."""
+def assign_iid(
+    rows: list[list[int]], parts: int, generator: np.random.Generator
+) -> list[list[int]]:
+    """Assign units in a random order to parts whose numbers of units differ by at most one."""
     from flwr_datasets.partitioner import IidPartitioner
 
-    return deal(IidPartitioner(parts), Units(rows, [""] * len(rows)), parts, generator)
+    return assign(IidPartitioner(parts), Units(rows, [""] * len(rows)), parts, generator)
 
 
-def whole_numbers(quotas: Sequence[float], owed: list[float] | None = None) -> list[int]:
+def whole_numbers(quotas: Sequence[float], remainder: list[float] | None = None) -> list[int]:
     """Round quotas to whole numbers of the same sum, each down or up (largest remainders).
 
     Args:
         quotas: not negative; their sum is a whole number.
-        owed: what earlier roundings withheld from each; it counts together with the remainder,
-            and is brought up to date. Without it, many small quotas that are alike would all be
-            rounded up for the same few.
+        remainder: what earlier roundings withheld from each; it counts together with what this one
+            would withhold, and is brought up to date. Without it, many small quotas that are alike
+            would all be rounded up for the same few.
     """
-    due = [0.0] * len(quotas) if owed is None else owed
+    due = [0.0] * len(quotas) if remainder is None else remainder
     result = [math.floor(quota) for quota in quotas]
     remainders = [quota - whole for quota, whole in zip(quotas, result, strict=True)]
     order = sorted(

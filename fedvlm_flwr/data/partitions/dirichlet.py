@@ -11,7 +11,7 @@ import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fedvlm_flwr.data.partitions.base import deal, units
+from fedvlm_flwr.data.partitions.base import assign, units_of
 from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.seeding import stream
 
@@ -40,7 +40,7 @@ def partition(table: Dataset, num_clients: int, seed: int, params: Params) -> li
     """Sorted row indices for each client.
 
     A picture's rows stay together where the field has one value a picture; where it has not (the
-    task), rows are dealt singly.
+    task), rows are assigned singly.
 
     Raises:
         ConfigError: unknown field, or a client stays empty in each of flwr-datasets' draws.
@@ -56,11 +56,11 @@ def partition(table: Dataset, num_clients: int, seed: int, params: Params) -> li
         shuffle=False,
         seed=int(generator.integers(2**31)),
     )
-    chosen = units(table, params.by)
+    units = units_of(table, params.by)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # one a draw that leaves a client empty
-            return deal(partitioner, chosen, num_clients, generator)
+            return assign(partitioner, units, num_clients, generator)
     except ValueError as error:
         raise ConfigError(
             f"With partition.alpha={params.alpha} and num_clients={num_clients} every draw leaves "

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fedvlm_flwr.data.partitions.base import deal_iid, field_values, pictures
+from fedvlm_flwr.data.partitions.base import assign_iid, field_values, pictures
 from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.seeding import stream
 
@@ -41,7 +41,7 @@ def partition(table: Dataset, num_clients: int, seed: int, params: Params) -> li
     for row, value in enumerate(values):
         groups[value].append(row)
     if num_clients <= len(groups):
-        return _deal_groups(groups, num_clients)
+        return _assign_groups(groups, num_clients)
     if not params.split_groups:
         raise ConfigError(
             f"num_clients={num_clients} but {params.by} has {len(groups)} groups; lower "
@@ -50,7 +50,7 @@ def partition(table: Dataset, num_clients: int, seed: int, params: Params) -> li
     return _split_groups(table, groups, num_clients, seed)
 
 
-def _deal_groups(groups: Groups, num_clients: int) -> list[list[int]]:
+def _assign_groups(groups: Groups, num_clients: int) -> list[list[int]]:
     """Give whole groups, the largest first, each to the client with the fewest rows so far."""
     clients: list[list[str]] = [[] for _ in range(num_clients)]
     sizes = [0] * num_clients
@@ -59,7 +59,7 @@ def _deal_groups(groups: Groups, num_clients: int) -> list[list[int]]:
         clients[client].append(value)
         sizes[client] += len(groups[value])
     ordered = sorted(clients, key=min)
-    return [sorted(row for value in held for row in groups[value]) for held in ordered]
+    return [sorted(row for value in values for row in groups[value]) for values in ordered]
 
 
 def _split_groups(table: Dataset, groups: Groups, num_clients: int, seed: int) -> list[list[int]]:
@@ -69,11 +69,11 @@ def _split_groups(table: Dataset, groups: Groups, num_clients: int, seed: int) -
     parts: list[list[int]] = []
     for i, (value, rows) in enumerate(groups.items()):
         count = base + (value in largest)
-        held = pictures(table, rows)
-        if count > len(held):
+        units = pictures(table, rows)
+        if count > len(units):
             raise ConfigError(
                 f"num_clients={num_clients} gives group '{value}' {count} clients, but it has "
-                f"{len(held)} pictures; lower num_clients."
+                f"{len(units)} pictures; lower num_clients."
             )
-        parts.extend(deal_iid(held, count, stream(seed, "partition", i)))
+        parts.extend(assign_iid(units, count, stream(seed, "partition", i)))
     return parts

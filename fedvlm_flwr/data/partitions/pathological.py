@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fedvlm_flwr.data.partitions.base import Units, deal, units
+from fedvlm_flwr.data.partitions.base import Units, assign, units_of
 from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.seeding import stream
 
@@ -31,7 +31,7 @@ class Params:
     """How many values a client holds, of which field, and who holds which."""
 
     by: str
-    """The field whose values are dealt (color, manufacturer, organ, ...)."""
+    """The field whose values are assigned (color, manufacturer, organ, ...)."""
     classes_per_client: int
     """How many of them each client holds."""
     assignment: str
@@ -56,15 +56,15 @@ def partition(table: Dataset, num_clients: int, seed: int, params: Params) -> li
     """Sorted row indices for each client.
 
     A picture's rows stay together where the field has one value a picture; where it has not (the
-    task), rows are dealt singly.
+    task), rows are assigned singly.
 
     Raises:
         ConfigError: unknown field, fewer values than a client is to hold, values that nobody would
             hold, or more clients for a value than it has pictures.
     """
-    chosen = units(table, params.by)
-    by_value: dict[str, list[int]] = {value: [] for value in sorted(set(chosen.values))}
-    for unit, value in enumerate(chosen.values):
+    units = units_of(table, params.by)
+    by_value: dict[str, list[int]] = {value: [] for value in sorted(set(units.values))}
+    for unit, value in enumerate(units.values):
         by_value[value].append(unit)
     if params.classes_per_client > len(by_value):
         raise ConfigError(
@@ -73,12 +73,12 @@ def partition(table: Dataset, num_clients: int, seed: int, params: Params) -> li
         )
     generator = stream(seed, "partition")
     if params.assignment == EVEN:
-        return _evenly(chosen, by_value, num_clients, params, generator)
-    return _by_flower(chosen, by_value, num_clients, params, generator)
+        return _evenly(units, by_value, num_clients, params, generator)
+    return _by_flower(units, by_value, num_clients, params, generator)
 
 
 def _evenly(
-    chosen: Units,
+    units: Units,
     by_value: Mapping[str, list[int]],
     num_clients: int,
     params: Params,
@@ -96,7 +96,7 @@ def _evenly(
     for value, clients in _holders(by_value, num_clients, params, generator).items():
         shuffled = generator.permutation(by_value[value])
         for client, cut in zip(clients, np.array_split(shuffled, len(clients)), strict=True):
-            parts[client] += [row for unit in cut for row in chosen.rows[unit]]
+            parts[client] += [row for unit in cut for row in units.rows[unit]]
     return [sorted(part) for part in parts]
 
 
@@ -112,14 +112,14 @@ def _holders(
         free = [value for value in holders if len(holders[value]) < len(by_value[value])]
         if len(free) < params.classes_per_client:
             raise _too_small(num_clients, params)
-        drawn = [free[i] for i in generator.permutation(len(free))]
-        for value in sorted(drawn, key=lambda v: len(holders[v]))[: params.classes_per_client]:
+        order = [free[i] for i in generator.permutation(len(free))]
+        for value in sorted(order, key=lambda v: len(holders[v]))[: params.classes_per_client]:
             holders[value].append(client)
     return holders
 
 
 def _by_flower(
-    chosen: Units,
+    units: Units,
     by_value: Mapping[str, list[int]],
     num_clients: int,
     params: Params,
@@ -138,11 +138,11 @@ def _by_flower(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about values left out, which are refused below
-            parts = deal(partitioner, chosen, num_clients, generator)
+            parts = assign(partitioner, units, num_clients, generator)
     except ValueError as error:
         raise _too_small(num_clients, params) from error
     value_of = {
-        row: value for value, held in by_value.items() for u in held for row in chosen.rows[u]
+        row: value for value, members in by_value.items() for u in members for row in units.rows[u]
     }
     left = sorted(set(by_value) - {value_of[row] for part in parts for row in part})
     if left:

@@ -53,14 +53,14 @@ def owners(train: Dataset, test: Dataset) -> list[int | None]:
         return [None] * len(test)
     names = _in_order(train[CLIENT][:])
     place = {name: client for client, name in enumerate(names)}
-    told = [None if owner in (None, "") else str(owner) for owner in test[CLIENT][:]]
-    for row, owner in enumerate(told):
+    clients = [None if owner in (None, "") else str(owner) for owner in test[CLIENT][:]]
+    for row, owner in enumerate(clients):
         if owner is not None and owner not in place:
             raise DataError(
                 f"Row {row} of the test table is client {owner}'s, who has no training records "
                 f"(clients that have: {', '.join(names)}); add them or change the record's client."
             )
-    return [None if owner is None else place[owner] for owner in told]
+    return [None if owner is None else place[owner] for owner in clients]
 
 
 def _tells_clients(table: Dataset) -> bool:

@@ -1,4 +1,4 @@
-"""Quantity skew: pictures dealt at random, but unequally many to each client.
+"""Quantity skew: pictures assigned at random, but unequally many to each client.
 
 Each client has one picture, and the others are cut in shares drawn from a symmetric Dirichlet
 distribution. Li, Diao, Chen, He: Federated Learning on Non-IID Data Silos: An Experimental Study
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fedvlm_flwr.data.partitions.base import Units, deal, pictures, whole_numbers
+from fedvlm_flwr.data.partitions.base import Units, assign, pictures, whole_numbers
 from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.seeding import stream
 
@@ -47,6 +47,6 @@ def partition(table: Dataset, num_clients: int, seed: int, params: Params) -> li
     generator = stream(seed, "partition")
     rows = pictures(table)
     shares = generator.dirichlet(np.full(num_clients, params.alpha))
-    spare = max(0, len(rows) - num_clients)  # with fewer pictures than clients, `deal` says so
+    spare = max(0, len(rows) - num_clients)  # with fewer pictures than clients, `assign` says so
     sizes = [1 + size for size in whole_numbers([float(share) * spare for share in shares])]
-    return deal(SizePartitioner(sizes), Units(rows, [""] * len(rows)), num_clients, generator)
+    return assign(SizePartitioner(sizes), Units(rows, [""] * len(rows)), num_clients, generator)

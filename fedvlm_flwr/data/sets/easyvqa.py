@@ -1,7 +1,7 @@
-"""easy-VQA (Victor Zhou, MIT): 5,000 pictures of one coloured shape, from the PyPI package.
+"""easy-VQA (Victor Zhou, MIT): 5,000 pictures of one colored shape, from the PyPI package.
 
 Questions, answers and pixels give four tasks: the official questions (vqa), which shape and which
-colour (classification), "a blue rectangle" (captioning) and the shape's box (detection). The first
+color (classification), "a blue rectangle" (captioning) and the shape's box (detection). The first
 2,000 training pictures are public, the other 2,000 the clients', the official 1,000 test pictures
 the server's.
 """
@@ -33,7 +33,7 @@ TASKS = ("vqa", "classification", "captioning", "detection")
 PUBLIC, TRAIN, TEST = range(2000), range(2000, 4000), range(1000)  # picture numbers
 COLUMNS = ("id", "image", "conversations", "task", "shape", "color", "shape_color")
 
-Asked = Mapping[int, Sequence[tuple[str, str]]]  # the official questions and answers by picture
+Questions = Mapping[int, Sequence[tuple[str, str]]]  # the official questions and answers by picture
 
 
 @dataclass(frozen=True)
@@ -50,14 +50,14 @@ class Params:
     """Tokens after which an answer is ended when a model is scored (`eval.max_new_tokens`)."""
 
     def __post_init__(self) -> None:
-        known = ", ".join(TASKS)
+        names = ", ".join(TASKS)
         for name in self.tasks:
             if name not in TASKS:
-                raise ConfigError(f"Unknown task '{name}' in dataset.tasks; choose from: {known}.")
+                raise ConfigError(f"Unknown task '{name}' in dataset.tasks; choose from: {names}.")
         if not self.tasks or len(set(self.tasks)) < len(self.tasks):
             raise ConfigError(
                 f"dataset.tasks={self.tasks} must name at least one task, each once; "
-                f"choose from: {known}."
+                f"choose from: {names}."
             )
         for name, pictures in (("train_pictures", TRAIN), ("test_pictures", TEST)):
             count = getattr(self, name)
@@ -93,35 +93,35 @@ def _fingerprint(root: Path, params: Params) -> str:
 
 
 def _build(root: Path, params: Params) -> dict[str, Dataset]:
-    asked = _by_picture(*easy_vqa.get_train_questions())
-    asked_test = _by_picture(*easy_vqa.get_test_questions())
+    train_questions = _by_picture(*easy_vqa.get_train_questions())
+    test_questions = _by_picture(*easy_vqa.get_test_questions())
     train, test = TRAIN[: params.train_pictures], TEST[: params.test_pictures]
     return {
-        "public": _table(root, "train", PUBLIC, asked, params.tasks),
-        "train": _table(root, "train", train, asked, params.tasks),
-        "test": _table(root, "test", test, asked_test, params.tasks),
+        "public": _table(root, "train", PUBLIC, train_questions, params.tasks),
+        "train": _table(root, "train", train, train_questions, params.tasks),
+        "test": _table(root, "test", test, test_questions, params.tasks),
     }
 
 
-def _by_picture(questions: list[str], answers: list[str], pictures: list[int]) -> Asked:
-    asked = defaultdict(list)
+def _by_picture(questions: list[str], answers: list[str], pictures: list[int]) -> Questions:
+    by_picture = defaultdict(list)
     for question, answer, picture in zip(questions, answers, pictures, strict=True):
-        asked[picture].append((question, answer))
-    return asked
+        by_picture[picture].append((question, answer))
+    return by_picture
 
 
 def _table(
-    root: Path, split: str, numbers: Sequence[int], asked: Asked, tasks: Sequence[str]
+    root: Path, split: str, numbers: Sequence[int], questions: Questions, tasks: Sequence[str]
 ) -> Dataset:
     """One row a question, picture after picture, each picture's tasks in the order of `TASKS`."""
     images = [f"data/{split}/images/{number}.png" for number in numbers]
     rows: list[dict[str, Any]] = []
-    for number, image, seen in zip(
+    for number, image, figure in zip(
         numbers, images, measure([root / image for image in images]), strict=True
     ):
-        check_labels(image, seen, asked[number])
-        same = {"shape": seen.shape, "color": seen.color, "shape_color": _name(seen)}
-        for i, (task, question, answer) in enumerate(_turns(seen, asked[number])):
+        check_labels(image, figure, questions[number])
+        same = {"shape": figure.shape, "color": figure.color, "shape_color": _name(figure)}
+        for i, (task, question, answer) in enumerate(_turns(figure, questions[number])):
             if task not in tasks:
                 continue
             conversation = [
@@ -147,22 +147,24 @@ def features() -> Features:
     return Features({**texts, "conversations": turns})
 
 
-def _turns(seen: MeasuredShape, asked: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str, str]]:
+def _turns(
+    figure: MeasuredShape, questions: Sequence[tuple[str, str]]
+) -> Iterator[tuple[str, str, str]]:
     """Every (task, question, answer) of a picture."""
-    for question, answer in asked:
+    for question, answer in questions:
         yield "vqa", question, answer
-    yield "classification", "which shape is this?", seen.shape
-    yield "classification", "which color is this?", seen.color
-    yield "captioning", "describe the image.", f"a {_name(seen)}"
-    yield "detection", "where is the shape?", format_box(seen.box)
+    yield "classification", "which shape is this?", figure.shape
+    yield "classification", "which color is this?", figure.color
+    yield "captioning", "describe the image.", f"a {_name(figure)}"
+    yield "detection", "where is the shape?", format_box(figure.box)
 
 
-def _name(seen: MeasuredShape) -> str:
-    return f"{seen.color} {seen.shape}"
+def _name(figure: MeasuredShape) -> str:
+    return f"{figure.color} {figure.shape}"
 
 
-def check_labels(image: str, seen: MeasuredShape, asked: Sequence[tuple[str, str]]) -> None:
-    """Compare shape and colour measured from the pixels with everything the questions say.
+def check_labels(image: str, figure: MeasuredShape, questions: Sequence[tuple[str, str]]) -> None:
+    """Compare shape and color measured from the pixels with everything the questions say.
 
     The questions alone name both for 3,542 of the 4,000 training and 880 of the 1,000 test
     pictures, so the pixels decide and the questions check them.
@@ -170,7 +172,7 @@ def check_labels(image: str, seen: MeasuredShape, asked: Sequence[tuple[str, str
     Raises:
         DataError: a question and its answer contradict the pixels; names the picture.
     """
-    for question, answer in asked:
+    for question, answer in questions:
         words = question.rstrip("?").split()
         named = [word for word in words if word in SHAPES or word in COLORS]
         if answer in ("yes", "no"):
@@ -178,8 +180,8 @@ def check_labels(image: str, seen: MeasuredShape, asked: Sequence[tuple[str, str
         else:  # "what color is the circle?": it is a circle, and the answer is there too
             named, present = [*named, answer], True
         for word in named:
-            if (word in (seen.shape, seen.color)) != present:
+            if (word in (figure.shape, figure.color)) != present:
                 raise DataError(
-                    f"The picture {image} shows a {_name(seen)}, which contradicts its question "
+                    f"The picture {image} shows a {_name(figure)}, which contradicts its question "
                     f"{question!r} with the answer {answer!r}; install easy-vqa again."
                 )

@@ -25,14 +25,14 @@ from fedvlm_flwr.tasks import load_task, task_names
 SPLITS = ("train", "test")
 SPLIT_WORDS = {"train": "train", "training": "train", "test": "test", "testing": "test"}
 NEEDED = ("image", "question", "answer")
-KNOWN = (*NEEDED, "task", "split", "id")
+COLUMNS = (*NEEDED, "task", "split", "id")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Params(Limits):
     """Where the tables are, and how to read them."""
 
-    title: str
+    title: str = field(metadata=setting(name=True))
     """A name for messages and cache folders."""
     root: str | None = field(metadata=setting(path=True))
     """The folder of the tables; images are named relative to it. Null has to be replaced."""
@@ -64,9 +64,9 @@ class Params(Limits):
                 f"dataset.test_fraction={self.test_fraction} must lie between 0 and 1; change it."
             )
         for key in self.columns:
-            if key not in KNOWN:
+            if key not in COLUMNS:
                 raise ConfigError(
-                    f"Unknown key dataset.columns.{key}; the keys there are: {', '.join(KNOWN)}."
+                    f"Unknown key dataset.columns.{key}; the keys there are: {', '.join(COLUMNS)}."
                 )
         if self.task is not None and self.task not in task_names():
             raise ConfigError(
@@ -114,18 +114,20 @@ def _rows(root: Path, tables: Sequence[Path], params: Params) -> list[Row]:
     Raises:
         DataError: a table cannot be read, lacks a column, or names an unknown split.
     """
-    found: list[tuple[str, str | None, dict[str, Any]]] = []
+    records: list[tuple[str, str | None, dict[str, Any]]] = []
     for path in tables:
         for i, record in enumerate(read_rows(path)):
-            found.append((path.name, *_record(path, i, record, params)))
-    drawn = _drawn_test_pictures([(record["image"], split) for _, split, record in found], params)
+            records.append((path.name, *_record(path, i, record, params)))
+    test_pictures = _sample_test_pictures(
+        [(record["image"], split) for _, split, record in records], params
+    )
     return [
         Row(
             file,
-            split or ("test" if record["image"] in drawn else "train"),
+            split or ("test" if record["image"] in test_pictures else "train"),
             _with_fractions(record, root, params),
         )
-        for file, split, record in found
+        for file, split, record in records
     ]
 
 
@@ -133,7 +135,7 @@ def _record(
     path: Path, number: int, row: Mapping[str, Any], params: Params
 ) -> tuple[str | None, dict[str, Any]]:
     """The split that a row tells, if it does, and its record."""
-    named = {key: params.columns.get(key, key) for key in KNOWN}
+    named = {key: params.columns.get(key, key) for key in COLUMNS}
     where = f"Row {number + 1} of {path}"
     for key in NEEDED:
         if named[key] not in row:
@@ -141,18 +143,18 @@ def _record(
                 f"{where} has no '{named[key]}' (it has: {', '.join(map(str, row))}); add it, or "
                 f"name the column with dataset.columns.{key}=<name>."
             )
-    told = {key: row.get(named[key]) for key in KNOWN}
-    if not isinstance(told["image"], str):
+    values = {key: row.get(named[key]) for key in COLUMNS}
+    if not isinstance(values["image"], str):
         raise DataError(
-            f"{where} has {told['image']!r:.60} for a picture; write the pictures as files and "
+            f"{where} has {values['image']!r:.60} for a picture; write the pictures as files and "
             "name them relative to the table's folder."
         )
-    split = SPLIT_WORDS.get(path.stem) if told["split"] is None else told["split"]
+    split = SPLIT_WORDS.get(path.stem) if values["split"] is None else values["split"]
     if split is not None and (split := SPLIT_WORDS.get(str(split).lower())) is None:
         raise DataError(
-            f"{where} is of the split {told['split']!r}; choose train or test, or leave it out."
+            f"{where} is of the split {values['split']!r}; choose train or test, or leave it out."
         )
-    task = told["task"] or params.task
+    task = values["task"] or params.task
     if task is None:
         raise DataError(
             f"{where} names no task; add a column 'task', or set dataset.task to one of: "
@@ -165,12 +167,12 @@ def _record(
     }
     return split, {
         **fields,
-        "id": f"{path.name}-{number}" if told["id"] is None else str(told["id"]),
-        "image": told["image"],
+        "id": f"{path.name}-{number}" if values["id"] is None else str(values["id"]),
+        "image": values["image"],
         "task": str(task),
         "conversations": [
-            {"from": "human", "value": f"{IMAGE_MARK}{_text(told['question'])}"},
-            {"from": "gpt", "value": _text(told["answer"])},
+            {"from": "human", "value": f"{IMAGE_MARK}{_text(values['question'])}"},
+            {"from": "gpt", "value": _text(values["answer"])},
         ],
     }
 
@@ -179,9 +181,9 @@ def _text(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def _drawn_test_pictures(told: list[tuple[str, str | None]], params: Params) -> set[str]:
+def _sample_test_pictures(rows: list[tuple[str, str | None]], params: Params) -> set[str]:
     """Test pictures among those whose rows name no split; all rows of a picture stay together."""
-    pictures = sorted({image for image, split in told if split is None})
+    pictures = sorted({image for image, split in rows if split is None})
     if not pictures:
         return set()
     count = max(1, round(params.test_fraction * len(pictures)))

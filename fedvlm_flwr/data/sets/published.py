@@ -30,7 +30,7 @@ from fedvlm_flwr.tasks import task_names
 class Params(Limits):
     """Where the files are, and what records do not say themselves."""
 
-    title: str
+    title: str = field(metadata=setting(name=True))
     """The dataset's name, for messages and cache folders."""
     root: str | None = field(metadata=setting(path=True))
     """The folder; null: `data/<title>` in the cache folder, where `fedvlm prepare` puts it."""
@@ -119,14 +119,14 @@ class _Reader:
         }
         for path in central or clients.values():
             for record in self._records(path):
-                known = {"client": owner.get(_key(record), "")} if owner else {}
-                yield Row(self._name(path), TEST, {**record, **known})
+                of_client = {"client": owner.get(_key(record), "")} if owner else {}
+                yield Row(self._name(path), TEST, {**record, **of_client})
 
     def _records(self, path: Path) -> Iterator[Raw]:
-        wanted = self._params.tasks
+        tasks = self._params.tasks
         for i, record in enumerate(read_records(path)):
             task = record.get("task") or self._task_of(path)
-            if wanted is not None and task not in wanted:
+            if tasks is not None and task not in tasks:
                 continue
             fields = {
                 key: str(value)

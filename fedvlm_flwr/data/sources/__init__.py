@@ -6,13 +6,18 @@ JSON, a missing column or key); a record that is merely bad (an empty answer, a 
 given as it is, for the check to find.
 """
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from fedvlm_flwr.contracts import SourceKind
 from fedvlm_flwr.plugins import load_as
 
+if TYPE_CHECKING:
+    from fedvlm_flwr.data.sources.base import Item
 
-def source_module(name: str) -> SourceKind[Any]:
+
+def source_module(name: str) -> SourceKind[Any, Item]:
     """The module of a source.
 
     Raises:

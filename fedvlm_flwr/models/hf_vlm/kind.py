@@ -10,6 +10,7 @@ from torch import nn
 from transformers import AutoModelForImageTextToText
 from transformers.utils.logging import disable_progress_bar
 
+from fedvlm_flwr.config.loading import Loading
 from fedvlm_flwr.contracts import Progress
 from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.models.hf_vlm.families import Family, family_of
@@ -17,7 +18,6 @@ from fedvlm_flwr.models.hf_vlm.inputs import IDS, HfInputs
 from fedvlm_flwr.models.hf_vlm.model import HfVlm
 from fedvlm_flwr.models.hf_vlm.params import Params
 from fedvlm_flwr.models.hf_vlm.processor import read_processor
-from fedvlm_flwr.models.params import Loading
 from fedvlm_flwr.models.parts import linear_names
 from fedvlm_flwr.models.vlm import Skeleton
 from fedvlm_flwr.models.weights.loading import attention_of, quantization_of, torch_dtype
@@ -42,7 +42,7 @@ def load(name: str, params: Params, device: torch.device) -> HfVlm:
 
     Raises:
         ModelError: the family is unknown, or the checkpoint cannot be read or is not whole.
-        ConfigError: flash attention or quantisation is asked for and cannot be had.
+        ConfigError: flash attention or quantization is asked for and cannot be had.
     """
     source = params.checkpoint
     config = read_config(source)
@@ -50,7 +50,7 @@ def load(name: str, params: Params, device: torch.device) -> HfVlm:
     quantized = quantization_of(params, [family.vision, family.connector, "lm_head"])
     attention = attention_for(family, config.model_type, params, device)
     placed = {"device_map": {"": device}, **quantized} if quantized else {}
-    module, told = read_weights(
+    module, loading_info = read_weights(
         READER,
         source,
         "an image-text-to-text model",
@@ -58,7 +58,7 @@ def load(name: str, params: Params, device: torch.device) -> HfVlm:
         **attention,
         **placed,
     )
-    require_whole(source, told)
+    require_whole(source, loading_info)
     inputs = read_inputs(params, family)
     module.requires_grad_(False)
     network: nn.Module = module
@@ -86,10 +86,10 @@ def attention_for(
             f"model.attention=flash_attention_2 cannot compute the mask of the family '{kind}', "
             "where tokens see later ones; use auto or sdpa."
         )
-    chosen = attention_of(params, device)
-    if params.attention == "auto" and (family.own_mask or chosen == "sdpa"):
+    attention = attention_of(params, device)
+    if params.attention == "auto" and (family.own_mask or attention == "sdpa"):
         return {}
-    return {"attn_implementation": chosen}
+    return {"attn_implementation": attention}
 
 
 def prepare(name: str, params: Params, progress: Progress | None = None) -> Path | None:

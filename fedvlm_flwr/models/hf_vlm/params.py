@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from fedvlm_flwr.models.params import Loading
+from fedvlm_flwr.config.loading import Loading
 from fedvlm_flwr.settings import setting
 
 

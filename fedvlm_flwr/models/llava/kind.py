@@ -61,7 +61,7 @@ def load(name: str, params: Params, device: torch.device) -> Llava:
 def from_checkpoint(checkpoint: str, params: Params, device: torch.device) -> Llava:
     """Read network, tokenizer and picture processing from a folder or the hub's cache."""
     quantized = quantization_of(params, UNQUANTIZED)
-    module, told = read_weights(
+    module, loading_info = read_weights(
         network_class(read_config(checkpoint)),
         checkpoint,
         "a LLaVA model",
@@ -69,7 +69,7 @@ def from_checkpoint(checkpoint: str, params: Params, device: torch.device) -> Ll
         attn_implementation=attention_of(params, device),
         **({"device_map": {"": device}, **quantized} if quantized else {}),
     )
-    require_whole(checkpoint, told)
+    require_whole(checkpoint, loading_info)
     with reading(checkpoint, "a tokenizer"):
         tokenizer = AutoTokenizer.from_pretrained(locate(checkpoint)[0])
     module.requires_grad_(False)

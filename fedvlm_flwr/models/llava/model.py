@@ -44,7 +44,7 @@ class Llava(VLM):
     Raises:
         ConfigError: the template lacks `{question}` or does not hold exactly one `<image>`, or the
             tokenizer does not know the image token.
-        ModelError: the processor has no mean colour, or crops what it has not resized.
+        ModelError: the processor has no mean color, or crops what it has not resized.
     """
 
     def __init__(  # the checkpoint's three parts and the prompt's three facts
@@ -117,9 +117,9 @@ class Llava(VLM):
         return rows
 
     def pixels(self, images: Sequence[Path]) -> Tensor:
-        """Pictures padded to squares, resized and normalised, [N, 3, height, width], on `device`.
+        """Pictures padded to squares, resized and normalized, [N, 3, height, width], on `device`.
 
-        Nothing of a picture is lost: it lies in the middle of a square of the mean colour, which
+        Nothing of a picture is lost: it lies in the middle of a square of the mean color, which
         becomes 0. Only a processor that crops squares too (DINOv2's) cuts their margins off.
         """
         return torch.cat([self._pixels(path) for path in images]).to(self.device)
@@ -271,7 +271,7 @@ def layer_choice(config: Any) -> tuple[int | list[int], str]:
 
 
 def mean_color(processor: Any) -> Color:
-    """The colour that normalisation brings to 0, in 8 bits.
+    """The color that normalization brings to 0, in 8 bits.
 
     Raises:
         ModelError: the processor does not say it.

@@ -4,8 +4,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from fedvlm_flwr.config.loading import Loading
 from fedvlm_flwr.errors import ConfigError
-from fedvlm_flwr.models.params import Loading
 from fedvlm_flwr.models.pretraining.recipe import Public, Recipe
 from fedvlm_flwr.settings import setting
 
@@ -18,13 +18,13 @@ def depth(name: str) -> int:
     Raises:
         ConfigError: no such connector.
     """
-    found = NAME.fullmatch(name)
-    if found is None:
+    match = NAME.fullmatch(name)
+    if match is None:
         raise ConfigError(
             f"Unknown model.connector '{name}'; choose one of: linear, mlp2x_gelu, mlp6x_gelu "
             "(any number of layers from 2 to 9)."
         )
-    return int(found[1] or 1)
+    return int(match[1] or 1)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""LLaVA's own classes with small sizes, initialised from a seed."""
+"""LLaVA's own classes with small sizes, initialized from a seed."""
 
 from collections.abc import Iterable
 
@@ -20,7 +20,7 @@ from fedvlm_flwr.models.pretraining.tokenizer import IMAGE, word_tokenizer
 def build(
     sizes: Sizes, template: str, texts: Iterable[str], seed: int, max_text_tokens: int
 ) -> Llava:
-    """A randomly initialised model whose tokenizer knows the words of `texts` and `template`."""
+    """A randomly initialized model whose tokenizer knows the words of `texts` and `template`."""
     tokenizer = tokenizer_for(texts, template)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -32,7 +32,7 @@ def tokenizer_for(texts: Iterable[str], template: str) -> PreTrainedTokenizerFas
 
 
 def build(sizes: ShowoSizes, tokenizer: PreTrainedTokenizerBase, seed: int) -> ShowoNetwork:
-    """A randomly initialised network for the words of a tokenizer."""
+    """A randomly initialized network for the words of a tokenizer."""
     vocabulary = Vocabulary(len(tokenizer), sizes.image.codes)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -49,7 +49,7 @@ def load(name: str, params: Params, device: torch.device) -> Showo:
     Raises:
         ModelError: a tiny model is not prepared or corrupt, or weights or tokenizer cannot be read
             or do not fit the sizes.
-        ConfigError: quantisation is asked for and cannot be had.
+        ConfigError: quantization is asked for and cannot be had.
     """
     if params.tiny is None:
         assert params.checkpoint is not None
@@ -70,7 +70,7 @@ def from_sources(
     tokenizer = read_tokenizer(text_tokenizer, params.sizes.words)
     vocabulary = Vocabulary(len(tokenizer), params.sizes.image.codes)
     quantized = quantization_of(params, ["lm_head"])
-    llm, told = read_weights(
+    llm, loading_info = read_weights(
         PhiForCausalLM,
         checkpoint,
         "Show-o's language model",
@@ -78,10 +78,10 @@ def from_sources(
         key_mapping={r"^showo\.": ""},
         dtype=torch_dtype(params),
         attn_implementation=params.implementation,
-        ignore_mismatched_sizes=True,  # told with the others instead
+        ignore_mismatched_sizes=True,  # reported with the others instead
         **({"device_map": {"": device}, **quantized} if quantized else {}),
     )
-    require_whole(checkpoint, told)
+    require_whole(checkpoint, loading_info)
     if quantized:
         trainable_on_cpu(llm)
     else:

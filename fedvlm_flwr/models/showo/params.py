@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from fedvlm_flwr.config.loading import Loading
 from fedvlm_flwr.errors import ConfigError
-from fedvlm_flwr.models.params import Loading
 from fedvlm_flwr.models.pretraining.recipe import Public, ShowoRecipe
 from fedvlm_flwr.models.showo.sizes import MARKS, ShowoSizes
 from fedvlm_flwr.settings import setting

@@ -1,4 +1,4 @@
-"""How frozen weights are held: precision, quantisation, attention."""
+"""How frozen weights are held: precision, quantization, attention."""
 
 import importlib.util
 from typing import Any
@@ -7,8 +7,8 @@ import torch
 from transformers import BitsAndBytesConfig
 from transformers.utils.import_utils import is_flash_attn_2_available
 
+from fedvlm_flwr.config.loading import Loading
 from fedvlm_flwr.errors import ConfigError
-from fedvlm_flwr.models.params import Loading
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -36,7 +36,7 @@ def attention_of(params: Loading, device: torch.device) -> str:
 
 
 def quantization_of(params: Loading, skip: list[str]) -> dict[str, Any]:
-    """Arguments of `from_pretrained` that quantise all linear layers but those under `skip`.
+    """Arguments of `from_pretrained` that quantize all linear layers but those under `skip`.
 
     Raises:
         ConfigError: bitsandbytes is not installed or cannot work here.

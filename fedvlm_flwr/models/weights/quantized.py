@@ -1,4 +1,4 @@
-"""What a quantised network needs before it is trained and asked in turns."""
+"""What a quantized network needs before it is trained and asked in turns."""
 
 from typing import Any
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from fedvlm_flwr.cli import main
-from fedvlm_flwr.cli.data import Dealt, as_text
+from fedvlm_flwr.cli.data import ShareCounts, as_text
 from fedvlm_flwr.config import compose
 from fedvlm_flwr.data.heterogeneity import LabelDistribution
 from fedvlm_flwr.errors import ConfigError
@@ -150,5 +150,5 @@ def test_values_of_any_text_are_shown_as_they_are(here):
     values = ["$\\frac", "[red]", "two\nlines"]
     found = LabelDistribution("organ", values, np.ones((2, 3), int))
     draw_heatmap(found, [1, 2], "dataset=$\\frac", here / "map.png")
-    text = as_text(compose({}), Dealt(found, found, [3, 3], 6, [1, 2]))
+    text = as_text(compose({}), ShareCounts(found, found, [3, 3], 6, [1, 2]))
     assert re.search(r"effective +\$\\frac +\[red\] +lines$", text, re.M)

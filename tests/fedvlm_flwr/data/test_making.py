@@ -10,7 +10,7 @@ import pytest
 
 from fedvlm_flwr.data.federated import examples
 from fedvlm_flwr.data.load import load_data
-from fedvlm_flwr.data.making import Dealt, Making, deal_items, sample
+from fedvlm_flwr.data.making import Assignment, Making, assign_items, sample
 from fedvlm_flwr.data.sources.base import Item
 from fedvlm_flwr.data.writing import write_dataset
 from fedvlm_flwr.errors import ConfigError, DataError
@@ -40,18 +40,19 @@ def organs(counts: dict[str, int], split: str, start: int = 0) -> list[Item]:
     return [item(start + i, split, organ=organ) for i, organ in enumerate(names)]
 
 
-def deal(items: list[Item], settings: Making) -> Dealt:
-    return deal_items([("slake", one) for one in items], settings)
+def assign(items: list[Item], settings: Making) -> Assignment:
+    return assign_items([("slake", one) for one in items], settings)
 
 
 def test_each_value_is_a_client_and_test_records_follow_it() -> None:
     items = organs({"Lung": 3, "Head": 2}, "train") + organs({"Head": 2, "Lung": 1}, "test", 10)
-    dealt = deal(items, making())
+    assignment = assign(items, making())
     whose = [
-        (one.fields["organ"], k) for (_, one), k in zip(dealt.items, dealt.client, strict=True)
+        (one.fields["organ"], k)
+        for (_, one), k in zip(assignment.items, assignment.client, strict=True)
     ]
     assert set(whose) == {("Head", 0), ("Lung", 1)}
-    assert dealt.counts() == [
+    assert assignment.counts() == [
         ("test", 0, "vqa", 2),
         ("test", 1, "vqa", 1),
         ("train", 0, "vqa", 2),
@@ -61,10 +62,10 @@ def test_each_value_is_a_client_and_test_records_follow_it() -> None:
 
 def test_more_clients_than_values_share_the_largest_in_training_and_test() -> None:
     items = organs({"Lung": 8, "Head": 2}, "train") + organs({"Lung": 6, "Head": 1}, "test", 20)
-    dealt = deal(items, making(clients=3))
+    assignment = assign(items, making(clients=3))
     held = Counter(
         (one.split, one.fields["organ"], k)
-        for (_, one), k in zip(dealt.items, dealt.client, strict=True)
+        for (_, one), k in zip(assignment.items, assignment.client, strict=True)
     )
     assert held == {
         ("train", "Head", 0): 2,
@@ -78,24 +79,24 @@ def test_more_clients_than_values_share_the_largest_in_training_and_test() -> No
 
 def test_a_value_nobody_trains_on_is_dealt_to_all() -> None:
     items = organs({"Lung": 2, "Head": 2}, "train") + organs({"Knee": 4}, "test", 10)
-    dealt = deal(items, making())
-    assert Counter(dealt.client[4:]) == {0: 2, 1: 2}
+    assignment = assign(items, making())
+    assert Counter(assignment.client[4:]) == {0: 2, 1: 2}
 
 
 def test_one_task_a_client() -> None:
     tasks = ("vqa", "captioning")
     items = [item(i, s, t) for i, s in enumerate(("train", "train", "test")) for t in tasks]
-    dealt = deal(items, making("task"))
-    whose = {(one.task, k) for (_, one), k in zip(dealt.items, dealt.client, strict=True)}
+    assignment = assign(items, making("task"))
+    whose = {(one.task, k) for (_, one), k in zip(assignment.items, assignment.client, strict=True)}
     assert whose == {("captioning", 0), ("vqa", 1)}
 
 
 def test_an_item_without_the_field_or_a_missing_split_is_refused() -> None:
     items = organs({"Lung": 2}, "train")
     with pytest.raises(DataError, match="no test record"):
-        deal(items, making())
+        assign(items, making())
     with pytest.raises(DataError, match=r"Record vqa-0 has no site.*\(it has: organ, task\)"):
-        deal([*items, item(5, "test")], making("site"))
+        assign([*items, item(5, "test")], making("site"))
 
 
 def test_a_sample_is_of_each_task_and_split_and_repeats() -> None:
@@ -116,7 +117,7 @@ def test_a_sample_is_of_each_task_and_split_and_repeats() -> None:
 
 
 def written(out: Path, items: list[Item]) -> Path:
-    write_dataset(deal(items, making()), out, {"made": "here"}, lambda done, total: None)
+    write_dataset(assign(items, making()), out, {"made": "here"}, lambda done, total: None)
     return out
 
 

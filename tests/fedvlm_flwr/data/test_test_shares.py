@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedvlm_flwr.config import Choice, compose
-from fedvlm_flwr.data.clients import deal_alike, deal_test, field_of
+from fedvlm_flwr.data.clients import assign_alike, assign_test, field_of
 from fedvlm_flwr.data.federated import FederatedData
 from fedvlm_flwr.data.partitions import partition_table
 from fedvlm_flwr.errors import ConfigError, DataError
@@ -64,11 +64,11 @@ def test_every_test_record_is_in_exactly_one_share(
     train = table(ORGANS * 6, ["vqa", "detection"], ["0", "1", "2"])
     test = table(organs, tasks, owners) if organs else train.select([])
     shares = partition_table(partition, train, 3, seed)
-    parts = deal_test(partition, whole(train, test), shares, seed)
+    parts = assign_test(partition, whole(train, test), shares, seed)
     assert len(parts) == 3
     assert all(part == sorted(part) for part in parts)
     assert sorted(row for part in parts for row in part) == list(range(len(test)))
-    assert parts == deal_test(partition, whole(train, test), shares, seed)
+    assert parts == assign_test(partition, whole(train, test), shares, seed)
     if field_of(partition) != "task" and partition.kind != "published":
         images = [{test[row]["image"] for row in part} for part in parts]
         assert sum(map(len, images)) == len(set(test["image"][:]))  # no picture in two shares
@@ -78,7 +78,7 @@ def test_a_share_is_distributed_like_the_training_records() -> None:
     # Client 0 trains on 3 of 4 lungs, client 1 on the other and on all livers.
     train = table(["lung"] * 4 + ["liver"] * 4, ["vqa"])
     test = table(["lung"] * 8 + ["liver"] * 5, ["vqa"])
-    parts = deal_alike(train, [[0, 1, 2], [3, 4, 5, 6, 7]], test, "organ", 0)
+    parts = assign_alike(train, [[0, 1, 2], [3, 4, 5, 6, 7]], test, "organ", 0)
     found = [Counter(test[row]["organ"] for row in part) for part in parts]
     assert found == [{"lung": 6}, {"lung": 2, "liver": 5}]
 
@@ -86,14 +86,14 @@ def test_a_share_is_distributed_like_the_training_records() -> None:
 def test_a_value_that_nobody_trains_on_goes_by_all_training_records() -> None:
     train = table(["lung"] * 3 + ["liver"] * 1, ["vqa"])
     test = table(["brain"] * 8, ["vqa"])
-    parts = deal_alike(train, [[0, 1, 2], [3]], test, "organ", 0)
+    parts = assign_alike(train, [[0, 1, 2], [3]], test, "organ", 0)
     assert [len(part) for part in parts] == [6, 2]
 
 
 def test_without_a_field_pictures_go_by_the_numbers_of_records() -> None:
     train = table(["lung"] * 4, ["vqa", "detection"])
     test = table(["lung"] * 10, ["vqa", "detection"])
-    parts = deal_alike(train, [[0, 1], [2, 3, 4, 5, 6, 7]], test, None, 0)
+    parts = assign_alike(train, [[0, 1], [2, 3, 4, 5, 6, 7]], test, None, 0)
     # Quarters of 10 pictures, 2.5 and 7.5: the first of equal remainders is rounded up.
     assert [len(part) for part in parts] == [6, 14]
 
@@ -102,13 +102,13 @@ def test_many_rare_values_are_spread_evenly() -> None:
     # One test picture for each of 40 values that both clients hold equally: 20 each, not 40 and 0.
     organs = [f"organ {i}" for i in range(40)]
     train = table(organs * 2, ["vqa"])
-    parts = deal_alike(train, [range(40), range(40, 80)], table(organs, ["vqa"]), "organ", 0)
+    parts = assign_alike(train, [range(40), range(40, 80)], table(organs, ["vqa"]), "organ", 0)
     assert [len(part) for part in parts] == [20, 20]
 
 
 def test_who_gets_which_picture_depends_on_the_seed() -> None:
     train, test = table(["lung"] * 4, ["vqa"]), table(["lung"] * 20, ["vqa"])
-    first, other = (deal_alike(train, [[0, 1], [2, 3]], test, "organ", s) for s in (0, 1))
+    first, other = (assign_alike(train, [[0, 1], [2, 3]], test, "organ", s) for s in (0, 1))
     assert [len(part) for part in first] == [10, 10]
     assert first != other
 
@@ -116,23 +116,23 @@ def test_who_gets_which_picture_depends_on_the_seed() -> None:
 def test_published_shares_are_as_the_files_say() -> None:
     train = table(["lung"] * 4, ["vqa"], ["7", "3"])
     test = table(["lung"] * 5, ["vqa"], ["3", "3", "7"])
-    parts = deal_test(choices.partition("published", {}), whole(train, test), [[1, 3], [0, 2]], 0)
+    parts = assign_test(choices.partition("published", {}), whole(train, test), [[1, 3], [0, 2]], 0)
     assert parts == [[0, 1, 3, 4], [2]]
 
 
 def test_records_of_no_file_go_to_the_clients_of_their_task() -> None:
     train = table(["lung"] * 2, ["detection", "vqa"])
     test = table(["lung"] * 3, ["vqa", "detection"])
-    parts = deal_test(choices.partition("published", {}), whole(train, test), [[0, 2], [1, 3]], 0)
+    parts = assign_test(choices.partition("published", {}), whole(train, test), [[0, 2], [1, 3]], 0)
     assert [{test[row]["task"] for row in part} for part in parts] == [{"detection"}, {"vqa"}]
 
 
 def test_a_test_table_that_lacks_the_field_or_a_value_is_refused() -> None:
     train = table(["lung"] * 4, ["vqa"])
     with pytest.raises(ConfigError, match="by=organ is no field of the test table; choose one of"):
-        deal_alike(train, [[0], [1, 2, 3]], train.remove_columns("organ"), "organ", 0)
+        assign_alike(train, [[0], [1, 2, 3]], train.remove_columns("organ"), "organ", 0)
     with pytest.raises(DataError, match="Row 1 of the test table has no organ"):
-        deal_alike(train, [[0], [1, 2, 3]], table(["lung", ""], ["vqa"]), "organ", 0)
+        assign_alike(train, [[0], [1, 2, 3]], table(["lung", ""], ["vqa"]), "organ", 0)
 
 
 def test_the_configured_shares_are_made_once_and_follow_the_seed() -> None:

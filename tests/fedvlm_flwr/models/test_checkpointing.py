@@ -6,7 +6,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from transformers import LlamaConfig, LlamaModel
 
 from fedvlm_flwr.models.checkpointing import checkpointed
-from fedvlm_flwr.planning.live_bytes import Kept
+from fedvlm_flwr.planning.live_bytes import SavedTensors
 
 
 def network() -> LlamaModel:
@@ -23,22 +23,22 @@ def network() -> LlamaModel:
 
 
 def gradients(llm, on):
-    kept = Kept(llm.parameters())
+    activations = SavedTensors(llm.parameters())
     torch.manual_seed(1)
-    with checkpointed(llm, on), saved_tensors_hooks(kept.pack, lambda tensor: tensor):
+    with checkpointed(llm, on), saved_tensors_hooks(activations.pack, lambda tensor: tensor):
         llm(
             torch.arange(12).view(2, 6), use_cache=False
         ).last_hidden_state.square().sum().backward()
     found = {n: p.grad.clone() for n, p in llm.named_parameters() if p.requires_grad}
     llm.zero_grad()
-    return found, kept.bytes
+    return found, activations.bytes
 
 
 def test_gradients_are_the_same_dropout_included_and_less_is_kept():
     llm = network()
-    plain, kept = gradients(llm, False)
+    plain, activations = gradients(llm, False)
     again, less = gradients(llm, True)
-    assert less < kept / 3
+    assert less < activations / 3
     for name, values in plain.items():
         torch.testing.assert_close(again[name], values, rtol=0, atol=0)
 

@@ -10,7 +10,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from transformers import LlamaConfig, LlamaModel
 
 from fedvlm_flwr.planning.dry_run import Batch, dry_run_answering, dry_run_training
-from fedvlm_flwr.planning.live_bytes import Kept, LiveBytes
+from fedvlm_flwr.planning.live_bytes import LiveBytes, SavedTensors
 
 BATCH = Batch(rows=3, length=20, labeled=4, masked=False)
 
@@ -40,11 +40,11 @@ def train(llm, batch=BATCH, autocast=False, checkpointing=False):
 
 def test_what_one_hidden_layer_keeps_is_counted_as_by_hand():
     layers = nn.Sequential(nn.Linear(4, 8), nn.GELU(), nn.Linear(8, 2))
-    kept = Kept(layers.parameters())
-    with saved_tensors_hooks(kept.pack, lambda tensor: tensor):
+    activations = SavedTensors(layers.parameters())
+    with saved_tensors_hooks(activations.pack, lambda tensor: tensor):
         layers(torch.zeros(3, 4)).sum()
     # The input of either linear layer and of the activation between them, float32.
-    assert kept.bytes == 4 * (3 * 4 + 3 * 8 + 3 * 8)
+    assert activations.bytes == 4 * (3 * 4 + 3 * 8 + 3 * 8)
 
 
 def test_the_peak_is_counted_as_by_hand():
@@ -67,7 +67,7 @@ def test_the_peak_is_counted_as_by_hand():
 def test_real_tensors_give_the_same_counts(autocast, checkpointing):
     found = train(network(), BATCH, autocast, checkpointing)
     real = train(network("cpu"), BATCH, autocast, checkpointing)
-    assert (found.kept, found.logits) == (real.kept, real.logits)
+    assert (found.activations, found.logits) == (real.activations, real.logits)
     assert found.working == pytest.approx(real.working, rel=0.05)
 
 
@@ -86,16 +86,16 @@ def test_the_cache_is_keys_and_values_of_every_place():
 def test_fused_attention_grows_with_the_length_and_eager_attention_with_its_square():
     longer = replace(BATCH, length=2000)
     longest = replace(BATCH, length=4000)
-    ratio = train(network(), longest).kept / train(network(), longer).kept
+    ratio = train(network(), longest).activations / train(network(), longer).activations
     assert ratio == pytest.approx(2, rel=0.001)
-    eager = [train(network(attention="eager"), batch).kept for batch in (longer, longest)]
+    eager = [train(network(attention="eager"), batch).activations for batch in (longer, longest)]
     assert eager[1] / eager[0] > 3.5
 
 
 def test_a_boolean_mask_becomes_numbers_in_each_layer():
     def grows(masked):
         few, more = (train(network(layers=n), replace(BATCH, masked=masked)) for n in (2, 4))
-        return more.kept - few.kept
+        return more.activations - few.activations
 
     # Keys and values, which two queries share, are spread to four heads where there is a mask.
     spread = 2 * 3 * (4 - 2) * 20 * 8 * 4
@@ -105,13 +105,13 @@ def test_a_boolean_mask_becomes_numbers_in_each_layer():
 def test_a_mask_of_numbers_counts_once():
     few, more = (train(network(attention="eager", layers=n)) for n in (2, 4))
     most = train(network(attention="eager", layers=6))
-    assert most.kept - more.kept == more.kept - few.kept
+    assert most.activations - more.activations == more.activations - few.activations
 
 
 def test_checkpointing_keeps_less_and_is_off_again_afterwards():
     llm = network(layers=4)
     plain = train(llm)
-    assert train(llm, checkpointing=True).kept < plain.kept / 3
+    assert train(llm, checkpointing=True).activations < plain.activations / 3
     assert train(llm) == plain
 
 
@@ -127,4 +127,4 @@ def test_autocast_keeps_less_of_float32_adapters():
     for name, parameter in llm.named_parameters():
         if "lora_" in name:
             parameter.data = parameter.data.float()
-    assert train(llm, autocast=True).kept < train(llm).kept
+    assert train(llm, autocast=True).activations < train(llm).activations

@@ -8,7 +8,7 @@ from transformers import LlamaConfig, LlamaModel
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from fedvlm_flwr.planning.kernels import COUNTED, counted_kernels, frozen_linears
-from fedvlm_flwr.planning.live_bytes import Kept
+from fedvlm_flwr.planning.live_bytes import SavedTensors
 from fedvlm_flwr.planning.memory import quantized_bytes
 
 MASKS = {
@@ -25,15 +25,15 @@ def network() -> LlamaModel:
 
 def kept_by(work) -> list[object]:
     """Shapes and types of what autograd keeps, and at last the bytes of their storages."""
-    kept, shapes = Kept([]), []
+    activations, shapes = SavedTensors([]), []
 
     def pack(tensor: Tensor) -> Tensor:
         shapes.append((tuple(tensor.shape), tensor.dtype))
-        return kept.pack(tensor)
+        return activations.pack(tensor)
 
     with saved_tensors_hooks(pack, lambda tensor: tensor):
         work()
-    return [*sorted(shapes, key=str), kept.bytes]
+    return [*sorted(shapes, key=str), activations.bytes]
 
 
 @pytest.mark.parametrize("autocast", [False, True])

@@ -132,10 +132,10 @@ def test_quotas_are_rounded_to_their_sum_and_what_is_owed_is_given_later() -> No
     assert whole_numbers([1.5, 2.25, 0.25]) == [2, 2, 0]
     assert whole_numbers([3.0, 0.0]) == [3, 0]
     assert whole_numbers([]) == []
-    owed = [0.0] * 4
-    given = [whole_numbers([0.25] * 4, owed) for _ in range(4)]
-    assert given == [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
-    assert owed == [0.0] * 4
+    remainder = [0.0] * 4
+    rounds = [whole_numbers([0.25] * 4, remainder) for _ in range(4)]
+    assert rounds == [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
+    assert remainder == [0.0] * 4
 
 
 @given(
@@ -143,10 +143,10 @@ def test_quotas_are_rounded_to_their_sum_and_what_is_owed_is_given_later() -> No
     totals=st.lists(st.integers(0, 200), min_size=1, max_size=12),
 )
 def test_rounding_keeps_the_sum_and_the_quota(weights: list[int], totals: list[int]) -> None:
-    owed = [0.0] * len(weights)
+    remainder = [0.0] * len(weights)
     for total in totals:
         quotas = [total * weight / sum(weights) for weight in weights]
-        whole = whole_numbers(quotas, owed)
+        whole = whole_numbers(quotas, remainder)
         assert sum(whole) == total
         assert all(abs(n - quota) < 1 for n, quota in zip(whole, quotas, strict=True))
 

@@ -19,7 +19,7 @@ def table(pictures: int) -> Dataset:
     return Dataset.from_list(rows)
 
 
-def dealt(data: Dataset, alpha: float, clients: int, seed: int = 0) -> list[list[int]]:
+def parts_of(data: Dataset, alpha: float, clients: int, seed: int = 0) -> list[list[int]]:
     return partition_table(
         choices.partition("quantity_skew", {"alpha": alpha}), data, clients, seed
     )
@@ -27,14 +27,14 @@ def dealt(data: Dataset, alpha: float, clients: int, seed: int = 0) -> list[list
 
 def test_a_small_alpha_is_more_unequal_than_a_large_one() -> None:
     data = table(400)
-    sizes = {alpha: [len(part) for part in dealt(data, alpha, 4)] for alpha in (0.1, 1e6)}
+    sizes = {alpha: [len(part) for part in parts_of(data, alpha, 4)] for alpha in (0.1, 1e6)}
     assert max(sizes[1e6]) - min(sizes[1e6]) <= 8  # of 200
     assert max(sizes[0.1]) > 400
 
 
 def test_the_content_is_that_of_the_pool() -> None:
     data = table(600)
-    for part in dealt(data, 1.0, 4, seed=3):
+    for part in parts_of(data, 1.0, 4, seed=3):
         if len(part) > 100:
             share = Counter(data[row]["organ"] for row in part)["lung"] / len(part)
             assert 0.35 < share < 0.65
@@ -43,18 +43,18 @@ def test_the_content_is_that_of_the_pool() -> None:
 @pytest.mark.parametrize("alpha", [1e-300, 1e-3, 1.0])
 def test_everybody_has_a_picture_however_small_alpha_is(alpha: float) -> None:
     for seed in range(5):
-        parts = dealt(table(30), alpha, 8, seed)
+        parts = parts_of(table(30), alpha, 8, seed)
         assert min(len(part) for part in parts) >= 2
         assert sum(len(part) for part in parts) == 60
 
 
 def test_as_many_clients_as_pictures_have_one_each() -> None:
-    assert [len(part) for part in dealt(table(5), 0.5, 5)] == [2] * 5
+    assert [len(part) for part in parts_of(table(5), 0.5, 5)] == [2] * 5
 
 
 def test_sizes_depend_on_the_seed() -> None:
     data = table(50)
-    first, again, other = (dealt(data, 1.0, 3, seed) for seed in (0, 0, 1))
+    first, again, other = (parts_of(data, 1.0, 3, seed) for seed in (0, 0, 1))
     assert first == again
     assert sorted(map(len, first)) != sorted(map(len, other))
 
@@ -62,4 +62,4 @@ def test_sizes_depend_on_the_seed() -> None:
 @pytest.mark.parametrize("alpha", [0, -1.0, float("inf"), float("nan")])
 def test_alpha_out_of_range_is_refused(alpha: float) -> None:
     with pytest.raises(ConfigError, match=r"partition\.alpha=.* above 0"):
-        dealt(table(10), alpha, 2)
+        parts_of(table(10), alpha, 2)

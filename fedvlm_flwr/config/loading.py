@@ -24,10 +24,10 @@ class Loading:
     """Tokens that prompt and answer may take together, the image's own not counted."""
 
     def __post_init__(self) -> None:
-        for key, known in (("dtype", DTYPES), ("attention", ATTENTION)):
-            if getattr(self, key) not in known:
+        for key, choices in (("dtype", DTYPES), ("attention", ATTENTION)):
+            if getattr(self, key) not in choices:
                 raise ConfigError(
-                    f"model.{key} is '{getattr(self, key)}'; choose one of: {', '.join(known)}."
+                    f"model.{key} is '{getattr(self, key)}'; choose one of: {', '.join(choices)}."
                 )
         if self.quantize is not None and self.quantize not in QUANTIZED:
             raise ConfigError(

@@ -1,0 +1,86 @@
+"""A run-configuration from outside reads nothing of the machine that composes it."""
+
+from pathlib import Path
+
+import pytest
+
+from fedvlm_flwr.config import Config, compose
+from fedvlm_flwr.config.keys import keys_of
+from fedvlm_flwr.errors import ConfigError
+
+SECRET = "s3cr3t-of-this-machine"
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "train.lr=${oc.env:FEDVLM_TEST_SECRET}",
+        "run_name=${oc.env:FEDVLM_TEST_SECRET}",
+        "model.template='${oc.env:FEDVLM_TEST_SECRET}'",
+        'model.template="a ${oc.env:FEDVLM_TEST_SECRET,b}"',
+        "model.template=${oc.decode:${oc.env:FEDVLM_TEST_SECRET}}",
+        "model.template='${oc.${train.optimizer}:x}'",
+        "model.template=${hydra.runtime.cwd}",
+        "model.template='${ oc.env : FEDVLM_TEST_SECRET }'",
+        "+more=${oc.env:FEDVLM_TEST_SECRET}",
+        "train.lr=[${oc.env:FEDVLM_TEST_SECRET}]",
+        "hydra.job.name=x",
+        "hydra/job_logging=none",
+        "+hydra.callbacks.x._target_=os.system",
+        "scaled/model@model=smoke/tiny_llava",
+        "model=../../../{outside}",
+        "model=/{outside}",
+        "experiment=../{outside}",
+        "~model/x",
+    ],
+)
+def test_it_is_refused_and_tells_nothing(
+    override: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FEDVLM_TEST_SECRET", SECRET)
+    (tmp_path / "outside.yaml").write_text(f"name: {SECRET}\nkind: llava\n", encoding="utf-8")
+    inside = override.replace("{outside}", str(tmp_path / "outside").lstrip("/"))
+    for run_config in ({"overrides": f'"{inside}"' if '"' not in inside else inside},):
+        with pytest.raises(ConfigError) as refusal:
+            compose(run_config)
+        assert SECRET not in str(refusal.value)
+
+
+def test_flat_keys_are_looked_at_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FEDVLM_TEST_SECRET", SECRET)
+    for key in ("seed", "model", "run-name", "output-dir"):
+        with pytest.raises(ConfigError) as refusal:
+            compose({key: "${oc.env:FEDVLM_TEST_SECRET}"})
+        assert SECRET not in str(refusal.value)
+
+
+def test_another_keys_value_may_be_taken() -> None:
+    config = compose({"overrides": "train.min_lr='${train.lr}' seed=${num_rounds}"})
+    assert config.train.min_lr == config.train.lr
+    assert config.seed == config.num_rounds
+
+
+PATHS = [
+    "model.name",
+    "algorithm.name",
+    "dataset.name",
+    "partition.name",
+    "tuning.name",
+    "engine.name",
+    "dataset.title",
+    "run_name",
+]
+
+
+@pytest.mark.parametrize("key", PATHS)
+@pytest.mark.parametrize("value", ["../../evil", "/etc/evil", "a/b", "..", ".", "a\\b"])
+def test_what_becomes_part_of_a_path_is_a_name(key: str, value: str) -> None:
+    more = "dataset=folder dataset.root=/data " if key == "dataset.title" else ""
+    with pytest.raises(ConfigError, match=key.replace(".", r"\.")):
+        compose({"overrides": f"{more}{key}='{value}'"})
+
+
+def test_every_name_that_is_known_is_one_of_these() -> None:
+    names = {key.name for key in keys_of(Config) if key.facts.name}
+    groups = {f"{key.name}.name" for key in keys_of(Config) if key.facts.group}
+    assert names | groups | {"dataset.title", "run_name"} == set(PATHS)
