@@ -24,10 +24,10 @@ UNITS = [
     "\U0001f600\u202e",
 ]
 PLACE, TASKS = "tests.fedvlm_flwr.tasks", task_names()
-# A long one where length matters, or the first of the task's own.
-REFERENCES = {
-    name: references[0] for name, references in declared(PLACE, TASKS, "REFERENCES").items()
-} | declared(PLACE, TASKS, "LONG_REFERENCE")
+FIRST, SECOND = (
+    {name: own[i] for name, own in declared(PLACE, TASKS, "REFERENCES").items()} for i in (0, 1)
+)
+REFERENCES = FIRST | declared(PLACE, TASKS, "LONG_REFERENCE")  # long where length matters
 
 
 @pytest.mark.parametrize("name", REFERENCES)
@@ -47,7 +47,7 @@ def test_ten_megabytes_of_anything_are_scored_in_bounded_time(name: str) -> None
 def test_only_the_first_ten_thousand_characters_are_read(name: str) -> None:
     task, truth = load_task(name), REFERENCES[name]
     padded = truth + " " * (10_000 - len(truth))
-    other = "a red fox jumps over [0.7, 0.7, 0.1, 0.1]"
+    other = SECOND[name]
     longer = task.score([padded + "and more [0.3, 0.3, 0.3, 0.3]", other], [truth, other])
     assert longer == task.score([truth, other], [truth, other])
     assert longer[task.HEADLINE] > 0.99
