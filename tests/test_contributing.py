@@ -15,7 +15,7 @@ PRINTED = re.compile(r"`([a-z_/]+\.(?:py|yaml))`:\n\n```(?:python|yaml)\n(.*?)``
 PACKAGES = ("fedvlm_flwr", "strategies", "client_app", "server_app", "conf", "tests")
 FILES = ("pyproject.toml", "README.md", "CONTRIBUTING.md")
 NAMES = ("fedstep", "counting")
-NOTICING = (  # what could notice a new algorithm or a new task
+TESTS = (  # what could notice a new algorithm or a new task
     "tests/test_conf.py",
     "tests/test_imports.py",
     "tests/strategies",
@@ -82,7 +82,7 @@ def test_the_worked_examples_keep_the_rules(checkout, home, command):
 
 def test_the_worked_examples_pass_their_tests_and_everybodys(checkout, home, small):
     """A run of the algorithm among them; it finds the base model that is here already."""
-    text = run(checkout, home, "pytest", "-vv", "-p", "no:cacheprovider", "-k", WORDS, *NOTICING)
+    text = run(checkout, home, "pytest", "-vv", "-p", "no:cacheprovider", "-k", WORDS, *TESTS)
     assert "deselected" in text and "failed" not in text
     for name in NAMES:
         assert re.search(rf"test_{name}\.py::test_by_hand PASSED", text)

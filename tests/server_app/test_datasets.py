@@ -25,10 +25,10 @@ from tests.layout import organs, write
 
 CONF = Path(__file__).parents[2] / "conf"
 SETS: Mapping[str, Making] = {
-    path.stem: made.making
+    path.stem: params.making
     for path in sorted((CONF / "dataset").glob("*.yaml"))
-    if isinstance(made := compose({"overrides": f"dataset={path.stem}"}).dataset.params, IsMade)
-    and made.making is not None
+    if isinstance(params := compose({"overrides": f"dataset={path.stem}"}).dataset.params, IsMade)
+    and params.making is not None
 }
 # How a set is dealt to clients, where it is not as its files say.
 ASSIGNED: Mapping[str, Sequence[str]] = {

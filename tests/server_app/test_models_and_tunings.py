@@ -2,7 +2,6 @@
 
 import math
 import shlex
-from pathlib import Path
 
 import pytest
 import yaml
@@ -13,12 +12,10 @@ from fedvlm_flwr.models import model_parts
 from fedvlm_flwr.models.hf_vlm.families import FAMILIES
 from fedvlm_flwr.run_folder import METRICS
 from server_app.callbacks.checkpoint import read_checkpoint
+from tests.choices import CONF, MADE_HERE
 from tests.llava_sources import SPARE
 
-CONF = Path(__file__).parents[2] / "conf"
 TUNINGS = sorted(path.stem for path in (CONF / "tuning").glob("*.yaml"))
-# Models that are made here, from nothing that has to be fetched.
-MADE_HERE = sorted(path.stem for path in (CONF / "scaled" / "model" / "smoke").glob("*.yaml"))
 SHORT = (
     "num_clients=2",
     "train.local_steps=2",
