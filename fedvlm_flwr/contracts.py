@@ -171,7 +171,13 @@ class SourceKind(Protocol[P_contra, Entry_co]):
 
 
 class EngineKind(Protocol[App_contra]):
-    """`fedvlm_flwr/engines/<name>.py`."""
+    """`fedvlm_flwr/engines/<name>.py`.
+
+    Attributes:
+        SEPARATE_PROCESSES: whether clients run in other processes than the server.
+    """
+
+    SEPARATE_PROCESSES: bool
 
     def run(
         self,

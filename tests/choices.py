@@ -1,9 +1,14 @@
 """Choices as a composed configuration has them, from plain values."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from fedvlm_flwr.config import Choice, make_choice
+
+CONF = Path(__file__).parents[1] / "conf"
+# Models that are made here, from nothing that has to be fetched.
+MADE_HERE = sorted(path.stem for path in (CONF / "scaled" / "model" / "smoke").glob("*.yaml"))
 
 
 def model(name: str, kind: str, params: Mapping[str, Any]) -> Choice[Any]:

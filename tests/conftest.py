@@ -1,5 +1,6 @@
 """One cache for the whole test session, and small real runs."""
 
+import os
 import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -32,8 +33,11 @@ def global_test_set(config: Config) -> dict[str, list[Example]]:
 
 @pytest.fixture(scope="session", autouse=True)
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """$FEDVLM_HOME of the session: nothing is read from or left in the user's own cache."""
-    folder = tmp_path_factory.mktemp("home")
+    """$FEDVLM_HOME of the session: nothing is read from or left in the user's own cache.
+
+    A session that is started by a test may go on with that test's, $FEDVLM_TESTS_HOME.
+    """
+    folder = Path(os.environ.get("FEDVLM_TESTS_HOME") or tmp_path_factory.mktemp("home"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FEDVLM_HOME", str(folder))
         patch.setenv("FEDVLM_FOLLOWED", "1")

@@ -89,6 +89,11 @@ class Kind:
         generation: values of generation_config.json; tokens by their text.
         embedding: standard deviation of the token embeddings. Where they are the head too, a large
             one would make every token repeat itself.
+        spaced: a space stands before an answer.
+        ends: what ends an answer; None: the special token `eos_token`.
+        stops: further tokens at which the published model stops.
+        crops: the model sees the middle of a picture; otherwise all of it.
+        whole: which of a picture's tiles shows all of it; None: patches in groups of 2 x 2.
     """
 
     config: Callable[[PreTrainedTokenizerFast], PreTrainedConfig]
@@ -101,6 +106,16 @@ class Kind:
     template: str | None = None
     generation: dict[str, Any] = field(default_factory=dict)
     embedding: float = 0.3
+    spaced: bool = False
+    ends: str | None = None
+    stops: tuple[str, ...] = ()
+    crops: bool = False
+    whole: int | None = 0
+
+    @property
+    def end(self) -> str:
+        """The token that ends an answer."""
+        return self.ends or self.special.get("eos_token", "</s>")
 
 
 def words(kind: Kind) -> PreTrainedTokenizerFast:
@@ -157,6 +172,8 @@ def llava_kind() -> Kind:
         },
         special={"image_token": "<image>"},
         starts=True,
+        spaced=True,
+        crops=True,
         template=(
             "{% for message in messages %}{{ message['role'].upper() + ': ' }}"
             "{% for part in message['content'] if part['type'] == 'image' %}{{ '<image>\\n' }}"
@@ -191,6 +208,7 @@ def llava_next_kind() -> Kind:
         },
         special={"image_token": "<image>"},
         starts=True,
+        spaced=True,
         template=(
             "{% for message in messages %}{% if message['role'] == 'user' %}{{ '[INST] ' }}"
             "{% for part in message['content'] %}{% if part['type'] == 'image' %}{{ '<image>\\n' }}"
@@ -257,6 +275,8 @@ def idefics_kind(config: type[PreTrainedConfig], name: str) -> Kind:
             "<global-img>",
             *(f"<row_{i}_col_{j}>" for i in range(1, 3) for j in range(1, 3)),
         ),
+        spaced=True,
+        whole=-1,
         template=(
             "<|im_start|>{% for message in messages %}{{ message['role'] | capitalize }}"
             "{% if message['content'][0]['type'] == 'image' %}{{ ':' }}{% else %}{{ ': ' }}"
@@ -297,6 +317,7 @@ def qwen_kind(config: type[PreTrainedConfig], name: str, vision: dict[str, Any])
         processor={"processor_class": f"{name}Processor"},
         special={**QWEN, "image_token": "<|image_pad|>", "video_token": "<|video_pad|>"},
         extra=("<|vision_start|>", "<|vision_end|>"),
+        whole=None,
         template=(
             "{% for message in messages %}{% if loop.first and message['role'] != 'system' %}"
             "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n{% endif %}"
@@ -361,6 +382,7 @@ def internvl_kind() -> Kind:
             "context_image_token": "<IMG_CONTEXT>",
             "video_token": "<video>",
         },
+        whole=-1,
         template=(
             "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' }}"
             "{% for part in message['content'] %}{% if part['type'] == 'image' %}"
@@ -398,6 +420,8 @@ def gemma3_kind() -> Kind:
         extra=("<start_of_turn>", "<end_of_turn>"),
         newlines=True,
         starts=True,
+        ends="<end_of_turn>",
+        stops=("<eos>",),
         template=(
             "{{ bos_token }}{% for message in messages %}"
             "{% set role = 'model' if message['role'] == 'assistant' else message['role'] %}"

@@ -58,12 +58,13 @@ def test_experiment_changes_the_run(path: Path) -> None:
     assert compose({"overrides": f"experiment={path.stem}"}) != compose({})
 
 
+EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 CHOICES = [path for path in FILES if path.parent.name in ("model", "dataset")]
 
 
-@pytest.mark.parametrize("experiment", ["smoke", "compare"])
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
 @pytest.mark.parametrize("path", CHOICES, ids=identify)
-def test_small_experiments_go_with_every_model_and_dataset(path: Path, experiment: str) -> None:
+def test_experiments_go_with_every_model_and_dataset(path: Path, experiment: str) -> None:
     group, name = path.parent.name, path.stem
     alone = getattr(compose({"overrides": f"{group}={name}"}), group)
     choice = getattr(compose({"overrides": f"{group}={name} experiment={experiment}"}), group)

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,49 +14,77 @@ ROOT = Path(__file__).parents[1]
 PRINTED = re.compile(r"`([a-z_/]+\.(?:py|yaml))`:\n\n```(?:python|yaml)\n(.*?)```", re.DOTALL)
 PACKAGES = ("fedvlm_flwr", "strategies", "client_app", "server_app", "conf", "tests")
 FILES = ("pyproject.toml", "README.md", "CONTRIBUTING.md")
-TOUCHED = ("tests/test_conf.py", "tests/test_imports.py", "tests/strategies")
-
-
-@pytest.fixture
-def checkout(tmp_path):
-    """This checkout with the printed files in it."""
-    for name in PACKAGES:
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in FILES:
-        shutil.copy(ROOT / name, tmp_path / name)
-    printed = PRINTED.findall((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"))
-    names = [name for name, _ in printed]
-    assert names == [
-        "strategies/fedstep.py",
-        "conf/algorithm/fedstep.yaml",
-        "tests/strategies/test_fedstep.py",
-    ]
-    for name, text in printed:
-        (tmp_path / name).write_text(text, encoding="utf-8")
-    return tmp_path
-
-
-@pytest.mark.parametrize(
-    "command",
-    [
-        ["ruff", "check", "."],
-        ["ruff", "format", "--check", "."],
-        ["mypy", "strategies/fedstep.py", "--follow-imports=silent"],
-        ["pytest", "-p", "no:cacheprovider", "-k", "fedstep or imports", *TOUCHED],
-        ["pytest", "-p", "no:cacheprovider", "-k", "fedstep", "tests/server_app"],
-    ],
-    ids=["lint", "format", "types", "tests", "run"],
+NAMES = ("fedstep", "counting")
+TESTS = (  # what could notice a new algorithm or a new task
+    "tests/test_conf.py",
+    "tests/test_imports.py",
+    "tests/strategies",
+    "tests/server_app/test_all_algorithms.py",
+    "tests/fedvlm_flwr/tasks",
+    "tests/fedvlm_flwr/test_contracts.py",
+    "tests/fedvlm_flwr/config/test_keys.py",
+    "tests/fedvlm_flwr/report/test_table.py",
 )
-def test_the_worked_example_passes(checkout, command):
+WORDS = " or ".join((*NAMES, "imports", "docstring", "cut_off"))
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """This checkout with the printed files in it."""
+    folder = tmp_path_factory.mktemp("checkout")
+    for name in PACKAGES:
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in FILES:
+        shutil.copy(ROOT / name, folder / name)
+    cache = ".mypy_cache"  # without what `make lint` has left here, all is read anew: a minute
+    if (ROOT / cache).is_dir():
+        shutil.copytree(ROOT / cache, folder / cache)
+    for name, text in PRINTED.findall((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")):
+        assert not (folder / name).exists(), f"{name} is printed, and is there already"
+        (folder / name).write_text(text, encoding="utf-8")
+    yield folder
+    shutil.rmtree(folder / cache, ignore_errors=True)
+
+
+def run(checkout: Path, home: Path, *command: str) -> str:
     done = subprocess.run(
         [sys.executable, "-m", *command],
         cwd=checkout,
-        env={**os.environ, "PYTHONPATH": str(checkout)},
+        env={**os.environ, "PYTHONPATH": str(checkout), "FEDVLM_TESTS_HOME": str(home)},
         capture_output=True,
         text=True,
         check=False,
         timeout=300,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    if command[0] == "pytest":
-        assert "deselected" in done.stdout and "failed" not in done.stdout
+    return done.stdout
+
+
+def test_whole_examples_are_printed() -> None:
+    printed = PRINTED.findall((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"))
+    assert [name for name, _ in printed] == [
+        "strategies/fedstep.py",
+        "conf/algorithm/fedstep.yaml",
+        "tests/strategies/test_fedstep.py",
+        "fedvlm_flwr/tasks/counting.py",
+        "tests/fedvlm_flwr/tasks/test_counting.py",
+    ]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"]],
+    ids=["lint", "format", "types"],
+)
+def test_the_worked_examples_keep_the_rules(checkout, home, command):
+    run(checkout, home, *command)
+
+
+def test_the_worked_examples_pass_their_tests_and_everybodys(checkout, home, small):
+    """A run of the algorithm among them; it finds the base model that is here already."""
+    text = run(checkout, home, "pytest", "-vv", "-p", "no:cacheprovider", "-k", WORDS, *TESTS)
+    assert "deselected" in text and "failed" not in text
+    for name in NAMES:
+        assert re.search(rf"test_{name}\.py::test_by_hand PASSED", text)
+    assert "flowers_own_start[fedstep] PASSED" in text
+    assert re.search(r"TestEveryTask::test_\w+\[counting\] PASSED", text)

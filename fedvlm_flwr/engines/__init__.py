@@ -23,6 +23,15 @@ class App:
     client: str
 
 
+def engine_kind(name: str) -> EngineKind[App]:
+    """The module of an engine.
+
+    Raises:
+        ConfigError: there is none, or it does not keep the contract.
+    """
+    return load_as(EngineKind, __name__, name, "engine")
+
+
 def run_app(
     app: App,
     run_config: Mapping[str, Scalar],
@@ -41,5 +50,6 @@ def run_app(
         ConfigError: unknown engine.
         RunError: the run failed.
     """
-    module = load_as(EngineKind, "fedvlm_flwr.engines", engine.name, "engine")
-    module.run(app, run_config, engine, engine.num_supernodes or num_clients, log_file)
+    engine_kind(engine.name).run(
+        app, run_config, engine, engine.num_supernodes or num_clients, log_file
+    )

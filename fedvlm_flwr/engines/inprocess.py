@@ -17,6 +17,8 @@ from flwr.supercore.task_identity import TaskIdentity
 from fedvlm_flwr.config import Engine, Scalar
 from fedvlm_flwr.engines import App
 
+SEPARATE_PROCESSES = False
+
 
 class InProcessGrid(Grid):
     """A grid whose nodes are contexts of one ClientApp, called when their reply is asked for.

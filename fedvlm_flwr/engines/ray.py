@@ -20,6 +20,7 @@ from fedvlm_flwr.config import Engine, Scalar
 from fedvlm_flwr.engines import App
 from fedvlm_flwr.errors import RunError
 
+SEPARATE_PROCESSES = True
 START_SECONDS = 60.0
 STOP_SECONDS = 10.0
 CONNECTION = "fedvlm"

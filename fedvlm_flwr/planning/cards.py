@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from fedvlm_flwr.config import Config
+from fedvlm_flwr.engines import engine_kind
 from fedvlm_flwr.planning.memory import Estimator
 
 Change = tuple[str, Config]
@@ -56,7 +57,7 @@ def need(config: Config, estimator: Estimator) -> Need:
     """What a run takes on a card, as it is configured."""
     stages = range(len(config.tuning.stages))
     estimates = [estimator.estimate(config, stage) for stage in stages]
-    apart = config.engine.name == "ray"
+    apart = engine_kind(config.engine.name).SEPARATE_PROCESSES
     answer = max(estimate.to_answer for estimate in estimates)
     return Need(max(e.to_train for e in estimates), answer, answer if apart else 0)
 

@@ -1,21 +1,21 @@
 """Every model with every fine-tuning strategy that suits it, in a federation of two rounds."""
 
 import math
-from pathlib import Path
+import shlex
 
 import pytest
 import yaml
 
+from fedvlm_flwr.config import Stage, compose
 from fedvlm_flwr.errors import ConfigError, ModelError
+from fedvlm_flwr.models import model_parts
 from fedvlm_flwr.models.hf_vlm.families import FAMILIES
 from fedvlm_flwr.run_folder import METRICS
 from server_app.saved import read_checkpoint
+from tests.choices import CONF, MADE_HERE
 from tests.llava_sources import SPARE
 
-TUNINGS = sorted(
-    path.stem for path in (Path(__file__).parents[2] / "conf" / "tuning").glob("*.yaml")
-)
-OF_THE_LLM = ("f_l", "full_llm")  # all that a model without a connector has
+TUNINGS = sorted(path.stem for path in (CONF / "tuning").glob("*.yaml"))
 SHORT = (
     "num_clients=2",
     "train.local_steps=2",
@@ -31,9 +31,14 @@ SHORT = (
 )
 
 
+def stages_of(tuning: str) -> tuple[Stage, ...]:
+    return tuple(compose({"overrides": f"tuning={tuning}"}).tuning.stages)
+
+
 def federate(start, model: list[str], tuning: str):
-    rounds = "num_rounds=1" if tuning == "f_2stage" else "num_rounds=2"
-    return start(*model, f"tuning={tuning}", *SHORT, rounds)
+    """Two rounds, or one of each stage."""
+    rounds = 2 if len(stages_of(tuning)) == 1 else 1
+    return start(*model, f"tuning={tuning}", *SHORT, f"num_rounds={rounds}")
 
 
 def check(folder, tuning: str) -> None:
@@ -43,7 +48,7 @@ def check(folder, tuning: str) -> None:
         for line in folder.lines(METRICS)
         if (line["where"], line["metric"]) == ("server", "loss")
     ]
-    assert len(losses) == 2
+    assert len(losses) == max(2, len(stages))
     assert all(map(math.isfinite, losses))
     saved = read_checkpoint(folder)
     assert saved is not None and saved.finished
@@ -65,25 +70,26 @@ def test_transformers_families(start, hf_checkpoint, family, tuning):
 
 
 @pytest.mark.parametrize("tuning", TUNINGS)
-def test_tiny_llava(start, tuning):
-    check(federate(start, [], tuning), tuning)
+@pytest.mark.parametrize("name", MADE_HERE)
+def test_models_that_are_made_here(start, small, name, tuning):
+    choice = compose({"overrides": shlex.join([*small, f"model={name}"])}).model
+    lacking = {part for stage in stages_of(tuning) for part in stage.trained} - {
+        *model_parts(choice)
+    }
+    if not lacking:
+        check(federate(start, [f"model={name}"], tuning), tuning)
+        return
+    (part,) = lacking
+    with pytest.raises(ModelError, match=rf"no part '{part}' .*choose a tuning"):
+        federate(start, [f"model={name}"], tuning)
 
 
 @pytest.mark.parametrize("tuning", TUNINGS)
 def test_a_llava_put_together_from_parts(start, clip, llama, tuning):
     choice = ["model=llava_clip_llama32_3b", "model.dtype=float32"]
     sources = [f"model.vision={clip}", f"model.llm={llama}", f"model.image_token='{SPARE}'"]
-    if tuning in OF_THE_LLM:
+    if "connector" not in stages_of(tuning)[0].trained:
         with pytest.raises(ConfigError, match=r"connector of .* starts random .*connector_weights"):
             federate(start, [*choice, *sources], tuning)
         return
     check(federate(start, [*choice, *sources], tuning), tuning)
-
-
-@pytest.mark.parametrize("tuning", TUNINGS)
-def test_tiny_showo(start, small_showo, tuning):
-    if tuning in OF_THE_LLM:
-        check(federate(start, small_showo, tuning), tuning)
-        return
-    with pytest.raises(ModelError, match=r"no part 'connector' .*choose a tuning"):
-        federate(start, small_showo, tuning)

@@ -1,6 +1,5 @@
 """What holds for every algorithm."""
 
-import importlib
 import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,21 +19,19 @@ from strategies import strategy_class
 from strategies.core.client_hook import ClientHook
 from strategies.core.flower import FederatedStrategy
 from strategies.core.state import ServerState
+from tests.facts import declared
 
 ROOT = Path(__file__).parents[2]
 ALL = available("strategies")
 
 
-def declared(constant: str) -> dict[str, Any]:
-    """What the algorithms' own tests say of them, by algorithm; only of those that say it."""
-    modules = {name: importlib.import_module(f"tests.strategies.test_{name}") for name in ALL}
-    return {n: vars(module)[constant] for n, module in modules.items() if constant in vars(module)}
-
-
-IS_FEDAVG_AT = declared("IS_FEDAVG_AT")  # parameters that take the algorithm's effect away
-STATEFUL = declared("STATEFUL")  # it keeps tensors on the server
-ROBUST = declared("ROBUST")  # one hostile reply does not matter
-ONE_CLIENTS_RESULT = ("central", "krum")  # whoever else takes part
+# Parameters that take the algorithm's effect away.
+IS_FEDAVG_AT = declared("tests.strategies", ALL, "IS_FEDAVG_AT")
+STATEFUL = declared("tests.strategies", ALL, "STATEFUL")  # it keeps tensors on the server
+ROBUST = declared("tests.strategies", ALL, "ROBUST")  # one hostile reply does not matter
+# A round's result is that of one client, whoever else takes part.
+ONE_CLIENTS_RESULT = declared("tests.strategies", ALL, "ONE_CLIENTS_RESULT")
+SHARES_NOTHING = declared("tests.strategies", ALL, "SHARES_NOTHING")  # every model is a client's
 START: Arrays = {"z": np.full((2, 3), 0.5, np.float32), "a": np.zeros(4, np.float32)}
 PART = {"num_clients": 9, "clients_per_round": 6, "min_replies": 5}  # enough for krum, trimmed_mean
 
@@ -91,7 +88,8 @@ def test_same_seed_same_result_with_a_part_of_the_clients(
     assert first.state.number == 3
     assert_same(first.state.arrays, second.state.arrays)
     assert_same(first.state.server, second.state.server)
-    if name == "local":
+    assert (not first.state.arrays) == (name in SHARES_NOTHING)
+    if name in SHARES_NOTHING:
         return
     other = federate(name, clients, START, rounds=3, **PART | {"seed": 1})
     assert other.state.arrays.keys() == START.keys()

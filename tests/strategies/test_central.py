@@ -10,6 +10,9 @@ from fedvlm_flwr.messages import TrainRequest
 from fedvlm_flwr.messages.wire import unpack
 from strategies.core.cohort import choose_cohort
 
+ONE_CLIENTS_RESULT = True
+SHARES_ALL = True
+
 GoodReply = Callable[..., RecordDict]
 START = {"w": np.zeros(1, np.float32)}
 

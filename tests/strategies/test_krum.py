@@ -12,6 +12,8 @@ from fedvlm_flwr.errors import ConfigError, RunError
 from strategies.krum import Params
 
 ROBUST = True
+ONE_CLIENTS_RESULT = True
+WITH_THREE_CLIENTS = {"num_malicious": 0}
 
 GoodReply = Callable[..., RecordDict]
 START = {"w": np.zeros(2, np.float32)}

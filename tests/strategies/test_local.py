@@ -9,6 +9,8 @@ from flwr.app import MetricRecord, RecordDict
 from fedvlm_flwr.messages import ScoresReply, ScoresRequest, TrainRequest
 from strategies.core.events import Callback, Evaluation
 
+SHARES_NOTHING = True
+
 GoodReply = Callable[..., RecordDict]
 START = {"w": np.zeros(1000, np.float32)}
 

@@ -10,20 +10,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fedvlm_flwr.arrays import Arrays
+from fedvlm_flwr.messages import TrainRequest
 from fedvlm_flwr.messages.wire import pack, unpack
+from fedvlm_flwr.plugins import available
 from strategies.core.flower import FederatedStrategy
+from tests.facts import declared
 
-MEANS = (
-    "fedavg",
-    "fedprox",
-    "scaffold",
-    "fedavgm",
-    "fedadagrad",
-    "fedadam",
-    "fedyogi",
-    "fednova",
-    "feddyn",
-)
+ALL = available("strategies")
+OTHERS = ("ROBUST", "SHARES_ALL", "SHARES_NOTHING")  # these need more replies, or have one or none
+NO_MEANS = {name for fact in OTHERS for name in declared("tests.strategies", ALL, fact)}
+MEANS = [name for name in ALL if name not in NO_MEANS]
 START: Arrays = {"a": np.zeros(3, np.float32), "z": np.ones((1, 2), np.float32)}
 Spoil = Callable[[RecordDict], None]
 
@@ -109,14 +105,17 @@ def run(
     """Two rounds of three clients; one of them sends what `spoil` makes of its reply, or fails."""
 
     def start(name: str, bad: int, spoil: Spoil | None, seed: int) -> FederatedStrategy:
-        def train(client: int, number: int, shared: Arrays) -> RecordDict:
+        def train(content: RecordDict) -> RecordDict:
+            request = TrainRequest.unpack(content)
+            client, shared = request.client, unpack(request.arrays)
             if client == bad and spoil is None:
                 raise OSError("gone")
-            draws = np.random.default_rng([client, number, seed])
+            draws = np.random.default_rng([client, request.round, seed])
             moved = {
                 n: v + draws.normal(size=v.shape).astype(np.float32) for n, v in shared.items()
             }
-            extra = {n: v - shared[n] for n, v in moved.items()} if name == "scaffold" else None
+            asks = request.extra is not None
+            extra = {n: v - shared[n] for n, v in moved.items()} if asks else None
             reply = good_reply(moved, client + 1, 0.5, extra, steps=client + 1)
             if client == bad and spoil is not None:
                 spoil(reply)

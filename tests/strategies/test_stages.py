@@ -8,10 +8,17 @@ from fedvlm_flwr.messages import TrainRequest
 from fedvlm_flwr.messages.wire import unpack
 from fedvlm_flwr.plugins import available
 from strategies.core.state import ServerState
+from tests.facts import declared
 
 START = {"connector.w": np.zeros(4, np.float32), "llm.a": np.zeros(3, np.float32)}
 PREVIOUS = {"connector.w": np.arange(4, dtype=np.float32)}
-GLOBAL = [name for name in available("strategies") if name not in ("central", "local")]
+ALL = available("strategies")
+# Baselines that share every trained tensor, or none, whatever the tuning says.
+SHARES_ALL = declared("tests.strategies", ALL, "SHARES_ALL")
+SHARES_NOTHING = declared("tests.strategies", ALL, "SHARES_NOTHING")
+AS_TUNED = [name for name in ALL if name not in SHARES_ALL | SHARES_NOTHING]
+# Parameters that three clients are enough for, where those of the YAML ask for more.
+WITH_THREE_CLIENTS = declared("tests.strategies", ALL, "WITH_THREE_CLIENTS")
 
 
 def echo(good_reply, seen):
@@ -27,19 +34,14 @@ def echo(good_reply, seen):
     return train
 
 
-def small(name: str) -> dict[str, float]:
-    """Parameters that three clients are enough for."""
-    return {"krum": {"num_malicious": 0}, "trimmed_mean": {"beta": 0.34}}.get(name, {})
-
-
-@pytest.mark.parametrize("name", GLOBAL)
+@pytest.mark.parametrize("name", AS_TUNED)
 def test_only_the_shared_parts_travel_whatever_the_algorithm(federate, good_reply, name):
     seen = []
     shared = federate(
         name,
         echo(good_reply, seen),
         START,
-        params=small(name),
+        params=WITH_THREE_CLIENTS.get(name),
         num_clients=3,
         share=("llm",),
     )
@@ -48,9 +50,10 @@ def test_only_the_shared_parts_travel_whatever_the_algorithm(federate, good_repl
     assert shared.personal
 
 
-def test_the_pooled_baseline_keeps_nothing_private(federate, good_reply):
+@pytest.mark.parametrize("name", SHARES_ALL)
+def test_the_pooled_baseline_keeps_nothing_private(federate, good_reply, name):
     seen = []
-    pooled = federate("central", echo(good_reply, seen), START, share=("llm",))
+    pooled = federate(name, echo(good_reply, seen), START, share=("llm",))
     assert set(pooled.state.arrays) == set(START)
     assert not pooled.personal
 

@@ -11,6 +11,7 @@ from fedvlm_flwr.errors import ConfigError
 from strategies.trimmed_mean import Params
 
 ROBUST = True
+WITH_THREE_CLIENTS = {"beta": 0.34}
 
 GoodReply = Callable[..., RecordDict]
 START = {"w": np.zeros(2, np.float32)}

@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 
 from fedvlm_flwr.cli import main
+from fedvlm_flwr.plugins import available
 from fedvlm_flwr.run_folder import METRICS, RunFolder
+
+COMMANDS = available("fedvlm_flwr.cli")
 
 
 def run_folders(text: str) -> list[Path]:
@@ -16,17 +19,15 @@ def run_folders(text: str) -> list[Path]:
 def test_help_lists_every_command_with_its_summary(capsys):
     assert main(["--help"]) == 0
     text = capsys.readouterr().out
-    for command in ("run", "prepare", "doctor", "data"):
+    for command in COMMANDS:
         assert re.search(rf"^  {command} +[A-Z]", text, re.MULTILINE)
 
 
 def test_no_command_and_an_unknown_one_are_wrong_usage(capsys):
     assert main([]) == 2
     assert main(["fly"]) == 2
-    assert (
-        "Unknown command 'fly'; choose one of: data, doctor, params, plan, prepare, report, run."
-        in capsys.readouterr().err
-    )
+    known = ", ".join(COMMANDS)
+    assert f"Unknown command 'fly'; choose one of: {known}." in capsys.readouterr().err
 
 
 def test_the_home_folder_may_be_written_short(monkeypatch, capsys):
@@ -35,7 +36,7 @@ def test_the_home_folder_may_be_written_short(monkeypatch, capsys):
     assert "no dataset folder /home/someone/fed_slake" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["run", "prepare", "doctor", "data"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_explains_itself(command, capsys):
     assert main([command, "--help"]) == 0
     assert f"usage: fedvlm {command}" in capsys.readouterr().out

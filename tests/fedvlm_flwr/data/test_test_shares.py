@@ -14,8 +14,10 @@ from fedvlm_flwr.data.clients import assign_alike, assign_test, field_of
 from fedvlm_flwr.data.federated import FederatedData
 from fedvlm_flwr.data.partitions import partition_table
 from fedvlm_flwr.errors import ConfigError, DataError
+from fedvlm_flwr.plugins import available
 from fedvlm_flwr.process import Process
 from tests import choices
+from tests.facts import declared
 
 ORGANS = ["brain", "heart", "liver", "lung"]
 
@@ -39,18 +41,12 @@ def whole(train: Dataset, test: Dataset) -> FederatedData:
     return FederatedData("mine", Path(), train.select([]), train, test)
 
 
-def of(kind: str, **params: Any) -> Choice[Any]:
-    return choices.partition(kind, params)
-
-
+# Each as its own test says it can deal tables of organs, and by task.
+ALL = available("fedvlm_flwr.data.partitions")
+PARAMS = declared("tests.fedvlm_flwr.data.partitions", ALL, "PARAMS")
 KINDS = [
-    of("iid"),
-    of("quantity_skew", alpha=0.5),
-    of("dirichlet", alpha=5.0, by="organ"),
-    of("natural", by="organ", split_groups=True),
-    of("natural", by="task", split_groups=True),
-    of("pathological", by="organ", classes_per_client=2, assignment="even"),
-    of("published"),
+    *(choices.partition(kind, params) for kind, params in PARAMS.items()),
+    choices.partition("natural", {"by": "task", "split_groups": True}),
 ]
 
 
@@ -120,14 +116,14 @@ def test_who_gets_which_picture_depends_on_the_seed() -> None:
 def test_published_shares_are_as_the_files_say() -> None:
     train = table(["lung"] * 4, ["vqa"], ["7", "3"])
     test = table(["lung"] * 5, ["vqa"], ["3", "3", "7"])
-    parts = assign_test(of("published"), whole(train, test), [[1, 3], [0, 2]], 0)
+    parts = assign_test(choices.partition("published", {}), whole(train, test), [[1, 3], [0, 2]], 0)
     assert parts == [[0, 1, 3, 4], [2]]
 
 
 def test_records_of_no_file_go_to_the_clients_of_their_task() -> None:
     train = table(["lung"] * 2, ["detection", "vqa"])
     test = table(["lung"] * 3, ["vqa", "detection"])
-    parts = assign_test(of("published"), whole(train, test), [[0, 2], [1, 3]], 0)
+    parts = assign_test(choices.partition("published", {}), whole(train, test), [[0, 2], [1, 3]], 0)
     assert [{test[row]["task"] for row in part} for part in parts] == [{"detection"}, {"vqa"}]
 
 

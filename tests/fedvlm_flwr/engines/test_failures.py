@@ -19,6 +19,7 @@ from fedvlm_flwr.errors import ConfigError, FedVLMError, ModelError, RunError
 from fedvlm_flwr.messages import TrainRequest
 from fedvlm_flwr.models.llava.kind import recipe
 from fedvlm_flwr.models.weights.prepared import prepared_folder
+from fedvlm_flwr.plugins import available
 from fedvlm_flwr.run_folder import METRICS, PROGRESS
 
 failing = ClientApp()  # the real client but for client 1, which raises from the second round on
@@ -124,7 +125,8 @@ def test_a_corrupt_base_model_is_named_with_how_to_mend_it(start, small):
 
 
 def test_an_unknown_engine_is_refused(start):
-    with pytest.raises(ConfigError, match="choose one of: inprocess, ray"):
+    known = ", ".join(available("fedvlm_flwr.engines"))
+    with pytest.raises(ConfigError, match=rf"choose one of: {known}\."):
         start("engine.name=carrier_pigeon")
 
 

@@ -27,7 +27,7 @@ from fedvlm_flwr.models.llava.model import Llava
 from fedvlm_flwr.models.resident import Resident
 from strategies.core.client_hook import ClientHook
 from tests import choices
-from tests.hf_tiny import FAMILIES
+from tests.hf_tiny import FAMILIES, KINDS, Kind
 from tests.showo_tiny import showo
 
 SIZES = st.tuples(st.integers(1, 5000), st.integers(1, 5000))
@@ -228,15 +228,15 @@ def test_showo_sees_the_middle_third_of_three_squares_in_values_from_minus_1_to_
     assert torch.allclose(pixels, expected, atol=1e-6)
 
 
-def whole_tile(family: str, features) -> Tensor:
+def whole_tile(kind: Kind, features) -> Tensor:
     """The whole picture among what a family's processor makes of it, [3, height, width]."""
     pixels = features["pixel_values"].float()
-    if family.startswith("qwen"):  # patches in groups of 2 x 2, each shown twice for a video's sake
+    if kind.whole is None:  # patches in groups of 2 x 2, each shown twice for a video's sake
         _, rows, columns = features["image_grid_thw"][0].tolist()
         patches = pixels.view(rows // 2, columns // 2, 2, 2, 3, 2, 8, 8)[..., 0, :, :]
         return patches.permute(4, 0, 2, 5, 1, 3, 6).reshape(3, rows * 8, columns * 8)
     tiles = pixels.flatten(0, -4)  # [tiles, 3, height, width]
-    return tiles[-1 if family in ("idefics3", "smolvlm", "internvl") else 0]
+    return tiles[kind.whole]
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -244,10 +244,11 @@ def test_every_family_sees_what_its_view_says(family, hf_checkpoint, tmp_path):
     params = {"dtype": "float32", "quantize": None, "attention": "auto", "max_text_tokens": 200}
     params["checkpoint"] = str(hf_checkpoint(family))
     model = load_model(choices.model("any", "hf_vlm", params), torch.device("cpu"))
+    kind = KINDS[family]()
     for size in SHAPES:
         path = drawn(tmp_path, size)
-        agree(model.frame(path), whole_tile(family, model.features([path])[0]))
-        assert model.frame(path) == (cropped(size) if family == "llava" else WHOLE)
+        agree(model.frame(path), whole_tile(kind, model.features([path])[0]))
+        assert model.frame(path) == (cropped(size) if kind.crops else WHOLE)
 
 
 @pytest.mark.parametrize("size", SHAPES)

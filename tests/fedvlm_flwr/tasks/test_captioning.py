@@ -1,3 +1,5 @@
+"""Captioning, by hand and against the package that scores it."""
+
 import pytest
 from pycocoevalcap.bleu.bleu import Bleu
 from pycocoevalcap.cider.cider import Cider
@@ -6,6 +8,9 @@ from pycocoevalcap.rouge.rouge import Rouge
 from fedvlm_flwr.errors import DataError
 from fedvlm_flwr.tasks import captioning
 
+REFERENCES = ["a blue circle", "a red circle", "a teal square"]
+LONG_REFERENCE = "The caption of the image is: " + "the left lung is clear " * 20
+BOXES_IN = {"question"}
 TRUTH = ["a red circle near the box", "a blue square on a table", "two green cats asleep outside"]
 
 

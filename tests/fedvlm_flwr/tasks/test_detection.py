@@ -1,8 +1,17 @@
+"""Detection, by hand."""
+
 import pytest
 
 from fedvlm_flwr.errors import DataError
 from fedvlm_flwr.tasks.detection import each, majority, score
 
+REFERENCES = [
+    "{'heart': [0, 0, 1, 1], 'lung': [0.5, 0, 0.5, 1]}",
+    "[0.1, 0.2, 0.3, 0.4]",
+    "[0, 0, 1, 1]",
+]
+LONG_REFERENCE = "[{'heart': [0, 0, 1, 1]}, {'lung': [0, 0, 0.5, 1]}]"
+BOXES_IN = {"question", "answer"}
 UNIT = "[0, 0, 1, 1]"
 HALF, LEFT = "[0, 0, 0.5, 1]", "[0, 0, 0.25, 1]"
 

@@ -4,8 +4,9 @@ import time
 
 import pytest
 
-from fedvlm_flwr.tasks import load_task
+from fedvlm_flwr.tasks import load_task, task_names
 from fedvlm_flwr.tasks.base import normalize
+from tests.facts import declared
 
 UNITS = [
     "[",
@@ -22,14 +23,11 @@ UNITS = [
     "\ufdfa",  # one sign that becomes eighteen
     "\U0001f600\u202e",
 ]
-REFERENCES = {
-    "vqa": "the left lung",
-    "classification": "The organ is the left lung.",
-    "captioning": "The caption of the image is: " + "the left lung is clear " * 20,
-    "report": "The report is: " + "the left lung is clear " * 20,
-    "detection": "[{'heart': [0, 0, 1, 1]}, {'lung': [0, 0, 0.5, 1]}]",
-    "grounding": "[0, 0, 1, 1]",
-}
+PLACE, TASKS = "tests.fedvlm_flwr.tasks", task_names()
+FIRST, SECOND = (
+    {name: own[i] for name, own in declared(PLACE, TASKS, "REFERENCES").items()} for i in (0, 1)
+)
+REFERENCES = FIRST | declared(PLACE, TASKS, "LONG_REFERENCE")  # long where length matters
 
 
 @pytest.mark.parametrize("name", REFERENCES)
@@ -49,7 +47,7 @@ def test_ten_megabytes_of_anything_are_scored_in_bounded_time(name: str) -> None
 def test_only_the_first_ten_thousand_characters_are_read(name: str) -> None:
     task, truth = load_task(name), REFERENCES[name]
     padded = truth + " " * (10_000 - len(truth))
-    other = "a red fox jumps over [0.7, 0.7, 0.1, 0.1]"
+    other = SECOND[name]
     longer = task.score([padded + "and more [0.3, 0.3, 0.3, 0.3]", other], [truth, other])
     assert longer == task.score([truth, other], [truth, other])
     assert longer[task.HEADLINE] > 0.99

@@ -19,11 +19,12 @@ from fedvlm_flwr.config import Lora, Stage
 from fedvlm_flwr.errors import ConfigError, DataError, ModelError
 from fedvlm_flwr.models import load_model, model_skeleton
 from fedvlm_flwr.models.checkpointing import checkpointed
+from fedvlm_flwr.models.hf_vlm import families
 from fedvlm_flwr.models.hf_vlm.model import HfVlm
 from fedvlm_flwr.models.parts import add_lora, set_trainable, train_in_float32
 from fedvlm_flwr.models.vlm import Encoded
 from tests import choices
-from tests.hf_tiny import FAMILIES
+from tests.hf_tiny import FAMILIES, KINDS
 
 PARAMS = {"dtype": "float32", "quantize": None, "attention": "auto", "max_text_tokens": 200}
 SIZES = [(64, 64), (90, 40), (30, 70), (48, 33), (200, 20)]
@@ -157,23 +158,6 @@ class Plain:
         return row[:-1] if row[-1] in ends else row
 
 
-# How each family ends an answer, and what it writes before one.
-END = {
-    "llava": "</s>",
-    "llava_next": "</s>",
-    "llava_onevision": "<|im_end|>",
-    "idefics3": "<end_of_utterance>",
-    "smolvlm": "<end_of_utterance>",
-    "qwen2_vl": "<|im_end|>",
-    "qwen2_5_vl": "<|im_end|>",
-    "paligemma": "<eos>",
-    "paligemma2": "<eos>",
-    "internvl": "<|im_end|>",
-    "gemma3": "<end_of_turn>",
-}
-SPACED = ("llava", "llava_next", "idefics3", "smolvlm")
-
-
 @pytest.fixture
 def plain(hf_checkpoint: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch):
     def read(family: str) -> Plain:
@@ -187,7 +171,8 @@ def test_ids_and_generated_tokens_equal_plain_transformers(family, kept, plain, 
     model, reference = kept(family), plain(family)
     features = model.features(paths)
     batch = [model.encode(question) for question in QUESTIONS]
-    stops = [END[family], *(["<eos>"] if family == "gemma3" else [])]
+    kind = KINDS[family]()
+    stops = [kind.end, *kind.stops]
     expected = []
     for row, encoded, path, question in zip(features, batch, paths, QUESTIONS, strict=True):
         given = model.inputs.batch([row], [encoded], answers=False)
@@ -207,12 +192,12 @@ def test_loss_equals_transformers_loss_on_the_answer(family, kept, plain, paths)
     model, reference = kept(family), plain(family)
     features = model.features(paths)
     batch = [model.encode(q, a) for q, a in zip(QUESTIONS, ANSWERS, strict=True)]
-    total, tokens = 0.0, 0
+    kind, total, tokens = KINDS[family](), 0.0, 0
     for path, question, answer, row, encoded in zip(
         paths, QUESTIONS, ANSWERS, features, batch, strict=True
     ):
-        said = f" {answer}" if family in SPACED else answer
-        given, count = reference.answered(path, question, said, END[family])
+        said = f" {answer}" if kind.spaced else answer
+        given, count = reference.answered(path, question, said, kind.end)
         ids = model.inputs.batch([row], [encoded], answers=True)["input_ids"]
         assert ids.tolist() == given["input_ids"].tolist()
         assert len(encoded.answer_ids) == count
@@ -353,7 +338,9 @@ def test_fingerprint_follows_vision_weights_and_picture_processing(load, hf_chec
 
 def test_attention_can_be_named_and_flash_is_refused_where_it_would_be_wrong(load):
     assert load("llava", attention="eager").module.config._attn_implementation == "eager"
-    for family in ("paligemma", "gemma3"):
+    own = [name for name, row in families.FAMILIES.items() if row.own_mask]
+    assert own
+    for family in own:
         with pytest.raises(ConfigError, match="where tokens see later ones"):
             load(family, attention="flash_attention_2")
 

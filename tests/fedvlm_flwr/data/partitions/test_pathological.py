@@ -1,3 +1,5 @@
+"""Exactly so many values a client."""
+
 from collections import Counter
 from typing import Any
 
@@ -7,6 +9,9 @@ from datasets import Dataset
 from fedvlm_flwr.data.partitions import partition_table
 from fedvlm_flwr.errors import ConfigError
 from tests import choices
+
+PARAMS = {"by": "organ", "classes_per_client": 2, "assignment": "even"}
+MAY_REFUSE = True
 
 
 def table(**pictures: int) -> Dataset:

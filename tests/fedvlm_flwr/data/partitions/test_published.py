@@ -1,9 +1,13 @@
+"""Clients as the files say."""
+
 import pytest
 from datasets import Dataset
 
 from fedvlm_flwr.data.partitions import partition_table, published
 from fedvlm_flwr.errors import ConfigError, DataError
 from tests import choices
+
+PARAMS: dict[str, object] = {}
 
 
 def table(*clients: str | None) -> Dataset:

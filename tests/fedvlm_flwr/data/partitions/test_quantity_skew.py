@@ -1,3 +1,5 @@
+"""Unequally many pictures a client."""
+
 from collections import Counter
 
 import pytest
@@ -6,6 +8,8 @@ from datasets import Dataset
 from fedvlm_flwr.data.partitions import partition_table
 from fedvlm_flwr.errors import ConfigError
 from tests import choices
+
+PARAMS = {"alpha": 0.3}
 
 
 def table(pictures: int) -> Dataset:

@@ -18,16 +18,14 @@ from fedvlm_flwr.data.partitions.base import whole_numbers
 from fedvlm_flwr.errors import ConfigError, DataError
 from fedvlm_flwr.plugins import available
 from tests import choices
+from tests.facts import declared
 
-CONF = Path(__file__).parents[3] / "conf" / "partition"
-KINDS: dict[str, dict[str, Any]] = {
-    "iid": {},
-    "dirichlet": {"alpha": 5.0, "by": "organ"},
-    "natural": {"by": "organ", "split_groups": True},
-    "pathological": {"by": "organ", "classes_per_client": 2, "assignment": "even"},
-    "published": {},
-    "quantity_skew": {"alpha": 0.3},
-}
+CONF = Path(__file__).parents[4] / "conf" / "partition"
+PLACE, ALL = "tests.fedvlm_flwr.data.partitions", available("fedvlm_flwr.data.partitions")
+# Parameters with which tables of organs can be dealt.
+KINDS: dict[str, dict[str, Any]] = declared(PLACE, ALL, "PARAMS")
+MAY_REFUSE = declared(PLACE, ALL, "MAY_REFUSE")  # a table of few or unlike organs
+BY_A_FIELD = [kind for kind in KINDS if "by" in KINDS[kind]]
 
 
 def table(organs: list[str], tasks: list[str], shuffled: bool = False) -> Dataset:
@@ -48,16 +46,20 @@ tables = st.builds(
 )
 
 
+def with_clients(data: Dataset, names: list[str]) -> Dataset:
+    """The table with a client of its own for each row, as some files tell."""
+    return data.add_column("client", names)
+
+
 def attempt(kind: str, data: Dataset, num_clients: int, seed: int) -> list[list[int]] | None:
     """The parts, or None where the partition says that this table cannot be dealt so."""
-    if kind == "published":  # the files' own clients
-        names = sorted(set(data["image"][:]))
-        owners = [str(names.index(image) % num_clients) for image in data["image"][:]]
-        data = data.add_column("client", owners)
+    images = sorted(set(data["image"][:]))
+    owners = [str(images.index(image) % num_clients) for image in data["image"][:]]
+    data = with_clients(data, owners)
     try:
         return partition_table(choices.partition(kind, KINDS[kind]), data, num_clients, seed)
     except ConfigError:
-        assert kind in ("dirichlet", "natural", "pathological")
+        assert kind in MAY_REFUSE
         return None
 
 
@@ -79,8 +81,8 @@ def test_every_row_once_and_nobody_empty(
     assert sum(map(len, images)) == len(set(data["image"]))  # no picture in two parts
 
 
-def test_every_kind_is_among_the_properties() -> None:
-    assert available("fedvlm_flwr.data.partitions") == sorted(KINDS)
+def test_every_kind_has_parameters_in_its_test() -> None:
+    assert sorted(KINDS) == ALL
 
 
 @pytest.mark.parametrize("path", sorted(CONF.glob("*.yaml")), ids=lambda path: path.stem)
@@ -91,18 +93,9 @@ def test_every_shipped_yaml_deals_the_default_dataset(
     name = values.pop("name")
     assert name == path.stem
     table = small_easyvqa.train
-    if name == "published":  # which this dataset is not
-        table = table.add_column("client", [str(row % 4) for row in range(len(table))])
+    table = with_clients(table, [str(row % 4) for row in range(len(table))])
     parts = partition_table(choices.partition(values.pop("kind", name), values), table, 4, 0)
     assert sorted(row for part in parts for row in part) == list(range(len(table)))
-
-
-def test_iid_parts_depend_on_the_seed_and_are_even() -> None:
-    data = table(["lung"] * 50 + ["liver"] * 50, ["vqa", "detection"])
-    one, other = (partition_table(choices.partition("iid", {}), data, 4, seed) for seed in (0, 1))
-    assert one != other
-    assert [len(part) for part in one] == [50] * 4  # 25 pictures of two rows
-    assert all({data[row]["organ"] for row in part} == {"lung", "liver"} for part in one)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +105,7 @@ def test_iid_parts_depend_on_the_seed_and_are_even() -> None:
         ("iid", {}, 7, "num_clients=7 but the training table has 6 pictures; lower .* to 6"),
         ("quantity_skew", {"alpha": 1.0}, 7, "num_clients=7 but .* 6 pictures; lower .* to 6"),
         ("dirichlet", {"alpha": 1.0, "by": "organ"}, 7, "num_clients=7 but .* 6 pictures; lower"),
-        ("shards", {}, 2, "partition 'shards'; choose one of: dirichlet, iid, natural"),
+        ("shards", {}, 2, f"partition 'shards'; choose one of: {', '.join(ALL)}"),
         ("base", {}, 2, "partition 'base'; choose one of"),
         ("iid", {"alpha": 1}, 2, r"Unknown key partition\.alpha"),
         ("dirichlet", {"alpha": 1.0}, 2, r"partition\.by is not set"),
@@ -128,7 +121,7 @@ def test_what_cannot_be_dealt_is_refused(
 
 
 @pytest.mark.parametrize("nothing", [None, ""])
-@pytest.mark.parametrize("kind", ["dirichlet", "natural", "pathological"])
+@pytest.mark.parametrize("kind", BY_A_FIELD)
 def test_a_row_without_a_value_is_named(kind: str, nothing: str | None) -> None:
     data = Dataset.from_dict({"id": ["a", "b"], "image": ["1", "2"], "organ": ["lung", nothing]})
     with pytest.raises(DataError, match=r"Row 1 \(id 'b'\) of the training table has no organ"):

@@ -1,9 +1,14 @@
+"""Whole groups, balanced by their rows."""
+
 import pytest
 from datasets import Dataset
 
 from fedvlm_flwr.data.partitions import partition_table
 from fedvlm_flwr.errors import ConfigError
 from tests import choices
+
+PARAMS = {"by": "organ", "split_groups": True}
+MAY_REFUSE = True
 
 WHOLE = {"by": "organ", "split_groups": False}
 TASKS = {"by": "task", "split_groups": True}

@@ -1,3 +1,5 @@
+"""Label skew by Dirichlet-drawn shares."""
+
 from collections import Counter
 
 import pytest
@@ -6,6 +8,9 @@ from datasets import Dataset
 from fedvlm_flwr.data.partitions import partition_table
 from fedvlm_flwr.errors import ConfigError
 from tests import choices
+
+PARAMS = {"alpha": 5.0, "by": "organ"}
+MAY_REFUSE = True
 
 
 def table(pictures: int) -> Dataset:
