@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -63,17 +64,44 @@ class RunFolder:
         Raises:
             RunError: it already holds a run, or cannot be written.
         """
-        path = runs_root(config) / run_name(config)
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise RunError(
-                f"The run folder {path} cannot be made ({error.strerror}); set output_dir to a "
-                "folder that you can write."
-            ) from error
-        folder = cls(path)
+        if config.run_name is None:
+            return cls.claim(runs_root(config), run_name(config))
+        folder = cls(runs_root(config) / config.run_name)
+        folder._make(exist_ok=True)
         folder.require_new()
         return folder
+
+    @classmethod
+    def claim(cls, parent: Path, name: str) -> "RunFolder":
+        """Make a folder that is nobody else's: `<name>`, or `<name>-2` where that is taken, ...
+
+        Raises:
+            RunError: it cannot be made.
+        """
+        for number in count(1):
+            folder = cls(parent / (name if number == 1 else f"{name}-{number}"))
+            try:
+                folder._make(exist_ok=False)
+            except FileExistsError:
+                continue
+            return folder
+        raise AssertionError("count() does not end")
+
+    def _make(self, exist_ok: bool) -> None:
+        try:
+            self.path.mkdir(parents=True, exist_ok=exist_ok)
+        except FileExistsError:
+            if not exist_ok and self.path.is_dir():
+                raise
+            raise RunError(
+                f"The run folder {self.path} cannot be made, a file is in its way; set output_dir "
+                "or run_name."
+            ) from None
+        except OSError as error:
+            raise RunError(
+                f"The run folder {self.path} cannot be made ({error.strerror}); set output_dir to "
+                "a folder that you can write, or a shorter run_name."
+            ) from error
 
     @classmethod
     def existing(cls, path: str | Path) -> "RunFolder":

@@ -20,12 +20,13 @@ from fedvlm_flwr.process import Process
 from fedvlm_flwr.report.curve import draw_curve
 from fedvlm_flwr.report.table import result_table
 from fedvlm_flwr.run_folder import ADAPTER, RunFolder
+from fedvlm_flwr.saved_config import cut_half_lines, record_start, require_same_config
 from server_app.callbacks.checkpoint import Checkpoint
 from server_app.callbacks.cost import CostMeter
 from server_app.callbacks.metrics import MetricsWriter
 from server_app.callbacks.progress import Progress
 from server_app.callbacks.tensorboard import TensorBoard
-from server_app.resume import client_states_in, record_start, require_same_config
+from server_app.client_states import client_states_in
 from server_app.saved import Saved, read_checkpoint
 from server_app.scoring import Scoring
 from server_app.stage import StageRun, federation_of
@@ -59,6 +60,7 @@ class Run:
         self._saved: Saved | None = None
         if config.resume:
             require_same_config(config, folder)
+            cut_half_lines(folder)
             self._saved = self._checked(read_checkpoint(folder))
         else:
             record_start(config, folder, run_config)

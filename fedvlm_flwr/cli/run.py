@@ -15,6 +15,7 @@ Keys and values are Hydra's, from the YAML files in conf/:
 is 0 only if every run succeeded.
 """
 
+import hashlib
 import os
 import re
 import shlex
@@ -25,6 +26,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -33,12 +35,12 @@ from omegaconf import DictConfig
 
 from fedvlm_flwr.bundle import app_folder
 from fedvlm_flwr.config import Config, Scalar, from_hydra
-from fedvlm_flwr.config.compose import quoted, to_overrides
+from fedvlm_flwr.config.compose import quoted, to_overrides, unquoted
 from fedvlm_flwr.config.keys import Kinds, facts_at, kinds_of
 from fedvlm_flwr.config.outside import require_closed
 from fedvlm_flwr.engines import App, run_app
 from fedvlm_flwr.errors import FedVLMError, RunError
-from fedvlm_flwr.paths import conf_dir, fedvlm_home
+from fedvlm_flwr.paths import conf_dir
 from fedvlm_flwr.report.follow import following
 from fedvlm_flwr.run_folder import (
     CONFIG,
@@ -48,9 +50,11 @@ from fedvlm_flwr.run_folder import (
     run_name,
     runs_root,
 )
+from fedvlm_flwr.saved_config import require_same_config
 
 LOG = "engine.log"
 TERMINATED = 128 + signal.SIGTERM
+LONGEST = 120  # bytes of the name of a job's folder
 
 
 def main(arguments: list[str]) -> int:
@@ -60,13 +64,13 @@ def main(arguments: list[str]) -> int:
         return 0
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # so that engines are ended
     failures: list[str] = []
-    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-
+    sweep = Sweep()
     sweeps: set[Path] = set()
+    arguments = [as_one_value(word) for word in arguments]
 
     def job(tree: DictConfig) -> None:
         try:
-            folder = run_job(tree, stamp)
+            folder = run_job(tree, sweep)
             sweeps.add(folder.path.parent)
         except FedVLMError as error:
             print(f"error: {error}", file=sys.stderr)
@@ -76,9 +80,9 @@ def main(arguments: list[str]) -> int:
             failures.append(_called())
 
     multirun = "-m" in arguments or "--multirun" in arguments
-    _with_hydra(arguments if multirun else with_saved(arguments), stamp, job)
-    for sweep in sorted(sweeps) if multirun else ():
-        print(f"sweep folder: {sweep} (fedvlm report {sweep})")
+    _with_hydra(arguments if multirun else with_saved(arguments), job)
+    for folder in sorted(sweeps) if multirun else ():
+        print(f"sweep folder: {folder} (fedvlm report {shlex.quote(str(folder))})")
     if failures and multirun:
         print(f"{len(failures)} runs failed: {'; '.join(failures)}", file=sys.stderr)
     return 1 if failures else 0
@@ -88,6 +92,32 @@ def _called() -> str:
     return " ".join(HydraConfig.get().overrides.task) or "the default run"
 
 
+class Sweep:
+    """The folder of a sweep's runs: new and its own in each parent that they ask for."""
+
+    def __init__(self) -> None:
+        self._name = f"sweep-{datetime.now(UTC).strftime('%Y%m%d-%H%M%S')}"
+        self._folders: dict[Path, Path] = {}
+
+    def folder(self, parent: Path) -> Path:
+        """The folder in a parent, made when it is first asked for.
+
+        Raises:
+            RunError: it cannot be made.
+        """
+        if parent not in self._folders:
+            self._folders[parent] = RunFolder.claim(parent, self._name).path
+        return self._folders[parent]
+
+
+def as_one_value(word: str) -> str:
+    """An override of a place (`output_dir=...`), whatever signs its text holds, as one value."""
+    key, equals, value = word.partition("=")
+    is_place = bool(equals) and facts_at(key, {}).place
+    plain = value and value[0] not in "'\"" and value != "null"
+    return f"{key}={quoted(os.path.expanduser(value))}" if is_place and plain else word  # noqa: PTH111
+
+
 def with_saved(arguments: list[str]) -> list[str]:
     """The arguments of a run to go on with: what it was started with, then what is given now.
 
@@ -95,7 +125,7 @@ def with_saved(arguments: list[str]) -> list[str]:
         RunError: the folder of `resume=` holds no run.
     """
     resumes = [word for word in arguments if word.startswith("resume=")]
-    path = resumes[-1].partition("=")[2].strip("'\"") if resumes else ""
+    path = unquoted(resumes[-1].partition("=")[2]) if resumes else ""
     if path in ("", "null"):
         return arguments
     folder = RunFolder.existing(path)
@@ -107,18 +137,19 @@ def with_saved(arguments: list[str]) -> list[str]:
     return [*before, *others, f"resume={quoted(str(folder.path))}"]
 
 
-def _with_hydra(arguments: list[str], stamp: str, job: Callable[[DictConfig], None]) -> None:
+def _with_hydra(arguments: list[str], job: Callable[[DictConfig], None]) -> None:
     """Let Hydra read the command line, call `job` once or once per combination."""
-    sweep = fedvlm_home() / "runs" / f"sweep-{stamp}"
     before = sys.argv
-    sys.argv = ["fedvlm run", *arguments, f"hydra.sweep.dir='{sweep}'"]
-    try:
-        hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(job)()
-    finally:
-        sys.argv = before
+    run = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(job)
+    with TemporaryDirectory(prefix="fedvlm-flwr-") as folder:  # Hydra's own; ours are elsewhere
+        sys.argv = ["fedvlm run", *arguments, f"hydra.sweep.dir={quoted(folder)}"]
+        try:
+            run()
+        finally:
+            sys.argv = before
 
 
-def run_job(tree: DictConfig, stamp: str) -> RunFolder:
+def run_job(tree: DictConfig, sweep: Sweep) -> RunFolder:
     """Run one federation and show its progress.
 
     Raises:
@@ -130,18 +161,18 @@ def run_job(tree: DictConfig, stamp: str) -> RunFolder:
     words = [word for word in settings.overrides.task if not facts_at(_key(word), {}).place]
     overrides = [from_anywhere(word, kinds_of(config)) for word in words]
     if settings.mode == RunMode.MULTIRUN:
-        config = _in_sweep(config, stamp, _job_name(settings.job.num, overrides))
+        config = _in_sweep(config, sweep, _job_name(settings.job.num, overrides))
     require_closed(overrides)
     run_config: dict[str, Scalar] = {"overrides": shlex.join(overrides)}
     if config.resume:
         folder = RunFolder.existing(config.resume)
         run_config["resume"] = str(folder.path)
         if settings.mode == RunMode.MULTIRUN and folder.is_finished():
+            require_same_config(config, folder)
             print(f"already finished: {folder.path}")
             return folder
     else:
-        folder = RunFolder(runs_root(config) / run_name(config))
-        folder.require_new()
+        folder = RunFolder.create(config)
         run_config |= {"output-dir": str(folder.path.parent), "run-name": folder.path.name}
     return run_federation(config, run_config, folder)
 
@@ -166,19 +197,25 @@ def from_anywhere(word: str, kinds: Kinds) -> str:
     return word
 
 
-def _in_sweep(config: Config, stamp: str, name: str) -> Config:
+def _in_sweep(config: Config, sweep: Sweep, name: str) -> Config:
     """Place a job: new in the sweep's folder, or where an earlier call has left it."""
-    sweep = Path(config.resume).resolve() if config.resume else None
-    parent = sweep or runs_root(config) / f"sweep-{stamp}"
+    earlier = Path(config.resume).resolve() if config.resume else None
+    parent = earlier or sweep.folder(runs_root(config))
     placed = replace(config, output_dir=str(parent), run_name=config.run_name or name, resume=None)
     folder = RunFolder(parent / run_name(placed))
-    begun = sweep is not None and (folder.path / CONFIG).exists()
+    begun = earlier is not None and (folder.path / CONFIG).exists()
     return replace(placed, resume=str(folder.path)) if begun else placed
 
 
 def _job_name(number: int, overrides: list[str]) -> str:
-    plain = re.sub(r"[^\w.,=+-]+", "_", "-".join(overrides))
-    return "-".join([f"{number:03d}", *([plain] if plain else [])])[:120]
+    """A folder's name: the job's number and overrides; a long one is cut and ends with a hash."""
+    text = "-".join(overrides)
+    plain = re.sub(r"[^\w.,=+-]+", "_", text)
+    name = "-".join([f"{number:03d}", *([plain] if plain else [])]).encode()
+    if len(name) <= LONGEST:
+        return name.decode()
+    mark = hashlib.sha256(text.encode()).hexdigest()[:8]
+    return f"{name[: LONGEST - 9].decode(errors='ignore')}-{mark}"
 
 
 def run_federation(config: Config, run_config: dict[str, Scalar], folder: RunFolder) -> RunFolder:

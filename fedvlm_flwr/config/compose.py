@@ -1,5 +1,6 @@
 """From Flower's flat run-config, or Hydra's tree, to the one typed configuration."""
 
+import re
 import shlex
 import threading
 from collections.abc import Mapping
@@ -56,8 +57,17 @@ def to_overrides(run_config: Mapping[str, Scalar]) -> list[str]:
 
 
 def quoted(text: str) -> str:
-    """Text as one value in Hydra's grammar."""
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    """Text as one value in Hydra's grammar, where a backslash counts before a quote and the end."""
+    escaped = re.sub(r"(\\*)('|$)", lambda m: 2 * m[1] + ("\\'" if m[2] else ""), text)
+    return f"'{escaped}'"
+
+
+def unquoted(value: str) -> str:
+    """The text of a value that Hydra's grammar may quote."""
+    if len(value) < 2 or value[0] != value[-1] or value[0] not in "'\"":
+        return value
+    escaped = re.compile(rf"(\\+)({value[0]}|$)")
+    return escaped.sub(lambda m: m[1][: len(m[1]) // 2] + m[2], value[1:-1])
 
 
 def compose(run_config: Mapping[str, Scalar]) -> Config:

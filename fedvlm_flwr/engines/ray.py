@@ -58,7 +58,7 @@ def run(
             _write_connection(home, port)
             config_file = home / "run-config.toml"
             config_file.write_text(
-                "".join(f"{json.dumps(k)} = {json.dumps(v)}\n" for k, v in run_config.items()),
+                "".join(f"{_toml(k)} = {_toml(v)}\n" for k, v in run_config.items()),
                 encoding="utf-8",
             )
             federation = (
@@ -84,6 +84,11 @@ def run(
         shutil.rmtree(home, ignore_errors=True)
     if status != "finished:completed":
         raise RunError(f"The Flower run ended as '{status}'; its log is {log_file}.")
+
+
+def _toml(value: Scalar) -> str:
+    """A value in TOML: JSON's form, its letters as they are (TOML knows no pairs of escapes)."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _flwr(*arguments: str) -> list[str]:

@@ -9,7 +9,7 @@ from fedvlm_flwr.messages import TrainRequest
 from fedvlm_flwr.messages.wire import pack
 from fedvlm_flwr.paths import client_states
 from fedvlm_flwr.run_folder import RunFolder
-from server_app.resume import client_states_in
+from server_app.client_states import client_states_in
 
 SIMULATED = {"partition-id": 0, "num-partitions": 2}
 RUN = "a" * 32

@@ -6,7 +6,9 @@ import pytest
 
 from fedvlm_flwr.cli import main
 from fedvlm_flwr.cli import run as command
+from fedvlm_flwr.errors import RunError
 from fedvlm_flwr.run_folder import RunFolder
+from server_app.saved import sealed
 
 WORDS = ["eval.shuffled=false", "eval.max_examples=5", "num_rounds=2", "dataset.tasks=[vqa]"]
 
@@ -14,7 +16,7 @@ WORDS = ["eval.shuffled=false", "eval.max_examples=5", "num_rounds=2", "dataset.
 def cut_short(folder: RunFolder) -> None:
     """As if the run had been killed when all was done but the last few files."""
     facts = json.loads((folder.path / "checkpoint.json").read_text())
-    folder.write("checkpoint.json", json.dumps({**facts, "finished": False}))
+    folder.write("checkpoint.json", json.dumps(sealed({**facts, "finished": False})))
     (folder.path / "cost.json").unlink()
 
 
@@ -62,6 +64,63 @@ def test_a_sweep_goes_on_with_the_runs_that_did_not_finish(sweep, capsys):
     assert f"sweep folder: {root}" in out
     assert len(list(root.iterdir())) == 2
     assert second.is_finished()
+
+
+def test_a_finished_run_of_another_configuration_is_none_of_the_sweep(sweep, capsys):
+    """Not even where its folder has the name of the job."""
+    words, root = sweep
+    others = [word for word in words if not word.startswith("seed=")]
+    first, second = sorted(root.iterdir())
+    second.rename(root / first.name.replace("seed=0", "seed=7"))
+    assert main(["run", "-m", *others, "seed=7", f"resume={root}"]) == 1
+    told = capsys.readouterr()
+    assert "already finished" not in told.out
+    assert "seed was 1 and is 7" in told.err
+    (root / first.name.replace("seed=0", "seed=7")).rename(second)
+
+
+def test_names_of_long_jobs_differ_where_the_jobs_do():
+    long = [f"train.weight_decay=0.{i:030d}" for i in range(9)]
+    names = {command._job_name(0, [*long, f"seed={seed}"]) for seed in range(3)}
+    assert len(names) == 3
+    assert all(len(name.encode()) <= 120 for name in names)
+
+
+def test_runs_of_the_same_second_have_folders_of_their_own(tmp_path):
+    folders = [RunFolder.claim(tmp_path, "20260101-000000-fedavg").path.name for _ in range(3)]
+    assert folders == [f"20260101-000000-fedavg{end}" for end in ("", "-2", "-3")]
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match="cannot be made"):
+        RunFolder.claim(tmp_path / "file", "x")
+
+
+ODD = [
+    "a b",
+    "ü",
+    "a=b",
+    "a,b",
+    "[x]",
+    "{y}",
+    "it's",
+    'q"q',
+    "a#b",
+    "$HOME",
+    "%s",
+    "a:b",
+    "\\",
+    "+~",
+]
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_a_folder_may_have_any_name(small, tmp_path, capsys, name):
+    """As output_dir and as a run to go on with, unquoted as a shell hands it over."""
+    words = [*small, *WORDS[:2], "num_rounds=1", "num_clients=1", "dataset.tasks=[vqa]"]
+    root = tmp_path / name
+    assert main(["run", *words, f"output_dir={root}", "run_name=r"]) == 0
+    assert (root / "r" / "adapter").is_dir()
+    assert main(["run", f"resume={root / 'r'}"]) == 0
+    assert capsys.readouterr().out.strip().splitlines()[-1] == f"run folder: {root / 'r'}"
 
 
 def test_a_fault_in_one_job_leaves_the_others_and_tells_the_exit_status(

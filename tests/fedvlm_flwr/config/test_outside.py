@@ -3,8 +3,12 @@
 from pathlib import Path
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fedvlm_flwr.config import Config, compose
+from fedvlm_flwr.config.compose import quoted, unquoted
 from fedvlm_flwr.config.keys import keys_of
 from fedvlm_flwr.errors import ConfigError
 
@@ -84,3 +88,11 @@ def test_every_name_that_is_known_is_one_of_these() -> None:
     names = {key.name for key in keys_of(Config) if key.facts.name}
     groups = {f"{key.name}.name" for key in keys_of(Config) if key.facts.group}
     assert names | groups | {"dataset.title", "run_name"} == set(PATHS)
+
+
+@given(st.text(min_size=1))
+def test_any_text_can_be_quoted_for_hydra(text: str) -> None:
+    plain = text.replace("\0", "")
+    assert unquoted(quoted(plain)) == plain
+    parsed = OverridesParser.create().parse_override(f"key={quoted(plain)}").value()
+    assert getattr(parsed, "text", parsed) == plain

@@ -1,10 +1,8 @@
-"""What a run must have noted so that it can go on, and when it may."""
+"""The configuration that a run was started with, written beside it and compared with today's."""
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
-from uuid import uuid4
 
 import yaml
 from omegaconf import DictConfig, OmegaConf
@@ -12,16 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from fedvlm_flwr.config import Config, Scalar, from_hydra, to_yaml
 from fedvlm_flwr.config.keys import facts_at, kinds_of
 from fedvlm_flwr.errors import ConfigError, RunError
-from fedvlm_flwr.paths import client_states
-from fedvlm_flwr.run_folder import (
-    CLIENTS,
-    CONFIG,
-    METRICS,
-    PROGRESS,
-    RUN_CONFIG,
-    RunFolder,
-    leaves,
-)
+from fedvlm_flwr.run_folder import CONFIG, METRICS, PROGRESS, RUN_CONFIG, RunFolder, leaves
 
 
 def record_start(config: Config, folder: RunFolder, run_config: Mapping[str, Scalar]) -> None:
@@ -32,23 +21,27 @@ def record_start(config: Config, folder: RunFolder, run_config: Mapping[str, Sca
 
 
 def require_same_config(config: Config, folder: RunFolder) -> None:
-    """Refuse to go on with another configuration; remove lines that the ended run left half done.
+    """Refuse to take a run for one of another configuration.
 
     Raises:
         RunError: names the keys that differ, with both values.
     """
     saved, now = _leaves(_composed_before(folder)), _leaves(config)
     kinds = kinds_of(config)
-    changed = [
+    changes = [
         f"{key} was {saved.get(key, 'not set')} and is {now.get(key, 'not set')}"
         for key in sorted(saved.keys() | now.keys())
         if saved.get(key, None) != now.get(key, None) and facts_at(key, kinds).resume != "free"
     ]
-    if changed:
+    if changes:
         raise RunError(
-            f"{folder.path} cannot be resumed with a changed configuration: {'; '.join(changed)}. "
+            f"{folder.path} cannot be resumed with a changed configuration: {'; '.join(changes)}. "
             "Leave these keys as they were, or start a new run."
         )
+
+
+def cut_half_lines(folder: RunFolder) -> None:
+    """Remove lines that an ended run left half done."""
     for name in (METRICS, PROGRESS):
         folder.cut_half_line(name)
 
@@ -72,25 +65,3 @@ def _composed_before(folder: RunFolder) -> Config:
 
 def _leaves(config: Config) -> dict[str, Any]:
     return leaves(yaml.safe_load(to_yaml(config)))
-
-
-@contextmanager
-def client_states_in(folder: RunFolder) -> Iterator[str]:
-    """Let clients that share this machine's cache folder keep their state in the run folder.
-
-    They find it by a link of the cache folder, whose name is drawn anew each time and yielded: no
-    earlier run, copy of this run or late client can have made anything of that name. Links that
-    killed runs have left behind are removed.
-    """
-    target, links = folder.path / CLIENTS, client_states()
-    target.mkdir(exist_ok=True)
-    links.mkdir(parents=True, exist_ok=True)
-    for link in links.iterdir():
-        if link.is_symlink() and not RunFolder(link.readlink().parent).is_locked():
-            link.unlink(missing_ok=True)
-    session = uuid4().hex
-    (links / session).symlink_to(target, target_is_directory=True)
-    try:
-        yield session
-    finally:
-        (links / session).unlink(missing_ok=True)
