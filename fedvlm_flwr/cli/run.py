@@ -238,6 +238,10 @@ def run_federation(config: Config, run_config: dict[str, Scalar], folder: RunFol
         if not messages:
             raise
         raise RunError(f"{messages[-1]}\nrun folder: {folder.path}") from error
+    except (KeyboardInterrupt, SystemExit):
+        place = shlex.quote(str(folder.path))
+        print(f"ended; go on with: fedvlm run resume={place}", file=sys.stderr)
+        raise
     finally:
         del os.environ[FOLLOWED]
     return folder

@@ -1,6 +1,7 @@
 """`fedvlm run resume=...`: a run, a sweep, and what is refused."""
 
 import json
+import shlex
 
 import pytest
 
@@ -140,3 +141,20 @@ def test_a_fault_in_one_job_leaves_the_others_and_tells_the_exit_status(
     assert "a fault of ours" in told.err
     assert "1 runs failed" in told.err and "seed=0" in told.err
     assert "run folder: " in told.out
+
+
+@pytest.mark.parametrize("how", [KeyboardInterrupt(), SystemExit(143)], ids=["Ctrl-C", "SIGTERM"])
+def test_an_ended_run_says_how_to_go_on(small, tmp_path, monkeypatch, capsys, how):
+    def ended(*_):
+        raise how
+
+    monkeypatch.setattr(command, "run_app", ended)
+    words = ["run", *small, *WORDS, f"output_dir={tmp_path}", "run_name=it's"]
+    try:
+        status = main(words)
+    except SystemExit as exit_:
+        status = exit_.code
+    assert status == (130 if isinstance(how, KeyboardInterrupt) else 143)
+    line = next(line for line in capsys.readouterr().err.splitlines() if "go on with" in line)
+    (word,) = [w for w in shlex.split(line) if w.startswith("resume=")]
+    assert word == "resume=" + str(tmp_path / "it's")
