@@ -10,8 +10,8 @@ from logging import getLogger
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import nn
 from transformers.image_processing_utils import BaseImageProcessor
 
@@ -20,6 +20,7 @@ from fedvlm_flwr.models.vlm import VLM, Features
 from fedvlm_flwr.paths import fedvlm_home
 
 IMAGES_AT_ONCE = 64
+CHECKSUM = "sha256"
 LOG = getLogger(__name__)
 
 
@@ -120,10 +121,16 @@ class FeatureCache:
         if path is None or not path.exists():
             return None
         try:
-            return load_file(path)
+            with safe_open(path, framework="pt") as file:
+                row = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                written = (file.metadata() or {}).get(CHECKSUM)
         except (SafetensorError, OSError) as error:  # cut by a crash or a full disk
             LOG.warning("The cached features %s are damaged (%s) and made again.", path, error)
             return None
+        if written != _checksum(row):
+            LOG.warning("The cached features %s have changed since and are made again.", path)
+            return None
+        return row
 
     def _write(self, image: Path, row: Features) -> None:
         path = self._path(image)
@@ -135,10 +142,20 @@ class FeatureCache:
         handle, name = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
         os.close(handle)
         try:
-            save_file({key: value.contiguous() for key, value in row.items()}, name)
+            tensors = {key: value.contiguous() for key, value in row.items()}
+            save_file(tensors, name, {CHECKSUM: _checksum(tensors)})
             os.replace(name, path)  # noqa: PTH105  # as atomic, and no checkpoint
         finally:
             Path(name).unlink(missing_ok=True)
+
+
+def _checksum(row: Features) -> str:
+    """The sha256 over names, types, shapes and numbers, in hex."""
+    digest = hashlib.sha256()
+    for name, value in sorted(row.items()):
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.contiguous().view(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _size(row: Features) -> int:

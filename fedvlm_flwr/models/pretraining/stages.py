@@ -8,6 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from fedvlm_flwr.errors import ModelError
 from fedvlm_flwr.models.pretraining.data import (
     BOX,
     TEXT,
@@ -125,6 +126,7 @@ def run_stages(
 
     Raises:
         DataError: the mix asks for a task of which no image has an example.
+        ModelError: training has diverged.
     """
     check_mix({TEXT: 1, **recipe.mix}, images)
     total = sum(stage.steps for stage in (recipe.vision, recipe.text, recipe.language))
@@ -155,3 +157,18 @@ def run_stages(
         report(recipe.vision.steps + recipe.text.steps),
     )
     trainee.module.eval()
+    require_finite(trainee.module)
+
+
+def require_finite(module: nn.Module) -> None:
+    """Refuse weights that training has led astray, before they are kept as a base model.
+
+    Raises:
+        ModelError: a tensor holds NaN or infinity; names it.
+    """
+    for name, value in module.state_dict().items():
+        if value.is_floating_point() and not bool(value.isfinite().all()):
+            raise ModelError(
+                f"Pretraining has diverged: '{name}' holds NaN or Inf; lower the lr of "
+                "model.tiny.pretrain's stages."
+            )

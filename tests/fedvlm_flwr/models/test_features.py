@@ -5,6 +5,7 @@ import threading
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from fedvlm_flwr.errors import DataError
 from fedvlm_flwr.models.features import FeatureCache
@@ -75,6 +76,17 @@ def test_a_damaged_file_is_told_and_made_again(model, pictures, home, caplog):
     assert cache.encoded == 1
     assert str(broken) in caplog.text
     assert broken.read_bytes() == whole
+
+
+def test_changed_numbers_are_told_and_made_again(model, pictures, home, caplog):
+    """A file of zeros that reads well is no picture's encoding."""
+    FeatureCache(model, 10, on_disk=True).encode(pictures)
+    for path in files(home):
+        save_file({name: value * 0 for name, value in load_file(path).items()}, path)
+    cache = FeatureCache(model, 10, on_disk=True)
+    assert same(cache(pictures), model.features(pictures))
+    assert cache.encoded == 5
+    assert "have changed since" in caplog.text
 
 
 def test_many_may_encode_the_same_pictures_at_once(model, pictures, home):
