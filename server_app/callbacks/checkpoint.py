@@ -60,19 +60,22 @@ class Checkpoint(Callback):
         clients = {"saved_rounds": saved, "have_previous": sorted(state.have_previous)}
         place = {"round": state.number, "scored": state.scored, **clients, "finished": False}
         facts = {**self._facts, **place, "tensors": name, "callbacks": self._others.memory()}
-        earlier = self._keep_earlier(name)
+        last = self._read(CHECKPOINT)
         self._save(CHECKPOINT, facts)
+        earlier = self._keep_earlier(last, name)
         for old in path.parent.glob("stage_*.safetensors"):
             if old.name not in (name, earlier):
                 old.unlink()
 
-    def _keep_earlier(self, tensors: str) -> str:
-        """Put the last round's checkpoint beside; the name of its tensors, empty without one."""
-        last, earlier = self._read(CHECKPOINT), self._read(EARLIER)
+    def _keep_earlier(self, last: Mapping[str, Any], tensors: str) -> str:
+        """Put the last round's checkpoint beside; the name of its tensors, empty without one.
+
+        After the new one is written: at any moment the two are of different rounds.
+        """
         if last and last["tensors"] != tensors:
             self._folder.write(EARLIER, json.dumps(last, indent=2) + "\n")
-            earlier = last
-        return str(earlier["tensors"]) if earlier else ""
+            return str(last["tensors"])
+        return str(self._read(EARLIER).get("tensors", ""))
 
     def _read(self, name: str) -> dict[str, Any]:
         """A file of facts that this run, or the one that it goes on from, has written."""
