@@ -95,22 +95,7 @@ def test_runs_of_the_same_second_have_folders_of_their_own(tmp_path):
         RunFolder.claim(tmp_path / "file", "x")
 
 
-ODD = [
-    "a b",
-    "ü",
-    "a=b",
-    "a,b",
-    "[x]",
-    "{y}",
-    "it's",
-    'q"q',
-    "a#b",
-    "$HOME",
-    "%s",
-    "a:b",
-    "\\",
-    "+~",
-]
+ODD = ["a b=ü,[x]", "it's {y}", 'q"q#$HOME %s', "\\", "+~"]
 
 
 @pytest.mark.parametrize("name", ODD)
