@@ -29,9 +29,10 @@ from server_app.callbacks.tensorboard import TensorBoard
 from server_app.client_states import client_states_in
 from server_app.saved import Saved, read_checkpoint
 from server_app.scoring import Scoring
-from server_app.stage import StageRun, federation_of
+from server_app.stage import StageRun
 from strategies import load_strategy
 from strategies.core.events import Callbacks
+from strategies.core.federation import Federation
 from strategies.core.flower import FederatedStrategy
 
 WORD_SAMPLE = 500  # training answers that are looked at
@@ -168,7 +169,9 @@ class Run:
                 )
 
     def _strategy(self, stage: int) -> FederatedStrategy:
-        return load_strategy(self._config.algorithm, federation_of(self._config, stage, self._id))
+        return load_strategy(
+            self._config.algorithm, Federation.of(self._config, stage, run=self._id)
+        )
 
     def _warn_of_words(self, model: Resident, data: FederatedData) -> None:
         """Say so where the model has no words for what the clients shall teach it."""

@@ -19,31 +19,6 @@ from strategies.core.loop import RoundLoop
 from strategies.core.state import ServerState
 
 
-def federation_of(
-    config: Config, stage: int, run: str, session: str = "", previous: Arrays | None = None
-) -> Federation:
-    """The federation of a stage.
-
-    Args:
-        run: the run's id.
-        session: see `ClientRequest`.
-        previous: the previous stages' result.
-    """
-    return Federation(
-        num_clients=config.num_clients,
-        clients_per_round=config.cohort_size,
-        min_replies=config.replies_needed,
-        seed=config.seed,
-        stage=stage,
-        wire_dtype=config.wire.dtype,
-        max_update_norm=config.max_update_norm,
-        share=config.tuning.stages[stage].shared,
-        previous=previous or {},
-        run=run,
-        session=session,
-    )
-
-
 @dataclass(frozen=True)
 class StageRun:
     """What it takes to run a stage of a run.
@@ -72,7 +47,9 @@ class StageRun:
         config, stage, model = self.config, self.stage, self.model
         initial = model.initial[stage]
         trained = {name: self.previous.get(name, values) for name, values in initial.items()}
-        federation = federation_of(config, stage, self.run, self.session, self.previous)
+        federation = Federation.of(
+            config, stage, run=self.run, session=self.session, previous=self.previous
+        )
         rounds = RunRounds(self.scoring.watchers, config.rounds_before(stage))
         loop = RoundLoop(
             load_strategy(config.algorithm, federation),

@@ -25,16 +25,7 @@ def first_round(config: Config, stage: int, trained: Arrays) -> FirstRound:
     from strategies import load_strategy
     from strategies.core.federation import Federation
 
-    federation = Federation(
-        num_clients=config.num_clients,
-        clients_per_round=config.cohort_size,
-        min_replies=config.replies_needed,
-        seed=config.seed,
-        stage=stage,
-        wire_dtype=config.wire.dtype,
-        share=config.tuning.stages[stage].shared,
-    )
-    strategy = load_strategy(config.algorithm, federation)
+    strategy = load_strategy(config.algorithm, Federation.of(config, stage))
     strategy.begin(trained)
     return FirstRound(
         shared=strategy.state.arrays,

@@ -1,9 +1,11 @@
 """The facts of a federation that a strategy needs."""
 
 from dataclasses import dataclass, field
+from typing import Any, Self
 from uuid import uuid4
 
 from fedvlm_flwr.arrays import Arrays
+from fedvlm_flwr.config import Config
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,25 @@ class Federation:
     run: str = field(default_factory=lambda: uuid4().hex)
     session: str = ""
     nodes: dict[int, int] | None = None
+
+    @classmethod
+    def of(cls, config: Config, stage: int = 0, **more: Any) -> Self:
+        """The federation of a configuration's stage.
+
+        Args:
+            more: what no configuration says (`previous`, `run`, `session`, `nodes`).
+        """
+        return cls(
+            num_clients=config.num_clients,
+            clients_per_round=config.cohort_size,
+            min_replies=config.replies_needed,
+            seed=config.seed,
+            stage=stage,
+            wire_dtype=config.wire.dtype,
+            max_update_norm=config.max_update_norm,
+            share=config.tuning.stages[stage].shared,
+            **more,
+        )
 
     @property
     def cohort_size(self) -> int:

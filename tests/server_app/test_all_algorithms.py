@@ -43,8 +43,7 @@ stranger = ServerApp()
 @stranger.main()
 def main(grid: Grid, context: Context) -> None:
     config = compose(context.run_config)
-    federation = Federation(config.num_clients, seed=config.seed)
-    strategy = load_strategy(config.algorithm, federation)
+    strategy = load_strategy(config.algorithm, Federation.of(config))
     initial = pack(this_process().model(config, torch.device("cpu")).initial[0])
     RESULTS[config.algorithm.name] = strategy.start(grid, initial, num_rounds=config.num_rounds)
 
