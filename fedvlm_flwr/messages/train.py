@@ -1,6 +1,5 @@
 """Training a client's round: what it is asked, and what it sends back."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -127,12 +126,3 @@ def unpacked(record: ArrayRecord) -> Arrays:
         return unpack(record)
     except ValueError as error:
         raise RejectedMessage(f"its arrays cannot be read: {error}") from error
-
-
-def as_metrics(values: Mapping[str, float]) -> TrainMetrics:
-    """Metrics from a mapping, judged as those of a reply are.
-
-    Raises:
-        RejectedMessage: a value is absent or senseless.
-    """
-    return TrainMetrics(**from_values(TrainMetrics, values, METRICS))
