@@ -3,17 +3,17 @@
 import pytest
 import torch
 
-from fedvlm_flwr.errors import ConfigError, DataError, ModelError
+from fedvlm_flwr.errors import ConfigError, ModelError
 from fedvlm_flwr.models.features import fingerprint as fingerprint_of
 from fedvlm_flwr.models.llava.model import Llava, layer_choice
+from tests.model_promises import (
+    QUESTIONS,
+    answers_alone,
+    check_bad_pictures,
+    check_generation,
+    check_labels_stay_out,
+)
 
-QUESTIONS = [
-    "where is the shape?",
-    "is there a red shape?",
-    "describe the image.",
-    "a?",
-    "is the image a blue rectangle?",
-]
 ANSWERS = ["[0.31, 0.20, 0.45, 0.45]", "a", "a blue rectangle", "red", "is"]
 
 
@@ -51,6 +51,7 @@ def test_gradient_reaches_connector_and_language_model_only(model, pictures):
         assert all(grads) if part != "vision" else not any(grads)
 
 
+@torch.no_grad()
 def slow_answer(model, features, question, limit):
     """One row, no cache, no padding, argmax at each step by transformers' own forward."""
     ids = whole_row(model, model.encode(question))
@@ -67,15 +68,7 @@ def slow_answer(model, features, question, limit):
 
 
 def test_generate_equals_uncached_argmax_whatever_the_batch(model, pictures):
-    features = model.features(pictures)
-    batch = [model.encode(q) for q in QUESTIONS]
-    with torch.no_grad():
-        slow = [slow_answer(model, f, q, 8) for f, q in zip(features, QUESTIONS, strict=True)]
-    together = model.generate(features, batch, 8)
-    alone = [model.generate(features[i : i + 1], batch[i : i + 1], 8)[0] for i in range(5)]
-    assert together == slow
-    assert alone == slow
-    assert len(set(slow)) > 1
+    check_generation(model, pictures, slow_answer)
 
 
 def test_rows_that_end_early_leave_the_others_alone(model, pictures):
@@ -85,16 +78,12 @@ def test_rows_that_end_early_leave_the_others_alone(model, pictures):
     first = model.tokenizer(full[0], add_special_tokens=False)["input_ids"]
     model.end_id = first[2]  # now row 0 ends after two tokens
     ended = model.generate(features, batch, 8)
-    alone = [model.generate(features[i : i + 1], batch[i : i + 1], 8)[0] for i in range(5)]
-    assert ended == alone
+    assert ended == answers_alone(model, features, batch, 8)
     assert len(ended[0].split()) < len(full[0].split())
 
 
 def test_labels_do_not_reach_generation(model, pictures):
-    features = model.features(pictures)
-    bare = model.generate(features, [model.encode(q) for q in QUESTIONS], 6)
-    labelled = [model.encode(q, a) for q, a in zip(QUESTIONS, ANSWERS, strict=True)]
-    assert model.generate(features, labelled, 6) == bare
+    check_labels_stay_out(model, pictures, ANSWERS)
 
 
 def test_features_are_layer_minus_2_without_the_class_token(model, pictures):
@@ -108,12 +97,7 @@ def test_features_are_layer_minus_2_without_the_class_token(model, pictures):
 
 
 def test_unreadable_and_missing_pictures_are_named(model, tmp_path):
-    broken = tmp_path / "broken.png"
-    broken.write_bytes(b"no picture")
-    with pytest.raises(DataError, match=r"broken\.png"):
-        model.features([broken])
-    with pytest.raises(DataError, match=r"missing\.png"):
-        model.features([tmp_path / "missing.png"])
+    check_bad_pictures(model, tmp_path)
 
 
 def test_prompt_holds_one_image_whatever_the_question(model):

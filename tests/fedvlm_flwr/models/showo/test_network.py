@@ -6,7 +6,7 @@ from PIL import Image
 from tokenizers import Tokenizer, models
 from transformers import PhiConfig, PhiForCausalLM, PreTrainedTokenizerFast
 
-from fedvlm_flwr.errors import ConfigError, DataError
+from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.models.showo.magvit import MagvitTokenizer
 from fedvlm_flwr.models.showo.mask import for_attention, visible
 from fedvlm_flwr.models.showo.model import Showo
@@ -18,15 +18,15 @@ from fedvlm_flwr.models.showo.network import (
 )
 from fedvlm_flwr.models.showo.sizes import PhiSizes
 from fedvlm_flwr.models.vlm import Encoded
+from tests.model_promises import (
+    QUESTIONS,
+    answers_alone,
+    check_bad_pictures,
+    check_generation,
+    check_labels_stay_out,
+)
 from tests.showo_tiny import GOLDEN, IMAGE, golden_weight, showo
 
-QUESTIONS = [
-    "where is the shape?",
-    "is there a red shape?",
-    "describe the image.",
-    "a?",
-    "is the image a blue rectangle?",
-]
 CPU = torch.device("cpu")
 ANSWERS = ["[0.31, 0.20, 0.45, 0.45]", "no", "a blue rectangle", "yes", "is"]
 
@@ -174,6 +174,7 @@ def slow_ids(model: Showo, features, question: str, limit: int) -> list[int]:
     return ids[start:]
 
 
+@torch.no_grad()
 def slow_answer(model: Showo, features, question: str, limit: int) -> str:
     ids = slow_ids(model, features, question, limit)
     return model.tokenizer.decode(ids, skip_special_tokens=True).strip()
@@ -182,15 +183,7 @@ def slow_answer(model: Showo, features, question: str, limit: int) -> str:
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 def test_generate_equals_uncached_argmax_whatever_the_batch(attention, pictures):
     model = showo(attention=attention)
-    features = model.features(pictures)
-    batch = [model.encode(q) for q in QUESTIONS]
-    with torch.no_grad():
-        slow = [slow_answer(model, f, q, 8) for f, q in zip(features, QUESTIONS, strict=True)]
-    together = model.generate(features, batch, 8)
-    alone = [model.generate(features[i : i + 1], batch[i : i + 1], 8)[0] for i in range(5)]
-    assert together == slow
-    assert alone == slow
-    assert len(set(slow)) > 1
+    check_generation(model, pictures, slow_answer)
 
 
 def test_rows_that_end_early_leave_the_others_alone(model, pictures):
@@ -200,17 +193,13 @@ def test_rows_that_end_early_leave_the_others_alone(model, pictures):
     ids = slow_ids(model, features[0], QUESTIONS[0], 8)
     model.end_id = next(token for token in ids if token != ids[0])  # row 0 ends with this one
     ended = model.generate(features, batch, 8)
-    alone = [model.generate(features[i : i + 1], batch[i : i + 1], 8)[0] for i in range(5)]
-    assert ended == alone
+    assert ended == answers_alone(model, features, batch, 8)
     assert full[0].startswith(ended[0])
     assert len(ended[0]) < len(full[0])
 
 
 def test_labels_do_not_reach_generation(model, pictures):
-    features = model.features(pictures)
-    bare = model.generate(features, [model.encode(q) for q in QUESTIONS], 6)
-    labelled = [model.encode(q, a) for q, a in zip(QUESTIONS, ANSWERS, strict=True)]
-    assert model.generate(features, labelled, 6) == bare
+    check_labels_stay_out(model, pictures, ANSWERS)
 
 
 def test_gradient_reaches_the_language_model_only(model, pictures):
@@ -270,12 +259,7 @@ def test_pictures_are_resized_by_the_shorter_side_and_cropped_in_the_middle(tmp_
 
 
 def test_unreadable_and_missing_pictures_are_named(model, tmp_path):
-    broken = tmp_path / "broken.png"
-    broken.write_bytes(b"no picture")
-    with pytest.raises(DataError, match=r"broken\.png"):
-        model.features([broken])
-    with pytest.raises(DataError, match=r"missing\.png"):
-        model.features([tmp_path / "missing.png"])
+    check_bad_pictures(model, tmp_path)
 
 
 def test_the_prompt_is_the_template_and_the_answer_ends(model):
