@@ -24,6 +24,7 @@ Network_co = TypeVar("Network_co", covariant=True)
 Tables_co = TypeVar("Tables_co", covariant=True)
 Report_co = TypeVar("Report_co", covariant=True)
 Recipe_co = TypeVar("Recipe_co", covariant=True)
+Table_co = TypeVar("Table_co", covariant=True)
 Entry_co = TypeVar("Entry_co", covariant=True)
 App_contra = TypeVar("App_contra", contravariant=True)
 
@@ -79,6 +80,20 @@ class Examines(Protocol[P_contra, Report_co]):
 
     def examine(self, params: P_contra, /) -> Report_co:
         """The good records, and what is wrong with the others."""
+
+
+class TableFormat(Protocol[Table_co]):
+    """`fedvlm_flwr/data/formats/<name>.py`: how a file holds the rows of a table."""
+
+    ENDINGS: tuple[str, ...]
+    """The endings of its files, in lower case."""
+
+    def read(self, path: Path, /) -> Table_co:
+        """The table of a file.
+
+        Raises:
+            DataError: it cannot be read; names the file.
+        """
 
 
 @runtime_checkable

@@ -36,6 +36,7 @@ from fedvlm_flwr.report.dataset import (
     count_table,
     differences,
     problem_lines,
+    sources,
     summary,
 )
 
@@ -118,7 +119,7 @@ def make(config: Config, raw: Path, console: Console) -> None:
 def check(config: Config) -> int:
     """Check the dataset and print what is wrong; 1 if something is."""
     examination = examine_data(config.dataset)
-    for line in problem_lines(examination):
+    for line in (*sources(examination), *problem_lines(examination)):
         print(line)
     print(summary(examination))
     return 1 if examination.problems else 0

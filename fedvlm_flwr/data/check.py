@@ -2,48 +2,36 @@
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fedvlm_flwr.data.federated import Example, check_picture, read_example
+from fedvlm_flwr.data.records import KEYS, Row
 from fedvlm_flwr.errors import DataError
 from fedvlm_flwr.images.boxes import parse_boxes
 from fedvlm_flwr.tasks import load_task, task_names
 
+SHARED = "training records on pictures of the test set (dataset.shared_pictures=allow keeps them)"
+VALUE = re.compile(r"[0-9]+|'[^']*'|\"[^\"]*\"")  # what differs between problems of one kind
 LINE = 1000  # characters of a problem that are told
 ROUNDING = 0.0101  # a corner and a size, each written with two decimals
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """A record as its file gives it.
-
-    Attributes:
-        file: relative to the dataset's root.
-        split: "train" or "test".
-        record: id, image, conversations, task and any fields.
-    """
-
-    file: str
-    split: str
-    record: Mapping[str, Any]
-
-    @property
-    def name(self) -> str:
-        """The record's id."""
-        return str(self.record["id"])
-
-
-@dataclass(frozen=True, slots=True)
 class Problem:
-    """Something wrong with one record; `row` is its place among the rows that were checked."""
+    """Something wrong with one record; `row` is its place among the rows that were checked.
+
+    `kind` is what it has in common with others, as a sentence about several records.
+    """
 
     row: int
     file: str
     record: str
+    kind: str
     text: str
 
     def __str__(self) -> str:
@@ -57,7 +45,7 @@ def find_problems(rows: Sequence[Row], root: Path) -> list[Problem]:
     Missing or unreadable pictures, malformed conversations, empty answers, unknown tasks, boxes
     without area or outside the picture, ids that came before.
     """
-    problems = [Problem(i, row.file, row.name, text) for i, row, text in _all(rows, root)]
+    problems = [Problem(i, row.file, row.name, *what) for i, row, *what in _all(rows, root)]
     return sorted(problems, key=lambda problem: problem.row)
 
 
@@ -78,51 +66,55 @@ def shared_pictures(rows: Sequence[Row], root: Path) -> list[Problem]:
         other = test_records.get((str(row.record["task"]), digest))
         if row.split == "train" and other is not None:
             text = f"the picture {row.record['image']} is in the test set too (record '{other}')"
-            problems.append(Problem(i, row.file, row.name, text))
+            problems.append(Problem(i, row.file, row.name, SHARED, text))
     return problems
 
 
-def _all(rows: Sequence[Row], root: Path) -> Iterator[tuple[int, Row, str]]:
+def _all(rows: Sequence[Row], root: Path) -> Iterator[tuple[int, Row, str, str]]:
+    """Number, row, kind and text of each problem."""
     tasks, before = set(task_names()), dict[str, str]()
     rows_of: dict[Path, list[int]] = {}
     for i, row in enumerate(rows):
         if row.name in before:
-            yield i, row, f"the id stands in {before[row.name]} before"
+            yield i, row, "ids stand twice", f"the id stands in {before[row.name]} before"
         before.setdefault(row.name, row.file)
+        if row.problem:
+            yield i, row, VALUE.sub("...", row.problem), row.problem
+            continue
         try:
             example = read_example(root, *(row.record[key] for key in KEYS))
         except DataError as error:
-            yield i, row, str(error)
+            yield i, row, VALUE.sub("...", str(error)), str(error)
             continue
         rows_of.setdefault(example.image, []).append(i)
         if example.task not in tasks:
-            yield i, row, f"the task '{example.task}' is none of {', '.join(sorted(tasks))}"
+            text = f"the task '{example.task}' is none of {', '.join(sorted(tasks))}"
+            yield i, row, "unknown tasks", text
         else:
-            yield from ((i, row, text) for text in _text_problems(example))
+            yield from ((i, row, *what) for what in _text_problems(example))
     for path, text in zip(rows_of, _in_parallel(_picture_problem, rows_of), strict=True):
         if text:
             for i in rows_of[path]:
-                yield i, rows[i], text
+                yield i, rows[i], "pictures that cannot be read", text
 
 
-KEYS = ("id", "image", "conversations", "task")
-
-
-def _text_problems(example: Example) -> Iterator[str]:
+def _text_problems(example: Example) -> Iterator[tuple[str, str]]:
     if not any(sign.isalnum() for sign in example.answer):
-        yield f"the answer {example.answer!r} holds neither a letter nor a digit"
+        yield "empty answers", f"the answer {example.answer!r} holds neither a letter nor a digit"
     places = load_task(example.task).BOXES_IN
     texts = {"question": example.question, "answer": example.answer}
     for place in sorted(places):
         boxes = parse_boxes(texts[place])
         if place == "answer" and not boxes:
-            yield f"the answer {example.answer[:80]!r} holds no box"
+            yield "answers without a box", f"the answer {example.answer[:80]!r} holds no box"
         for box in boxes:
             x, y, width, height = box.box
             if width <= 0 or height <= 0:
-                yield f"the box {list(box.box)} in the {place} has no area"
+                text = f"the box {list(box.box)} in the {place} has no area"
+                yield "boxes without area", text
             elif min(x, y) < 0 or max(x + width, y + height) > 1 + ROUNDING:
-                yield f"the box {list(box.box)} in the {place} is not inside the picture"
+                text = f"the box {list(box.box)} in the {place} is not inside the picture"
+                yield "boxes that leave the picture", text
 
 
 def _picture_problem(path: Path) -> str | None:

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from fedvlm_flwr.data import check
 from fedvlm_flwr.data.cache import cached_tables, read_tables
-from fedvlm_flwr.data.check import KEYS, Problem, Row
+from fedvlm_flwr.data.check import Problem
 from fedvlm_flwr.data.federated import FederatedData
 from fedvlm_flwr.data.layout import IMAGE_FOLDERS as WHERE
+from fedvlm_flwr.data.layout import TEST, TRAIN, VALIDATION
+from fedvlm_flwr.data.records import KEYS, REFERENCES, Records, Row, Source, sources_of
 from fedvlm_flwr.errors import DataError
 from fedvlm_flwr.paths import PACKAGE, fedvlm_home
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 PROBLEM_FIELDS = tuple(field.name for field in fields(Problem))
-BAD, ALLOWED = "bad", "allowed"
+LEVEL, BAD, ALLOWED = "level", "bad", "allowed"
 STATE_COLUMN = "watched"
 CODE = [PACKAGE / name for name in ("data", "tasks", "images")]
 
@@ -34,19 +36,31 @@ class Checked:
     Attributes:
         problems: of records that are left out.
         allowed: training records on pictures of the test set, where that is allowed.
+        folder: where its files lie.
+        sources: what was taken from which file.
+        notes: what was changed in records, or is to be known of them; a line each.
     """
 
     name: str
     root: Path
     train: Dataset
+    validation: Dataset
     test: Dataset
     problems: list[Problem]
     allowed: list[Problem]
+    sources: list[Source]
+    notes: list[str]
+    folder: Path
 
     @property
     def bad(self) -> int:
         """How many records are left out."""
         return len({problem.row for problem in self.problems})
+
+    @property
+    def records(self) -> int:
+        """How many records there are, the bad ones among them."""
+        return self.bad + len(self.train) + len(self.validation) + len(self.test)
 
     def within(self, allow_errors: int) -> FederatedData:
         """The dataset, if not more records are bad than may be.
@@ -56,57 +70,82 @@ class Checked:
         """
         if self.bad > allow_errors:
             raise DataError(
-                f"{self.bad} of the {self.bad + len(self.train) + len(self.test)} records of "
-                f"{self.root} are bad (first: {self.problems[0]}); see all of them with "
+                f"{self.bad} of the {self.records} records of "
+                f"{self.folder} are bad (first: {self.problems[0]}); see all of them with "
                 "`fedvlm prepare --check`, mend them, or have them left out with "
                 f"dataset.allow_errors={self.bad}."
             )
         for split, table in (("training", self.train), ("test", self.test)):
             if not len(table):
-                raise DataError(f"{self.root} has no good {split} record; see its files.")
+                raise DataError(f"{self.folder} has no good {split} record; see its files.")
         return FederatedData(
-            self.name, self.root, self.train.select([]), self.train, self.test, self.bad
+            self.name,
+            self.root,
+            self.train.select([]),
+            self.train,
+            self.test,
+            self.bad,
+            self.validation,
         )
 
 
 def checked(
     name: str,
-    root: Path,
+    folder: Path,
     files: Sequence[Path],
-    read: Callable[[], Iterable[Row]],
+    read: Callable[[], Records],
     choices: Mapping[str, Any],
+    pictures: Path | None = None,
 ) -> Checked:
     """Read and check a dataset, or take what an earlier call has kept of the same files.
 
     Args:
         name: of the dataset.
-        root: the folder that its pictures are relative to.
+        folder: where its files lie.
         files: the files that hold its records.
         read: gives them.
         choices: what else determines the tables; `shared_pictures`, see `Limits`, is among them.
+        pictures: the folder that its pictures are relative to; None: that of its files.
 
     Raises:
         DataError: a file cannot be read, or the cache cannot be used.
     """
+    root = pictures or folder
     place = fedvlm_home() / "datasets" / f"{name}-{fingerprint(files, choices)}"
     from datasets import Dataset
 
     tables = _earlier_tables(place, root)
     if tables is None:
-        rows = list(read())
-        state_paths = _state_paths(rows, root)
+        records = read()
+        state_paths = _state_paths(records.rows, root)
         tables = cached_tables(
             _with_state(place, root, state_paths),
             lambda: (
-                build(rows, root, choices["shared_pictures"])
+                build(records.rows, root, choices["shared_pictures"])
                 | {STATE_COLUMN: Dataset.from_dict({"picture": state_paths})}
+                | {"sources": _source_table(sources_of(records))}
+                | {"notes": _note_table(records.notes)}
             ),
         )
     table = tables["problems"]
-    of_kind: dict[str, list[Problem]] = {BAD: [], ALLOWED: []}
-    for kind, *values in zip(*(table[key][:] for key in ("kind", *PROBLEM_FIELDS)), strict=True):
-        of_kind[kind].append(Problem(*values))
-    return Checked(name, root, tables["train"], tables["test"], of_kind[BAD], of_kind[ALLOWED])
+    of_level: dict[str, list[Problem]] = {BAD: [], ALLOWED: []}
+    for level, *values in zip(*(table[key][:] for key in (LEVEL, *PROBLEM_FIELDS)), strict=True):
+        of_level[level].append(Problem(*values))
+    sources = [
+        Source(**{**row, "columns": json.loads(row["columns"])}) for row in tables["sources"]
+    ]
+    return Checked(
+        name,
+        root,
+        tables[TRAIN],
+        tables[VALIDATION],
+        tables[TEST],
+        of_level[BAD],
+        of_level[ALLOWED],
+        sources,
+        tables["notes"]["note"][:],
+        folder,
+    )
 
 
 def _earlier_tables(place: Path, root: Path) -> dict[str, Dataset] | None:
@@ -148,7 +187,18 @@ def examined(data: FederatedData) -> Checked:
         for record in table
     ]
     bad = check.find_problems(rows, data.root) + check.shared_pictures(rows, data.root)
-    return Checked(data.name, data.root, data.train, data.test, bad, [])
+    return Checked(
+        data.name,
+        data.root,
+        data.train,
+        data.train.select([]),
+        data.test,
+        bad,
+        [],
+        [],
+        [],
+        data.root,
+    )
 
 
 def fingerprint(files: Iterable[Path], choices: Mapping[str, Any]) -> str:
@@ -164,7 +214,7 @@ def fingerprint(files: Iterable[Path], choices: Mapping[str, Any]) -> str:
 
 
 def build(rows: Sequence[Row], root: Path, shared: str) -> dict[str, Dataset]:
-    """The tables `train` and `test` of all good records, and `problems`."""
+    """The table of the good records of each split, and `problems`."""
     twice = check.shared_pictures(rows, root)
     bad = check.find_problems(rows, root) + (twice if shared == "refuse" else [])
     problems = [(BAD, problem) for problem in sorted(bad, key=lambda problem: problem.row)]
@@ -172,12 +222,11 @@ def build(rows: Sequence[Row], root: Path, shared: str) -> dict[str, Dataset]:
         problems += [(ALLOWED, problem) for problem in twice]
     left_out = {problem.row for problem in bad}
     good = [row for i, row in enumerate(rows) if i not in left_out]
-    names = sorted({name for row in rows for name in row.record} - set(KEYS))
+    names = sorted({name for row in rows for name in row.record} - {*KEYS, REFERENCES})
     return {
-        "train": _table([row for row in good if row.split == "train"], names),
-        "test": _table([row for row in good if row.split == "test"], names),
-        "problems": _problem_table(problems),
-    }
+        split: _table([row for row in good if row.split == split], names)
+        for split in (TRAIN, VALIDATION, TEST)
+    } | {"problems": _problem_table(problems)}
 
 
 def _table(rows: Sequence[Row], names: Sequence[str]) -> Dataset:
@@ -186,18 +235,41 @@ def _table(rows: Sequence[Row], names: Sequence[str]) -> Dataset:
     turns = List({"from": Value("string"), "value": Value("string")})
     features = Features(
         {**{name: Value("string") for name in (*KEYS, *names)}, "conversations": turns}
+        | {REFERENCES: List(Value("string"))}
     )
     columns: dict[str, list[Any]] = {
         name: [str(row.record.get(name, "")) for row in rows] for name in features
     }
     columns["conversations"] = [row.record["conversations"] for row in rows]
+    columns[REFERENCES] = [row.record.get(REFERENCES, []) for row in rows]
     return Dataset.from_dict(columns, features=features)
+
+
+def _source_table(sources: Sequence[Source]) -> Dataset:
+    from datasets import Dataset, Features, Value
+
+    columns = {
+        "file": [source.file for source in sources],
+        "split": [source.split for source in sources],
+        "records": [source.records for source in sources],
+        "columns": [json.dumps(source.columns) for source in sources],
+    }
+    features = {name: Value("string") for name in columns} | {"records": Value("int64")}
+    return Dataset.from_dict(columns, Features(features))
+
+
+def _note_table(notes: Sequence[str]) -> Dataset:
+    from datasets import Dataset, Features, Value
+
+    return Dataset.from_dict({"note": list(notes)}, Features({"note": Value("string")}))
 
 
 def _problem_table(problems: Sequence[tuple[str, Problem]]) -> Dataset:
     from datasets import Dataset, Features, Value
 
     columns = {key: [getattr(problem, key) for _, problem in problems] for key in PROBLEM_FIELDS}
-    features = {"kind": Value("string"), **{key: Value("string") for key in PROBLEM_FIELDS}}
+    features = {LEVEL: Value("string"), **{key: Value("string") for key in PROBLEM_FIELDS}}
     features["row"] = Value("int64")
-    return Dataset.from_dict({"kind": [k for k, _ in problems], **columns}, Features(features))
+    return Dataset.from_dict(
+        {LEVEL: [level for level, _ in problems], **columns}, Features(features)
+    )

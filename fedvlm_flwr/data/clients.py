@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from fedvlm_flwr.contracts import GoesBy, Owning
 from fedvlm_flwr.data.federated import Example, FederatedData, check_pictures, examples
 from fedvlm_flwr.data.partitions import partition_kind, partition_table
-from fedvlm_flwr.data.partitions.base import field_values, whole_numbers
+from fedvlm_flwr.data.partitions.base import field_values, unit_names, whole_numbers
 from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.seeding import stream
 
@@ -83,7 +83,7 @@ def assign_alike(
             train_counts.setdefault(values[row], [0] * len(shares))[client] += 1
     test_rows: dict[str, dict[str, list[int]]] = {}  # test rows by value and picture
     values = [""] * len(test) if by is None else field_values(test, by, which="test")
-    for row, (value, image) in enumerate(zip(values, test["image"][:], strict=True)):
+    for row, (value, image) in enumerate(zip(values, unit_names(test), strict=True)):
         test_rows.setdefault(value, {}).setdefault(image, []).append(row)
     parts: Shares = [[] for _ in shares]
     remainder = [0.0] * len(shares)

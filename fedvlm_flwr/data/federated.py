@@ -27,6 +27,8 @@ class FederatedData:
     `public` belongs to nobody (it may pretrain a base model), `train` is the pool that a partition
     deals to the clients, `test` is the server's global test set. Picture paths are relative to
     `root`. `left_out` counts the records that failed the check and are in none of the tables.
+    `validation` is nobody's training data and no part of the final scores: settings may be chosen
+    by it; None: the dataset has none.
     """
 
     name: str
@@ -35,6 +37,7 @@ class FederatedData:
     train: Dataset
     test: Dataset
     left_out: int = 0
+    validation: Dataset | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ folder's name where its own is only a number (`default/train/0000.parquet`), or 
 """
 
 import hashlib
-import io
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,10 +15,10 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from PIL import Image, UnidentifiedImageError
 
 from fedvlm_flwr.data.sources.base import Picture
 from fedvlm_flwr.errors import DataError
+from fedvlm_flwr.images.encoded import ending_of
 
 WRITTEN = ("dataset_dict.json", "state.json")  # by save_to_disk: several splits, or one
 ROWS = 64  # a batch; a row may hold a picture of a megabyte
@@ -112,7 +111,7 @@ class HubPictures:
         """
         data = value.get("bytes") if isinstance(value, Mapping) else None
         if data:
-            name = hashlib.sha256(data).hexdigest()[:20] + _ending(data)
+            name = hashlib.sha256(data).hexdigest()[:20] + ending_of(data)
             return self.contents.setdefault(name, data), name
         path = value.get("path") if isinstance(value, Mapping) else None
         if not path:
@@ -124,15 +123,6 @@ class HubPictures:
                 "dataset that holds its pictures."
             )
         return self.folder / place, str(place)
-
-
-def _ending(data: bytes) -> str:
-    try:
-        with Image.open(io.BytesIO(data)) as picture:
-            kind = (picture.format or "").lower()
-    except (UnidentifiedImageError, OSError):  # the check tells that it cannot be read
-        return ".unknown"
-    return {"jpeg": ".jpg"}.get(kind, f".{kind}")
 
 
 def _tables(folder: Path) -> list[_Table]:

@@ -18,7 +18,7 @@ from typing import Any
 
 from fedvlm_flwr.errors import DataError
 
-TRAIN, TEST = "train", "test"
+TRAIN, VALIDATION, TEST = "train", "validation", "test"
 IMAGES = "image"
 IMAGE_FOLDERS = ("", IMAGES, "images")  # what a record's picture may be relative to
 VARIANTS = {"conversations_caption": "captioning", "conversations_vqa": "vqa"}

@@ -3,26 +3,54 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
+from fedvlm_flwr.data.check import Problem
 from fedvlm_flwr.data.checked import Checked
 from fedvlm_flwr.data.layout import TEST
+from fedvlm_flwr.data.records import KEYS, REFERENCES, UNIT
 from fedvlm_flwr.report.grid import grid
 
 Counts = Sequence[tuple[str, int, str, int]]  # split, client, task, records
 CLIENTS = "clients"
+EXAMPLES = 3  # of a kind of problem
+
+
+def sources(data: Checked) -> Iterator[str]:
+    """What was taken from which file for what, and what is to be known of the records."""
+    kinds = list(dict.fromkeys(key for source in data.sources for key in source.columns))
+    if data.sources:
+        rows: list[list[str] | None] = [
+            [
+                source.file,
+                source.split,
+                f"{source.records:,}",
+                *(source.columns.get(kind, "-") for kind in kinds),
+            ]
+            for source in data.sources
+        ]
+        yield grid(["file", "split", "records", *kinds], rows)
+    fields = sorted(set(data.train.column_names) - {*KEYS, REFERENCES, UNIT})
+    if fields:
+        yield f"fields that a partition may go by: {', '.join(fields)}"
+    if kinds:
+        yield "columns are set with dataset.columns.<what>=<name>, splits by names or a column"
+    yield from (f"note: {note}" for note in data.notes)
 
 
 def problem_lines(data: Checked) -> Iterator[str]:
-    """A line for each problem."""
-    for problem in data.problems:
-        yield f"bad: {problem}"
-    for problem in data.allowed:
-        yield f"allowed: {problem}"
+    """The bad records and those that are allowed, by kind: how many, and the first three."""
+    for level, problems in (("bad", data.problems), ("allowed", data.allowed)):
+        kinds: dict[str, list[Problem]] = {}
+        for problem in problems:
+            kinds.setdefault(problem.kind, []).append(problem)
+        for kind, own in kinds.items():
+            if len(own) > EXAMPLES:
+                yield f"{level}: {len(own):,} records: {kind}; the first {EXAMPLES}:"
+            yield from (f"{level}: {problem}" for problem in own[:EXAMPLES])
 
 
 def summary(data: Checked) -> str:
     """The number of records, of bad ones, and of those on shared pictures."""
-    records = data.bad + len(data.train) + len(data.test)
-    text = f"{data.root}: {records} records, {data.bad} of them bad"
+    text = f"{data.folder}: {data.records:,} records, {data.bad:,} of them bad"
     if data.allowed:
         text += (
             f"; {len({problem.row for problem in data.allowed})} training records on pictures of "

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fedvlm_flwr.data.records import UNIT
 from fedvlm_flwr.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -69,9 +71,18 @@ def field_values(
     return [str(value) for value in values]
 
 
+def unit_names(table: Dataset) -> list[str]:
+    """What each row must not be parted from: its picture, or what the dataset keeps together."""
+    names: list[str] = table[UNIT if UNIT in table.column_names else "image"][:]
+    return names
+
+
 def pictures(table: Dataset, rows: Sequence[int] | None = None) -> list[list[int]]:
-    """Row indices by picture (of the given rows only), in the order of first appearance."""
-    images = table["image"][:]
+    """Row indices by picture (of the given rows only), in the order of first appearance.
+
+    Where the dataset keeps the rows of several pictures together (of a patient, say), by those.
+    """
+    images = unit_names(table)
     by_image: dict[str, list[int]] = {}
     for row in range(len(images)) if rows is None else rows:
         by_image.setdefault(images[row], []).append(row)
@@ -81,11 +92,16 @@ def pictures(table: Dataset, rows: Sequence[int] | None = None) -> list[list[int
 def units_of(table: Dataset, by: str) -> Units:
     """Pictures where each has one value of the field `by`, else (the task) single rows.
 
+    What the dataset keeps together is a unit whatever its values; it has its most frequent one.
+
     Raises:
         ConfigError, DataError: see `field_values`.
     """
     values = field_values(table, by)
     whole = pictures(table)
+    if UNIT in table.column_names:
+        most = [Counter(values[row] for row in rows).most_common(1)[0][0] for rows in whole]
+        return Units(whole, most, "groups")
     if any(len({values[row] for row in rows}) > 1 for rows in whole):
         return Units([[row] for row in range(len(values))], values, "records")
     return Units(whole, [values[rows[0]] for rows in whole])

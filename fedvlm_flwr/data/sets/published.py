@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fedvlm_flwr.data.check import Row
 from fedvlm_flwr.data.checked import Checked, checked
 from fedvlm_flwr.data.federated import FederatedData
 from fedvlm_flwr.data.layout import (
@@ -20,6 +19,7 @@ from fedvlm_flwr.data.layout import (
 )
 from fedvlm_flwr.data.limits import Limits
 from fedvlm_flwr.data.making_settings import Making
+from fedvlm_flwr.data.records import Records, Row
 from fedvlm_flwr.errors import DataError
 from fedvlm_flwr.paths import fedvlm_home
 from fedvlm_flwr.settings import setting
@@ -83,7 +83,9 @@ def examine(params: Params) -> Checked:
             *central_files(params.folder, split),
         )
     ]
-    return checked(params.title, params.folder, files, _Reader(params).rows, choices)
+    return checked(
+        params.title, params.folder, files, lambda: Records([*_Reader(params).rows()]), choices
+    )
 
 
 class _Reader:

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from fedvlm_flwr.data.check import Row, find_problems, shared_pictures
+from fedvlm_flwr.data.check import find_problems, shared_pictures
 from fedvlm_flwr.data.load import examine_data, load_data
+from fedvlm_flwr.data.records import Row
 from fedvlm_flwr.errors import ConfigError, DataError
 from tests import choices
 from tests.layout import organs, picture, published_params, record, write

@@ -1,0 +1,51 @@
+"""Parquet, as the Hugging Face hub keeps it: with pictures inside, and classes by number."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from fedvlm_flwr.data.formats.base import Table, Values
+from fedvlm_flwr.errors import DataError
+
+if TYPE_CHECKING:
+    from datasets import Features
+
+ENDINGS: tuple[str, ...] = (".parquet",)
+AT_ONCE = 64  # rows; one may hold a picture of megabytes
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, pa.ArrowException)
+
+
+def read(path: Path) -> Table:
+    """See `fedvlm_flwr.data.formats`; a class is its name, where the file tells names."""
+    from datasets import Features
+
+    try:
+        features = Features.from_arrow_schema(pq.read_schema(path))
+    except UNREADABLE as error:
+        raise _unreadable(path, error) from error
+    return Table(list(features), _rows(path, features))
+
+
+def _rows(path: Path, features: "Features") -> Iterator[Values]:
+    from datasets import ClassLabel
+
+    names = {name: one.names for name, one in features.items() if isinstance(one, ClassLabel)}
+    try:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(AT_ONCE):
+                for row in batch.to_pylist():
+                    yield row | {key: _name(row[key], own) for key, own in names.items()}
+    except UNREADABLE as error:
+        raise _unreadable(path, error) from error
+
+
+def _name(number: Any, names: list[str]) -> str | None:
+    """The class of a number; the hub writes -1 for none."""
+    return None if number is None or number < 0 else names[number]
+
+
+def _unreadable(path: Path, error: Exception) -> DataError:
+    return DataError(f"{path} cannot be read as parquet ({error}); write it again.")

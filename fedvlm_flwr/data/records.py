@@ -1,0 +1,70 @@
+"""Records as the files of a dataset give them, before they are checked."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+KEYS = ("id", "image", "conversations", "task")  # of every record
+REFERENCES = "references"  # of a record with several right answers: all of them
+UNIT = "kept_together"  # of a record that stays with others: what it shares with them
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A record as its file gives it.
+
+    Attributes:
+        file: relative to the dataset's root.
+        split: "train", "validation" or "test".
+        record: `KEYS`, perhaps `REFERENCES` and `UNIT`, and any fields.
+        problem: why it cannot be a record of the dataset; empty where it can.
+    """
+
+    file: str
+    split: str
+    record: Mapping[str, Any]
+    problem: str = ""
+
+    @property
+    def name(self) -> str:
+        """The record's id."""
+        return str(self.record["id"])
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """What the files of a dataset hold.
+
+    Attributes:
+        columns: of each file the columns that were taken, by what they hold.
+        notes: what was changed in records, or is to be known of them; a line each.
+    """
+
+    rows: Sequence[Row]
+    columns: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """How many records of a split a file gave, and from which columns."""
+
+    file: str
+    split: str
+    records: int
+    columns: Mapping[str, str]
+
+
+def sources_of(records: Records) -> list[Source]:
+    """What was taken from where, in the order of the files."""
+    counts = Counter((row.file, row.split) for row in records.rows)
+    return [
+        Source(file, split, number, records.columns.get(file, {}))
+        for (file, split), number in counts.items()
+    ]
+
+
+def several(notes: Mapping[str, int]) -> Iterable[str]:
+    """Counted notes as lines."""
+    return (f"{number:,} {what}" for what, number in notes.items())

@@ -1,0 +1,86 @@
+"""Which column of a table is what: by its usual names, or as the configuration says."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from fedvlm_flwr.errors import DataError
+
+# By what they hold; of several in one table the first is taken.
+USUAL: Mapping[str, tuple[str, ...]] = {
+    "image": ("image", "images", "image_path", "img", "img_path", "file_name", "filename"),
+    "question": ("question", "query", "prompt", "instruction"),
+    "answer": ("answer", "answers", "response", "output", "label", "caption", "text", "report"),
+    "conversations": ("conversations", "conversation", "messages"),
+    "task": ("task",),
+    "split": ("split",),
+    "id": ("id", "question_id", "qid", "index", "__key__"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The columns of one table, None where it has none.
+
+    Attributes:
+        conversations: holds questions and answers; `question` and `answer` are None then.
+    """
+
+    image: str | None
+    question: str | None
+    answer: str | None
+    conversations: str | None
+    task: str | None
+    split: str | None
+    id: str | None
+
+    @property
+    def by_content(self) -> dict[str, str]:
+        """Those that are there by what they hold; any other column of the table is a field."""
+        return {key: name for key in USUAL if (name := getattr(self, key)) is not None}
+
+
+def columns_of(
+    table: str, names: Sequence[str], chosen: Mapping[str, str | None], fixed_question: bool
+) -> Columns:
+    """Recognise the columns of a table.
+
+    Args:
+        table: its file, for messages.
+        names: of its columns.
+        chosen: names by what they hold, as the configuration says; None: a usual one.
+        fixed_question: whether all rows ask one question, so that no column is needed.
+
+    Raises:
+        DataError: a column that is needed, or was named, is not there, or there is none at all.
+    """
+    if not names:
+        raise DataError(f"{table} is empty; fill it, or leave it out with dataset.files=[...].")
+    result: dict[str, str | None] = {}
+    for key, usual in USUAL.items():
+        name = chosen.get(key)
+        if name is not None and name not in names:
+            raise DataError(
+                f"{table} has no column '{name}' (it has: {_listed(names)}); change "
+                f"dataset.columns.{key}."
+            )
+        result[key] = name or next((one for one in usual if one in names), None)
+    plain = chosen.get("question") or chosen.get("answer")
+    talks = result["conversations"] is not None and not plain
+    if talks:
+        result |= {"question": None, "answer": None}
+    else:
+        result["conversations"] = None
+    question = [] if fixed_question else ["question"]
+    # A conversation may hold its picture.
+    for key in () if talks else ("image", *question, "answer"):
+        if result[key] is None:
+            raise DataError(
+                f"{table} has no column of a usual name for the {key} (it has: {_listed(names)}); "
+                f"name it with dataset.columns.{key}=<name>, or leave the file out with "
+                "dataset.files=[<the tables>]."
+            )
+    return Columns(**result)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(map(str, names[:20])) + (", ..." if len(names) > 20 else "")

@@ -1,0 +1,219 @@
+"""The rows of a user's tables as records, each with its split."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from fedvlm_flwr.data.federated import IMAGE_MARK
+from fedvlm_flwr.data.formats import read_table
+from fedvlm_flwr.data.formats.base import Values
+from fedvlm_flwr.data.layout import TEST, TRAIN
+from fedvlm_flwr.data.records import KEYS, REFERENCES, UNIT, Records, Row, several
+from fedvlm_flwr.data.tables.columns import Columns, columns_of
+from fedvlm_flwr.data.tables.inside import Pictures
+from fedvlm_flwr.data.tables.meaning import Meaning
+from fedvlm_flwr.data.tables.splits import split_of_file, split_of_word
+from fedvlm_flwr.data.tables.turns import MARK, talk_of, unmarked
+from fedvlm_flwr.data.tables.values import field_text, references_of, taught, text_of
+from fedvlm_flwr.errors import ConfigError, DataError
+from fedvlm_flwr.seeding import stream
+from fedvlm_flwr.tasks import task_names
+
+PEOPLE = frozenset({"patient", "patient_id", "subject", "subject_id", "study", "study_id"})
+
+
+class Reader:
+    """Reads the tables of one folder."""
+
+    def __init__(self, root: Path, pictures: Pictures, meaning: Meaning) -> None:
+        self._root = root
+        self._pictures = pictures
+        self._meaning = meaning
+        self._draw = stream(meaning.split_seed, "one of several answers")
+        self._notes: Counter[str] = Counter()
+        self._ids: Counter[str] = Counter()
+
+    def read(self, paths: Sequence[Path]) -> Records:
+        """All rows of all tables; their split is empty where nothing tells it.
+
+        Raises:
+            DataError: a table cannot be read, lacks a column, names an unknown split or no task.
+        """
+        rows: list[Row] = []
+        columns = {}
+        for path in paths:
+            table = read_table(path)
+            name = path.relative_to(self._root).as_posix()
+            own = columns_of(
+                str(path), table.columns, self._meaning.columns, self._meaning.question is not None
+            )
+            columns[name] = own.by_content
+            before = len(rows)
+            rows += self._rows(path, name, own, table.rows)
+            if len(rows) == before:
+                raise DataError(
+                    f"{path} holds no row; fill it, or leave it out with dataset.files=[...]."
+                )
+        return Records(rows, columns, [*several(self._notes)])
+
+    def _rows(
+        self, path: Path, name: str, columns: Columns, rows: Iterable[Values]
+    ) -> Iterator[Row]:
+        split = split_of_file(PurePosixPath(name), self._meaning.splits) or ""
+        for number, values in enumerate(rows):
+            where = f"Row {number + 1} of {path}"
+            word = _of(values, columns.split)
+            own = split_of_word(str(word), self._meaning.splits, where) if word else split
+            record, problem = self._record(values, columns, path, where)
+            record["id"] = self._id(_of(values, columns.id), f"{name}-{number}")
+            yield Row(name, own, record, problem)
+
+    def _record(
+        self, values: Values, columns: Columns, path: Path, where: str
+    ) -> tuple[dict[str, Any], str]:
+        """A record without its id, and what is wrong with it."""
+        known = set(columns.by_content.values())
+        fields = {
+            str(key): text
+            for key, value in values.items()
+            if key not in known and (text := field_text(value)) is not None
+        }
+        task = _of(values, columns.task) or self._meaning.task
+        if task is None:
+            raise DataError(
+                f"{where} names no task; add a column 'task', or set dataset.task to one of: "
+                f"{', '.join(task_names())}."
+            )
+        image, question, references, problem = "", "", [""], ""
+        try:
+            if columns.conversations is not None:
+                question, references, inside = self._first_turn(values[columns.conversations])
+            else:
+                question, references, inside = self._columns(values, columns)
+            image = self._pictures.take(_of(values, columns.image) or inside, path)
+        except DataError as error:
+            problem = str(error)
+        turns = [
+            {"from": "human", "value": f"{IMAGE_MARK}{question}"},
+            {"from": "gpt", "value": taught(references, self._meaning.answers, self._draw)},
+        ]
+        own = {"task": str(task), "image": image, "conversations": turns, REFERENCES: references}
+        return fields | own, problem
+
+    def _columns(self, values: Values, columns: Columns) -> tuple[str, list[str], list[Any]]:
+        question = (
+            self._meaning.question
+            if columns.question is None
+            else text_of(values.get(columns.question), "question")
+        )
+        assert question is not None  # `columns_of` has asked for one of them
+        if question.count(MARK) > 1:
+            raise DataError(f"its question marks {question.count(MARK)} pictures; one is shown")
+        references = references_of(_of(values, columns.answer))
+        if len(references) > 1:
+            self._notes["records with several answers"] += 1
+        return unmarked(question), references, []
+
+    def _first_turn(self, value: Any) -> tuple[str, list[str], list[Any]]:
+        talk = talk_of(value)
+        if talk.marks > 1:
+            raise DataError(f"its conversation marks {talk.marks} pictures; one is shown")
+        if len(talk.turns) > 1:
+            if self._meaning.turns == "one":
+                raise DataError(
+                    f"its conversation has {len(talk.turns)} questions; take the first with "
+                    "dataset.turns=first"
+                )
+            self._notes["conversations of which the first question is taken"] += 1
+        if talk.system:
+            self._notes["system turns left aside"] += 1
+        question, answer = talk.turns[0]
+        return question, [answer], talk.pictures
+
+    def _id(self, value: Any, otherwise: str) -> str:
+        """The record's id; one that came before gets a number."""
+        name = field_text(value) or otherwise
+        self._ids[name] += 1
+        if self._ids[name] == 1:
+            return name
+        self._notes["repeated ids, numbered"] += 1
+        return self._id(f"{name}-{self._ids[name]}", otherwise)
+
+
+def with_splits(records: Records, root: Path, fraction: float, seed: int) -> Records:
+    """The records with the test set drawn, where none of them is in it.
+
+    It is drawn from those that are for training or of no split, by picture, or by what is kept
+    together.
+
+    Raises:
+        DataError: some tell a split and others none; names a file of those.
+    """
+    rows = records.rows
+    without = next((row.file for row in rows if not row.split), None)
+    if without is not None and any(row.split for row in rows):
+        raise DataError(
+            f"{without} has records that tell no split, and other records of {root} do; name it "
+            "train, validation or test, give every row a 'split', or leave it out with "
+            "dataset.files=[<the tables>]."
+        )
+    if any(row.split == TEST for row in rows):
+        return records
+    units = [_unit(row) if row.split in ("", TRAIN) else "" for row in rows]
+    names = sorted(set(units) - {""})
+    test: set[str] = set()
+    if names:
+        count = max(1, round(fraction * len(names)))
+        test = set(stream(seed, "test pictures").choice(names, count, replace=False).tolist())
+    result = [
+        replace(row, split=TEST if unit in test else row.split or TRAIN)
+        for row, unit in zip(rows, units, strict=True)
+    ]
+    note = f"no file names a test set: {fraction:.0%} of the pictures are drawn for it"
+    return replace(records, rows=result, notes=[*records.notes, note])
+
+
+def grouped(records: Records, column: str) -> Records:
+    """The records with those of one value of a column kept together; one without is bad.
+
+    Raises:
+        ConfigError: no file has the column.
+    """
+    if not any(column in row.record for row in records.rows):
+        names = sorted({name for row in records.rows for name in row.record} - {REFERENCES, *KEYS})
+        raise ConfigError(
+            f"dataset.group_by={column} is no column of the tables; choose one of: "
+            f"{', '.join(names)}."
+        )
+    rows = [
+        replace(row, record={**row.record, UNIT: value})
+        if (value := row.record.get(column, ""))
+        else replace(row, problem=row.problem or f"it has no {column}, which keeps it together")
+        for row in records.rows
+    ]
+    return replace(records, rows=rows)
+
+
+def straddling(records: Records) -> Iterator[str]:
+    """A note for each column that names patients or studies of both training and test records."""
+    for column in sorted({name for row in records.rows for name in row.record} & PEOPLE):
+        values = {
+            split: {row.record.get(column, "") for row in records.rows if row.split == split}
+            for split in (TRAIN, TEST)
+        }
+        both = (values[TRAIN] & values[TEST]) - {""}
+        if both:
+            yield (
+                f"{len(both):,} values of '{column}' stand in both the training and the test set; "
+                f"keep each on one side with dataset.group_by={column}"
+            )
+
+
+def _unit(row: Row) -> str:
+    return str(row.record.get(UNIT) or row.record["image"])
+
+
+def _of(values: Mapping[str, Any], name: str | None) -> Any:
+    return None if name is None else values.get(name)

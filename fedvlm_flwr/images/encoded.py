@@ -1,0 +1,15 @@
+"""Pictures as bytes."""
+
+import io
+
+from PIL import Image, UnidentifiedImageError
+
+
+def ending_of(data: bytes) -> str:
+    """The ending for a file of an encoded picture: `.png`, `.jpg`; `.unknown`, if it is none."""
+    try:
+        with Image.open(io.BytesIO(data)) as picture:
+            kind = (picture.format or "unknown").lower()
+    except (UnidentifiedImageError, OSError):  # the check tells that it cannot be read
+        return ".unknown"
+    return {"jpeg": ".jpg"}.get(kind, f".{kind}")
