@@ -106,6 +106,15 @@ class HasFolder(Protocol):
 
 
 @runtime_checkable
+class TeachesBoxes(Protocol):
+    """The `Params` of a dataset whose boxes are rounded for the model."""
+
+    @property
+    def box_decimals(self) -> int:
+        """Decimals of the boxes that a model is taught to write."""
+
+
+@runtime_checkable
 class IsMade(Protocol[Recipe_co]):
     """The `Params` of a dataset that may be made from public sources."""
 

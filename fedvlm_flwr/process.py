@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from fedvlm_flwr.config import Config, Scalar, compose
 from fedvlm_flwr.config.compose import to_overrides
 from fedvlm_flwr.data.clients import Shares, assign_test, client_examples, train_shares
+from fedvlm_flwr.data.layout import TEST
 from fedvlm_flwr.data.load import load_data
 
 if TYPE_CHECKING:
@@ -74,12 +75,14 @@ class Process:
         return self._configs.get(key, lambda: compose(run_config))
 
     def data(self, config: Config) -> FederatedData:
-        """The tables of the configured dataset.
+        """The tables of the configured dataset; `test` is the split that is to be scored.
 
         Raises:
+            ConfigError: the dataset has no such split.
             DataError: the dataset's files cannot be used.
         """
-        return self._tables.get(repr(config.dataset), lambda: load_data(config.dataset))
+        data = self._tables.get(repr(config.dataset), lambda: load_data(config.dataset))
+        return data if config.eval.split == TEST else data.scored_by_validation()
 
     def shares(self, config: Config) -> Shares:
         """Row indices of the training table for each client; the same in every process.
@@ -108,7 +111,13 @@ class Process:
 
     @staticmethod
     def _key(table: str, config: Config) -> str:
-        parts = (config.dataset, config.partition, config.num_clients, config.seed)
+        parts = (
+            config.dataset,
+            config.partition,
+            config.num_clients,
+            config.seed,
+            config.eval.split,
+        )
         return repr((table, *parts))
 
     def examples_of(self, config: Config, client: int) -> list[Example]:

@@ -102,7 +102,7 @@ class Run:
             data = self._process.data(config)
             self._process.test_shares(config)  # refuses what cannot be assigned to the clients
             self._require_parts()
-            self._progress.tell("start", what=self._describe() + self._left_out(data.left_out))
+            self._progress.tell("start", what=self._describe(data) + self._left_out(data.left_out))
             self._prepare()
             model = self._process.model(config, choose_device(config.engine.device))
             self._warn_of_words(model, data)
@@ -176,7 +176,9 @@ class Run:
     def _warn_of_words(self, model: Resident, data: FederatedData) -> None:
         """Say so where the model has no words for what the clients shall teach it."""
         rows = range(0, len(data.train), max(1, len(data.train) // WORD_SAMPLE))
-        answers = [example.answer for example in examples(data.train, data.root, rows)]
+        answers = [
+            example.answer for example in examples(data.train, data.root, rows, data.box_decimals)
+        ]
         share = unknown_share(model.vlm, answers)
         if share > UNKNOWN_WORDS:
             self._progress.tell(
@@ -194,13 +196,14 @@ class Run:
             self._metrics.write(0, "server", "train", {"records_left_out": records})
         return f"; {records} bad records left out"
 
-    def _describe(self) -> str:
+    def _describe(self, data: FederatedData) -> str:
         c = self._config
         rounds = " + ".join(str(c.rounds_of(stage)) for stage in range(len(c.tuning.stages)))
         return (
             f"{c.algorithm.name} on {c.dataset.name} ({c.partition.name}), "
             f"{c.num_clients} clients, {rounds} rounds, "
-            f"{c.model.name} with {c.tuning.name}, seed {c.seed}"
+            f"{c.model.name} with {c.tuning.name}, seed {c.seed}; "
+            f"{len(data.train):,} training and {len(data.test):,} {c.eval.split} records"
         )
 
     def _prepare(self) -> None:

@@ -50,9 +50,11 @@ def published_params(root: Path, **changes: Any) -> Mapping[str, Any]:
     return {
         "title": "mini",
         "root": str(root),
+        "variant": None,
         "task": "vqa",
         "file_tasks": {},
         "tasks": None,
+        "box_decimals": 3,
         "answer_tokens": 8,
         "making": None,
         "allow_errors": 0,

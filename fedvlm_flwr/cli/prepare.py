@@ -25,13 +25,14 @@ from rich.progress import Progress
 
 from fedvlm_flwr.config import Config
 from fedvlm_flwr.config.compose import quoted
-from fedvlm_flwr.contracts import IsMade
+from fedvlm_flwr.contracts import IsMade, TeachesBoxes
 from fedvlm_flwr.data.load import dataset_folder, examine_data
 from fedvlm_flwr.data.making import assign
 from fedvlm_flwr.data.writing import write_dataset
 from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.process import this_process
 from fedvlm_flwr.report.dataset import (
+    box_ceiling,
     comparison,
     count_table,
     differences,
@@ -121,6 +122,9 @@ def check(config: Config) -> int:
     examination = examine_data(config.dataset)
     for line in (*sources(examination), *problem_lines(examination)):
         print(line)
+    if isinstance(config.dataset.params, TeachesBoxes):
+        for line in box_ceiling(examination, config.dataset.params.box_decimals):
+            print(line)
     print(summary(examination))
     return 1 if examination.problems else 0
 

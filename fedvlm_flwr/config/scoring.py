@@ -9,6 +9,9 @@ from fedvlm_flwr.settings import carrier, setting
 class Eval:
     """Scoring by generation, on the global test set."""
 
+    split: str = field(metadata=setting(choices=("test", "validation")))
+    """The records that are scored; settings are chosen by the `validation` ones of a dataset that
+    has some, so that the test set stays unseen until the end."""
     every: int = field(metadata=setting(above=0))
     """Score after every n-th round, beside before the first and after the last."""
     max_examples: int | None = field(metadata=setting(above=0))

@@ -62,8 +62,11 @@ class Checked:
         """How many records there are, the bad ones among them."""
         return self.bad + len(self.train) + len(self.validation) + len(self.test)
 
-    def within(self, allow_errors: int) -> FederatedData:
+    def within(self, allow_errors: int, box_decimals: int) -> FederatedData:
         """The dataset, if not more records are bad than may be.
+
+        Args:
+            box_decimals: see `FederatedData`.
 
         Raises:
             DataError: more are, or nothing is left of one of the tables.
@@ -86,6 +89,7 @@ class Checked:
             self.test,
             self.bad,
             self.validation,
+            box_decimals,
         )
 
 

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from fedvlm_flwr.errors import DataError
+from fedvlm_flwr.data.records import KEYS, REFERENCES
+from fedvlm_flwr.errors import ConfigError, DataError
 from fedvlm_flwr.images.reading import open_image
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 IMAGE_MARK = "<image>\n"
-COLUMNS = ("id", "image", "conversations", "task")
+COLUMNS = KEYS
+ANSWER_TYPE = "answer_type"  # a field of SLAKE's, VQA-RAD's and VQA's records
+BOX_DECIMALS = 2  # of data that is made here
+CLOSED = {"closed": True, "yes/no": True, "open": False, "number": False, "other": False}
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,8 @@ class FederatedData:
     deals to the clients, `test` is the server's global test set. Picture paths are relative to
     `root`. `left_out` counts the records that failed the check and are in none of the tables.
     `validation` is nobody's training data and no part of the final scores: settings may be chosen
-    by it; None: the dataset has none.
+    by it; None: the dataset has none. With `box_decimals` a model is taught to write numbers of
+    boxes; scores are of the records' own.
     """
 
     name: str
@@ -38,21 +43,52 @@ class FederatedData:
     test: Dataset
     left_out: int = 0
     validation: Dataset | None = None
+    box_decimals: int = BOX_DECIMALS
+
+    def scored_by_validation(self) -> FederatedData:
+        """The same with the validation records as its test set.
+
+        Raises:
+            ConfigError: there are none.
+        """
+        if not self.validation:
+            raise ConfigError(
+                f"eval.split=validation but the dataset {self.name} has no validation records; "
+                "set eval.split=test, or give it a file of that name."
+            )
+        return replace(self, test=self.validation)
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One question about one picture, with its answer and the task that scores it."""
+    """One question about one picture, with its answer and the task that scores it.
+
+    Attributes:
+        others: further answers that count as right.
+        closed: whether the question is a closed one; None: its record does not say.
+        box_decimals: with so many a model is taught to write numbers of boxes.
+    """
 
     id: str
     image: Path
     question: str
     answer: str
     task: str
+    others: tuple[str, ...] = ()
+    closed: bool | None = None
+    box_decimals: int = BOX_DECIMALS
 
 
-def examples(table: Dataset, root: Path, indices: Sequence[int] | None = None) -> list[Example]:
+def examples(
+    table: Dataset,
+    root: Path,
+    indices: Sequence[int] | None = None,
+    box_decimals: int = BOX_DECIMALS,
+) -> list[Example]:
     """Read records as examples, in the order of `indices` (all rows when None).
+
+    Args:
+        box_decimals: see `Example`.
 
     Raises:
         DataError: a column is missing, a record's conversation is not one question with its
@@ -65,9 +101,21 @@ def examples(table: Dataset, root: Path, indices: Sequence[int] | None = None) -
             f"{', '.join(table.column_names)}); add it to the records."
         )
     selection = table if indices is None else table.select(indices)
-    columns = selection.select_columns(list(COLUMNS))[:]
+    more = [name for name in (REFERENCES, ANSWER_TYPE) if name in table.column_names]
+    columns = selection.select_columns([*COLUMNS, *more])[:]
     rows = zip(*(columns[name] for name in COLUMNS), strict=True)
-    return [read_example(root, *row) for row in rows]
+    result = [replace(read_example(root, *row), box_decimals=box_decimals) for row in rows]
+    if REFERENCES in more:
+        result = [
+            replace(one, others=tuple(text for text in texts if text != one.answer))
+            for one, texts in zip(result, columns[REFERENCES], strict=True)
+        ]
+    if ANSWER_TYPE in more:
+        result = [
+            replace(one, closed=CLOSED.get(word.strip().lower()))
+            for one, word in zip(result, columns[ANSWER_TYPE], strict=True)
+        ]
+    return result
 
 
 def read_example(root: Path, name: str, image: str, turns: Any, task: str) -> Example:

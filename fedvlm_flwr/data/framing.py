@@ -13,14 +13,14 @@ from fedvlm_flwr.tasks import load_task
 def to_model_frame(example: Example, frame: Frame) -> Example:
     """An example whose question and answer tell boxes as the model sees them.
 
-    Boxes are looked for where the example's task holds some (`BOXES_IN`); nothing else of the text
-    changes, and nothing at all where the whole picture is seen.
+    Boxes are looked for where the example's task holds some (`BOXES_IN`), and are written with the
+    example's `box_decimals`; nothing else of the text changes.
     """
-    if frame == WHOLE:
-        return example
     places = load_task(example.task).BOXES_IN
+    if not places:
+        return example
     question, answer = (
-        change_boxes(text, frame.to_frame) if place in places else text
+        change_boxes(text, frame.to_frame, example.box_decimals) if place in places else text
         for place, text in (("question", example.question), ("answer", example.answer))
     )
     return replace(example, question=question, answer=answer)
@@ -30,7 +30,7 @@ def to_image_frame(text: str, task: str, frame: Frame) -> str:
     """A model's answer with its boxes in fractions of the picture."""
     if frame == WHOLE or "answer" not in load_task(task).BOXES_IN:
         return text
-    return change_boxes(text, frame.to_image)
+    return change_boxes(text, frame.to_image, None)
 
 
 def frame_of(example: Example, look: Callable[[Path], Frame]) -> Frame:

@@ -1,8 +1,12 @@
 r"""The published layout of FedVLMBench: which file holds what.
 
-    <root>/clients/train/client_<i>.json, clients/test/client_<i>.json    a list of records each
+    <root>/clients/train/client_<i>.json                                  a list of records each
+    <root>/clients/test/client_<i>.json, or test.json, or a file a task (vqa_test.json, ...)
+    <root>/clients/<variant>/train, clients/<variant>/test                where there are several
     <root>/central_training/train/*.json, central_training/test/*.json    (or train.json, test.json)
     <root>/image/...
+
+Beside files of tasks, test.json (train.json) holds their records once more and is left aside.
 
 A record is `{"image": "<relative path>", "conversations": [{"from": "human", "value":
 "<image>\n..."}, {"from": "gpt", "value": "..."}]}` with any fields beside; `id` and `task` may be
@@ -12,7 +16,8 @@ missing, and ScienceQA's records may hold `conversations_caption` and `conversat
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,21 +31,72 @@ VARIANTS = {"conversations_caption": "captioning", "conversations_vqa": "vqa"}
 Raw = dict[str, Any]
 
 
-def client_files(root: Path, split: str) -> dict[int, Path]:
-    """The file of each client, by its number."""
-    files = {}
-    for path in (root / "clients" / split).glob("*.json"):
+@dataclass(frozen=True, slots=True)
+class Files:
+    """The files of one split.
+
+    Attributes:
+        clients: by the client's number.
+        pooled: those of no client, which hold all records once.
+        aside: those that hold them once more.
+    """
+
+    clients: Mapping[int, Path]
+    pooled: Sequence[Path]
+    aside: Sequence[Path]
+
+    @property
+    def all(self) -> list[Path]:
+        """Those that are read."""
+        return [*self.clients.values(), *self.pooled]
+
+
+def files_of(root: Path, variant: str | None, split: str) -> Files:
+    """The files of a split; pooled ones are those of `central_training`, else of `clients`.
+
+    Args:
+        variant: which of several assignments to clients; None: there is one.
+
+    Raises:
+        DataError: there are several assignments and none is chosen, or not the chosen one; a
+            client's file has another name.
+    """
+    clients, others = {}, []
+    for path in sorted((_assignment(root, variant) / split).glob("*.json")):
         number = re.fullmatch(r"client_([0-9]+)", path.stem)
-        if number is None:
+        if number is not None:
+            clients[int(number[1])] = path
+        elif split == TRAIN:
             raise DataError(f"{path} is no client's file; name it client_<number>.json.")
-        files[int(number[1])] = path
-    return dict(sorted(files.items()))
+        else:
+            others.append(path)
+    central = root / "central_training"
+    pooled = sorted([*central.glob(f"{split}.json"), *(central / split).glob("*.json")]) or others
+    again = [path for path in pooled if path.stem == split and len(pooled) > 1]
+    return Files(
+        dict(sorted(clients.items())), [path for path in pooled if path not in again], again
+    )
 
 
-def central_files(root: Path, split: str) -> list[Path]:
-    """The files of the pooled records, sorted."""
-    folder = root / "central_training"
-    return sorted([*folder.glob(f"{split}.json"), *(folder / split).glob("*.json")])
+def _assignment(root: Path, variant: str | None) -> Path:
+    folder = root / "clients"
+    if variant is not None:
+        if not (folder / variant / TRAIN).is_dir():
+            raise DataError(
+                f"dataset.variant={variant} but there is no {folder / variant / TRAIN}; choose one "
+                f"of: {', '.join(_variants(folder)) or 'null'}."
+            )
+        return folder / variant
+    if not (folder / TRAIN).is_dir() and (names := _variants(folder)):
+        raise DataError(
+            f"{folder} holds several assignments to clients; choose one with dataset.variant=: "
+            f"{', '.join(names)}."
+        )
+    return folder
+
+
+def _variants(folder: Path) -> list[str]:
+    return sorted(path.parent.name for path in folder.glob(f"*/{TRAIN}"))
 
 
 def read_records(path: Path) -> Iterator[Raw]:

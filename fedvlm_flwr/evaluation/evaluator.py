@@ -57,7 +57,7 @@ class Evaluator:
         self._model = model
         self._data = data = process.data(config)
         self._threads = threads
-        self._examples = examples(data.test, data.root)
+        self._examples = examples(data.test, data.root, None, data.box_decimals)
         self.full = by_task(self._examples)
         self._client_of = {
             row: k for k, own in enumerate(process.test_shares(config)) for row in own
@@ -69,7 +69,7 @@ class Evaluator:
 
     @cached_property
     def _training(self) -> dict[str, list[Example]]:
-        return by_task(examples(self._data.train, self._data.root))
+        return by_task(examples(self._data.train, self._data.root, None, self._data.box_decimals))
 
     def run(self, full: bool, step: StepFn | None = None) -> EvaluationResult:
         """Score every task on the whole test set, or on the sample for rounds in between.

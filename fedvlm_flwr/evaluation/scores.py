@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from fedvlm_flwr.data.federated import Example
 from fedvlm_flwr.tasks import load_task
+from fedvlm_flwr.tasks.base import Reference
 
 
 def score(task: str, predictions: Sequence[str], examples: Sequence[Example]) -> dict[str, float]:
@@ -12,9 +13,7 @@ def score(task: str, predictions: Sequence[str], examples: Sequence[Example]) ->
     Raises:
         DataError: there are no examples, or not one prediction for each.
     """
-    values: dict[str, float] = load_task(task).score(
-        predictions, [example.answer for example in examples]
-    )
+    values: dict[str, float] = load_task(task).score(predictions, _references(examples))
     return values
 
 
@@ -26,7 +25,9 @@ def score_each(
     Raises:
         DataError: as `score`.
     """
-    values: dict[str, list[float]] = load_task(task).each(
-        predictions, [example.answer for example in examples]
-    )
+    values: dict[str, list[float]] = load_task(task).each(predictions, _references(examples))
     return values
+
+
+def _references(examples: Sequence[Example]) -> list[str]:
+    return [Reference(example.answer, example.others, example.closed) for example in examples]

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from fedvlm_flwr.errors import DataError
 
+EXACT = 6  # decimals: a picture has fewer pixels than a million across
 Box = tuple[float, float, float, float]  # left, top, width, height, in fractions of the picture
 
 # Every repetition is bounded and possessive (no backtracking), so the time is linear in the text.
@@ -38,21 +39,28 @@ class LabeledBox:
     label: str | None = None
 
 
-def format_box(box: Sequence[float]) -> str:
-    """Write a box: "[0.31, 0.20, 0.45, 0.45]"."""
-    x, y, width, height = (_two_decimals(number) for number in box)
+def format_box(box: Sequence[float], decimals: int | None) -> str:
+    """Write a box: "[0.31, 0.20, 0.45, 0.45]".
+
+    Args:
+        decimals: of each number; None: as many as tell it to a millionth, two at least.
+    """
+    x, y, width, height = (_written(number, decimals) for number in box)
     return f"[{x}, {y}, {width}, {height}]"
 
 
-def format_boxes(boxes: Sequence[LabeledBox]) -> str:
+def format_boxes(boxes: Sequence[LabeledBox], decimals: int | None) -> str:
     """Write boxes as an answer: "[..]", "{'heart': [..]}", or several separated by commas.
 
     Several are put into square brackets where any has a label; none is written as "[]".
 
+    Args:
+        decimals: see `format_box`.
+
     Raises:
         DataError: a label that `parse_boxes` would not read back.
     """
-    texts = [_format_one(one) for one in boxes]
+    texts = [_format_one(one, decimals) for one in boxes]
     labeled = any(one.label is not None for one in boxes)
     together = ", ".join(texts)
     return f"[{together}]" if not boxes or (labeled and len(boxes) > 1) else together
@@ -71,18 +79,22 @@ def parse_boxes(text: str) -> list[LabeledBox]:
     ]
 
 
-def change_boxes(text: str, change: Callable[[Box], Box]) -> str:
-    """Rewrite every box of a text, with two decimals, and leave the rest.
+def change_boxes(text: str, change: Callable[[Box], Box], decimals: int | None) -> str:
+    """Rewrite every box of a text, and leave the rest.
 
-    A box that `change` returns as it was keeps its very text.
+    A box that comes out as it was keeps its very text.
+
+    Args:
+        decimals: see `format_box`.
     """
 
     def rewritten(entry: re.Match[str]) -> str:
         old = _numbers(entry)
-        new = change(old)
+        changed = change(old)
+        new = changed if decimals is None else tuple(round(one, decimals) for one in changed)
         if new == old:
             return entry[0]
-        return entry[0].removesuffix(entry[3]) + format_box(new)
+        return entry[0].removesuffix(entry[3]) + format_box(changed, decimals)
 
     return PIECE.sub(lambda piece: ENTRY.sub(rewritten, piece[0]), text)
 
@@ -101,18 +113,21 @@ def _numbers(entry: re.Match[str]) -> Box:
     return x, y, width, height
 
 
-def _two_decimals(number: float) -> str:
-    text = f"{number:.2f}"
-    return "0.00" if text == "-0.00" else text
+def _written(number: float, decimals: int | None) -> str:
+    text = f"{number:.{EXACT if decimals is None else decimals}f}"
+    if decimals is None:
+        whole, _, rest = text.partition(".")
+        text = f"{whole}.{rest[:2]}{rest[2:].rstrip('0')}"
+    return text.removeprefix("-") if not text.strip("-0.") else text
 
 
-def _format_one(box: LabeledBox) -> str:
+def _format_one(box: LabeledBox, decimals: int | None) -> str:
     if box.label is None:
-        return format_box(box.box)
+        return format_box(box.box, decimals)
     quotes = [quote for quote in "'\"" if quote not in box.label]
     if not quotes or not 1 <= len(box.label) <= 100:
         raise DataError(
             f"The label {box.label[:110]!r} cannot be written beside a box; give it 1 to 100 "
             "characters and at most one kind of quotes."
         )
-    return f"{{{quotes[0]}{box.label}{quotes[0]}: {format_box(box.box)}}}"
+    return f"{{{quotes[0]}{box.label}{quotes[0]}: {format_box(box.box, decimals)}}}"

@@ -2,12 +2,15 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from statistics import fmean
 
 from fedvlm_flwr.data.check import Problem
 from fedvlm_flwr.data.checked import Checked
 from fedvlm_flwr.data.layout import TEST
 from fedvlm_flwr.data.records import KEYS, REFERENCES, UNIT
+from fedvlm_flwr.images.boxes import format_box, iou, parse_boxes
 from fedvlm_flwr.report.grid import grid
+from fedvlm_flwr.tasks import load_task
 
 Counts = Sequence[tuple[str, int, str, int]]  # split, client, task, records
 CLIENTS = "clients"
@@ -17,7 +20,7 @@ EXAMPLES = 3  # of a kind of problem
 def sources(data: Checked) -> Iterator[str]:
     """What was taken from which file for what, and what is to be known of the records."""
     kinds = list(dict.fromkeys(key for source in data.sources for key in source.columns))
-    if data.sources:
+    if kinds:
         rows: list[list[str] | None] = [
             [
                 source.file,
@@ -28,12 +31,31 @@ def sources(data: Checked) -> Iterator[str]:
             for source in data.sources
         ]
         yield grid(["file", "split", "records", *kinds], rows)
+        yield "columns are set with dataset.columns.<what>=<name>, splits by names or a column"
+    else:
+        for split in dict.fromkeys(source.split for source in data.sources):
+            own = [source.records for source in data.sources if source.split == split]
+            yield f"{split}: {sum(own):,} records of {len(own)} files"
     fields = sorted(set(data.train.column_names) - {*KEYS, REFERENCES, UNIT})
     if fields:
         yield f"fields that a partition may go by: {', '.join(fields)}"
-    if kinds:
-        yield "columns are set with dataset.columns.<what>=<name>, splits by names or a column"
     yield from (f"note: {note}" for note in data.notes)
+
+
+def box_ceiling(data: Checked, decimals: int) -> Iterator[str]:
+    """How well a perfect answer can score where boxes are written with so many decimals."""
+    values = [
+        max(iou(one.box, other.box) for other in parse_boxes(format_box(one.box, decimals)))
+        for table in (data.train, data.validation, data.test)
+        for task, turns in zip(table["task"][:], table["conversations"][:], strict=True)
+        if "answer" in load_task(task).BOXES_IN
+        for one in parse_boxes(turns[-1]["value"])
+    ]
+    if values:
+        yield (
+            f"boxes written with {decimals} decimals (dataset.box_decimals): a perfect answer's "
+            f"IoU is {fmean(values):.3f} in the mean, {min(values):.3f} at least"
+        )
 
 
 def problem_lines(data: Checked) -> Iterator[str]:

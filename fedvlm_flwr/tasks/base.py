@@ -26,6 +26,32 @@ _INNER = r"(?<=\w)[.:'](?=\w)|\.(?=[0-9])|-(?=\w|\.[0-9])"
 _SIGN = re.compile(rf"({_INNER})|[-.:',;!?\"`*()\[\]{{}}\u2014\u201c\u201d\u3001\u3002]")
 
 
+class Reference(str):
+    """A right answer: the one that is taught, and what else is known of it.
+
+    Attributes:
+        others: further answers that count as right.
+        closed: whether the question is a closed one; None: nobody has said so.
+    """
+
+    others: tuple[str, ...]
+    closed: bool | None
+
+    def __new__(
+        cls, text: str, others: Sequence[str] = (), closed: bool | None = None
+    ) -> "Reference":
+        """A text that is equal to the plain one."""
+        self = super().__new__(cls, text)
+        self.others, self.closed = tuple(others), closed
+        return self
+
+
+def right_answers(reference: str) -> list[str]:
+    """All answers that count as right, the one that is taught first."""
+    others = reference.others if isinstance(reference, Reference) else ()
+    return [str(reference), *others]
+
+
 def normalize(text: str) -> str:
     """Bring an answer to the form in which two equal answers are equal strings.
 
@@ -52,7 +78,12 @@ def read(texts: Sequence[str]) -> list[str]:
     """
     if not texts:
         raise DataError("There are 0 references to score; choose at least one example.")
-    return [text[:READ] for text in texts]
+    return [
+        Reference(text[:READ], [other[:READ] for other in text.others], text.closed)
+        if isinstance(text, Reference)
+        else text[:READ]
+        for text in texts
+    ]
 
 
 def read_pairs(

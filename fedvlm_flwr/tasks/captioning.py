@@ -17,7 +17,7 @@ from pycocoevalcap.cider.cider import Cider
 from pycocoevalcap.rouge.rouge import Rouge
 
 from fedvlm_flwr.errors import DataError
-from fedvlm_flwr.tasks.base import mean, most_frequent, normalize, read, read_pairs
+from fedvlm_flwr.tasks.base import mean, most_frequent, normalize, read, read_pairs, right_answers
 
 HEADLINE = "cider"
 BOXES_IN = frozenset({"question"})
@@ -43,7 +43,7 @@ def without_lead(answer: str) -> str:
 
 
 def each(predictions: Sequence[str], references: Sequence[str]) -> dict[str, list[float]]:
-    """Compare one caption with one reference a picture.
+    """Compare one caption with the references of a picture.
 
     CIDEr weighs words by their rarity in all `references`, so a picture's value is one within this
     corpus. BLEU is of the corpus alone, and not among them.
@@ -56,14 +56,18 @@ def each(predictions: Sequence[str], references: Sequence[str]) -> dict[str, lis
     """
     captions, truth = _captions(predictions, references)
     return {
-        "cider": Cider().compute_score(_texts(truth), _texts(captions))[1].tolist(),
-        "rouge_l": Rouge().compute_score(_texts(truth), _texts(captions))[1].tolist(),
+        "cider": Cider()
+        .compute_score(_texts(truth), _texts([[caption] for caption in captions]))[1]
+        .tolist(),
+        "rouge_l": Rouge()
+        .compute_score(_texts(truth), _texts([[caption] for caption in captions]))[1]
+        .tolist(),
         "accuracy": _exact(captions, truth),
     }
 
 
 def score(predictions: Sequence[str], references: Sequence[str]) -> dict[str, float]:
-    """Compare one caption with one reference a picture, over the corpus.
+    """Compare one caption with the references of a picture, over the corpus.
 
     CIDEr weighs words by their rarity in `references`, so a corpus of one caption, or of equal
     ones, scores 0. Its top is 10, or 7.5 for captions of three words, which have no 4-gram; for
@@ -77,7 +81,7 @@ def score(predictions: Sequence[str], references: Sequence[str]) -> dict[str, fl
         DataError: empty or unequally long input, or a reference without a word.
     """
     captions, truth = _captions(predictions, references)
-    scores = package_scores(_texts(captions), _texts(truth))
+    scores = package_scores(_texts([[caption] for caption in captions]), _texts(truth))
     return {**scores, "accuracy": mean(_exact(captions, truth))}
 
 
@@ -103,23 +107,25 @@ def majority(references: Sequence[str]) -> str:
     return most_frequent([tokenize(without_lead(text)) for text in read(references)])
 
 
-def _captions(predictions: Sequence[str], references: Sequence[str]) -> tuple[list[str], list[str]]:
-    captions, truth = (
-        [without_lead(text) for text in texts] for texts in read_pairs(predictions, references)
-    )
-    for i, caption in enumerate(truth):
-        if not WORD.search(caption):
+def _captions(
+    predictions: Sequence[str], references: Sequence[str]
+) -> tuple[list[str], list[list[str]]]:
+    """The captions, and for each those that count as right."""
+    answers, truth = read_pairs(predictions, references)
+    right = [[without_lead(text) for text in right_answers(reference)] for reference in truth]
+    for i, captions in enumerate(right):
+        if not all(WORD.search(caption) for caption in captions):
             raise DataError(
                 f"Reference caption {i} is {references[i][:80]!r}, which has no word; "
                 "remove its record."
             )
-    return captions, truth
+    return [without_lead(text) for text in answers], right
 
 
-def _texts(captions: Sequence[str]) -> Texts:
-    return {i: [tokenize(caption)] for i, caption in enumerate(captions)}
+def _texts(captions: Sequence[Sequence[str]]) -> Texts:
+    return {i: [tokenize(caption) for caption in own] for i, own in enumerate(captions)}
 
 
-def _exact(captions: Sequence[str], truth: Sequence[str]) -> list[float]:
+def _exact(captions: Sequence[str], truth: Sequence[Sequence[str]]) -> list[float]:
     pairs = zip(captions, truth, strict=True)
-    return [float(normalize(one) == normalize(other)) for one, other in pairs]
+    return [float(normalize(one) in map(normalize, right)) for one, right in pairs]

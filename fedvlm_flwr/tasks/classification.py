@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from fedvlm_flwr.tasks.base import means, most_frequent, normalize, read, read_pairs
+from fedvlm_flwr.tasks.base import means, most_frequent, normalize, read, read_pairs, right_answers
 
 HEADLINE = "accuracy"
 BOXES_IN: frozenset[str] = frozenset()
@@ -24,7 +24,8 @@ def each(predictions: Sequence[str], references: Sequence[str]) -> dict[str, lis
         DataError: empty or unequally long input.
     """
     pairs = zip(*read_pairs(predictions, references), strict=True)
-    return {"accuracy": [float(parse(answer) == parse(truth)) for answer, truth in pairs]}
+    right = [parse(answer) in map(parse, right_answers(truth)) for answer, truth in pairs]
+    return {"accuracy": [float(one) for one in right]}
 
 
 def score(predictions: Sequence[str], references: Sequence[str]) -> dict[str, float]:

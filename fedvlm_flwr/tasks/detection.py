@@ -13,7 +13,7 @@ from statistics import median
 
 from fedvlm_flwr.errors import DataError
 from fedvlm_flwr.images.boxes import Box, LabeledBox, format_boxes, iou, parse_boxes
-from fedvlm_flwr.tasks.base import means, most_frequent, normalize, read, read_pairs
+from fedvlm_flwr.tasks.base import means, most_frequent, normalize, read, read_pairs, right_answers
 
 HEADLINE = "iou"
 BOXES_IN = frozenset({"question", "answer"})
@@ -32,9 +32,12 @@ def each(predictions: Sequence[str], references: Sequence[str]) -> dict[str, lis
         DataError: empty or unequally long input, or a reference without a box.
     """
     answers, truths = read_pairs(predictions, references)
-    expected = [_reference(text) for text in truths]
+    expected = [[_reference(text) for text in right_answers(truth)] for truth in truths]
     boxes_of = [parse_boxes(text) for text in answers]
-    values = [example_iou(ours, theirs) for ours, theirs in zip(boxes_of, expected, strict=True)]
+    values = [
+        max(example_iou(ours, theirs) for theirs in right)
+        for ours, right in zip(boxes_of, expected, strict=True)
+    ]
     return {
         "iou": values,
         "accuracy_iou50": [float(value >= 0.5) for value in values],
@@ -75,7 +78,7 @@ def majority(references: Sequence[str]) -> str:
             members[_key(one)].append(one)
     ranking = sorted(counts, key=lambda label: (-counts[label], label is not None, label or ""))
     common = [label for label in ranking if 2 * counts[label] >= len(texts)] or ranking[:1]
-    return format_boxes([_middle(members[label]) for label in common])
+    return format_boxes([_middle(members[label]) for label in common], None)
 
 
 def _matched(ours: Sequence[Box], theirs: Sequence[Box]) -> float:

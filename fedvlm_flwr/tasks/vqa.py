@@ -3,12 +3,36 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from fedvlm_flwr.tasks.base import means, most_frequent, normalize, read, read_pairs
+from fedvlm_flwr.tasks.base import (
+    Reference,
+    means,
+    most_frequent,
+    normalize,
+    read,
+    read_pairs,
+    right_answers,
+)
 
 HEADLINE = "accuracy"
 BOXES_IN: frozenset[str] = frozenset()
 CLOSED = ("yes", "no")
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A parsed answer and the parsed right ones, the one that is taught first."""
+
+    answer: str
+    right: list[str]
+    closed: bool
+
+    @property
+    def accuracy(self) -> float:
+        """1 where the answer is one of the right ones, else 0."""
+        return float(self.answer in self.right)
+
 
 # As `normalize` leaves it. Not all up to " is ": "the liver is enlarged" is an answer of its own.
 LEAD = re.compile(r"\A(?:answer (?:to question )?+is )++")
@@ -33,7 +57,7 @@ def token_f1(answer: str, truth: str) -> float:
 
 
 def each(predictions: Sequence[str], references: Sequence[str]) -> dict[str, list[float]]:
-    """Exact match of the whole answer.
+    """Exact match of the whole answer with one of the right ones.
 
     Returns:
         `accuracy`, 0 or 1 an example.
@@ -42,32 +66,37 @@ def each(predictions: Sequence[str], references: Sequence[str]) -> dict[str, lis
         DataError: empty or unequally long input.
     """
     pairs = _parsed(predictions, references)
-    return {"accuracy": [float(answer == truth) for answer, truth in pairs]}
+    return {"accuracy": [pair.accuracy for pair in pairs]}
 
 
 def score(predictions: Sequence[str], references: Sequence[str]) -> dict[str, float]:
-    """Exact match over all questions, and closed (answer yes or no) and open ones apart.
+    """Exact match over all questions, and closed and open ones apart.
+
+    A question is closed where its record says so, and else where its answer is yes or no.
 
     Returns:
-        In [0, 1]: `accuracy`; over the closed questions `accuracy_closed` and the balance of yes
-        and no, `closed_yes_said` and `closed_yes_true` (shares that the answers and the references
-        say yes to); over the open ones `accuracy_open` and `f1_open` (mean token F1). What has no
-        question is left out.
+        In [0, 1]: `accuracy`; over the closed questions `accuracy_closed`, and over those whose
+        answer is yes or no the balance of the two, `closed_yes_said` and `closed_yes_true` (shares
+        that the answers and the references say yes to); over the open ones `accuracy_open` and
+        `f1_open` (mean token F1). What has no question is left out.
 
     Raises:
         DataError: empty or unequally long input.
     """
     pairs = _parsed(predictions, references)
-    closed_pairs = [pair for pair in pairs if pair[1] in CLOSED]
-    open_pairs = [pair for pair in pairs if pair[1] not in CLOSED]
+    closed_pairs = [pair for pair in pairs if pair.closed]
+    open_pairs = [pair for pair in pairs if not pair.closed]
+    yes_no = [pair for pair in closed_pairs if pair.right[0] in CLOSED]
     return means(
         {
-            "accuracy": [float(answer == truth) for answer, truth in pairs],
-            "accuracy_closed": [float(answer == truth) for answer, truth in closed_pairs],
-            "accuracy_open": [float(answer == truth) for answer, truth in open_pairs],
-            "closed_yes_said": [float(answer == "yes") for answer, _ in closed_pairs],
-            "closed_yes_true": [float(truth == "yes") for _, truth in closed_pairs],
-            "f1_open": [token_f1(answer, truth) for answer, truth in open_pairs],
+            "accuracy": [pair.accuracy for pair in pairs],
+            "accuracy_closed": [pair.accuracy for pair in closed_pairs],
+            "accuracy_open": [pair.accuracy for pair in open_pairs],
+            "closed_yes_said": [float(pair.answer == "yes") for pair in yes_no],
+            "closed_yes_true": [float(pair.right[0] == "yes") for pair in yes_no],
+            "f1_open": [
+                max(token_f1(pair.answer, truth) for truth in pair.right) for pair in open_pairs
+            ],
         }
     )
 
@@ -81,6 +110,12 @@ def majority(references: Sequence[str]) -> str:
     return most_frequent([parse(reference) for reference in read(references)])
 
 
-def _parsed(predictions: Sequence[str], references: Sequence[str]) -> list[tuple[str, str]]:
+def _parsed(predictions: Sequence[str], references: Sequence[str]) -> list[Pair]:
     answers, truths = read_pairs(predictions, references)
-    return [(parse(one), parse(other)) for one, other in zip(answers, truths, strict=True)]
+    return [_pair(one, other) for one, other in zip(answers, truths, strict=True)]
+
+
+def _pair(answer: str, reference: str) -> Pair:
+    right = [parse(text) for text in right_answers(reference)]
+    closed = reference.closed if isinstance(reference, Reference) else None
+    return Pair(parse(answer), right, right[0] in CLOSED if closed is None else closed)

@@ -3,11 +3,14 @@
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
 
+from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.process import Once, Process, this_process
+from tests import forms
 
 CPU = torch.device("cpu")
 
@@ -63,3 +66,18 @@ def test_a_process_has_one_owner_and_others_share_nothing_with_it() -> None:
     config = this_process().compose({"seed": 77})
     assert Process().compose({"seed": 77}) == config
     assert Process().compose({"seed": 77}) is not config
+
+
+def test_the_validation_records_take_the_test_set_s_place(tmp_path: Path) -> None:
+    forms.pictures(tmp_path)
+    for name, numbers in (("train", range(6)), ("val", range(6, 9)), ("test", range(9, 12))):
+        forms.lines(tmp_path / f"{name}.jsonl", forms.flat(*numbers))
+    words = f"dataset=folder dataset.root={tmp_path} dataset.task=vqa num_clients=2 eval.split="
+    process = Process()
+    for split, first in (("test", 9), ("validation", 6)):
+        config = process.compose({"overrides": words + split})
+        assert process.data(config).test["image"][:] == forms.NAMES[first : first + 3]
+        assert sorted(row for own in process.test_shares(config) for row in own) == [0, 1, 2]
+    without = process.compose({"overrides": "eval.split=validation"})
+    with pytest.raises(ConfigError, match=r"eval\.split=validation but the dataset easyvqa has no"):
+        process.data(without)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fedvlm_flwr.contracts import PartitionKind
+from fedvlm_flwr.data.records import UNIT
 from fedvlm_flwr.errors import ConfigError, DataError
 from fedvlm_flwr.plugins import load_as
 
@@ -49,7 +50,24 @@ def partition_table(
         raise ConfigError(f"num_clients={num_clients} must be at least 1; raise it.")
     parts = partition_kind(choice.kind).partition(table, num_clients, seed, choice.params)
     _check(parts, len(table), num_clients, choice.kind)
+    _check_units(parts, table, choice.kind)
     return parts
+
+
+def _check_units(parts: list[list[int]], table: Dataset, kind: str) -> None:
+    """Refuse a partition that parts what the dataset keeps together."""
+    if UNIT not in table.column_names:
+        return
+    units = table[UNIT][:]
+    owner: dict[str, int] = {}
+    for client, rows in enumerate(parts):
+        for row in rows:
+            if owner.setdefault(units[row], client) != client:
+                raise ConfigError(
+                    f"Partition '{kind}' gives records of '{units[row]}', which dataset.group_by "
+                    f"keeps together, to the clients {owner[units[row]]} and {client}; choose "
+                    "another partition, or set dataset.group_by=null."
+                )
 
 
 def _check(parts: list[list[int]], rows: int, num_clients: int, kind: str) -> None:

@@ -20,7 +20,7 @@ import easy_vqa
 
 from fedvlm_flwr.data import shape_pixels
 from fedvlm_flwr.data.cache import cached_tables
-from fedvlm_flwr.data.federated import IMAGE_MARK, FederatedData
+from fedvlm_flwr.data.federated import BOX_DECIMALS, IMAGE_MARK, FederatedData
 from fedvlm_flwr.data.shape_pixels import COLORS, SHAPES, MeasuredShape, measure
 from fedvlm_flwr.errors import ConfigError, DataError
 from fedvlm_flwr.images.boxes import format_box
@@ -156,7 +156,7 @@ def _turns(
     yield "classification", "which shape is this?", figure.shape
     yield "classification", "which color is this?", figure.color
     yield "captioning", "describe the image.", f"a {_name(figure)}"
-    yield "detection", "where is the shape?", format_box(figure.box)
+    yield "detection", "where is the shape?", format_box(figure.box, BOX_DECIMALS)
 
 
 def _name(figure: MeasuredShape) -> str:

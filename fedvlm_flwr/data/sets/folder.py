@@ -41,24 +41,27 @@ class Params(Limits, Meaning):
     test_fraction: float = field(metadata=setting(above=0, below=1))
     """Part of the images that is the test set, where the files name none."""
     group_by: str | None
-    """A column, such as patient: its rows of one value are in one split and one client."""
+    """A column, such as patient: its rows of one value are in one drawn split and one client; null:
+    rows of one picture are."""
     boxes: str = field(metadata=setting(choices=("fractions", "pixels")))
     """Units of boxes: fractions | pixels."""
     box_form: str = field(metadata=setting(choices=("xywh", "xyxy")))
     """The four numbers of a box: xywh (left, top, width, height) | xyxy (two corners)."""
+    box_decimals: int = field(metadata=setting(least=1, most=6))
+    """Decimals of the boxes that a model is taught to write; scores are of the exact ones."""
     answer_tokens: int
     """Tokens after which an answer is ended when a model is scored (`eval.max_new_tokens`)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for key, known, names in (
+        for key, choices, names in (
             ("columns", USUAL, self.columns),
             ("splits", SPLITS, self.splits.values()),
         ):
             for name in names:
-                if name not in known:
+                if name not in choices:
                     raise ConfigError(
-                        f"dataset.{key} names '{name}'; what it may name is: {', '.join(known)}."
+                        f"dataset.{key} names '{name}'; what it may name is: {', '.join(choices)}."
                     )
         if self.task is not None and self.task not in task_names():
             raise ConfigError(
@@ -72,7 +75,7 @@ def load(params: Params) -> FederatedData:
     Raises:
         DataError: the folder or its files cannot be used, or more records are bad than may be.
     """
-    return examine(params).within(params.allow_errors)
+    return examine(params).within(params.allow_errors, params.box_decimals)
 
 
 def examine(params: Params) -> Checked:
@@ -96,7 +99,7 @@ def examine(params: Params) -> Checked:
             f"{root} holds no table ({', '.join(formats())}); put the table of questions there."
         )
     pictures = _pictures(root, tables, params)
-    other = ("title", "root", "allow_errors", "answer_tokens")
+    other = ("title", "root", "allow_errors", "answer_tokens", "box_decimals")
     choices = {key: value for key, value in vars(params).items() if key not in other}
     return checked(
         params.title,
@@ -120,7 +123,7 @@ def _pictures(root: Path, tables: Sequence[Path], params: Params) -> Pictures:
             digest = hashlib.sha256(str(root).encode()).hexdigest()[:16]
             cache = fedvlm_home() / "pictures" / f"{params.title}-{digest}"
             return Pictures(root, cache if inside else None)
-    raise DataError(f"The tables of {root} hold no row (first: {tables[0]}); fill them.")
+    raise DataError(f"The table {tables[0]} holds no row, as all of {root}; fill it.")
 
 
 def _records(root: Path, tables: Sequence[Path], pictures: Pictures, params: Params) -> Records:
@@ -159,7 +162,7 @@ def _with_fractions(record: Mapping[str, Any], root: Path, params: Params) -> Ma
         return x / across, y / down, width / across, height / down
 
     def changed(text: str, place: str) -> str:
-        return change_boxes(text, change) if place in places else text
+        return change_boxes(text, change, None) if place in places else text
 
     human, answer = record["conversations"]
     return {

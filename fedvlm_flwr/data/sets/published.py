@@ -1,7 +1,7 @@
 """A dataset in the published layout of FedVLMBench, downloaded or made by `fedvlm prepare`."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,7 @@ from fedvlm_flwr.data.layout import (
     TEST,
     TRAIN,
     Raw,
-    central_files,
-    client_files,
+    files_of,
     picture_path,
     read_records,
 )
@@ -34,12 +33,17 @@ class Params(Limits):
     """The dataset's name, for messages and cache folders."""
     root: str | None = field(metadata=setting(path=True))
     """The folder; null: `data/<title>` in the cache folder, where `fedvlm prepare` puts it."""
+    variant: str | None = field(metadata=setting(name=True))
+    """Which of several assignments to clients, a folder below `clients/` (iid, non_iid); null:
+    there is one."""
     task: str | None
     """The task of records that name none; null: see `file_tasks`."""
     file_tasks: dict[str, str]
     """The task of records that name none by their file: its name without `.json`."""
     tasks: list[str] | None
     """Keep the records of these tasks only; null: all."""
+    box_decimals: int = field(metadata=setting(least=1, most=6))
+    """Decimals of the boxes that a model is taught to write; scores are of the exact ones."""
     answer_tokens: int
     """Tokens after which an answer is ended when a model is scored (`eval.max_new_tokens`)."""
     making: Making | None
@@ -59,7 +63,7 @@ def load(params: Params) -> FederatedData:
     Raises:
         DataError: the folder or its files cannot be used, or more records are bad than may be.
     """
-    return examine(params).within(params.allow_errors)
+    return examine(params).within(params.allow_errors, params.box_decimals)
 
 
 def examine(params: Params) -> Checked:
@@ -73,53 +77,57 @@ def examine(params: Params) -> Checked:
             f"There is no dataset folder {params.folder}; set dataset.root, or make one with "
             f"`fedvlm prepare dataset={params.title} raw=<folder of the sources> out=<folder>`."
         )
-    keys = ("task", "file_tasks", "tasks", "shared_pictures")
+    keys = ("variant", "task", "file_tasks", "tasks", "shared_pictures")
     choices = {key: getattr(params, key) for key in keys}
-    files = [
-        path
-        for split in (TRAIN, TEST)
-        for path in (
-            *client_files(params.folder, split).values(),
-            *central_files(params.folder, split),
-        )
-    ]
-    return checked(
-        params.title, params.folder, files, lambda: Records([*_Reader(params).rows()]), choices
-    )
+    reader = _Reader(params)
+    return checked(params.title, params.folder, reader.files, reader.read, choices)
 
 
 class _Reader:
     def __init__(self, params: Params) -> None:
         self._params = params
         self._root = params.folder
+        self._train, self._test = (
+            files_of(params.folder, params.variant, split) for split in (TRAIN, TEST)
+        )
 
-    def rows(self) -> Iterator[Row]:
+    @property
+    def files(self) -> list[Path]:
+        """All that are read."""
+        return [*self._train.all, *self._test.all]
+
+    def read(self) -> Records:
         """All records of the tasks that are wanted: the clients' training records, the test set.
 
         Raises:
             DataError: files are missing or malformed, or a record's task is not to be known.
         """
-        clients = client_files(self._root, TRAIN)
-        files = list(clients.values()) or central_files(self._root, TRAIN)
+        aside = [*self._train.aside, *self._test.aside]
+        return Records(
+            [*self._train_rows(), *self._test_rows()],
+            notes=[f"{self._name(path)} is left aside for the files beside it" for path in aside],
+        )
+
+    def _train_rows(self) -> Iterator[Row]:
+        clients = self._train.clients
+        files = list(clients.values()) or self._train.pooled
         numbers = {path: number for number, path in clients.items()}
         self._require(files, TRAIN)
         for path in files:
             of_client = {"client": str(numbers[path])} if path in numbers else {}
             for record in self._records(path):
                 yield Row(self._name(path), TRAIN, {**record, **of_client})
-        yield from self._test_rows()
 
     def _test_rows(self) -> Iterator[Row]:
         """The pooled test files, each record with its client where the clients' files tell it."""
-        clients = client_files(self._root, TEST)
-        central = central_files(self._root, TEST)
-        self._require([*central, *clients.values()], TEST)
+        clients = self._test.clients
+        self._require(self._test.all, TEST)
         owner = {
             _key(record): str(number)
             for number, path in clients.items()
             for record in self._records(path)
         }
-        for path in central or clients.values():
+        for path in self._test.pooled or clients.values():
             for record in self._records(path):
                 of_client = {"client": owner.get(_key(record), "")} if owner else {}
                 yield Row(self._name(path), TEST, {**record, **of_client})
@@ -144,12 +152,15 @@ class _Reader:
             }
 
     def _task_of(self, path: Path) -> str:
-        for task in (self._params.file_tasks.get(path.stem), self._params.task):
-            if task is not None:
-                return task
-        named = {word for word in re.split(r"[^a-z]+", path.stem.lower()) if word in task_names()}
-        if len(named) == 1:  # vqa.json, test_vqa.json
-            return named.pop()
+        named = self._params.file_tasks.get(path.stem)
+        if named is not None:
+            return named
+        words = [word for word in re.split(r"[^a-z]+", path.stem.lower()) if len(word) > 2]
+        names = {name for name in task_names() for word in words if name.startswith(word)}
+        if len(names) == 1:  # vqa.json, caption_test.json
+            return names.pop()
+        if self._params.task is not None:
+            return self._params.task
         raise DataError(
             f"The records of {path} name no task; say which it is with "
             f"`+dataset.file_tasks.{path.stem}=<task>` (one of: {', '.join(task_names())})."
@@ -158,7 +169,7 @@ class _Reader:
     def _name(self, path: Path) -> str:
         return path.relative_to(self._root).as_posix()
 
-    def _require(self, files: list[Path], split: str) -> None:
+    def _require(self, files: Sequence[Path], split: str) -> None:
         if not files:
             raise DataError(
                 f"{self._root} holds no {split} records (clients/{split}/client_<i>.json or "

@@ -120,7 +120,7 @@ def _split_items(raw: Path, split: str, tree: Tree, params: Params) -> Iterator[
 def _item(split: str, path: Path, region: str, largest: tuple[int, Box], params: Params) -> Item:
     volume = path.name.removesuffix(ENDING)
     level, box = largest
-    text = format_boxes([LabeledBox(box, region if params.labelled else None)])
+    text = format_boxes([LabeledBox(box, region if params.labelled else None)], None)
     low = params.window_center - params.window_width / 2
     return Item(
         id=f"{volume}-{region}",

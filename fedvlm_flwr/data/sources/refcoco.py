@@ -171,7 +171,7 @@ def _object(reference: Any, instances: Instances, where: str) -> tuple[str, str]
             "pixels; download instances.json again."
         )
     fractions = [number / size for number, size in zip(box, sizes * 2, strict=True)]
-    return format_box(fractions), str(key_of(category, "name", f"The category of {where}"))
+    return format_box(fractions, None), str(key_of(category, "name", f"The category of {where}"))
 
 
 def _sentences(reference: Any, which: str, where: str) -> Iterator[tuple[int, str]]:

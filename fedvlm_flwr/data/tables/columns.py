@@ -40,14 +40,14 @@ class Columns:
 
 
 def columns_of(
-    table: str, names: Sequence[str], chosen: Mapping[str, str | None], fixed_question: bool
+    table: str, names: Sequence[str], own_names: Mapping[str, str | None], fixed_question: bool
 ) -> Columns:
     """Recognise the columns of a table.
 
     Args:
         table: its file, for messages.
         names: of its columns.
-        chosen: names by what they hold, as the configuration says; None: a usual one.
+        own_names: names by what they hold, as the configuration says; None: a usual one.
         fixed_question: whether all rows ask one question, so that no column is needed.
 
     Raises:
@@ -57,14 +57,14 @@ def columns_of(
         raise DataError(f"{table} is empty; fill it, or leave it out with dataset.files=[...].")
     result: dict[str, str | None] = {}
     for key, usual in USUAL.items():
-        name = chosen.get(key)
+        name = own_names.get(key)
         if name is not None and name not in names:
             raise DataError(
                 f"{table} has no column '{name}' (it has: {_listed(names)}); change "
                 f"dataset.columns.{key}."
             )
         result[key] = name or next((one for one in usual if one in names), None)
-    plain = chosen.get("question") or chosen.get("answer")
+    plain = own_names.get("question") or own_names.get("answer")
     talks = result["conversations"] is not None and not plain
     if talks:
         result |= {"question": None, "answer": None}

@@ -63,13 +63,13 @@ class Pictures:
                 "make two datasets of them"
             )
         if data is not None:
-            return self._kept(data)
+            return self._file_of(data)
         name = several[0].get("path") if isinstance(several[0], Mapping) else several[0]
         if not isinstance(name, str) or is_missing(name):
             raise DataError(f"its picture is {several[0]!r:.60}; name a file")
         return self._named(name, table)
 
-    def _kept(self, data: bytes) -> str:
+    def _file_of(self, data: bytes) -> str:
         assert self._cache is not None
         name = hashlib.sha256(data).hexdigest()[:32] + ending_of(data)
         path = self._cache / name

@@ -74,11 +74,11 @@ class Reader:
         self, values: Values, columns: Columns, path: Path, where: str
     ) -> tuple[dict[str, Any], str]:
         """A record without its id, and what is wrong with it."""
-        known = set(columns.by_content.values())
+        special = set(columns.by_content.values())
         fields = {
             str(key): text
             for key, value in values.items()
-            if key not in known and (text := field_text(value)) is not None
+            if key not in special and (text := field_text(value)) is not None
         }
         task = _of(values, columns.task) or self._meaning.task
         if task is None:

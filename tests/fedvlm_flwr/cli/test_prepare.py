@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from fedvlm_flwr.cli import main
+from tests import forms
 from tests.layout import organs, record, write
 from tests.miniatures import slake
 
@@ -72,13 +73,46 @@ def test_the_check_prints_a_line_a_problem_and_fails(tmp_path: Path, capsys: Cap
     words = ["--check", "dataset=fed_slake", f"dataset.root={root}"]
     assert prepare(*words) == 1
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split(": ")[:2] for line in lines[:2]] == [
+    assert lines[:3] == [
+        "train: 5 records of 3 files",
+        "test: 3 records of 1 files",
+        "fields that a partition may go by: client",
+    ]
+    assert [line.split(": ")[:2] for line in lines[3:-1]] == [
         ["bad", "clients/train/client_0.json"],
         ["bad", "clients/train/client_2.json"],
     ]
-    assert lines[2:] == [f"{root}: 8 records, 2 of them bad"]
+    assert lines[-1] == f"{root}: 8 records, 2 of them bad"
     assert prepare(*words, "dataset.allow_errors=2") == 1  # still bad, only allowed
     assert prepare("--check", "dataset=easyvqa", *TINY) == 0
 
 
 TINY = ("dataset.train_pictures=2", "dataset.test_pictures=2")
+
+
+def test_the_check_tells_kinds_with_counts_and_three_examples(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    forms.pictures(tmp_path)
+    rows = [row | {"answer": None if i < 8 else "yes"} for i, row in enumerate(forms.flat())]
+    forms.lines(tmp_path / "data.jsonl", rows)
+    words = ["--check", "dataset=folder", f"dataset.root={tmp_path}", "dataset.task=vqa"]
+    assert prepare(*words) == 1
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("bad: ")]
+    assert len(lines) == 4
+    assert lines[0].startswith("bad: 8 records: Record ... has an empty answer;")
+
+
+def test_the_check_tells_what_rounding_costs_small_boxes(tmp_path: Path, capsys: Capture) -> None:
+    forms.pictures(tmp_path)
+    rows = forms.flat(answer="[3, 5, 1, 2]", task="detection")
+    forms.lines(tmp_path / "data.jsonl", rows)
+    words = ["--check", "dataset=folder", f"dataset.root={tmp_path}", "dataset.boxes=pixels"]
+    said = []
+    for decimals in (1, 4):
+        assert prepare(*words, f"dataset.box_decimals={decimals}") == 0
+        (line,) = [o for o in capsys.readouterr().out.splitlines() if "IoU" in o]
+        said.append(float(line.split("IoU is ")[1].split()[0]))
+    # exact: (0.125, 0.3125, 1/24, 1/8); of one decimal: no width at all
+    assert said[0] == 0
+    assert said[1] > 0.99

@@ -62,7 +62,7 @@ def test_boxes_agree_with_an_independent_measurement(small_easyvqa: FederatedDat
         assert box is not None
         left, top, right, bottom = box
         sizes = (left / 64, top / 64, (right - left) / 64, (bottom - top) / 64)
-        assert answer == format_box(sizes)
+        assert answer == format_box(sizes, 2)
 
 
 def test_the_four_tasks_of_a_picture(small_easyvqa: FederatedData) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from fedvlm_flwr.data.federated import FederatedData, check_pictures, examples
-from fedvlm_flwr.data.load import load_data
+from fedvlm_flwr.data.load import examine_data, load_data
 from fedvlm_flwr.errors import DataError
 from tests import choices
 from tests.layout import organs, picture, published_params, record, write
@@ -111,3 +111,50 @@ def test_changed_files_are_read_anew(tmp_path: Path) -> None:
     path.write_text(json.dumps([record("slake/00.png")]), encoding="utf-8")
     changed = published_params(root, answer_tokens=9)  # load_data keeps what it has seen
     assert len(load_data(choices.dataset("published", changed)).train) == 5
+
+
+def halves(root: Path, below: str = "") -> Path:
+    """Two clients with two training records each; four pictures for tests."""
+    for i in range(8):
+        picture(root / "image" / f"{i}.png", (i, 0, 0))
+    for client in range(2):
+        own = [record(f"{2 * client + i}.png") for i in range(2)]
+        write(root / f"clients/{below}train/client_{client}.json", own)
+    return root
+
+
+TESTS = [record(f"{i}.png", "no") for i in range(4, 8)]
+
+
+def test_one_pooled_test_file_beside_the_clients_is_the_test_set(tmp_path: Path) -> None:
+    write(halves(tmp_path) / "clients/test/test.json", TESTS)
+    data = load(tmp_path)
+    assert (len(data.train), len(data.test)) == (4, 4)
+    assert "client" in data.train.column_names
+    assert set(data.test["client"]) == {""}
+
+
+@pytest.mark.parametrize("place", ["clients/test", "central_training/test"])
+def test_a_pooled_file_beside_files_of_tasks_is_left_aside(tmp_path: Path, place: str) -> None:
+    halves(tmp_path)
+    write(tmp_path / place / "test.json", TESTS)
+    write(tmp_path / place / "vqa_test.json", TESTS[:1])
+    write(tmp_path / place / "caption_test.json", TESTS[1:])
+    params = published_params(tmp_path)
+    data = load_data(choices.dataset("published", params))
+    assert sorted(data.test["task"]) == ["captioning"] * 3 + ["vqa"]
+    notes = examine_data(choices.dataset("published", params)).notes
+    assert notes == [f"{place}/test.json is left aside for the files beside it"]
+
+
+def test_one_of_several_assignments_to_clients_is_chosen_by_name(tmp_path: Path) -> None:
+    for variant, color in (("iid", 1), ("non_iid", 3)):
+        halves(tmp_path, f"{variant}/")
+        write(tmp_path / f"clients/{variant}/test/test.json", TESTS[:color])
+    assert [len(load(tmp_path, variant=v).test) for v in ("iid", "non_iid")] == [1, 3]
+    with pytest.raises(DataError, match=r"several .*dataset\.variant=: iid, non_iid"):
+        load(tmp_path)
+    with pytest.raises(
+        DataError, match=r"variant=dirichlet but there is no .*one of: iid, non_iid"
+    ):
+        load(tmp_path, variant="dirichlet")

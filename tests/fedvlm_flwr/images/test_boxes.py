@@ -100,16 +100,17 @@ def test_labels_stand_in_braces(text: str, expected: list[LabeledBox]) -> None:
 
 
 def test_how_boxes_are_written() -> None:
-    assert format_box((0.3125, 0.2, 1, 0.449)) == "[0.31, 0.20, 1.00, 0.45]"
-    assert format_box((-0.001, 0, 1, 1)) == "[0.00, 0.00, 1.00, 1.00]"
+    assert format_box((0.3125, 0.2, 1, 0.449), 2) == "[0.31, 0.20, 1.00, 0.45]"
+    assert format_box((-0.001, 0, 1, 1), 2) == "[0.00, 0.00, 1.00, 1.00]"
     first, second = "[0.00, 0.00, 1.00, 1.00]", "[0.10, 0.20, 0.30, 0.40]"
-    assert format_boxes([]) == "[]"
-    assert format_boxes([LabeledBox(ONE)]) == first
-    assert format_boxes([LabeledBox(ONE), LabeledBox(TWO)]) == f"{first}, {second}"
-    assert format_boxes([LabeledBox(ONE, "heart")]) == f"{{'heart': {first}}}"
+    assert format_box((1 / 3, 0.5, 0.125, -1e-9), None) == "[0.333333, 0.50, 0.125, 0.00]"
+    assert format_boxes([], 2) == "[]"
+    assert format_boxes([LabeledBox(ONE)], 2) == first
+    assert format_boxes([LabeledBox(ONE), LabeledBox(TWO)], 2) == f"{first}, {second}"
+    assert format_boxes([LabeledBox(ONE, "heart")], 2) == f"{{'heart': {first}}}"
     several = [LabeledBox(ONE, "heart"), LabeledBox(TWO, "patient's lung"), LabeledBox(TWO)]
     assert (
-        format_boxes(several)
+        format_boxes(several, 2)
         == f"[{{'heart': {first}}}, {{\"patient's lung\": {second}}}, {second}]"
     )
 
@@ -117,23 +118,26 @@ def test_how_boxes_are_written() -> None:
 @pytest.mark.parametrize("label", ["", "a" * 101, "5' 6\""])
 def test_a_label_that_would_not_be_read_back_is_refused(label: str) -> None:
     with pytest.raises(DataError, match="cannot be written beside a box"):
-        format_boxes([LabeledBox(ONE, label)])
+        format_boxes([LabeledBox(ONE, label)], 2)
 
 
 @given(found)
 def test_what_is_written_is_read_back(several: list[LabeledBox]) -> None:
-    assert parse_boxes(format_boxes(several)) == several
-    assert parse_boxes(f"They are {format_boxes(several)}.\n") == several
+    assert parse_boxes(format_boxes(several, 2)) == several
+    assert parse_boxes(f"They are {format_boxes(several, 2)}.\n") == several
 
 
 def test_changed_boxes_stand_in_the_old_text() -> None:
     text = "a [0,0, 1,1] {\"b\": [0.1, .2, 3e-1, 0], 'c': [ 0.125, 0, 1, 1 ]} [[0.5,0,0.5,1]]. [1]"
-    assert change_boxes(text, lambda box: box) == text
+    assert change_boxes(text, lambda box: box, None) == text
+    assert change_boxes("[0.1234, 0.2, 0.3, 0.4]", lambda box: box, 3) == (
+        "[0.123, 0.200, 0.300, 0.400]"
+    )
 
     def moved(box: Box) -> Box:
         return box if box[0] == 0 else (box[0] + 0.25, *box[1:])
 
-    assert change_boxes(text, moved) == (
+    assert change_boxes(text, moved, 2) == (
         "a [0,0, 1,1] {\"b\": [0.1, .2, 3e-1, 0], 'c': [0.38, 0.00, 1.00, 1.00]} "
         "[[0.75, 0.00, 0.50, 1.00]]. [1]"
     )
@@ -141,7 +145,7 @@ def test_changed_boxes_stand_in_the_old_text() -> None:
 
 @given(found)
 def test_a_change_reaches_every_box_that_is_read(several: list[LabeledBox]) -> None:
-    changed = change_boxes(format_boxes(several), lambda box: (9.0, *box[1:]))
+    changed = change_boxes(format_boxes(several, 2), lambda box: (9.0, *box[1:]), 2)
     assert parse_boxes(changed) == [LabeledBox((9.0, *one.box[1:]), one.label) for one in several]
 
 

@@ -1,5 +1,6 @@
 """Boxes follow the picture through padding and cropping, in numbers and in each model's pixels."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -110,10 +111,16 @@ def test_texts_are_rewritten_where_the_task_holds_boxes():
     assert to_model_frame(example("vqa"), frame) == example("vqa")
 
 
+def test_a_model_is_taught_rounded_boxes_and_the_example_keeps_its_own():
+    exact = replace(example("detection"), answer="[0.123456, 0.3, 0.2, 0.6]", box_decimals=3)
+    assert to_model_frame(exact, WHOLE).answer == "[0.123, 0.300, 0.200, 0.600]"
+    assert to_model_frame(exact, padded((300, 100))).answer == "[0.123, 0.433, 0.200, 0.200]"
+
+
 def test_answers_are_told_in_the_picture():
     frame = padded((300, 100))
     assert to_image_frame("[0.50, 0.43, 0.20, 0.20]", "detection", frame) == (
-        "[0.50, 0.29, 0.20, 0.60]"
+        "[0.50, 0.29, 0.20, 0.60]"  # exactly, not rounded to the precision that was taught
     )
     assert to_image_frame("[0.50, 0.43, 0.20, 0.20]", "captioning", frame) == (
         "[0.50, 0.43, 0.20, 0.20]"
@@ -123,7 +130,7 @@ def test_answers_are_told_in_the_picture():
 
 def test_where_all_is_seen_no_text_changes():
     one = example("detection")
-    assert to_model_frame(one, WHOLE) is one
+    assert to_model_frame(one, WHOLE) == one
     assert to_image_frame("[.5, 0.3, 0.2, 0.6]", "detection", WHOLE) == "[.5, 0.3, 0.2, 0.6]"
 
 

@@ -7,6 +7,7 @@ from pycocoevalcap.rouge.rouge import Rouge
 
 from fedvlm_flwr.errors import DataError
 from fedvlm_flwr.tasks import captioning
+from fedvlm_flwr.tasks.base import Reference
 
 REFERENCES = ["a blue circle", "a red circle", "a teal square"]
 LONG_REFERENCE = "The caption of the image is: " + "the left lung is clear " * 20
@@ -138,3 +139,15 @@ def test_a_reference_without_words_is_refused(reference: str) -> None:
 def test_the_majority_keeps_its_article() -> None:
     said = ["A red circle.", "The caption is: a red circle", "a blue one"]
     assert captioning.majority(said) == "a red circle"
+
+
+def test_every_reference_of_a_picture_counts() -> None:
+    truth = [Reference(text, ["a second caption of it"]) for text in TRUTH]
+    said = ["a second caption of it", *TRUTH[1:]]
+    scores = captioning.score(said, truth)
+    assert scores["accuracy"] == scores["rouge_l"] == pytest.approx(1)
+    assert captioning.score(said, TRUTH)["accuracy"] < 1
+    tokens = captioning.tokenize
+    texts = {i: [*map(tokens, (one, *one.others))] for i, one in enumerate(truth)}
+    spoken = {i: [tokens(text)] for i, text in enumerate(said)}
+    assert scores["cider"] == pytest.approx(Cider().compute_score(texts, spoken)[0])

@@ -3,6 +3,7 @@
 import pytest
 
 from fedvlm_flwr.errors import DataError
+from fedvlm_flwr.tasks.base import Reference
 from fedvlm_flwr.tasks.detection import each, majority, score
 
 REFERENCES = [
@@ -107,3 +108,8 @@ def test_a_reference_without_a_box_is_refused() -> None:
             call([UNIT], ["nowhere"])
     with pytest.raises(DataError, match="reference 'nowhere' holds no box"):
         majority(["nowhere"])
+
+
+def test_the_best_of_several_references_counts() -> None:
+    truth = [Reference("[0.1, 0.1, 0.2, 0.2]", ["[0.5, 0.5, 0.2, 0.2]"])]
+    assert score(["[0.5, 0.5, 0.2, 0.2]"], truth)["iou"] == pytest.approx(1)

@@ -3,6 +3,7 @@
 import pytest
 
 from fedvlm_flwr.tasks import vqa
+from fedvlm_flwr.tasks.base import Reference
 
 REFERENCES = ["yes", "no", "blue"]
 LONG_REFERENCE = "the left lung"
@@ -74,3 +75,17 @@ def test_token_f1_by_hand() -> None:
 def test_the_majority_is_of_normalised_answers_and_the_first_of_equals() -> None:
     assert vqa.majority(["yes", "The answer is no", "no.", "blue"]) == "no"
     assert vqa.majority(["yes", "no", "blue"]) == "blue"
+
+
+def test_any_of_several_right_answers_counts() -> None:
+    truth = [Reference("left", ["right side", "left"]), Reference("two", ["2 or 3"])]
+    scores = vqa.score(["the right side", "four"], truth)
+    assert (scores["accuracy"], scores["accuracy_open"]) == (0.5, 0.5)
+    assert vqa.each(["right side", "2 or 3"], truth) == {"accuracy": [1.0, 1.0]}
+
+
+def test_the_record_says_what_is_closed_and_else_yes_or_no_does() -> None:
+    truth = [Reference("left", closed=True), Reference("yes", closed=False), Reference("no")]
+    scores = vqa.score(["left", "no", "no"], truth)
+    assert (scores["accuracy_closed"], scores["accuracy_open"]) == (1.0, 0.0)
+    assert (scores["closed_yes_said"], scores["closed_yes_true"]) == (0.0, 0.0)

@@ -15,6 +15,7 @@ from fedvlm_flwr.data import partitions
 from fedvlm_flwr.data.federated import FederatedData
 from fedvlm_flwr.data.partitions import iid, partition_table
 from fedvlm_flwr.data.partitions.base import whole_numbers
+from fedvlm_flwr.data.records import UNIT
 from fedvlm_flwr.errors import ConfigError, DataError
 from fedvlm_flwr.plugins import available
 from tests import choices
@@ -161,3 +162,19 @@ def test_a_broken_partition_is_caught(
         partition_table(
             Choice("mine", "mine", iid.Params()), table(["lung", "lung"], ["vqa"]), 2, 0
         )
+
+
+@pytest.mark.parametrize("kind", [k for k in KINDS if k not in ("natural", "task", "published")])
+def test_what_is_kept_together_is_in_one_client(kind: str) -> None:
+    data = table(["lung", "liver", "brain", "lung"] * 6, ["vqa"])
+    groups = [f"patient {int(image.split('.')[0]) // 2}" for image in data["image"][:]]
+    parts = attempt(kind, data.add_column(UNIT, groups), 3, 0)
+    assert parts is not None
+    owners = [{groups[row] for row in part} for part in parts]
+    assert sum(map(len, owners)) == len(set(groups)) == 12
+
+
+def test_a_partition_that_parts_what_is_kept_together_is_refused() -> None:
+    data = table(["lung", "liver"] * 4, ["vqa"]).add_column(UNIT, ["one patient"] * 8)
+    with pytest.raises(ConfigError, match=r"'natural' gives records of 'one patient'.*group_by"):
+        partition_table(choices.partition("natural", KINDS["natural"]), data, 2, 0)

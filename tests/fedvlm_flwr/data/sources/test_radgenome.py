@@ -77,7 +77,7 @@ def test_an_item_is_the_box_on_the_slice_that_the_region_covers_most_of(whole: P
         picture=b"",
         image="radgenome/train_1_a_1_3.png",
         question="Where is the heart?",
-        answer="The coordinates of the heart are [0.58, 0.20, 0.25, 0.25].",
+        answer="The coordinates of the heart are [0.583333, 0.20, 0.25, 0.25].",
         fields={"region": "heart"},
     )
 
@@ -107,9 +107,9 @@ def test_boxes_are_the_same_whichever_way_volume_and_mask_are_stored(whole: Path
     for item in read(whole):
         answers.setdefault(item.fields["region"], set()).add(item.answer.partition(" are ")[2])
     assert answers == {
-        "heart": {"[0.58, 0.20, 0.25, 0.25]."},
-        "lung": {"[0.08, 0.30, 0.83, 0.50]."},  # of level 1, where it is widest
-        "trachea and bronchie": {"[0.42, 0.40, 0.12, 0.10]."},
+        "heart": {"[0.583333, 0.20, 0.25, 0.25]."},
+        "lung": {"[0.083333, 0.30, 0.833333, 0.50]."},  # of level 1, where it is widest
+        "trachea and bronchie": {"[0.416667, 0.40, 0.125, 0.10]."},
     }
 
 
@@ -145,8 +145,10 @@ def test_reading_twice_gives_the_same(whole: Path) -> None:
 
 def test_a_box_can_carry_its_name(whole: Path) -> None:
     item = read(whole, answer="The object is {box}.", labelled=True)[2]
-    assert item.answer == "The object is {'trachea and bronchie': [0.42, 0.40, 0.12, 0.10]}."
-    assert parse_boxes(item.answer) == [LabeledBox((0.42, 0.4, 0.12, 0.1), "trachea and bronchie")]
+    assert item.answer == "The object is {'trachea and bronchie': [0.416667, 0.40, 0.125, 0.10]}."
+    assert parse_boxes(item.answer) == [
+        LabeledBox((0.416667, 0.4, 0.125, 0.1), "trachea and bronchie")
+    ]
 
 
 def test_the_first_volumes_of_each_split_can_be_taken(whole: Path) -> None:

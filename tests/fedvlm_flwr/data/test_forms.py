@@ -1,0 +1,336 @@
+"""The same twelve questions come in from every form, whatever tool has written it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from datasets import ClassLabel, Dataset, Features, Value
+from PIL import Image
+
+from fedvlm_flwr.data.checked import Checked
+from fedvlm_flwr.data.federated import Example, FederatedData, examples
+from fedvlm_flwr.data.load import examine_data, load_data
+from fedvlm_flwr.errors import ConfigError, DataError
+from tests import choices, forms
+from tests.fedvlm_flwr.data.test_folder import params
+
+
+def load(root: Path, **changes: Any) -> FederatedData:
+    return load_data(choices.dataset("folder", params(root, **{"task": "vqa", **changes})))
+
+
+def examine(root: Path, **changes: Any) -> Checked:
+    return examine_data(choices.dataset("folder", params(root, **{"task": "vqa", **changes})))
+
+
+def all_examples(data: FederatedData) -> list[Example]:
+    return [one for table in (data.train, data.test) for one in examples(table, data.root)]
+
+
+@pytest.mark.parametrize("form", forms.FORMS)
+def test_every_form_gives_the_same_questions_answers_and_pictures(
+    form: str, tmp_path: Path
+) -> None:
+    data = load(forms.write(form, tmp_path / "set"))
+    assert (len(data.train), len(data.test), data.left_out) == (10, 2, 0)
+    records = all_examples(data)
+    pairs = sorted((one.question, one.answer) for one in records)
+    assert pairs == sorted(zip(forms.QUESTIONS, forms.ANSWERS, strict=True))
+    for one in records:
+        number = forms.QUESTIONS.index(one.question)
+        with Image.open(one.image) as picture:
+            assert picture.getpixel((0, 0)) == (20 * number, 60, 60)
+
+
+# -- splits --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [
+        ("train-00000-of-00001.jsonl", "test-00000-of-00001.jsonl"),
+        ("train_0.jsonl", "my_test.jsonl"),
+        ("training.jsonl", "eval.jsonl"),
+        ("train/part.jsonl", "test/part.jsonl"),
+        ("train_set/a.jsonl", "test_set/a.jsonl"),
+    ],
+)
+def test_splits_go_by_the_names_of_files_and_folders(train: str, test: str, tmp_path: Path) -> None:
+    forms.pictures(tmp_path)
+    forms.lines(tmp_path / train, forms.flat(*range(8)))
+    forms.lines(tmp_path / test, forms.flat(*range(8, 12)))
+    data = load(tmp_path)
+    assert sorted(data.test["image"]) == sorted(forms.NAMES[8:])
+    assert len(data.train) == 8
+
+
+@pytest.mark.parametrize("name", ["val", "valid", "validation", "dev", "validate"])
+def test_a_validation_split_is_in_neither_of_the_others(name: str, tmp_path: Path) -> None:
+    forms.pictures(tmp_path)
+    parts = {"train": range(6), name: range(6, 9), "test": range(9, 12)}
+    for split, numbers in parts.items():
+        forms.lines(tmp_path / f"{split}.jsonl", forms.flat(*numbers))
+    data = load(tmp_path)
+    assert data.validation is not None
+    tables = (data.train, data.validation, data.test)
+    assert [len(table) for table in tables] == [6, 3, 3]
+    assert sorted(data.validation["image"]) == sorted(forms.NAMES[6:9])
+    told = [(source.file, source.split, source.records) for source in examine(tmp_path).sources]
+    assert (f"{name}.jsonl", "validation", 3) in told
+
+
+def test_further_names_of_splits_are_said(tmp_path: Path) -> None:
+    forms.pictures(tmp_path)
+    forms.lines(tmp_path / "cases.jsonl", forms.flat(*range(9), split="rest"))
+    forms.lines(tmp_path / "holdout.jsonl", forms.flat(*range(9, 12)))
+    splits = {"holdout": "test", "rest": "train"}
+    assert [len(load(tmp_path, splits=splits).train), len(load(tmp_path, splits=splits).test)] == [
+        9,
+        3,
+    ]
+    with pytest.raises(ConfigError, match=r"dataset\.splits names 'exam'.*train, validation, test"):
+        load(tmp_path, splits={"holdout": "exam"})
+
+
+def test_a_file_that_tells_no_split_beside_one_that_does_is_refused(tmp_path: Path) -> None:
+    forms.pictures(tmp_path)
+    forms.lines(tmp_path / "train.jsonl", forms.flat(*range(9)))
+    forms.lines(tmp_path / "more.jsonl", forms.flat(*range(9, 12)))
+    with pytest.raises(DataError, match=r"more\.jsonl has records that tell no split.*files="):
+        load(tmp_path)
+    assert len(load(tmp_path, files=["train.jsonl"]).train) == 7
+    forms.lines(tmp_path / "train_test.jsonl", forms.flat(*range(9, 12)))
+    with pytest.raises(DataError, match=r"train_test\.jsonl tells several splits \(test, train\)"):
+        load(tmp_path)
+
+
+def test_of_a_training_file_alone_a_test_set_is_drawn_and_said(tmp_path: Path) -> None:
+    forms.pictures(tmp_path)
+    forms.lines(tmp_path / "train.jsonl", forms.flat())
+    assert [len(load(tmp_path).train), len(load(tmp_path).test)] == [10, 2]
+    assert any("20% of the pictures are drawn" in note for note in examine(tmp_path).notes)
+
+
+# -- columns -------------------------------------------------------------------------------------
+
+
+def test_what_was_taken_for_what_is_told(tmp_path: Path) -> None:
+    (source, _) = examine(forms.write("csv", tmp_path)).sources
+    assert source.columns == {"image": "image_path", "question": "query", "answer": "response"}
+
+
+def test_a_fixed_question_serves_a_table_of_captions(tmp_path: Path) -> None:
+    forms.pictures(tmp_path)
+    rows = [{"file_name": name, "text": f"scan {i}"} for i, name in enumerate(forms.NAMES)]
+    forms.lines(tmp_path / "metadata.jsonl", rows)
+    data = load(tmp_path, question="Describe it.", task="captioning")
+    assert {one.question for one in all_examples(data)} == {"Describe it."}
+    with pytest.raises(DataError, match=r"no column of a usual name for the question.*file_name"):
+        load(tmp_path)
+
+
+def test_a_class_is_its_name_and_not_its_number(tmp_path: Path) -> None:
+    forms.pictures(tmp_path)
+    label = ClassLabel(names=["a", "b"])
+    kinds = Features(
+        {
+            "image": Value("string"),
+            "question": Value("string"),
+            "label": label,
+        }
+    )
+    rows = {"image": forms.NAMES, "question": forms.QUESTIONS, "label": [0, 1] * 6}
+    Dataset.from_dict(rows, features=kinds).to_parquet(tmp_path / "all.parquet")
+    answers = {one.question: one.answer for one in all_examples(load(tmp_path))}
+    assert [answers[question] for question in forms.QUESTIONS] == ["a", "b"] * 6
+
+
+def test_repeated_ids_are_numbered_and_said(tmp_path: Path) -> None:
+    forms.pictures(tmp_path)
+    forms.lines(tmp_path / "data.jsonl", forms.flat(id="scan"))
+    data = load(tmp_path)
+    ids = [*data.train["id"], *data.test["id"]]
+    assert sorted(ids) == sorted(["scan", *(f"scan-{i}" for i in range(2, 13))])
+    assert "11 repeated ids, numbered" in examine(tmp_path).notes
+
+
+def test_two_writings_of_a_number_are_one_site(tmp_path: Path) -> None:
+    forms.pictures(tmp_path)
+    rows = [row | {"site": [2, 2.0, "10", 10][i % 4]} for i, row in enumerate(forms.flat())]
+    forms.lines(tmp_path / "data.jsonl", rows)
+    assert set(load(tmp_path).train["site"]) == {"2", "10"}
+
+
+# -- answers -------------------------------------------------------------------------------------
+
+
+def test_answers_of_other_types_become_text_or_are_bad_by_name(tmp_path: Path) -> None:
+    forms.pictures(tmp_path)
+    values = [["no", "left", "left"], {"text": "left"}, True, False, 3, 2.5, None, float("nan")]
+    rows = [row | {"answer": value} for row, value in zip(forms.flat(), values, strict=False)]
+    text = "\n".join(json.dumps(row) for row in rows)
+    (tmp_path / "data.jsonl").write_text(text, encoding="utf-8")
+    answers = {one.id[-1]: one.answer for one in all_examples(load(tmp_path, allow_errors=3))}
+    assert answers == {"0": "left", "2": "yes", "3": "no", "4": "3", "5": "2.5"}
+    problems = [(problem.record[-1], problem.text) for problem in examine(tmp_path).problems]
+    assert [name for name, _ in problems] == ["1", "6", "7"]
+    assert 'the answer is {"text": "left"}, which is no text' in problems[0][1]
+    assert "empty answer" in problems[1][1]
+
+
+@pytest.mark.parametrize(("rule", "answer"), [("majority", "left"), ("first", "no")])
+def test_one_of_several_answers_is_taught_and_all_of_them_count(
+    rule: str, answer: str, tmp_path: Path
+) -> None:
+    forms.pictures(tmp_path)
+    forms.lines(tmp_path / "data.jsonl", forms.flat(answers=["no", "left", "left"], answer=None))
+    data = load(tmp_path, answers=rule, columns={"answer": "answers"})
+    one = examples(data.train, data.root)[0]
+    assert one.answer == answer
+    assert {one.answer, *one.others} == {"no", "left"}
+
+
+def test_vqa_s_ten_answers_are_read(tmp_path: Path) -> None:
+    forms.pictures(tmp_path)
+    ten = [{"answer": "dog" if i else "cat", "answer_id": i} for i in range(10)]
+    forms.lines(tmp_path / "data.jsonl", forms.flat(answer=ten, answer_type="other"))
+    data = load(tmp_path)
+    one = examples(data.train, data.root)[0]
+    assert (one.answer, set(one.others), one.closed) == ("dog", {"cat"}, False)
+
+
+# -- pictures and turns --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"image": ["images/p0.png", "images/p1.png"]}, "it shows 2 pictures"),
+        ({"image": None}, "it has no picture"),
+        ({"image": []}, "it has no picture"),
+        ({"image": 7}, "its picture is 7; name a file"),
+        ({"image": "/etc/hostname"}, "lies outside"),
+        ({"image": {"bytes": None, "path": None}}, "name a file"),
+        ({"question": "<image> and <image>: which is older?"}, "marks 2 pictures"),
+        ({"answer": {"text": "left"}}, "is no text"),
+    ],
+)
+def test_a_record_that_cannot_be_one_is_bad_by_name(
+    change: dict[str, Any], why: str, tmp_path: Path
+) -> None:
+    forms.pictures(tmp_path)
+    rows = forms.flat()
+    rows[3] |= change
+    forms.lines(tmp_path / "data.jsonl", rows)
+    (problem,) = examine(tmp_path).problems
+    assert (problem.record, why in problem.text) == ("data.jsonl-3", True), problem
+    assert len(all_examples(load(tmp_path, allow_errors=1))) == 11
+
+
+def test_an_absolute_path_below_the_folder_is_taken(tmp_path: Path) -> None:
+    forms.pictures(tmp_path)
+    rows = [row | {"image": str(tmp_path / row["image"])} for row in forms.flat()]
+    forms.lines(tmp_path / "data.jsonl", rows)
+    assert {one.image for one in all_examples(load(tmp_path))} == {
+        tmp_path / name for name in forms.NAMES
+    }
+
+
+def test_conversations_of_several_questions_are_said(tmp_path: Path) -> None:
+    forms.pictures(tmp_path)
+    forms.lines(tmp_path / "data.jsonl", forms.talks(turns=3))
+    report = examine(tmp_path)
+    assert report.bad == 12
+    assert "has 3 questions; take the first with dataset.turns=first" in report.problems[0].text
+    pairs = [(one.question, one.answer) for one in all_examples(load(tmp_path, turns="first"))]
+    assert sorted(pairs) == sorted(zip(forms.QUESTIONS, forms.ANSWERS, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("turns", "why"),
+    [
+        ([{"from": "gpt", "value": "left"}], "turns of model"),
+        ([{"from": "human", "value": "where?"}], "turns of user; questions and answers"),
+        ([{"from": "narrator", "value": "where?"}], "a turn is from 'narrator'"),
+        ([], "no list of turns"),
+        (["where?", "left"], "a turn of the conversation is 'where"),
+        ([{"from": "human", "value": [{"type": "audio"}]}], "its parts are texts and images"),
+    ],
+)
+def test_what_is_no_conversation_is_bad_by_name(turns: Any, why: str, tmp_path: Path) -> None:
+    forms.pictures(tmp_path)
+    rows = forms.talks()
+    rows[3]["conversations"] = turns
+    forms.lines(tmp_path / "data.jsonl", rows)
+    (problem,) = examine(tmp_path).problems
+    assert (problem.record, why in problem.text) == ("p3", True), problem
+
+
+# -- groups --------------------------------------------------------------------------------------
+
+
+def patients(root: Path) -> Path:
+    forms.pictures(root)
+    rows = [row | {"patient": f"a{i // 3}"} for i, row in enumerate(forms.flat())]
+    forms.lines(root / "data.jsonl", rows)
+    return root
+
+
+def test_a_patient_is_on_one_side_and_the_check_tells_where_not(tmp_path: Path) -> None:
+    root = patients(tmp_path)
+    data = load(root, group_by="patient", test_fraction=0.25)
+    assert not set(data.train["patient"]) & set(data.test["patient"])
+    assert (len(data.train), len(data.test)) == (9, 3)
+    assert not any("dataset.group_by" in note for note in examine(root, group_by="patient").notes)
+    notes = examine(root).notes
+    assert any("of 'patient' stand in both" in note for note in notes), notes
+
+
+def test_a_group_that_is_no_column_or_has_no_value_is_told(tmp_path: Path) -> None:
+    root = patients(tmp_path)
+    with pytest.raises(ConfigError, match=r"group_by=ward is no column.*patient, site"):
+        load(root, group_by="ward")
+    rows = [row | {"patient": "" if i == 3 else "b"} for i, row in enumerate(forms.flat())]
+    forms.lines(root / "data.jsonl", rows)
+    assert [problem.text for problem in examine(root, group_by="patient").problems] == [
+        "it has no patient, which keeps it together"
+    ]
+
+
+# -- files that cannot be read -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "why"),
+    [
+        ("data.csv", b"image,question,answer\na.png,where?\n", "Line 2 of .* has not 3 values"),
+        ("data.csv", b"image,question,answer\na.png,where?,x,y\n", "Line 2 of .* has not 3"),
+        ("data.csv", b'image,question,answer\n"a.png,where?,x\n', "no CSV"),
+        ("data.csv", b"image,question,answer\n", "holds no row"),
+        ("data.csv", b"", "is empty"),
+        ("data.jsonl", b"", "is empty"),
+        ("data.json", b"[1]", "Record 1 of .* is 1"),
+        ("data.json", b"[{}", "is no JSON"),
+        ("data.json", b"[" * 100_000, "nested too deep"),
+        ("data.jsonl", b'{"a":' * 100_000, "nested too deep"),
+        ("data.tar", b"not a tar", "cannot be read as tar"),
+        ("data.tsv", "image\tquestion\n".encode("latin-1") + b"\xe9\t\n", "no UTF-8 text"),
+        ("data.parquet", b"PAR1PAR1", "cannot be read as parquet"),
+    ],
+)
+def test_a_damaged_file_is_named(name: str, content: bytes, why: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=why) as caught:
+        load(tmp_path)
+    assert name in str(caught.value)
+
+
+def test_pictures_inside_and_beside_are_not_mixed(tmp_path: Path) -> None:
+    forms.write("hub parquet", tmp_path)
+    rows = [{"image": "x.png", "question": "where?", "answer": "left"}]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "data" / "more.parquet")
+    (problem,) = examine(tmp_path).problems
+    assert "others' are files, or the other way round" in problem.text
