@@ -89,7 +89,7 @@ class Reader:
         image, question, references, problem = "", "", [""], ""
         try:
             if columns.conversations is not None:
-                question, references, inside = self._first_turn(values[columns.conversations])
+                question, references, inside = self._first_turn(_of(values, columns.conversations))
             else:
                 question, references, inside = self._columns(values, columns)
             image = self._pictures.take(_of(values, columns.image) or inside, path)

@@ -256,6 +256,7 @@ def test_conversations_of_several_questions_are_said(tmp_path: Path) -> None:
         ([{"from": "human", "value": "where?"}], "turns of user; questions and answers"),
         ([{"from": "narrator", "value": "where?"}], "a turn is from 'narrator'"),
         ([], "no list of turns"),
+        (None, "no list of turns"),
         (["where?", "left"], "a turn of the conversation is 'where"),
         ([{"from": "human", "value": [{"type": "audio"}]}], "its parts are texts and images"),
     ],
@@ -264,6 +265,8 @@ def test_what_is_no_conversation_is_bad_by_name(turns: Any, why: str, tmp_path: 
     forms.pictures(tmp_path)
     rows = forms.talks()
     rows[3]["conversations"] = turns
+    if turns is None:
+        del rows[3]["conversations"]
     forms.lines(tmp_path / "data.jsonl", rows)
     (problem,) = examine(tmp_path).problems
     assert (problem.record, why in problem.text) == ("p3", True), problem
