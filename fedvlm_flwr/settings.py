@@ -20,6 +20,10 @@ Read = Callable[[Any, str], Any]
 # What becomes part of a path on a machine, perhaps somebody else's.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\-]{0,99}")
 
+SEEDS = 2**63 - 1  # the largest seed: of a signed number of 64 bits
+TOKENS = 32_768  # the longest answer
+SHOWN = 80  # characters of a value in a message
+
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
@@ -58,6 +62,9 @@ class Facts:
             ConfigError: names the key and its value, and says what it may be.
         """
         if isinstance(value, list):
+            twice = next((w for i, w in enumerate(value) if w in value[:i]), None)
+            if isinstance(twice, str):
+                raise ConfigError(f"{where} names '{twice[:80]}' twice; name each once.")
             for i, item in enumerate(value):
                 self.check(item, f"{where}[{i}]")
         elif isinstance(value, Mapping):
@@ -65,14 +72,14 @@ class Facts:
                 self.check(item, f"{where}.{key}")
         elif isinstance(value, str) and self.name and not NAME.fullmatch(value):
             raise ConfigError(
-                f"{where}={value[:80]!r} is no name; use 1 to 100 letters, digits, '.', '_' and "
+                f"{where}={short(value)} is no name; use 1 to 100 letters, digits, '.', '_' and "
                 "'-', a letter or a digit first."
             )
         elif isinstance(value, str) and self.choices and value not in self.choices:
             choices = ", ".join(self.choices)
-            raise ConfigError(f"{where}='{value}' is unknown; choose one of: {choices}.")
+            raise ConfigError(f"{where}={short(value)} is unknown; choose one of: {choices}.")
         elif isinstance(value, int | float) and (words := self._out_of_range(value)):
-            raise ConfigError(f"{where}={value} must {words}.")
+            raise ConfigError(f"{where}={short(value)} must {words}.")
 
     def _out_of_range(self, value: float) -> str:
         """What the number must be, where it is not so."""
@@ -82,7 +89,7 @@ class Facts:
             return ""
         too_low = low is not None and not (value >= low if self.above is None else value > low)
         too_high = high is not None and not (value <= high if self.below is None else value < high)
-        if math.isfinite(value) and not too_low and not too_high:
+        if not too_low and not too_high and math.isfinite(value):
             return ""
         if low is not None and high is not None:
             left, right = "[" if self.above is None else "(", "]" if self.below is None else ")"
@@ -92,6 +99,14 @@ class Facts:
         if self.above is not None:
             return f"be finite and greater than {low:g}"
         return "not be negative" if low == 0 else f"be finite and at least {low:g}"
+
+
+def short(value: Any) -> str:
+    """A value as a message shows it, cut where it is long."""
+    if isinstance(value, int) and value.bit_length() > 2 * SHOWN:  # Python writes no huge ones
+        return f"a number of {value.bit_length()} bits"
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
 FACTS = "facts"

@@ -132,10 +132,15 @@ def _groups() -> list[str]:
     return [e.name for e in fields(Config) if facts_of(e).group or is_dataclass(hints[e.name])]
 
 
-def to_yaml(config: Config) -> str:
-    """The resolved configuration as YAML that Hydra's groups would give again."""
+def to_tree(config: Config) -> dict[str, Any]:
+    """The resolved configuration as plain values, with the keys that Hydra's groups have."""
     tree = asdict(config)
     for key, value in vars(config).items():
         if isinstance(value, Choice):
             tree[key] = {"name": value.name, "kind": value.kind, **tree[key]["params"]}
-    return OmegaConf.to_yaml(OmegaConf.create(tree))
+    return tree
+
+
+def to_yaml(config: Config) -> str:
+    """The resolved configuration as YAML that Hydra's groups would give again."""
+    return OmegaConf.to_yaml(OmegaConf.create(to_tree(config)))

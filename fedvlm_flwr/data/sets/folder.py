@@ -19,7 +19,7 @@ from fedvlm_flwr.errors import ConfigError, DataError
 from fedvlm_flwr.images.boxes import Box, change_boxes
 from fedvlm_flwr.images.reading import image_size_of
 from fedvlm_flwr.seeding import stream
-from fedvlm_flwr.settings import setting
+from fedvlm_flwr.settings import SEEDS, TOKENS, setting
 from fedvlm_flwr.tasks import load_task, task_names
 
 SPLITS = ("train", "test")
@@ -40,29 +40,18 @@ class Params(Limits):
     """Names of the tables' columns for image, question, answer, task, split and id."""
     task: str | None
     """The task of all rows, where no column tells it; null: a column does."""
-    test_fraction: float
+    test_fraction: float = field(metadata=setting(above=0, below=1))
     """Part of the images that is the test set, where neither column nor file's name tells it."""
-    split_seed: int
+    split_seed: int = field(metadata=setting(least=0, most=SEEDS))
     """Of the draw of those test images."""
-    boxes: str
+    boxes: str = field(metadata=setting(choices=("fractions", "pixels")))
     """Units of boxes: fractions | pixels."""
-    box_form: str
+    box_form: str = field(metadata=setting(choices=("xywh", "xyxy")))
     """The four numbers of a box: xywh (left, top, width, height) | xyxy (two corners)."""
-    answer_tokens: int
+    answer_tokens: int = field(metadata=setting(least=1, most=TOKENS))
     """Tokens after which an answer is ended when a model is scored (`eval.max_new_tokens`)."""
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        for key, choices in (("boxes", ("fractions", "pixels")), ("box_form", ("xywh", "xyxy"))):
-            if getattr(self, key) not in choices:
-                raise ConfigError(
-                    f"dataset.{key}='{getattr(self, key)}' is unknown; choose {choices[0]} or "
-                    f"{choices[1]}."
-                )
-        if not 0 < self.test_fraction < 1:
-            raise ConfigError(
-                f"dataset.test_fraction={self.test_fraction} must lie between 0 and 1; change it."
-            )
         for key in self.columns:
             if key not in COLUMNS:
                 raise ConfigError(

@@ -22,7 +22,7 @@ from fedvlm_flwr.data.limits import Limits
 from fedvlm_flwr.data.making_settings import Making
 from fedvlm_flwr.errors import DataError
 from fedvlm_flwr.paths import fedvlm_home
-from fedvlm_flwr.settings import setting
+from fedvlm_flwr.settings import TOKENS, setting
 from fedvlm_flwr.tasks import task_names
 
 
@@ -40,7 +40,7 @@ class Params(Limits):
     """The task of records that name none by their file: its name without `.json`."""
     tasks: list[str] | None
     """Keep the records of these tasks only; null: all."""
-    answer_tokens: int
+    answer_tokens: int = field(metadata=setting(least=1, most=TOKENS))
     """Tokens after which an answer is ended when a model is scored (`eval.max_new_tokens`)."""
     making: Making | None
     """How `fedvlm prepare` makes it from its sources; null: it does not."""

@@ -4,7 +4,7 @@ import csv
 import gzip
 import json
 import zlib
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -118,19 +118,6 @@ def key_of(record: Any, key: str, where: str) -> Any:
 def text_of(value: Any) -> str:
     """A value as text, without blanks around it; nothing where there is no value."""
     return "" if value is None else str(value).strip()
-
-
-def require_splits(source: str, names: Sequence[str], splits: Collection[str]) -> None:
-    """Check names of a source's own splits.
-
-    Raises:
-        ConfigError: the source has no such split.
-    """
-    for name in names:
-        if name not in splits:
-            raise ConfigError(
-                f"The source {source} has no split '{name}'; choose of {', '.join(splits)}."
-            )
 
 
 def require_some(source: str, key: str, names: list[str], choices: Sequence[str]) -> None:

@@ -1,16 +1,19 @@
 """A run-configuration from outside reads nothing of the machine that composes it."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedvlm_flwr.config import Config, compose
-from fedvlm_flwr.config.compose import quoted, unquoted
+from fedvlm_flwr.config import Config, compose, make_choice
+from fedvlm_flwr.config.choice import GROUPS, params_class
+from fedvlm_flwr.config.compose import quoted, to_tree, unquoted
 from fedvlm_flwr.config.keys import keys_of
 from fedvlm_flwr.errors import ConfigError
+from fedvlm_flwr.plugins import available
 
 SECRET = "s3cr3t-of-this-machine"
 
@@ -84,10 +87,27 @@ def test_what_becomes_part_of_a_path_is_a_name(key: str, value: str) -> None:
         compose({"overrides": f"{more}{key}='{value}'"})
 
 
+@pytest.mark.parametrize("kind", ["folder", "published"])
+def test_so_it_is_in_every_kind_of_dataset(kind: str) -> None:
+    for key in ("name", "title"):
+        values = {"name": "x", "kind": kind, "title": "x"} | {key: "../../evil"}
+        with pytest.raises(ConfigError, match=rf"dataset\.{key}='../../evil' is no name"):
+            make_choice("dataset", {**dataset_values(kind), **values})
+
+
+def dataset_values(kind: str) -> dict[str, Any]:
+    shipped = {"folder": "folder", "published": "fed_slake"}[kind]
+    return to_tree(compose({"overrides": f"dataset={shipped}"}))["dataset"]
+
+
 def test_every_name_that_is_known_is_one_of_these() -> None:
     names = {key.name for key in keys_of(Config) if key.facts.name}
     groups = {f"{key.name}.name" for key in keys_of(Config) if key.facts.group}
-    assert names | groups | {"dataset.title", "run_name"} == set(PATHS)
+    for group, place in GROUPS.items():
+        for kind in available(place.package, place.inner):
+            keys = keys_of(params_class(group, kind))
+            names |= {f"{group}.{key.name}" for key in keys if key.facts.name}
+    assert names | groups | {"run_name"} == set(PATHS)
 
 
 @given(st.text(min_size=1))

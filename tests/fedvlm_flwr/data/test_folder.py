@@ -169,8 +169,8 @@ def test_the_folder_has_to_be_named() -> None:
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        ({"boxes": "inches"}, "dataset.boxes='inches'.*fractions or pixels"),
-        ({"box_form": "cxcywh"}, "dataset.box_form='cxcywh'.*xywh or xyxy"),
+        ({"boxes": "inches"}, "dataset.boxes='inches'.*fractions, pixels"),
+        ({"box_form": "cxcywh"}, "dataset.box_form='cxcywh'.*xywh, xyxy"),
         ({"test_fraction": 1.0}, "test_fraction=1.0"),
         ({"columns": {"picture": "file"}}, "Unknown key dataset.columns.picture"),
         ({"task": "dancing"}, "dataset.task=dancing"),
