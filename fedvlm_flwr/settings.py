@@ -22,7 +22,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\-]{0,99}")
 
 SEEDS = 2**63 - 1  # the largest seed: of a signed number of 64 bits
 TOKENS = 32_768  # the longest answer
-SHOWN = 80  # characters of a value in a message
+LENGTH = 80  # characters of a value in a message
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,19 +81,31 @@ class Facts:
         elif isinstance(value, int | float) and (words := self._out_of_range(value)):
             raise ConfigError(f"{where}={short(value)} must {words}.")
 
+    @property
+    def span(self) -> str:
+        """The range as text, [0, 1); empty where it is open on a side."""
+        low, high = self._ends
+        if low is None or high is None:
+            return ""
+        left, right = "[" if self.above is None else "(", "]" if self.below is None else ")"
+        return f"{left}{low:g}, {high:g}{right}"
+
+    @property
+    def _ends(self) -> tuple[float | None, float | None]:
+        low = self.least if self.above is None else self.above
+        return low, self.most if self.below is None else self.below
+
     def _out_of_range(self, value: float) -> str:
         """What the number must be, where it is not so."""
-        low = self.least if self.above is None else self.above
-        high = self.most if self.below is None else self.below
+        low, high = self._ends
         if low is None and high is None:
             return ""
         too_low = low is not None and not (value >= low if self.above is None else value > low)
         too_high = high is not None and not (value <= high if self.below is None else value < high)
         if not too_low and not too_high and math.isfinite(value):
             return ""
-        if low is not None and high is not None:
-            left, right = "[" if self.above is None else "(", "]" if self.below is None else ")"
-            return f"be in {left}{low:g}, {high:g}{right}"
+        if self.span:
+            return f"be in {self.span}"
         if low is None:
             return f"be {'at most' if self.below is None else 'less than'} {high:g}"
         if self.above is not None:
@@ -103,10 +115,10 @@ class Facts:
 
 def short(value: Any) -> str:
     """A value as a message shows it, cut where it is long."""
-    if isinstance(value, int) and value.bit_length() > 2 * SHOWN:  # Python writes no huge ones
+    if isinstance(value, int) and value.bit_length() > 2 * LENGTH:  # Python writes no huge ones
         return f"a number of {value.bit_length()} bits"
     text = repr(value)
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+    return text if len(text) <= LENGTH else f"{text[:LENGTH]}..."
 
 
 FACTS = "facts"
