@@ -41,6 +41,7 @@ from fedvlm_flwr.config.outside import require_closed
 from fedvlm_flwr.engines import App, run_app
 from fedvlm_flwr.errors import FedVLMError, RunError
 from fedvlm_flwr.paths import conf_dir
+from fedvlm_flwr.process import this_process
 from fedvlm_flwr.report.follow import following
 from fedvlm_flwr.run_folder import (
     CONFIG,
@@ -55,6 +56,7 @@ from fedvlm_flwr.saved_config import require_same_config
 LOG = "engine.log"
 TERMINATED = 128 + signal.SIGTERM
 LONGEST = 120  # bytes of the name of a job's folder
+MANY = 1000  # clients from which an engine takes so long to start that their data is seen to first
 
 
 def main(arguments: list[str]) -> int:
@@ -163,6 +165,8 @@ def run_job(tree: DictConfig, sweep: Sweep) -> RunFolder:
     if settings.mode == RunMode.MULTIRUN:
         config = _in_sweep(config, sweep, _job_name(settings.job.num, overrides))
     require_closed(overrides)
+    if config.num_clients > MANY:
+        this_process().test_shares(config)
     run_config: dict[str, Scalar] = {"overrides": shlex.join(overrides)}
     if config.resume:
         folder = RunFolder.existing(config.resume)
