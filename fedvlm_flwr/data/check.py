@@ -5,12 +5,14 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from fedvlm_flwr.data.federated import Example, check_picture, read_example
 from fedvlm_flwr.errors import DataError
 from fedvlm_flwr.images.boxes import parse_boxes
+from fedvlm_flwr.images.reading import MOST_PIXELS
 from fedvlm_flwr.tasks import load_task, task_names
 
 LINE = 1000  # characters of a problem that are told
@@ -51,13 +53,15 @@ class Problem:
         return line if len(line) <= LINE else f"{line[:LINE]} ..."
 
 
-def find_problems(rows: Sequence[Row], root: Path) -> list[Problem]:
+def find_problems(rows: Sequence[Row], root: Path, max_pixels: int = MOST_PIXELS) -> list[Problem]:
     """Everything that is wrong, in the order of the rows.
 
-    Missing or unreadable pictures, malformed conversations, empty answers, unknown tasks, boxes
-    without area or outside the picture, ids that came before.
+    Missing, unreadable or too large pictures, malformed conversations, empty answers, unknown
+    tasks, boxes without area or outside the picture, ids that came before.
     """
-    problems = [Problem(i, row.file, row.name, text) for i, row, text in _all(rows, root)]
+    problems = [
+        Problem(i, row.file, row.name, text) for i, row, text in _all(rows, root, max_pixels)
+    ]
     return sorted(problems, key=lambda problem: problem.row)
 
 
@@ -82,7 +86,7 @@ def shared_pictures(rows: Sequence[Row], root: Path) -> list[Problem]:
     return problems
 
 
-def _all(rows: Sequence[Row], root: Path) -> Iterator[tuple[int, Row, str]]:
+def _all(rows: Sequence[Row], root: Path, max_pixels: int) -> Iterator[tuple[int, Row, str]]:
     tasks, before = set(task_names()), dict[str, str]()
     rows_of: dict[Path, list[int]] = {}
     for i, row in enumerate(rows):
@@ -99,7 +103,8 @@ def _all(rows: Sequence[Row], root: Path) -> Iterator[tuple[int, Row, str]]:
             yield i, row, f"the task '{example.task}' is none of {', '.join(sorted(tasks))}"
         else:
             yield from ((i, row, text) for text in _text_problems(example))
-    for path, text in zip(rows_of, _in_parallel(_picture_problem, rows_of), strict=True):
+    problem = partial(_picture_problem, max_pixels)
+    for path, text in zip(rows_of, _in_parallel(problem, rows_of), strict=True):
         if text:
             for i in rows_of[path]:
                 yield i, rows[i], text
@@ -125,9 +130,9 @@ def _text_problems(example: Example) -> Iterator[str]:
                 yield f"the box {list(box.box)} in the {place} is not inside the picture"
 
 
-def _picture_problem(path: Path) -> str | None:
+def _picture_problem(max_pixels: int, path: Path) -> str | None:
     try:
-        check_picture(path, "?")
+        check_picture(path, "?", max_pixels)
     except DataError as error:
         return f"the picture {path} cannot be read ({error.__cause__})"
     return None
@@ -135,6 +140,8 @@ def _picture_problem(path: Path) -> str | None:
 
 def _digest(path: Path) -> str | None:
     try:
+        if not path.is_file():  # a pipe would never end
+            return None
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except (OSError, ValueError):  # told by `find_problems`

@@ -14,8 +14,11 @@ from fedvlm_flwr.data import check
 from fedvlm_flwr.data.cache import cached_tables, read_tables
 from fedvlm_flwr.data.check import KEYS, Problem, Row
 from fedvlm_flwr.data.federated import FederatedData
+from fedvlm_flwr.data.foreign import MOST_FIELDS
 from fedvlm_flwr.data.layout import IMAGE_FOLDERS as WHERE
+from fedvlm_flwr.data.row_files import too_wide
 from fedvlm_flwr.errors import DataError
+from fedvlm_flwr.images.reading import MOST_PIXELS
 from fedvlm_flwr.paths import PACKAGE, fedvlm_home
 
 if TYPE_CHECKING:
@@ -34,6 +37,7 @@ class Checked:
     Attributes:
         problems: of records that are left out.
         allowed: training records on pictures of the test set, where that is allowed.
+        max_pixels: what an image may have.
     """
 
     name: str
@@ -42,6 +46,7 @@ class Checked:
     test: Dataset
     problems: list[Problem]
     allowed: list[Problem]
+    max_pixels: int = MOST_PIXELS
 
     @property
     def bad(self) -> int:
@@ -65,7 +70,13 @@ class Checked:
             if not len(table):
                 raise DataError(f"{self.root} has no good {split} record; see its files.")
         return FederatedData(
-            self.name, self.root, self.train.select([]), self.train, self.test, self.bad
+            self.name,
+            self.root,
+            self.train.select([]),
+            self.train,
+            self.test,
+            self.bad,
+            self.max_pixels,
         )
 
 
@@ -83,7 +94,8 @@ def checked(
         root: the folder that its pictures are relative to.
         files: the files that hold its records.
         read: gives them.
-        choices: what else determines the tables; `shared_pictures`, see `Limits`, is among them.
+        choices: what else determines the tables; `shared_pictures` and `max_pixels`, see `Limits`,
+            are among them.
 
     Raises:
         DataError: a file cannot be read, or the cache cannot be used.
@@ -98,7 +110,7 @@ def checked(
         tables = cached_tables(
             _with_state(place, root, state_paths),
             lambda: (
-                build(rows, root, choices["shared_pictures"])
+                build(rows, root, choices["shared_pictures"], choices["max_pixels"])
                 | {STATE_COLUMN: Dataset.from_dict({"picture": state_paths})}
             ),
         )
@@ -106,7 +118,15 @@ def checked(
     of_kind: dict[str, list[Problem]] = {BAD: [], ALLOWED: []}
     for kind, *values in zip(*(table[key][:] for key in ("kind", *PROBLEM_FIELDS)), strict=True):
         of_kind[kind].append(Problem(*values))
-    return Checked(name, root, tables["train"], tables["test"], of_kind[BAD], of_kind[ALLOWED])
+    return Checked(
+        name,
+        root,
+        tables["train"],
+        tables["test"],
+        of_kind[BAD],
+        of_kind[ALLOWED],
+        choices["max_pixels"],
+    )
 
 
 def _earlier_tables(place: Path, root: Path) -> dict[str, Dataset] | None:
@@ -163,21 +183,35 @@ def fingerprint(files: Iterable[Path], choices: Mapping[str, Any]) -> str:
     return digest.hexdigest()[:16]
 
 
-def build(rows: Sequence[Row], root: Path, shared: str) -> dict[str, Dataset]:
+def build(rows: Sequence[Row], root: Path, shared: str, max_pixels: int) -> dict[str, Dataset]:
     """The tables `train` and `test` of all good records, and `problems`."""
+    names = _field_names(rows, root)
     twice = check.shared_pictures(rows, root)
-    bad = check.find_problems(rows, root) + (twice if shared == "refuse" else [])
+    bad = check.find_problems(rows, root, max_pixels) + (twice if shared == "refuse" else [])
     problems = [(BAD, problem) for problem in sorted(bad, key=lambda problem: problem.row)]
     if shared == "allow":
         problems += [(ALLOWED, problem) for problem in twice]
     left_out = {problem.row for problem in bad}
     good = [row for i, row in enumerate(rows) if i not in left_out]
-    names = sorted({name for row in rows for name in row.record} - set(KEYS))
     return {
         "train": _table([row for row in good if row.split == "train"], names),
         "test": _table([row for row in good if row.split == "test"], names),
         "problems": _problem_table(problems),
     }
+
+
+def _field_names(rows: Sequence[Row], root: Path) -> list[str]:
+    """What records have beside the keys of every record.
+
+    Raises:
+        DataError: together they have more than a table may; names the file that brings them.
+    """
+    names: set[str] = set()
+    for row in rows:
+        names.update(row.record)
+        if len(names) > MOST_FIELDS:
+            raise too_wide(root / row.file, len(names))
+    return sorted(names - set(KEYS))
 
 
 def _table(rows: Sequence[Row], names: Sequence[str]) -> Dataset:

@@ -18,8 +18,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image, UnidentifiedImageError
 
+from fedvlm_flwr.data.foreign import parquet_batches, regular
 from fedvlm_flwr.data.sources.base import Picture
 from fedvlm_flwr.errors import DataError
+from fedvlm_flwr.images.reading import FORMATS
 
 WRITTEN = ("dataset_dict.json", "state.json")  # by save_to_disk: several splits, or one
 ROWS = 64  # a batch; a row may hold a picture of a megabyte
@@ -128,7 +130,7 @@ class HubPictures:
 
 def _ending(data: bytes) -> str:
     try:
-        with Image.open(io.BytesIO(data)) as picture:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
             kind = (picture.format or "").lower()
     except (UnidentifiedImageError, OSError):  # the check tells that it cannot be read
         return ".unknown"
@@ -149,12 +151,11 @@ def _tables(folder: Path) -> list[_Table]:
 
 def _parquet_table(path: Path) -> _Table:
     def batches(columns: Sequence[str]) -> Iterator[Any]:
-        with pq.ParquetFile(path) as file:
-            yield from file.iter_batches(ROWS, columns=list(columns))
+        yield from parquet_batches(path, ROWS, columns)
 
     word = path.stem.partition("-")[0]
     try:
-        columns = pq.read_schema(path).names
+        columns = pq.read_schema(regular(path)).names
     except UNREADABLE as error:
         raise _unreadable(str(path), error) from error
     return _Table(path.parent.name if path.stem.isdigit() else word, str(path), columns, batches)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from fedvlm_flwr.images.reading import MOST_PIXELS
 from fedvlm_flwr.settings import setting
 
 
@@ -14,3 +15,5 @@ class Limits:
     shared_pictures: str = field(metadata=setting(choices=("refuse", "allow")))
     """Images that both the training and the test set of a task ask about: `refuse`, which makes
     those training records bad ones, or `allow`."""
+    max_pixels: int = field(metadata=setting(least=1, most=MOST_PIXELS))
+    """Pixels of an image, width times height; a record whose image has more is a bad one."""

@@ -1,6 +1,5 @@
 """Rows of a user's table: JSON lines or parquet."""
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from fedvlm_flwr.data.foreign import MOST_FIELDS, parquet_batches, parse_json, regular, text_of
 from fedvlm_flwr.errors import DataError
 
 ENDINGS = (".jsonl", ".parquet")
@@ -23,28 +23,43 @@ def read_rows(path: Path) -> Iterator[Mapping[str, Any]]:
     return _parquet(path) if path.suffix == ".parquet" else _json_lines(path)
 
 
+def too_wide(place: Path, fields: int) -> DataError:
+    """What is said of a table with more columns than may be."""
+    return DataError(
+        f"{place} has {fields} columns, more than the {MOST_FIELDS} that a table may have; keep "
+        "those that are asked about or that a partition goes by."
+    )
+
+
 def _parquet(path: Path) -> Iterator[Mapping[str, Any]]:
     try:
-        for batch in pq.ParquetFile(path).iter_batches(AT_ONCE):
+        fields = len(pq.read_schema(regular(path)))
+        if fields > MOST_FIELDS:
+            raise too_wide(path, fields)
+        for batch in parquet_batches(path, AT_ONCE):
             yield from batch.to_pylist()
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise DataError(f"{path} cannot be read as parquet ({error}); write it again.") from error
 
 
 def _json_lines(path: Path) -> Iterator[Mapping[str, Any]]:
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")  # splitlines knows further ends
+        lines = text_of(path).split("\n")  # splitlines knows further ends
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error}); put a table there.") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is no UTF-8 text ({error}); write it as such.") from error
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
-            record = json.loads(line)
+            record = parse_json(line)
         except ValueError as error:
             raise DataError(
                 f"Line {number} of {path} is no JSON ({error}); write one object a line."
             ) from error
         if not isinstance(record, dict):
             raise DataError(f"Line {number} of {path} is no object; write one object a line.")
+        if len(record) > MOST_FIELDS:
+            raise too_wide(path, len(record))
         yield record

@@ -73,7 +73,7 @@ def examine(params: Params) -> Checked:
             f"There is no dataset folder {params.folder}; set dataset.root, or make one with "
             f"`fedvlm prepare dataset={params.title} raw=<folder of the sources> out=<folder>`."
         )
-    keys = ("task", "file_tasks", "tasks", "shared_pictures")
+    keys = ("task", "file_tasks", "tasks", "shared_pictures", "max_pixels")
     choices = {key: getattr(params, key) for key in keys}
     files = [
         path

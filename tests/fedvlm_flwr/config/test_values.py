@@ -1,11 +1,8 @@
 """Senseless values: each is refused in one sentence that names its key, or lies in its range."""
 
 import math
-import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import pytest
@@ -15,6 +12,7 @@ from fedvlm_flwr.config import Config, compose, typed
 from fedvlm_flwr.config.compose import to_tree
 from fedvlm_flwr.errors import ConfigError
 from tests.choices import CONF
+from tests.patience import within
 
 VALUES = (-1, 0, math.nan, math.inf, 10**30, "text", None, [1, "two"])
 UNWALKED = ("experiment", "scaled", "source")  # they set keys of the other groups, and datasets'
@@ -38,22 +36,6 @@ def changed(tree: Any, place: Place, value: Any) -> Any:
     copy = tree.copy()
     copy[place[0]] = changed(tree[place[0]], place[1:], value)
     return copy
-
-
-@contextmanager
-def within(seconds: float) -> Iterator[None]:
-    """Fail where the block hangs."""
-
-    def late(_signal: int, _frame: FrameType | None) -> None:
-        raise AssertionError(f"it took longer than {seconds} s")
-
-    before = signal.signal(signal.SIGALRM, late)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
 
 
 WALKED: set[tuple[Any, ...]] = set()  # what a kind has in common in several YAMLs is walked once
