@@ -1,0 +1,37 @@
+"""The account of what a run used."""
+
+import json
+from dataclasses import fields
+from pathlib import Path
+
+from fedvlm_flwr.messages import TrainReply
+from fedvlm_flwr.messages.train import TrainMetrics
+from fedvlm_flwr.process import Process
+from fedvlm_flwr.run_folder import COST, RunFolder
+from server_app.callbacks.cost import CostMeter
+from strategies.core.events import Round
+
+
+def reply(process: int, **numbers: int) -> TrainReply:
+    plain = dict.fromkeys((field.name for field in fields(TrainMetrics)), 1)
+    return TrainReply({}, {}, TrainMetrics(**(plain | numbers | {"process": process})))
+
+
+def test_it_does_not_grow_with_the_processes_that_come_and_go(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    meter = CostMeter(folder, Process())
+    account = Round(0, 1, [0])
+    for process in range(500):
+        meter.on_reply(account, 0, reply(process, peak_memory_bytes=process, model_loads=1))
+    meter.write()
+    clients = folder.cost()["processes"]["client"]
+    assert (clients["peak_memory_bytes"], clients["model_loads"]) == (499, 1)
+    assert set(folder.cost()["processes"]) == {"server", "client"}
+    assert (tmp_path / COST).stat().st_size < 1000
+
+    again = CostMeter(folder, Process())
+    again.recall(json.loads(json.dumps(meter.memory())))
+    again.on_reply(account, 0, reply(7, peak_memory_bytes=7, model_loads=2))
+    again.write()
+    clients = folder.cost()["processes"]["client"]
+    assert (clients["peak_memory_bytes"], clients["model_loads"]) == (499, 2)
