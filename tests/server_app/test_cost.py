@@ -1,7 +1,6 @@
 """The account of what a run used."""
 
 import json
-from dataclasses import fields
 from pathlib import Path
 
 from fedvlm_flwr.messages import TrainReply
@@ -12,9 +11,9 @@ from server_app.callbacks.cost import CostMeter
 from strategies.core.events import Round
 
 
-def reply(process: int, **numbers: int) -> TrainReply:
-    plain = dict.fromkeys((field.name for field in fields(TrainMetrics)), 1)
-    return TrainReply({}, {}, TrainMetrics(**(plain | numbers | {"process": process})))
+def reply(peak: int, loads: int) -> TrainReply:
+    numbers = {"peak_memory_bytes": peak, "model_loads": loads}
+    return TrainReply({}, TrainMetrics(num_examples=1, **numbers))
 
 
 def test_it_does_not_grow_with_the_processes_that_come_and_go(tmp_path: Path) -> None:
@@ -22,7 +21,7 @@ def test_it_does_not_grow_with_the_processes_that_come_and_go(tmp_path: Path) ->
     meter = CostMeter(folder, Process())
     account = Round(0, 1, [0])
     for process in range(500):
-        meter.on_reply(account, 0, reply(process, peak_memory_bytes=process, model_loads=1))
+        meter.on_reply(account, process, reply(process, loads=1))
     meter.write()
     clients = folder.cost()["processes"]["client"]
     assert (clients["peak_memory_bytes"], clients["model_loads"]) == (499, 1)
@@ -31,7 +30,7 @@ def test_it_does_not_grow_with_the_processes_that_come_and_go(tmp_path: Path) ->
 
     again = CostMeter(folder, Process())
     again.recall(json.loads(json.dumps(meter.memory())))
-    again.on_reply(account, 0, reply(7, peak_memory_bytes=7, model_loads=2))
+    again.on_reply(account, 0, reply(7, loads=2))
     again.write()
     clients = folder.cost()["processes"]["client"]
     assert (clients["peak_memory_bytes"], clients["model_loads"]) == (499, 2)
