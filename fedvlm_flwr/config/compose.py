@@ -22,12 +22,14 @@ from fedvlm_flwr.config.schema import Config
 from fedvlm_flwr.config.typed import typed
 from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.paths import conf_dir
-from fedvlm_flwr.settings import facts_of
+from fedvlm_flwr.settings import facts_of, short
 
 Scalar = bool | int | float | str
 
 # Flower's kebab-case keys whose name differs from ours by more than the hyphens.
 RENAMED = {"num_server_rounds": "num_rounds"}
+
+SENTENCE = 400  # characters of what somebody has written, in a message
 
 _hydra = threading.Lock()  # Hydra keeps its state in a process-wide singleton
 
@@ -95,8 +97,10 @@ def _compose_hydra(overrides: list[str]) -> DictConfig:
         raise ConfigError(f"Unknown {group} '{name}'; choose one of: {names}.") from error
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(_one_sentence(error)) from error
-    except (TypeError, ValueError) as error:  # Hydra's own, on a group set to null or to a list
-        raise ConfigError(f"One of the overrides {overrides} is wrong: {error}.") from error
+    # Hydra's own, on a group set to null or to a list, a number of thousands of digits, a deep list.
+    except (TypeError, ValueError, RecursionError) as error:
+        text = ", ".join(map(short, overrides))[:SENTENCE]
+        raise ConfigError(f"One of the overrides {text} is wrong: {error}.") from error
     finally:
         restore_gh_from_backup(outer)
 
@@ -106,7 +110,7 @@ def _one_sentence(error: Exception) -> str:
     noise = ("full_key", "object_type", "To append", "reference_type", "See https")
     text = ". ".join(line.rstrip(".") for line in lines if not line.startswith(noise))
     text = text.replace("Could not override", "Unknown key")
-    return f"{text}; change the override or the YAML under conf/."
+    return f"{text[:SENTENCE]}; change the override or the YAML under conf/."
 
 
 def from_hydra(tree: DictConfig) -> Config:

@@ -14,6 +14,7 @@ from fedvlm_flwr.config.compose import quoted, to_tree, unquoted
 from fedvlm_flwr.config.keys import keys_of
 from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.plugins import available
+from tests.patience import within
 
 SECRET = "s3cr3t-of-this-machine"
 
@@ -51,6 +52,24 @@ def test_it_is_refused_and_tells_nothing(
         with pytest.raises(ConfigError) as refusal:
             compose(run_config)
         assert SECRET not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "tuning.lora.targets=" + "[" * 4000 + "]" * 4000,
+        "seed=" + "1" * 5000,
+        "train.lr=" + "1" * 5000,
+        "run_name=" + "[" * 3000,
+        "run_name=" + "a" * 10**6,
+        "seed=\0",
+    ],
+    ids=lambda text: text[:25],
+)
+def test_an_override_that_nobody_can_read_is_refused_in_a_sentence(override: str) -> None:
+    with within(10), pytest.raises(ConfigError) as refusal:
+        compose({"overrides": override})
+    assert len(str(refusal.value)) < 600 and "\n" not in str(refusal.value)
 
 
 def test_flat_keys_are_looked_at_too(monkeypatch: pytest.MonkeyPatch) -> None:
