@@ -29,6 +29,7 @@ Scalar = bool | int | float | str
 # Flower's kebab-case keys whose name differs from ours by more than the hyphens.
 RENAMED = {"num_server_rounds": "num_rounds"}
 
+MOST = 50_000  # characters of `overrides`: reading them takes a second
 SENTENCE = 400  # characters of what somebody has written, in a message
 
 _hydra = threading.Lock()  # Hydra keeps its state in a process-wide singleton
@@ -40,7 +41,7 @@ def to_overrides(run_config: Mapping[str, Scalar]) -> list[str]:
     An empty string means "as conf/ says". The free-form `overrides` come last and so win.
 
     Raises:
-        ConfigError: the `overrides` string has an unbalanced quote.
+        ConfigError: the `overrides` string has an unbalanced quote, or is too long.
     """
     result = []
     for key, value in sorted(run_config.items()):
@@ -52,8 +53,11 @@ def to_overrides(run_config: Mapping[str, Scalar]) -> list[str]:
         if facts_at(name, {}).place:  # its name may hold what Hydra's grammar gives a meaning to
             text = quoted(text)
         result.append(f"{name}={text}")
+    free = str(run_config.get("overrides", ""))
+    if len(free) > MOST:
+        raise ConfigError(f"overrides has {len(free)} characters; write {MOST} at most.")
     try:
-        return result + shlex.split(str(run_config.get("overrides", "")))
+        return result + shlex.split(free)
     except ValueError as error:
         raise ConfigError(f"overrides={run_config['overrides']!r}: {error}; mend it.") from error
 
@@ -97,7 +101,7 @@ def _compose_hydra(overrides: list[str]) -> DictConfig:
         raise ConfigError(f"Unknown {group} '{name}'; choose one of: {names}.") from error
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(_one_sentence(error)) from error
-    # Hydra's own, on a group set to null or to a list, a number of thousands of digits, a deep list.
+    # Hydra's own: a group set to null or to a list, a number of 5,000 digits, a list of 5,000 lists.
     except (TypeError, ValueError, RecursionError) as error:
         text = ", ".join(map(short, overrides))[:SENTENCE]
         raise ConfigError(f"One of the overrides {text} is wrong: {error}.") from error

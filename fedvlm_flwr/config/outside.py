@@ -30,7 +30,8 @@ def require_closed(overrides: Sequence[str]) -> None:
         key, _, value = override.partition("=")
         if len(override) > LONGEST:
             raise ConfigError(
-                f"The override of {key[:80]} has {len(override)} characters; write {LONGEST} at most."
+                f"The override of {key[:80]} has {len(override)} characters, more than {LONGEST}; "
+                "shorten it."
             )
         if not KEY.fullmatch(key) or key.lstrip("+~").partition(".")[0] == "hydra":
             raise ConfigError(

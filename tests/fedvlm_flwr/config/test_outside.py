@@ -62,6 +62,7 @@ def test_it_is_refused_and_tells_nothing(
         "train.lr=" + "1" * 5000,
         "run_name=" + "[" * 3000,
         "run_name=" + "a" * 10**6,
+        "run_name=" + "a" * 40_000,
         "seed=\0",
     ],
     ids=lambda text: text[:25],
