@@ -101,7 +101,7 @@ def _compose_hydra(overrides: list[str]) -> DictConfig:
         raise ConfigError(f"Unknown {group} '{name}'; choose one of: {names}.") from error
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(_one_sentence(error)) from error
-    # Hydra's own: a group set to null or to a list, a number of 5,000 digits, a list of 5,000 lists.
+    # Hydra's own: a group that is null or a list, a number of 5,000 digits, lists in 5,000 lists.
     except (TypeError, ValueError, RecursionError) as error:
         text = ", ".join(map(short, overrides))[:SENTENCE]
         raise ConfigError(f"One of the overrides {text} is wrong: {error}.") from error
