@@ -123,7 +123,6 @@ class Worker:
             saved_state=saved,
             truncated_questions=session.model.vlm.truncated_questions,
             images_encoded=session.model.features.encoded,
-            process=self.process.number,
             **self.process.usage(),
         )
         return TrainReply(shared, metrics, output.extra).pack(session.config.wire.dtype)

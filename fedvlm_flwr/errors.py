@@ -21,6 +21,10 @@ class RunError(FedVLMError):
     """A run cannot start or go on (too few good replies, a dead engine, an occupied folder)."""
 
 
+class DamagedRun(RunError):  # noqa: N818  # a finding about a folder
+    """A file of a run folder is not what was written."""
+
+
 class RequestError(RunError):
     """A client cannot or will not do what it is asked."""
 

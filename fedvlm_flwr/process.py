@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import resource
-import secrets
 import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -52,9 +51,6 @@ class Process:
 
     Everything is made when it is first asked for, and is the same object for all who ask: in the
     in-process engine the server and its clients share one model.
-
-    Attributes:
-        number: drawn at random; it tells processes apart, and nothing of them.
     """
 
     def __init__(self) -> None:
@@ -63,7 +59,6 @@ class Process:
         self._shares: Once[Shares] = Once()
         self._model: Once[Resident] = Once(1)  # one base at most
         self._loads = 0
-        self.number = secrets.randbelow(2**31)
 
     def compose(self, run_config: Mapping[str, Scalar]) -> Config:
         """The configuration of a run-config, see `fedvlm_flwr.config.compose`.

@@ -14,8 +14,9 @@ from typing import Any
 import yaml
 
 from fedvlm_flwr.config import Config
-from fedvlm_flwr.errors import RunError
+from fedvlm_flwr.errors import DamagedRun, RunError
 from fedvlm_flwr.paths import fedvlm_home, write_atomic
+from fedvlm_flwr.sealed import CHECKSUM, is_whole
 
 CONFIG, METRICS, COST = "config.yaml", "metrics.jsonl", "cost.json"
 PREDICTIONS, PROGRESS, ADAPTER = "predictions.jsonl", "progress.jsonl", "adapter"
@@ -155,16 +156,45 @@ class RunFolder:
         return False
 
     def is_finished(self) -> bool:
-        """Whether nothing is left to do.
+        """Whether nothing is left to do, and the metrics are those that were written.
 
         Raises:
-            RunError: the checkpoint is damaged.
+            RunError: the checkpoint is damaged, or a finished run's metrics are.
         """
         path = self.path / CHECKPOINT
+        if not path.exists():
+            return False
         try:
-            return path.exists() and bool(json.loads(path.read_text(encoding="utf-8"))["finished"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise RunError(f"{path} is damaged ({error}).") from error
+            facts = json.loads(path.read_text(encoding="utf-8"))
+            finished, memory = bool(facts["finished"]), facts["callbacks"].get("MetricsWriter", {})
+            if not is_whole(facts):
+                raise ValueError("its checksum differs")
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DamagedRun(
+                f"{path} is damaged ({error}); restore it, or remove the run."
+            ) from error
+        try:
+            if finished:
+                self.require_metrics(memory)
+        except DamagedRun as damage:
+            raise DamagedRun(f"{damage}; restore the file, or run it anew.") from damage
+        return finished
+
+    def require_metrics(self, memory: Mapping[str, Any]) -> None:
+        """Refuse metrics that are not those of a checkpoint.
+
+        Args:
+            memory: their number of `bytes` up to there and their `sha256`.
+
+        Raises:
+            DamagedRun: they have changed, or are gone.
+        """
+        size = int(memory.get("bytes", 0))
+        if size and self.digest(METRICS, size) != memory.get(CHECKSUM):
+            fault = (
+                "is not what the run had written" if self.size(METRICS) else "is empty or missing"
+            )
+            raise DamagedRun(f"{self.path / METRICS} {fault} (its first {size} bytes)")
 
     def write(self, name: str, text: str) -> None:
         """Replace a text file whole."""
@@ -200,6 +230,16 @@ class RunFolder:
             content = (self.path / name).read_bytes()
             self.cut(name, content.rfind(b"\n") + 1)
 
+    def remove_damaged(self, name: str) -> str:
+        """Remove the lines of a file that hold no record, and say so; empty where all do."""
+        path = self.path / name
+        lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+        whole = [line for number, line in enumerate(lines, 1) if _holds_record(line, path, number)]
+        if len(whole) == len(lines):
+            return ""
+        write_atomic(path, b"".join(whole).decode())
+        return f"{len(lines) - len(whole)} damaged lines of {path} were removed; no number is lost."
+
     def lines(self, name: str) -> Iterator[dict[str, Any]]:
         """The finished JSON lines of a file; none when it is not there yet.
 
@@ -223,7 +263,7 @@ class RunFolder:
         path = self.path / CONFIG
         try:
             tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except yaml.YAMLError as error:
+        except (OSError, ValueError, yaml.YAMLError) as error:
             raise RunError(f"{path} is damaged ({' '.join(str(error).split())}).") from error
         if not isinstance(tree, Mapping):
             raise RunError(f"{path} is damaged: it holds no configuration.")
@@ -248,15 +288,35 @@ class RunFolder:
         return values
 
     def cost(self) -> dict[str, Any]:
-        """The account of seconds, bytes, memory and model loads."""
-        result: dict[str, Any] = json.loads((self.path / COST).read_text(encoding="utf-8"))
+        """The account of seconds, bytes, memory and model loads.
+
+        Raises:
+            RunError: the file is missing or damaged.
+        """
+        path = self.path / COST
+        try:
+            result = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise RunError(
+                f"{path} cannot be read ({error}); a run that goes on writes it anew."
+            ) from error
+        if not isinstance(result, dict):
+            raise RunError(f"{path} is damaged: it holds no account.")
         return result
+
+
+def _holds_record(line: bytes, path: Path, number: int) -> bool:
+    try:
+        _record(line, path, number)
+    except RunError:
+        return False
+    return True
 
 
 def _record(line: bytes, path: Path, number: int) -> dict[str, Any]:
     try:
-        record = json.loads(line)
-    except ValueError as error:
+        record = json.loads(line.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
         raise RunError(
             f"{path}, line {number} is damaged ({error}); restore the file, or start a new run."
         ) from error

@@ -20,6 +20,10 @@ Read = Callable[[Any, str], Any]
 # What becomes part of a path on a machine, perhaps somebody else's.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\-]{0,99}")
 
+SEEDS = 2**63 - 1  # the largest seed: of a signed number of 64 bits
+TOKENS = 32_768  # the longest answer
+LENGTH = 80  # characters of a value in a message
+
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
@@ -58,6 +62,9 @@ class Facts:
             ConfigError: names the key and its value, and says what it may be.
         """
         if isinstance(value, list):
+            twice = next((w for i, w in enumerate(value) if w in value[:i]), None)
+            if isinstance(twice, str):
+                raise ConfigError(f"{where} names '{twice[:80]}' twice; name each once.")
             for i, item in enumerate(value):
                 self.check(item, f"{where}[{i}]")
         elif isinstance(value, Mapping):
@@ -65,33 +72,53 @@ class Facts:
                 self.check(item, f"{where}.{key}")
         elif isinstance(value, str) and self.name and not NAME.fullmatch(value):
             raise ConfigError(
-                f"{where}={value[:80]!r} is no name; use 1 to 100 letters, digits, '.', '_' and "
+                f"{where}={short(value)} is no name; use 1 to 100 letters, digits, '.', '_' and "
                 "'-', a letter or a digit first."
             )
         elif isinstance(value, str) and self.choices and value not in self.choices:
             choices = ", ".join(self.choices)
-            raise ConfigError(f"{where}='{value}' is unknown; choose one of: {choices}.")
+            raise ConfigError(f"{where}={short(value)} is unknown; choose one of: {choices}.")
         elif isinstance(value, int | float) and (words := self._out_of_range(value)):
-            raise ConfigError(f"{where}={value} must {words}.")
+            raise ConfigError(f"{where}={short(value)} must {words}.")
+
+    @property
+    def span(self) -> str:
+        """The range as text, [0, 1); empty where it is open on a side."""
+        low, high = self._ends
+        if low is None or high is None:
+            return ""
+        left, right = "[" if self.above is None else "(", "]" if self.below is None else ")"
+        return f"{left}{low:g}, {high:g}{right}"
+
+    @property
+    def _ends(self) -> tuple[float | None, float | None]:
+        low = self.least if self.above is None else self.above
+        return low, self.most if self.below is None else self.below
 
     def _out_of_range(self, value: float) -> str:
         """What the number must be, where it is not so."""
-        low = self.least if self.above is None else self.above
-        high = self.most if self.below is None else self.below
+        low, high = self._ends
         if low is None and high is None:
             return ""
         too_low = low is not None and not (value >= low if self.above is None else value > low)
         too_high = high is not None and not (value <= high if self.below is None else value < high)
-        if math.isfinite(value) and not too_low and not too_high:
+        if not too_low and not too_high and math.isfinite(value):
             return ""
-        if low is not None and high is not None:
-            left, right = "[" if self.above is None else "(", "]" if self.below is None else ")"
-            return f"be in {left}{low:g}, {high:g}{right}"
+        if self.span:
+            return f"be in {self.span}"
         if low is None:
             return f"be {'at most' if self.below is None else 'less than'} {high:g}"
         if self.above is not None:
             return f"be finite and greater than {low:g}"
         return "not be negative" if low == 0 else f"be finite and at least {low:g}"
+
+
+def short(value: Any) -> str:
+    """A value as a message shows it, cut where it is long."""
+    if isinstance(value, int) and value.bit_length() > 2 * LENGTH:  # Python writes no huge ones
+        return f"a number of {value.bit_length()} bits"
+    text = repr(value)
+    return text if len(text) <= LENGTH else f"{text[:LENGTH]}..."
 
 
 FACTS = "facts"

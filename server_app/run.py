@@ -19,7 +19,7 @@ from fedvlm_flwr.models.vocabulary import unknown_share
 from fedvlm_flwr.process import Process
 from fedvlm_flwr.report.curve import draw_curve
 from fedvlm_flwr.report.table import result_table
-from fedvlm_flwr.run_folder import ADAPTER, RunFolder
+from fedvlm_flwr.run_folder import ADAPTER, PROGRESS, RunFolder
 from fedvlm_flwr.saved_config import cut_half_lines, record_start, require_same_config
 from server_app.callbacks.checkpoint import Checkpoint
 from server_app.callbacks.cost import CostMeter
@@ -62,6 +62,8 @@ class Run:
         if config.resume:
             require_same_config(config, folder)
             cut_half_lines(folder)
+            if damage := folder.remove_damaged(PROGRESS):
+                progress.tell("warning", message=damage)
             self._saved = self._checked(read_checkpoint(folder))
         else:
             record_start(config, folder, run_config)

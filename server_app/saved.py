@@ -1,15 +1,14 @@
 """A run's checkpoint as it is read back: the newest that is whole, by its checksums."""
 
-import hashlib
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from fedvlm_flwr.arrays import Arrays, section
-from fedvlm_flwr.errors import RunError
-from fedvlm_flwr.run_folder import CHECKPOINT, METRICS, RunFolder
+from fedvlm_flwr.errors import DamagedRun, RunError
+from fedvlm_flwr.run_folder import CHECKPOINT, RunFolder
+from fedvlm_flwr.sealed import is_whole
 from fedvlm_flwr.tensor_files import DamagedFile, load_tensors
 from strategies.core.state import ServerState
 
@@ -17,7 +16,6 @@ FORMAT = 3
 SHARED, SERVER, PREVIOUS = "shared/", "server/", "previous/"
 FOLDER = "checkpoints"
 EARLIER = "checkpoint.earlier.json"
-CHECKSUM = "sha256"
 
 
 @dataclass(frozen=True)
@@ -51,13 +49,6 @@ def tensor_facts(run: str, stage: int, number: int) -> dict[str, str | int]:
     return {"run": run, "stage": stage, "round": number}
 
 
-def sealed(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Facts with their checksum."""
-    bare = {key: value for key, value in facts.items() if key != CHECKSUM}
-    text = json.dumps(bare, sort_keys=True)
-    return {**bare, CHECKSUM: hashlib.sha256(text.encode()).hexdigest()}
-
-
 def read_checkpoint(folder: RunFolder) -> Saved | None:
     """The checkpoint of a run folder; None where the run was ended before its first one.
 
@@ -71,7 +62,7 @@ def read_checkpoint(folder: RunFolder) -> Saved | None:
             continue
         try:
             return _read(folder, name, "; ".join(damages))
-        except DamagedFile as damage:
+        except (DamagedFile, DamagedRun) as damage:
             damages.append(str(damage))
         except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
             damages.append(f"{folder.path / name} cannot be read ({error})")
@@ -88,12 +79,12 @@ def _read(folder: RunFolder, name: str, damage: str) -> Saved:
             f"{path} has format {facts['format']} and this version reads {FORMAT}; resume with the "
             "version that wrote it."
         )
-    if facts.get(CHECKSUM) != sealed(facts)[CHECKSUM]:
+    if not is_whole(facts):
         raise DamagedFile(f"{path} has changed since it was written (its checksum differs)")
     run, stage, number = facts["run"], int(facts["stage"]), int(facts["round"])
     if not re.fullmatch(r"[0-9a-f]{32}", run) or facts["tensors"] != tensor_file(stage, number):
         raise DamagedFile(f"{path} is none that this version writes")
-    _require_metrics(folder, facts["callbacks"].get("MetricsWriter", {}))
+    folder.require_metrics(facts["callbacks"].get("MetricsWriter", {}))
     tensors = load_tensors(
         folder.path / FOLDER / facts["tensors"], tensor_facts(run, stage, number)
     )
@@ -109,16 +100,3 @@ def _read(folder: RunFolder, name: str, damage: str) -> Saved:
     previous = section(tensors, PREVIOUS)
     memory: dict[str, Any] = facts["callbacks"]
     return Saved(run, stage, bool(facts["finished"]), state, memory, previous, damage)
-
-
-def _require_metrics(folder: RunFolder, memory: Mapping[str, Any]) -> None:
-    """Refuse a checkpoint whose history is gone.
-
-    Raises:
-        DamagedFile: the metrics up to there are not those that were written.
-    """
-    size = int(memory.get("bytes", 0))
-    if size and folder.digest(METRICS, size) != memory.get(CHECKSUM):
-        raise DamagedFile(
-            f"{folder.path / METRICS} is not what the run had written (its first {size} bytes)"
-        )

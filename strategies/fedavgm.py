@@ -14,7 +14,7 @@ class Params(AlgorithmParams):
 
     beta: float = field(metadata=setting(least=0, below=1))
     """Server momentum: how much of the last round's step is taken again."""
-    server_lr: float = field(metadata=setting(above=0))
+    server_lr: float = field(metadata=setting(above=0, most=1000))
     """Server step size: how much of the momentum is taken."""
 
 

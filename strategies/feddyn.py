@@ -26,7 +26,7 @@ H = "h"
 class Params(AlgorithmParams):
     """The strength of the regularizer."""
 
-    alpha: float = field(metadata=setting(least=0))
+    alpha: float = field(metadata=setting(least=0, most=1e6))
     """Weight of the dynamic regularizer; 0 is FedAvg, by definition."""
 
 

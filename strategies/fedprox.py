@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class Params(AlgorithmParams):
     """The strength of the proximal term."""
 
-    mu: float = field(metadata=setting(least=0))
+    mu: float = field(metadata=setting(least=0, most=1e6))
     """Weight of the proximal term; 0 is FedAvg."""
 
 

@@ -18,7 +18,7 @@ from strategies.core.stored import StoredParams, StoredReplies
 class Params(StoredParams):
     """How many clients may be hostile, and the memory for the replies."""
 
-    num_malicious: int = field(metadata=setting(least=0))
+    num_malicious: int = field(metadata=setting(least=0, most=100_000))
     """How many hostile clients a cohort may hold."""
 
 

@@ -27,7 +27,7 @@ CONTROL = "c"
 class Params(AlgorithmParams):
     """Server step size and strength of the correction."""
 
-    server_lr: float = field(metadata=setting(above=0))
+    server_lr: float = field(metadata=setting(above=0, most=1000))
     """Server step size: how much of the clients' mean change is taken."""
     correction: float = field(metadata=setting(least=0, most=1))
     """How much of c - c_k is added to each gradient; 0 is FedAvg."""

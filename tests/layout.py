@@ -59,5 +59,6 @@ def published_params(root: Path, **changes: Any) -> Mapping[str, Any]:
         "making": None,
         "allow_errors": 0,
         "shared_pictures": "refuse",
+        "max_pixels": 1_000_000,
         **changes,
     }

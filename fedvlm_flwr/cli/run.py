@@ -39,8 +39,9 @@ from fedvlm_flwr.config.compose import quoted, to_overrides, unquoted
 from fedvlm_flwr.config.keys import Kinds, facts_at, kinds_of
 from fedvlm_flwr.config.outside import require_closed
 from fedvlm_flwr.engines import App, run_app
-from fedvlm_flwr.errors import FedVLMError, RunError
+from fedvlm_flwr.errors import DamagedRun, FedVLMError, RunError
 from fedvlm_flwr.paths import conf_dir
+from fedvlm_flwr.process import this_process
 from fedvlm_flwr.report.follow import following
 from fedvlm_flwr.run_folder import (
     CONFIG,
@@ -55,6 +56,7 @@ from fedvlm_flwr.saved_config import require_same_config
 LOG = "engine.log"
 TERMINATED = 128 + signal.SIGTERM
 LONGEST = 120  # bytes of the name of a job's folder
+MANY = 1000  # clients from which an engine takes so long to start that their data is seen to first
 
 
 def main(arguments: list[str]) -> int:
@@ -163,11 +165,13 @@ def run_job(tree: DictConfig, sweep: Sweep) -> RunFolder:
     if settings.mode == RunMode.MULTIRUN:
         config = _in_sweep(config, sweep, _job_name(settings.job.num, overrides))
     require_closed(overrides)
+    if config.num_clients > MANY:
+        this_process().test_shares(config)
     run_config: dict[str, Scalar] = {"overrides": shlex.join(overrides)}
     if config.resume:
         folder = RunFolder.existing(config.resume)
         run_config["resume"] = str(folder.path)
-        if settings.mode == RunMode.MULTIRUN and folder.is_finished():
+        if settings.mode == RunMode.MULTIRUN and _is_finished(folder):
             require_same_config(config, folder)
             print(f"already finished: {folder.path}")
             return folder
@@ -175,6 +179,14 @@ def run_job(tree: DictConfig, sweep: Sweep) -> RunFolder:
         folder = RunFolder.create(config)
         run_config |= {"output-dir": str(folder.path.parent), "run-name": folder.path.name}
     return run_federation(config, run_config, folder)
+
+
+def _is_finished(folder: RunFolder) -> bool:
+    """Whether nothing is left to do; of a damaged run the server says what it can go on from."""
+    try:
+        return folder.is_finished()
+    except DamagedRun:
+        return False
 
 
 def _key(word: str) -> str:
@@ -226,10 +238,13 @@ def run_federation(config: Config, run_config: dict[str, Scalar], folder: RunFol
     """
     folder.path.mkdir(parents=True, exist_ok=True)
     folder.cut_half_line(PROGRESS)
+    damage = folder.remove_damaged(PROGRESS)
     lines_before = len(list(folder.lines(PROGRESS)))
     os.environ[FOLLOWED] = str(os.getpid())
     try:
         with app_folder() as bundle, following(folder):
+            if damage:
+                folder.append(PROGRESS, {"event": "warning", "message": damage})
             app = App(bundle, "server_app.app:app", "client_app.app:app")
             run_app(app, run_config, config.engine, config.num_clients, folder.path / LOG)
     except FedVLMError as error:

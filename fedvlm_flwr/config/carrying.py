@@ -19,17 +19,17 @@ class Engine:
 
     name: str = field(metadata=carrier(name=True))
     """The module in `fedvlm_flwr.engines` that runs the app: ray or inprocess."""
-    cpus_per_client: int = field(metadata=carrier(above=0))
+    cpus_per_client: int = field(metadata=carrier(least=1, most=1024))
     """CPU cores that Ray reserves for one client process."""
-    gpus_per_client: float = field(metadata=carrier(least=0))
+    gpus_per_client: float = field(metadata=carrier(least=0, most=64))
     """Share of a GPU that Ray reserves for one client process; 0.25: four share one."""
-    threads: int = field(metadata=carrier(above=0))
+    threads: int = field(metadata=carrier(least=1, most=1024))
     """CPU threads of torch in a client process."""
     device: str = field(metadata=carrier(choices=("auto", "cpu", "cuda")))
     """Where models lie: cpu, cuda, or auto: cuda where there is one."""
-    num_supernodes: int | None = field(metadata=carrier(above=0))
+    num_supernodes: int | None = field(metadata=carrier(least=1, most=100_000))
     """Simulated nodes; null: one for each client."""
-    feature_megabytes: float = field(metadata=carrier(above=0))
+    feature_megabytes: float = field(metadata=carrier(above=0, most=1e7))
     """Memory for image features in each process, in megabytes."""
     features_on_disk: bool = field(metadata=carrier())
     """Whether image features are kept in $FEDVLM_HOME/features as well."""

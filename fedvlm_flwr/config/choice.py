@@ -8,7 +8,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from fedvlm_flwr.config.typed import typed
 from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.plugins import load_as
-from fedvlm_flwr.settings import Facts, setting
+from fedvlm_flwr.settings import Facts, setting, short
 
 P_co = TypeVar("P_co", covariant=True)
 
@@ -89,8 +89,11 @@ def make_choice(group: str, values: Mapping[str, Any], where: str = "") -> Choic
     where = where or group
     if not isinstance(values, Mapping) or not isinstance(values.get("name"), str):
         raise ConfigError(f"{where}.name is not set; name the choice in its YAML.")
-    Facts(name=True).check(values["name"], f"{where}.name")
-    kind = str(values.get("kind", values["name"]))
+    kind = values.get("kind", values["name"])
+    if not isinstance(kind, str):
+        raise ConfigError(f"{where}.kind={short(kind)} must be text; name a kind that there is.")
+    for key in ("name", "kind"):
+        Facts(name=True).check(values.get(key), f"{where}.{key}")
     own = {key: value for key, value in values.items() if key not in ("name", "kind")}
     return Choice(values["name"], kind, typed(params_class(group, kind), own, where))
 

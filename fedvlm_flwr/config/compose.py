@@ -22,12 +22,15 @@ from fedvlm_flwr.config.schema import Config
 from fedvlm_flwr.config.typed import typed
 from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.paths import conf_dir
-from fedvlm_flwr.settings import facts_of
+from fedvlm_flwr.settings import facts_of, short
 
 Scalar = bool | int | float | str
 
 # Flower's kebab-case keys whose name differs from ours by more than the hyphens.
 RENAMED = {"num_server_rounds": "num_rounds"}
+
+MOST = 50_000  # characters of `overrides`: reading them takes a second
+SENTENCE = 400  # characters of what somebody has written, in a message
 
 _hydra = threading.Lock()  # Hydra keeps its state in a process-wide singleton
 
@@ -38,7 +41,7 @@ def to_overrides(run_config: Mapping[str, Scalar]) -> list[str]:
     An empty string means "as conf/ says". The free-form `overrides` come last and so win.
 
     Raises:
-        ConfigError: the `overrides` string has an unbalanced quote.
+        ConfigError: the `overrides` string has an unbalanced quote, or is too long.
     """
     result = []
     for key, value in sorted(run_config.items()):
@@ -50,8 +53,11 @@ def to_overrides(run_config: Mapping[str, Scalar]) -> list[str]:
         if facts_at(name, {}).place:  # its name may hold what Hydra's grammar gives a meaning to
             text = quoted(text)
         result.append(f"{name}={text}")
+    free = str(run_config.get("overrides", ""))
+    if len(free) > MOST:
+        raise ConfigError(f"overrides has {len(free)} characters; write {MOST} at most.")
     try:
-        return result + shlex.split(str(run_config.get("overrides", "")))
+        return result + shlex.split(free)
     except ValueError as error:
         raise ConfigError(f"overrides={run_config['overrides']!r}: {error}; mend it.") from error
 
@@ -95,8 +101,10 @@ def _compose_hydra(overrides: list[str]) -> DictConfig:
         raise ConfigError(f"Unknown {group} '{name}'; choose one of: {names}.") from error
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(_one_sentence(error)) from error
-    except (TypeError, ValueError) as error:  # Hydra's own, on a group set to null or to a list
-        raise ConfigError(f"One of the overrides {overrides} is wrong: {error}.") from error
+    # Hydra's own: a group that is null or a list, a number of 5,000 digits, lists in 5,000 lists.
+    except (TypeError, ValueError, RecursionError) as error:
+        text = ", ".join(map(short, overrides))[:SENTENCE]
+        raise ConfigError(f"One of the overrides {text} is wrong: {error}.") from error
     finally:
         restore_gh_from_backup(outer)
 
@@ -106,7 +114,7 @@ def _one_sentence(error: Exception) -> str:
     noise = ("full_key", "object_type", "To append", "reference_type", "See https")
     text = ". ".join(line.rstrip(".") for line in lines if not line.startswith(noise))
     text = text.replace("Could not override", "Unknown key")
-    return f"{text}; change the override or the YAML under conf/."
+    return f"{text[:SENTENCE]}; change the override or the YAML under conf/."
 
 
 def from_hydra(tree: DictConfig) -> Config:
@@ -132,10 +140,15 @@ def _groups() -> list[str]:
     return [e.name for e in fields(Config) if facts_of(e).group or is_dataclass(hints[e.name])]
 
 
-def to_yaml(config: Config) -> str:
-    """The resolved configuration as YAML that Hydra's groups would give again."""
+def to_tree(config: Config) -> dict[str, Any]:
+    """The resolved configuration as plain values, with the keys that Hydra's groups have."""
     tree = asdict(config)
     for key, value in vars(config).items():
         if isinstance(value, Choice):
             tree[key] = {"name": value.name, "kind": value.kind, **tree[key]["params"]}
-    return OmegaConf.to_yaml(OmegaConf.create(tree))
+    return tree
+
+
+def to_yaml(config: Config) -> str:
+    """The resolved configuration as YAML that Hydra's groups would give again."""
+    return OmegaConf.to_yaml(OmegaConf.create(to_tree(config)))

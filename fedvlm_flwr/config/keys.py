@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
-from functools import cache
 from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Union, get_args, get_origin
 
 from fedvlm_flwr.config.choice import Choice, params_class
 from fedvlm_flwr.config.schema import Config
+from fedvlm_flwr.config.typed import hints_of
 from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.settings import STRICT, Facts, docs_of, facts_of
 
@@ -52,7 +52,7 @@ def facts_at(key: str, kinds: Kinds) -> Facts:
             each = next((field for field in fields(hint) if field.name == name), None)
             if each is None:
                 return STRICT
-            facts, hint = facts_of(each), plain(_hints(hint)[name])
+            facts, hint = facts_of(each), plain(hints_of(hint)[name])
         else:
             hint = inside(hint)
     return facts
@@ -60,7 +60,7 @@ def facts_at(key: str, kinds: Kinds) -> Facts:
 
 def keys_of(cls: type[Any], prefix: str = "") -> Iterator[Key]:
     """Every key of a dataclass, those of nested dataclasses after the one that holds them."""
-    docs, hints = docs_of(cls), get_type_hints(cls)
+    docs, hints = docs_of(cls), hints_of(cls)  # type: ignore[arg-type]
     for each in fields(cls):
         facts, hint, name = facts_of(each), hints[each.name], f"{prefix}{each.name}"
         yield Key(name, hint, facts, docs.get(each.name, ""))
@@ -69,11 +69,6 @@ def keys_of(cls: type[Any], prefix: str = "") -> Iterator[Key]:
             inner, name = inside(inner), f"{name}.*"
         if is_dataclass(inner) and not facts.group:
             yield from keys_of(inner, f"{name}.")  # type: ignore[arg-type]
-
-
-@cache
-def _hints(cls: Any) -> dict[str, Any]:
-    return get_type_hints(cls)
 
 
 def plain(hint: Any) -> Any:

@@ -15,6 +15,8 @@ from fedvlm_flwr.settings import NAME
 INSIDE = re.compile(r"\$\{\s*(?!hydra\b)[A-Za-z_][\w.]*\s*\}")
 KEY = re.compile(r"[+~]{0,2}[A-Za-z_][\w.\-]*")  # no `hydra/launcher`, no `group@package`
 
+LONGEST = 10_000  # characters of an override; Hydra reads a million for a quarter of a minute
+
 
 def require_closed(overrides: Sequence[str]) -> None:
     """Refuse overrides whose values would come from outside the configuration.
@@ -26,6 +28,11 @@ def require_closed(overrides: Sequence[str]) -> None:
     groups = {path.name for path in conf_dir().iterdir() if path.is_dir()}
     for override in overrides:
         key, _, value = override.partition("=")
+        if len(override) > LONGEST:
+            raise ConfigError(
+                f"The override of {key[:80]} has {len(override)} characters, more than {LONGEST}; "
+                "shorten it."
+            )
         if not KEY.fullmatch(key) or key.lstrip("+~").partition(".")[0] == "hydra":
             raise ConfigError(
                 f"The override {key[:80]!r} is none of a key of conf/; remove it (a sweep's and "

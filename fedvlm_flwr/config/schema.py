@@ -10,7 +10,7 @@ from fedvlm_flwr.config.loading import Loading
 from fedvlm_flwr.config.scoring import Eval
 from fedvlm_flwr.config.training import Train
 from fedvlm_flwr.config.tuning import Tuning
-from fedvlm_flwr.settings import carrier, setting
+from fedvlm_flwr.settings import SEEDS, carrier, setting
 
 
 @dataclass(frozen=True)
@@ -35,23 +35,23 @@ class Config:
     """How arrays travel."""
     engine: Engine
     """What carries the messages."""
-    num_rounds: int = field(metadata=setting(above=0))
+    num_rounds: int = field(metadata=setting(least=1, most=1_000_000))
     """Federated rounds of each stage that does not set its own."""
-    num_clients: int = field(metadata=setting(above=0))
+    num_clients: int = field(metadata=setting(least=1, most=100_000))
     """The federation's size: the training images are cut into so many parts."""
-    clients_per_round: int | None = field(metadata=setting(above=0))
+    clients_per_round: int | None = field(metadata=setting(least=1, most=100_000))
     """Clients that take part in a round; null: all, or as `client_fraction` says."""
-    client_fraction: float | None = field(metadata=setting(above=0))
+    client_fraction: float | None = field(metadata=setting(above=0, most=1))
     """Part of the clients that take part in a round, rounded to at least 1; null: all."""
     # With fewer replies a run may end that has begun, which is why it may be changed on a resume;
     # whose replies are in a mean can depend on it, which is why a report tells it apart.
-    min_replies: int | None = field(metadata=setting(above=0, resume="free"))
+    min_replies: int | None = field(metadata=setting(least=1, most=100_000, resume="free"))
     """Good replies without which a round fails; null: as many as clients take part."""
-    max_update_norm: float | None = field(metadata=setting(above=0))
+    max_update_norm: float | None = field(metadata=setting(above=0, most=1e12))
     """Largest L2 norm of a reply's update; others are left out; null: any norm."""
-    round_timeout: float = field(metadata=carrier(above=0))
+    round_timeout: float = field(metadata=carrier(above=0, most=1e7))
     """Seconds to wait for the replies of a round."""
-    seed: int = field(metadata=setting(least=0, report="replicate"))
+    seed: int = field(metadata=setting(least=0, most=SEEDS, report="replicate"))
     """Everything random is drawn from it."""
     output_dir: str | None = field(metadata=carrier(place=True, path=True))
     """The parent of run folders; null: $FEDVLM_HOME/runs."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from fedvlm_flwr.settings import carrier, setting
+from fedvlm_flwr.settings import TOKENS, carrier, setting
 
 
 @dataclass(frozen=True)
@@ -12,17 +12,17 @@ class Eval:
     split: str = field(metadata=setting(choices=("test", "validation")))
     """The records that are scored; settings are chosen by the `validation` ones of a dataset that
     has some, so that the test set stays unseen until the end."""
-    every: int = field(metadata=setting(above=0))
+    every: int = field(metadata=setting(least=1, most=1_000_000))
     """Score after every n-th round, beside before the first and after the last."""
-    max_examples: int | None = field(metadata=setting(above=0))
+    max_examples: int | None = field(metadata=setting(least=1, most=10**9))
     """Test examples of a task, a seeded sample, for rounds in between; null: all of them."""
-    batch_size: int = field(metadata=setting(above=0))
+    batch_size: int = field(metadata=setting(least=1, most=65_536))
     """Questions that are answered at once."""
-    threads: int = field(metadata=setting(above=0))
+    threads: int = field(metadata=setting(least=1, most=1024))
     """CPU threads of torch in the server's process while it scores."""
-    max_new_tokens: int = field(metadata=setting(above=0))
+    max_new_tokens: int = field(metadata=setting(least=1, most=TOKENS))
     """Tokens after which an answer is ended; as a rule the dataset's `answer_tokens`."""
     shuffled: bool
     """Whether the final model is also scored on images that belong to other questions."""
-    bootstrap: int = field(metadata=carrier(above=0))
+    bootstrap: int = field(metadata=carrier(least=1, most=100_000))
     """Resamples behind each 95 % confidence interval."""

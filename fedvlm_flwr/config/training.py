@@ -10,25 +10,25 @@ from fedvlm_flwr.settings import setting
 class Train:
     """How a client trains in a round."""
 
-    local_epochs: int | None = field(metadata=setting(above=0))
+    local_epochs: int | None = field(metadata=setting(least=1, most=10_000))
     """Passes over the client's examples in a round; null: `local_steps` says how long."""
-    local_steps: int | None = field(metadata=setting(above=0))
+    local_steps: int | None = field(metadata=setting(least=1, most=10**7))
     """Optimizer steps of a client in a round; null: `local_epochs` says how long."""
-    batch_size: int = field(metadata=setting(above=0))
+    batch_size: int = field(metadata=setting(least=1, most=65_536))
     """Examples in one forward and backward pass."""
-    accumulation: int = field(metadata=setting(above=0))
+    accumulation: int = field(metadata=setting(least=1, most=65_536))
     """Batches whose gradients are added for one optimizer step."""
     optimizer: str = field(metadata=setting(choices=("adamw", "sgd")))
     """adamw or sgd; its state is new in every round."""
-    lr: float = field(metadata=setting(above=0))
+    lr: float = field(metadata=setting(above=0, most=1000))
     """Learning rate of the first round."""
-    min_lr: float = field(metadata=setting(least=0))
+    min_lr: float = field(metadata=setting(least=0, most=1000))
     """Learning rate of the last round under the cosine schedule; at most `lr`."""
     schedule: str = field(metadata=setting(choices=("cosine", "constant")))
     """How the learning rate changes from round to round: cosine or constant."""
-    weight_decay: float = field(metadata=setting(least=0))
+    weight_decay: float = field(metadata=setting(least=0, most=1000))
     """Of the optimizer, for each step, times the learning rate (AdamW: decoupled)."""
-    max_grad_norm: float | None = field(metadata=setting(above=0))
+    max_grad_norm: float | None = field(metadata=setting(above=0, most=1e9))
     """Largest L2 norm of a step's gradient, which is scaled down to it; null: no clipping."""
     precision: str = field(metadata=setting(choices=("float32", "bfloat16")))
     """Of the forward pass in training: float32, or bfloat16 by autocast."""

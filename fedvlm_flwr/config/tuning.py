@@ -12,9 +12,9 @@ PART_MODES = ("frozen", "lora", "full")
 class Lora:
     """The low-rank adapters of the LLM (Hu et al. 2021, arXiv 2106.09685)."""
 
-    r: int = field(metadata=setting(above=0))
+    r: int = field(metadata=setting(least=1, most=8192))
     """Rank of the two matrices of each adapter."""
-    alpha: float = field(metadata=setting(above=0))
+    alpha: float = field(metadata=setting(above=0, most=1e6))
     """Scale: an adapter's output is multiplied by alpha / r."""
     dropout: float = field(metadata=setting(least=0, below=1))
     """Part of an adapter's inputs that are set to 0 in training."""
@@ -36,9 +36,9 @@ class Stage:
     """How each part (vision, connector, llm) is trained: frozen, lora or full; absent: frozen."""
     share: list[str] | None = None
     """The trained parts that travel to the server, the others stay with each client; null: all."""
-    num_rounds: int | None = field(default=None, metadata=setting(above=0))
+    num_rounds: int | None = field(default=None, metadata=setting(least=1, most=1_000_000))
     """Federated rounds of the stage; null: those of the run."""
-    lr: float | None = field(default=None, metadata=setting(above=0))
+    lr: float | None = field(default=None, metadata=setting(above=0, most=1000))
     """Learning rate of the stage; null: that of the run."""
 
     def __post_init__(self) -> None:

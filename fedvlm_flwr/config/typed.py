@@ -1,12 +1,14 @@
 """Turn a plain mapping from YAML into a frozen dataclass, refusing what does not fit."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
+from functools import cache
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from fedvlm_flwr.errors import ConfigError
-from fedvlm_flwr.settings import facts_of
+from fedvlm_flwr.settings import facts_of, short
 
 T = TypeVar("T")
 
@@ -25,7 +27,7 @@ def typed(cls: type[T], values: Mapping[str, Any], where: str) -> T:
             names it.
     """
     if not isinstance(values, Mapping):
-        raise ConfigError(f"{where}={values!r} must be a mapping of keys to values.")
+        raise ConfigError(f"{where}={short(values)} must be a mapping of keys to values.")
     prefix = f"{where}." if where else ""
     by_name = {field.name: field for field in fields(cls)}  # type: ignore[arg-type]
     for key in values:
@@ -37,7 +39,7 @@ def typed(cls: type[T], values: Mapping[str, Any], where: str) -> T:
     for name, field in by_name.items():
         if name not in values and field.default is MISSING and field.default_factory is MISSING:
             raise ConfigError(f"{prefix}{name} is not set; give it a value.")
-    hints = get_type_hints(cls)
+    hints = hints_of(cls)  # type: ignore[arg-type]
     return cls(
         **{
             key: _value(by_name[key], values[key], hints[key], f"{prefix}{key}")
@@ -45,6 +47,12 @@ def typed(cls: type[T], values: Mapping[str, Any], where: str) -> T:
             if key in values
         }
     )
+
+
+@cache
+def hints_of(cls: type[Any]) -> dict[str, Any]:
+    """The types of a dataclass's fields."""
+    return get_type_hints(cls)
 
 
 def _value(field: Field[Any], value: Any, hint: Any, where: str) -> Any:
@@ -76,7 +84,10 @@ def _convert(value: Any, hint: Any, where: str) -> Any:
 
 def _scalar(value: Any, hint: Any, where: str) -> Any:
     if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:  # a whole number of more than 308 digits; no range holds it
+            return math.inf if value > 0 else -math.inf
     if hint is int and isinstance(value, int) and not isinstance(value, bool):
         return value
     if hint is bool and isinstance(value, bool):
@@ -84,4 +95,4 @@ def _scalar(value: Any, hint: Any, where: str) -> Any:
     if hint is str and isinstance(value, str | int | float):  # run_name=7 is a name too
         return str(value)
     type_name = getattr(hint, "__name__", str(hint))
-    raise ConfigError(f"{where}={value!r} must be of type {type_name}; change its value.")
+    raise ConfigError(f"{where}={short(value)} must be of type {type_name}; change its value.")

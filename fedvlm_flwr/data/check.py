@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from fedvlm_flwr.data.federated import Example, check_picture, read_example
 from fedvlm_flwr.data.records import KEYS, Row
 from fedvlm_flwr.errors import DataError
 from fedvlm_flwr.images.boxes import parse_boxes
+from fedvlm_flwr.images.reading import MOST_PIXELS
 from fedvlm_flwr.tasks import load_task, task_names
 
 SHARED = "training records on pictures of the test set (dataset.shared_pictures=allow keeps them)"
@@ -39,13 +41,15 @@ class Problem:
         return line if len(line) <= LINE else f"{line[:LINE]} ..."
 
 
-def find_problems(rows: Sequence[Row], root: Path) -> list[Problem]:
+def find_problems(rows: Sequence[Row], root: Path, max_pixels: int = MOST_PIXELS) -> list[Problem]:
     """Everything that is wrong, in the order of the rows.
 
-    Missing or unreadable pictures, malformed conversations, empty answers, unknown tasks, boxes
-    without area or outside the picture, ids that came before.
+    Missing, unreadable or too large pictures, malformed conversations, empty answers, unknown
+    tasks, boxes without area or outside the picture, ids that came before.
     """
-    problems = [Problem(i, row.file, row.name, *what) for i, row, *what in _all(rows, root)]
+    problems = [
+        Problem(i, row.file, row.name, *what) for i, row, *what in _all(rows, root, max_pixels)
+    ]
     return sorted(problems, key=lambda problem: problem.row)
 
 
@@ -70,7 +74,7 @@ def shared_pictures(rows: Sequence[Row], root: Path) -> list[Problem]:
     return problems
 
 
-def _all(rows: Sequence[Row], root: Path) -> Iterator[tuple[int, Row, str, str]]:
+def _all(rows: Sequence[Row], root: Path, max_pixels: int) -> Iterator[tuple[int, Row, str, str]]:
     """Number, row, kind and text of each problem."""
     tasks, before = set(task_names()), dict[str, str]()
     rows_of: dict[Path, list[int]] = {}
@@ -92,7 +96,8 @@ def _all(rows: Sequence[Row], root: Path) -> Iterator[tuple[int, Row, str, str]]
             yield i, row, "unknown tasks", text
         else:
             yield from ((i, row, *what) for what in _text_problems(example))
-    for path, text in zip(rows_of, _in_parallel(_picture_problem, rows_of), strict=True):
+    problem = partial(_picture_problem, max_pixels)
+    for path, text in zip(rows_of, _in_parallel(problem, rows_of), strict=True):
         if text:
             for i in rows_of[path]:
                 yield i, rows[i], "pictures that cannot be read", text
@@ -117,9 +122,9 @@ def _text_problems(example: Example) -> Iterator[tuple[str, str]]:
                 yield "boxes that leave the picture", text
 
 
-def _picture_problem(path: Path) -> str | None:
+def _picture_problem(max_pixels: int, path: Path) -> str | None:
     try:
-        check_picture(path, "?")
+        check_picture(path, "?", max_pixels)
     except DataError as error:
         return f"the picture {path} cannot be read ({error.__cause__})"
     return None
@@ -127,6 +132,8 @@ def _picture_problem(path: Path) -> str | None:
 
 def _digest(path: Path) -> str | None:
     try:
+        if not path.is_file():  # a pipe would never end
+            return None
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except (OSError, ValueError):  # told by `find_problems`

@@ -14,6 +14,7 @@ from fedvlm_flwr.data import check
 from fedvlm_flwr.data.cache import cached_tables, read_tables
 from fedvlm_flwr.data.check import Problem
 from fedvlm_flwr.data.federated import FederatedData
+from fedvlm_flwr.data.foreign import MOST_FIELDS
 from fedvlm_flwr.data.layout import IMAGE_FOLDERS as WHERE
 from fedvlm_flwr.data.layout import TEST, TRAIN, VALIDATION
 from fedvlm_flwr.data.records import KEYS, REFERENCES, Records, Row, Source, sources_of
@@ -39,6 +40,7 @@ class Checked:
         folder: where its files lie.
         sources: what was taken from which file.
         notes: what was changed in records, or is to be known of them; a line each.
+        max_pixels: what an image may have.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Checked:
     sources: list[Source]
     notes: list[str]
     folder: Path
+    max_pixels: int
 
     @property
     def bad(self) -> int:
@@ -90,6 +93,7 @@ class Checked:
             self.bad,
             self.validation,
             box_decimals,
+            self.max_pixels,
         )
 
 
@@ -108,7 +112,8 @@ def checked(
         folder: where its files lie.
         files: the files that hold its records.
         read: gives them.
-        choices: what else determines the tables; `shared_pictures`, see `Limits`, is among them.
+        choices: what else determines the tables; `shared_pictures` and `max_pixels`, see `Limits`,
+            are among them.
         pictures: the folder that its pictures are relative to; None: that of its files.
 
     Raises:
@@ -125,7 +130,7 @@ def checked(
         tables = cached_tables(
             _with_state(place, root, state_paths),
             lambda: (
-                build(records.rows, root, choices["shared_pictures"])
+                build(records.rows, root, choices["shared_pictures"], choices["max_pixels"])
                 | {STATE_COLUMN: Dataset.from_dict({"picture": state_paths})}
                 | {"sources": _source_table(sources_of(records))}
                 | {"notes": _note_table(records.notes)}
@@ -149,6 +154,7 @@ def checked(
         sources,
         tables["notes"]["note"][:],
         folder,
+        choices["max_pixels"],
     )
 
 
@@ -202,6 +208,7 @@ def examined(data: FederatedData) -> Checked:
         [],
         [],
         data.root,
+        data.max_pixels,
     )
 
 
@@ -217,20 +224,38 @@ def fingerprint(files: Iterable[Path], choices: Mapping[str, Any]) -> str:
     return digest.hexdigest()[:16]
 
 
-def build(rows: Sequence[Row], root: Path, shared: str) -> dict[str, Dataset]:
+def build(rows: Sequence[Row], root: Path, shared: str, max_pixels: int) -> dict[str, Dataset]:
     """The table of the good records of each split, and `problems`."""
+    names = _field_names(rows, root)
     twice = check.shared_pictures(rows, root)
-    bad = check.find_problems(rows, root) + (twice if shared == "refuse" else [])
+    bad = check.find_problems(rows, root, max_pixels) + (twice if shared == "refuse" else [])
     problems = [(BAD, problem) for problem in sorted(bad, key=lambda problem: problem.row)]
     if shared == "allow":
         problems += [(ALLOWED, problem) for problem in twice]
     left_out = {problem.row for problem in bad}
     good = [row for i, row in enumerate(rows) if i not in left_out]
-    names = sorted({name for row in rows for name in row.record} - {*KEYS, REFERENCES})
     return {
         split: _table([row for row in good if row.split == split], names)
         for split in (TRAIN, VALIDATION, TEST)
     } | {"problems": _problem_table(problems)}
+
+
+def _field_names(rows: Sequence[Row], folder: Path) -> list[str]:
+    """What records have beside the keys of every record.
+
+    Raises:
+        DataError: together they have more than a table may; names the file that brings them.
+    """
+    names: set[str] = set()
+    for row in rows:
+        names.update(row.record)
+        if len(names) > MOST_FIELDS:
+            raise DataError(
+                f"{folder / row.file} and the files before it have {len(names)} columns, more than "
+                f"the {MOST_FIELDS} that a dataset may have; keep those that are asked about or "
+                "that a partition goes by."
+            )
+    return sorted(names - {*KEYS, REFERENCES})
 
 
 def _table(rows: Sequence[Row], names: Sequence[str]) -> Dataset:

@@ -118,5 +118,5 @@ def client_examples(data: FederatedData, shares: Shares, client: int) -> list[Ex
             f"{len(shares) - 1}."
         )
     own = examples(data.train, data.root, shares[client], data.box_decimals)
-    check_pictures(own)
+    check_pictures(own, data.max_pixels)
     return own

@@ -12,7 +12,7 @@ from PIL import Image
 
 from fedvlm_flwr.data.records import KEYS, REFERENCES
 from fedvlm_flwr.errors import ConfigError, DataError
-from fedvlm_flwr.images.reading import open_image
+from fedvlm_flwr.images.reading import MOST_PIXELS, open_image, opened
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -33,7 +33,7 @@ class FederatedData:
     `root`. `left_out` counts the records that failed the check and are in none of the tables.
     `validation` is nobody's training data and no part of the final scores: settings may be chosen
     by it; None: the dataset has none. With `box_decimals` a model is taught to write numbers of
-    boxes; scores are of the records' own.
+    boxes; scores are of the records' own. An image may have `max_pixels`.
     """
 
     name: str
@@ -44,6 +44,7 @@ class FederatedData:
     left_out: int = 0
     validation: Dataset | None = None
     box_decimals: int = BOX_DECIMALS
+    max_pixels: int = MOST_PIXELS
 
     def scored_by_validation(self) -> FederatedData:
         """The same with the validation records as its test set.
@@ -151,31 +152,31 @@ def _question_and_answer(name: str, turns: Any) -> tuple[str, str]:
     return question, answer.strip()
 
 
-def check_pictures(records: Iterable[Example]) -> None:
+def check_pictures(records: Iterable[Example], max_pixels: int = MOST_PIXELS) -> None:
     """Open and decode each distinct picture of the examples once.
 
     A picture that was good stays known to the process until its size or time of change differs,
     so that a check before every round costs microseconds a picture.
 
     Raises:
-        DataError: a picture is missing or unreadable; names the record and the path.
+        DataError: a picture is missing, unreadable or too large; names the record and the path.
     """
     first_record: dict[Path, str] = {}
     for example in records:
         first_record.setdefault(example.image, example.id)
     for path, record in first_record.items():
-        check_picture(path, record)
+        check_picture(path, record, max_pixels)
 
 
-def check_picture(path: Path, record: str) -> None:
+def check_picture(path: Path, record: str, max_pixels: int = MOST_PIXELS) -> None:
     """Open and decode a picture once, see `check_pictures`.
 
     Raises:
-        DataError: it is missing or unreadable; names the record and the path.
+        DataError: it is missing, unreadable or too large; names the record and the path.
     """
     try:
         status = path.stat()
-        _decode(path, status.st_size, status.st_mtime_ns)
+        _decode(path, max_pixels, status.st_size, status.st_mtime_ns)
     # Pillow reports broken pictures with SyntaxError and ValueError as well.
     except (DataError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         cause = error.__cause__ or error  # `open_image` has named the path
@@ -186,7 +187,7 @@ def check_picture(path: Path, record: str) -> None:
 
 
 @lru_cache(maxsize=1 << 17)
-def _decode(path: Path, _size: int, _changed: int) -> None:
-    with Image.open(path) as picture:
+def _decode(path: Path, max_pixels: int, _size: int, _changed: int) -> None:
+    with opened(path, max_pixels) as picture:
         picture.verify()  # checksums: a tail of zeros still decodes, to a picture of something else
     open_image(path)

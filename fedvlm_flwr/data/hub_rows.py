@@ -16,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from fedvlm_flwr.data.foreign import parquet_batches, regular
 from fedvlm_flwr.data.sources.base import Picture
 from fedvlm_flwr.errors import DataError
 from fedvlm_flwr.images.encoded import ending_of
@@ -139,12 +140,11 @@ def _tables(folder: Path) -> list[_Table]:
 
 def _parquet_table(path: Path) -> _Table:
     def batches(columns: Sequence[str]) -> Iterator[Any]:
-        with pq.ParquetFile(path) as file:
-            yield from file.iter_batches(ROWS, columns=list(columns))
+        yield from parquet_batches(path, ROWS, columns)
 
     word = path.stem.partition("-")[0]
     try:
-        columns = pq.read_schema(path).names
+        columns = pq.read_schema(regular(path)).names
     except UNREADABLE as error:
         raise _unreadable(str(path), error) from error
     return _Table(path.parent.name if path.stem.isdigit() else word, str(path), columns, batches)

@@ -13,7 +13,6 @@ A record is `{"image": "<relative path>", "conversations": [{"from": "human", "v
 missing, and ScienceQA's records may hold `conversations_caption` and `conversations_vqa` instead.
 """
 
-import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fedvlm_flwr.data.foreign import parse_json, text_of
 from fedvlm_flwr.errors import DataError
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
@@ -106,7 +106,7 @@ def read_records(path: Path) -> Iterator[Raw]:
         DataError: the file is no JSON list of objects, or a record has no conversation at all.
     """
     try:
-        records = json.loads(path.read_text(encoding="utf-8"))
+        records = parse_json(text_of(path))
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read as JSON ({error}); restore it.") from error
     if not isinstance(records, list):

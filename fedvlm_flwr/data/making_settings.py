@@ -7,7 +7,7 @@ from typing import Any
 from fedvlm_flwr.config.choice import params_class
 from fedvlm_flwr.config.typed import typed
 from fedvlm_flwr.errors import ConfigError
-from fedvlm_flwr.settings import setting
+from fedvlm_flwr.settings import SEEDS, setting
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Source:
 
     folder: str
     """Below the folder of `raw`; "." where that is the source itself."""
-    limit: dict[str, int]
+    limit: dict[str, int] = field(metadata=setting(least=1, most=10**9))
     """Records at most of each task, by split; a seeded sample. {}: all."""
     reading: Any
     """The source's own keys, as the `Params` of its module."""
@@ -50,9 +50,9 @@ class Making:
     """By module of `fedvlm_flwr.data.sources`."""
     clients_by: str
     """The field that tells one client from another."""
-    clients: int | None
+    clients: int | None = field(metadata=setting(least=1, most=100_000))
     """How many clients; null: one for each value of the field."""
-    seed: int
+    seed: int = field(metadata=setting(least=0, most=SEEDS))
     """Of samples, and of the assignment of a value that several clients share."""
-    published: dict[str, int]
+    published: dict[str, int] = field(metadata=setting(least=0, most=10**9))
     """Published numbers of records by task, and of `clients`; made ones are compared with them."""

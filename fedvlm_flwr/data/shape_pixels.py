@@ -64,7 +64,7 @@ def measure(paths: Sequence[Path]) -> list[MeasuredShape]:
 def _codes(path: Path) -> Codes:
     """Decode one picture into [H, W] colors of the form 0xRRGGBB."""
     try:
-        with Image.open(path) as picture:
+        with Image.open(path, formats=["PNG"]) as picture:
             # Four bytes a pixel, the last one unused, read as one big-endian number.
             pixels = np.asarray(picture.convert("RGBX"))
     except (OSError, SyntaxError, ValueError) as error:

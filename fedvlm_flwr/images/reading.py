@@ -19,6 +19,9 @@ from fedvlm_flwr.errors import DataError
 Color = tuple[int, int, int]
 
 READING = "upright, deep grey by its range"  # names this module's rules, for caches of features
+# What is tried on a file, whatever its name; of Pillow's others some start programs (EPS).
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+MOST_PIXELS = 2 * 89_478_485  # Pillow opens none that have more
 DEEP = ("I", "F")  # what the modes of grey beyond 8 bits begin with
 UPRIGHT = {  # how stored pixels are turned, by EXIF orientation
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -43,7 +46,7 @@ def open_image(path: Path, margin: Color | None = None) -> Image.Image:
         DataError: the file is missing or is not a picture that can be decoded, or it is too large
             for the memory; names its path.
     """
-    with _opened(path) as picture:
+    with opened(path) as picture:
         turn = UPRIGHT.get(_orientation(picture))
         shallow = _stretched(picture) if picture.mode.startswith(DEEP) else picture
         colors = shallow.convert("RGB")
@@ -57,7 +60,7 @@ def image_size_of(path: Path) -> tuple[int, int]:
     Raises:
         DataError: the file is missing or is not a picture; names its path.
     """
-    with _opened(path) as picture:
+    with opened(path) as picture:
         width, height = picture.size
         return (height, width) if _orientation(picture) in SIDEWAYS else (width, height)
 
@@ -85,9 +88,23 @@ def square(picture: Image.Image, color: Color) -> Image.Image:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+def opened(path: Path, max_pixels: int = MOST_PIXELS) -> Iterator[Image.Image]:
+    """A picture of which nothing but the header is read yet.
+
+    Raises:
+        DataError: the file is missing, is no regular file (a pipe would never end) or none of
+            `FORMATS`, or has more pixels than `max_pixels`; names its path. So does what Pillow
+            raises while the picture is open.
+    """
     try:
-        with Image.open(path) as picture:
+        if path.exists() and not path.is_file():
+            raise OSError("it is no regular file")
+        with Image.open(path, formats=FORMATS) as picture:
+            width, height = picture.size
+            if width * height > max_pixels:
+                raise Image.DecompressionBombError(
+                    f"its {width} x {height} pixels are more than the {max_pixels} of max_pixels"
+                )
             yield picture
     except FileNotFoundError as error:
         raise DataError(f"There is no picture {path}; check the dataset's folder.") from error

@@ -59,7 +59,6 @@ class TrainMetrics:
         images_encoded: images that went through the frozen vision part so far.
         peak_memory_bytes: resident memory of the client's process at its peak.
         model_loads: base models that the process has loaded.
-        process: a number drawn at the process's start: which replies come from one process.
     """
 
     num_examples: float = declared("examples", 1e-9, MOST_EXAMPLES)
@@ -72,7 +71,6 @@ class TrainMetrics:
     images_encoded: int = declared("images", 0, MOST_EXAMPLES, 0)
     peak_memory_bytes: int = declared("bytes", 0, MOST_BYTES, 0)
     model_loads: int = declared("loads", 0, MOST_EXAMPLES, 0)
-    process: int = declared("random number", 0, MOST, 0)
 
 
 @dataclass(frozen=True)

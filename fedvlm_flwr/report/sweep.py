@@ -1,6 +1,5 @@
 """What the runs of a sweep say together: mean and standard deviation over seeds."""
 
-import json
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
@@ -72,7 +71,7 @@ def read_sweep(root: Path) -> Sweep:
 
 
 def _summary(folder: RunFolder, name: str) -> RunSummary:
-    lines = list(_checked(folder.path / METRICS))
+    lines = list(_checked(folder))
     keys = folder.settings()
     scores = [x for x in lines if x["task"] != "train" and not x["metric"].startswith("control_")]
     ends = {x["round"] for x in scores}
@@ -99,16 +98,17 @@ def _summary(folder: RunFolder, name: str) -> RunSummary:
     )
 
 
-def _checked(path: Path) -> Iterable[dict[str, Any]]:
+def _checked(folder: RunFolder) -> Iterable[dict[str, Any]]:
+    path = folder.path / METRICS
     if not path.exists():
         raise RunError(f"{path} is missing; remove the folder or run it anew.")
-    lines = path.read_text(encoding="utf-8").split("\n")[:-1]  # a killed run may leave half a line
-    for number, text in enumerate(lines, start=1):
-        try:
-            line: dict[str, Any] = json.loads(text)
-            _ = line["round"], line["where"], line["task"], line["metric"], line["value"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise RunError(f"{path}, line {number} is damaged: {text[:80]!r}.") from error
+    for number, line in enumerate(folder.lines(METRICS), start=1):
+        missing = {"round", "where", "task", "metric", "value"} - line.keys()
+        if missing:
+            raise RunError(
+                f"{path}, line {number} is damaged: it has no {', '.join(sorted(missing))}; "
+                "restore the file, or run it anew."
+            )
         yield line
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from fedvlm_flwr.arrays import Arrays
 from fedvlm_flwr.run_folder import CHECKPOINT, RunFolder
+from fedvlm_flwr.sealed import sealed
 from fedvlm_flwr.tensor_files import save_tensors
 from server_app.saved import (
     EARLIER,
@@ -14,7 +15,6 @@ from server_app.saved import (
     PREVIOUS,
     SERVER,
     SHARED,
-    sealed,
     tensor_facts,
     tensor_file,
 )
@@ -87,9 +87,13 @@ class Checkpoint(Callback):
             return {}
 
     def finish(self) -> None:
-        """Note that nothing is left to do; the last checkpoint may be an earlier process's."""
+        """Note that nothing is left to do; the last checkpoint may be an earlier process's.
+
+        The controls' scores, which come last, are in the checksum of the metrics then.
+        """
         facts = self._read(CHECKPOINT)
-        self._save(CHECKPOINT, {**facts, "finished": True})
+        done = {"callbacks": self._others.memory(), "finished": True}
+        self._save(CHECKPOINT, {**facts, **done})
 
     def _save(self, name: str, facts: Mapping[str, Any]) -> None:
         self._folder.write(name, json.dumps(sealed(facts), indent=2) + "\n")

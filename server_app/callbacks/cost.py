@@ -19,7 +19,9 @@ class CostMeter(Callback):
 
     Of the seconds, `wall` is the server's from its start, `rounds` the part inside rounds,
     `waiting` the part of that in which it waited for replies, `evaluation` its own scoring;
-    `local_training` is the clients' time added up, whether they worked side by side or not.
+    `local_training` is the clients' time added up, whether they worked side by side or not. Of the
+    processes it has what the server's and what the largest of the clients' used, each number by
+    itself: however many processes come and go, the account does not grow.
     """
 
     def __init__(self, folder: RunFolder, process: Process) -> None:
@@ -39,7 +41,7 @@ class CostMeter(Callback):
         self.seconds["local_training"] += metrics.seconds
         use = ("peak_memory_bytes", "model_loads", "images_encoded")
         numbers = {key: getattr(metrics, key) for key in use}
-        self._process(f"client process {metrics.process:08x}", numbers)
+        self._process("client", numbers)
 
     def on_round_end(self, account: Round, state: ServerState) -> None:
         """Add the round and write the file."""
@@ -80,7 +82,7 @@ class CostMeter(Callback):
 
     def _account(self) -> dict[str, Any]:
         self.seconds["wall"] = time.monotonic() - self._began
-        self._process(f"server process {self._server.number:08x}", self._server.usage())
+        self._process("server", self._server.usage())
         return {
             "seconds": {key: round(value, 3) for key, value in self.seconds.items()},
             "bytes": self.bytes,

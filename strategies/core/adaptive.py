@@ -10,9 +10,9 @@ from strategies.core.params import AlgorithmParams
 class AdaptiveParams(AlgorithmParams):
     """Server step size and the constant beside the root (Reddi et al. 2021, Algorithm 2)."""
 
-    eta: float = field(metadata=setting(above=0))
+    eta: float = field(metadata=setting(above=0, most=1e6))
     """Server step size: about how far a weight moves in a round, in its own unit."""
-    tau: float = field(metadata=setting(above=0))
+    tau: float = field(metadata=setting(least=1e-12, most=1e6))
     """Constant beside the root of v; the larger, the less is adapted."""
 
 

@@ -19,7 +19,7 @@ from strategies.core.stock import aggregate_stock
 class StoredParams(AlgorithmParams):
     """The memory for the replies."""
 
-    max_gigabytes: float = field(metadata=setting(above=0))
+    max_gigabytes: float = field(metadata=setting(above=0, most=1e6))
     """What the stored replies of a round may take in the server's memory, in GB."""
 
 

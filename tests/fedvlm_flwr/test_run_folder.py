@@ -9,7 +9,7 @@ import pytest
 
 from fedvlm_flwr.config import compose
 from fedvlm_flwr.errors import RunError
-from fedvlm_flwr.run_folder import CONFIG, COST, METRICS, RunFolder, run_name, runs_root
+from fedvlm_flwr.run_folder import CONFIG, COST, METRICS, PROGRESS, RunFolder, run_name, runs_root
 
 
 def test_default_name_tells_time_choices_and_seed() -> None:
@@ -83,3 +83,21 @@ def test_cost_is_read_back(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     folder.write(COST, json.dumps({"bytes": {"up": 3}}))
     assert folder.cost() == {"bytes": {"up": 3}}
+
+
+@pytest.mark.parametrize("text", [None, b"", b'{"bytes"', b"[]", bytes(40), b"\xff"], ids=str)
+def test_a_damaged_account_is_named(tmp_path: Path, text: bytes | None) -> None:
+    if text is not None:
+        (tmp_path / COST).write_bytes(text)
+    with pytest.raises(RunError, match=r"cost\.json (cannot be read|is damaged)"):
+        RunFolder(tmp_path).cost()
+
+
+def test_lines_that_hold_no_record_are_removed(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.append(PROGRESS, {"a": 1}, {"b": 2}, {"c": 3}, {"d": 4})
+    assert folder.remove_damaged(PROGRESS) == folder.remove_damaged(METRICS) == ""
+    path = tmp_path / PROGRESS
+    path.write_bytes(path.read_bytes().replace(b'{"b": 2}\n{"c', bytes(9) + b'\n[1]\n\xff{"c'))
+    assert folder.remove_damaged(PROGRESS).startswith(f"3 damaged lines of {path} were removed")
+    assert list(folder.lines(PROGRESS)) == [{"a": 1}, {"d": 4}]

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from fedvlm_flwr.cli import main
 from fedvlm_flwr.errors import RunError
-from fedvlm_flwr.run_folder import METRICS, RunFolder
-from server_app.saved import EARLIER, read_checkpoint, sealed
+from fedvlm_flwr.run_folder import COST, METRICS, PROGRESS, RUN_CONFIG, RunFolder
+from fedvlm_flwr.sealed import sealed
+from server_app.saved import EARLIER, read_checkpoint
 from tests.server_app.test_resume import STATEFUL, Runner, resume, same, undisturbed
 
 __all__ = ["undisturbed"]  # the fixture
@@ -110,8 +112,49 @@ def test_where_nothing_whole_is_left_it_is_said_in_one_sentence(folder):
 def test_a_history_that_is_gone_is_told(small, folder, spoil):
     path = folder.path / METRICS
     path.write_bytes(spoil(path.read_bytes()))
-    with pytest.raises(RunError, match=r"metrics\.jsonl is not what the run had written"):
+    with pytest.raises(RunError, match=r"metrics\.jsonl is (not what|empty)"):
         resume(small, folder, *STATEFUL)
+
+
+def test_a_changed_digit_of_the_last_round_is_found_and_the_round_run_again(
+    small, folder, undisturbed
+):
+    """What nobody needs again, the events and the account, may be lost; it is said."""
+    last = json.loads((folder.path / NEWEST).read_text())["round"]
+    path = folder.path / METRICS
+    lines = path.read_bytes().splitlines(keepends=True)
+    place = next(i for i, line in enumerate(lines) if f'"round": {last}'.encode() in line)
+    lines[place] = lines[place].replace(f'"round": {last}'.encode(), b'"round": 1')
+    path.write_bytes(b"".join(lines))
+    events = folder.path / PROGRESS
+    events.write_bytes(events.read_bytes()[:50] + bytes(100) + events.read_bytes()[150:])
+    (folder.path / COST).write_text("{")
+    resume(small, folder, *STATEFUL)
+    warnings = [e["message"] for e in folder.lines(PROGRESS) if e["event"] == "warning"]
+    assert any(f"lines of {events} were removed" in text for text in warnings)
+    assert any("metrics.jsonl is not what" in text for text in warnings)
+    same(folder, undisturbed(*STATEFUL))
+
+
+def test_a_finished_run_has_its_last_scores_in_the_checksum(undisturbed, tmp_path):
+    shutil.copytree(undisturbed(*STATEFUL).path, tmp_path / "run")
+    folder = RunFolder(tmp_path / "run")
+    assert folder.is_finished()
+    path = folder.path / METRICS
+    flip(path, path.read_bytes().rindex(b'"value": ') + 9)
+    with pytest.raises(RunError, match=r"metrics\.jsonl is not what the run had written"):
+        folder.is_finished()
+
+
+@pytest.mark.parametrize(
+    "text", [None, b"", b'{"overrides": "se', b"[]", bytes(50), b"\xff"], ids=str
+)
+def test_what_a_run_was_started_with_is_missed_in_one_sentence(folder, text, capsys):
+    path = folder.path / RUN_CONFIG
+    path.unlink() if text is None else path.write_bytes(text)
+    assert main(["run", f"resume={folder.path}"]) == 1
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert line.startswith("error: ") and str(path) in line
 
 
 def test_a_round_that_the_run_does_not_have_is_refused(small, folder):

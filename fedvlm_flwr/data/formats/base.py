@@ -1,13 +1,13 @@
 """What the forms share: the table they give, the encoding of a text, records of JSON."""
 
 import codecs
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from fedvlm_flwr.data import foreign
 from fedvlm_flwr.errors import DataError
 
 MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
@@ -31,7 +31,7 @@ def opened(path: Path) -> Iterator[IO[str]]:
         DataError: it cannot be read, or is no such text.
     """
     try:
-        with path.open("rb") as file:
+        with foreign.regular(path).open("rb") as file:
             start = file.read(3)
         encoding = next((name for mark, name in MARKS.items() if start.startswith(mark)), "utf-8")
         with path.open(encoding=encoding, newline="") as text:
@@ -49,11 +49,9 @@ def parse_json(text: str, where: str) -> Any:
     """The value of a JSON text.
 
     Raises:
-        DataError: it is none, or is nested too deep; names its place.
+        DataError: it is none, see `fedvlm_flwr.data.foreign`; names its place.
     """
     try:
-        return json.loads(text)
+        return foreign.parse_json(text)
     except ValueError as error:
         raise DataError(f"{where} is no JSON ({error}); write one object a record.") from error
-    except RecursionError as error:
-        raise DataError(f"{where} is nested too deep; a record is a flat object.") from error

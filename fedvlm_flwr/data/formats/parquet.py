@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from fedvlm_flwr.data.foreign import parquet_batches, regular
 from fedvlm_flwr.data.formats.base import Table, Values
 from fedvlm_flwr.errors import DataError
 
@@ -23,7 +24,7 @@ def read(path: Path) -> Table:
     from datasets import Features
 
     try:
-        features = Features.from_arrow_schema(pq.read_schema(path))
+        features = Features.from_arrow_schema(pq.read_schema(regular(path)))
     except UNREADABLE as error:
         raise _unreadable(path, error) from error
     return Table(list(features), _rows(path, features))
@@ -34,10 +35,9 @@ def _rows(path: Path, features: "Features") -> Iterator[Values]:
 
     names = {name: one.names for name, one in features.items() if isinstance(one, ClassLabel)}
     try:
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(AT_ONCE):
-                for row in batch.to_pylist():
-                    yield row | {key: _name(row[key], own) for key, own in names.items()}
+        for batch in parquet_batches(path, AT_ONCE):
+            for row in batch.to_pylist():
+                yield row | {key: _name(row[key], own) for key, own in names.items()}
     except UNREADABLE as error:
         raise _unreadable(path, error) from error
 

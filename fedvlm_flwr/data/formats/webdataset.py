@@ -12,6 +12,7 @@ from typing import Any
 
 from PIL import Image
 
+from fedvlm_flwr.data.foreign import regular
 from fedvlm_flwr.data.formats.base import Table, Values, parse_json
 from fedvlm_flwr.errors import DataError
 
@@ -28,7 +29,7 @@ def read(path: Path) -> Table:
 
 def _rows(path: Path) -> Iterator[Values]:
     try:
-        with tarfile.open(path, "r:") as tar:
+        with tarfile.open(regular(path), "r:") as tar:
             members = (m for m in tar if m.isfile() and PurePosixPath(m.name).name[0] != ".")
             for key, group in groupby(members, lambda member: _parts(member.name)[0]):
                 row: dict[str, Any] = {KEY: key}

@@ -6,14 +6,14 @@ Classification (2019), https://arxiv.org/abs/1909.06335; drawn by flwr-datasets.
 
 from __future__ import annotations
 
-import math
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from fedvlm_flwr.data.partitions.base import assign, units_of
 from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.seeding import stream
+from fedvlm_flwr.settings import setting
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -23,17 +23,10 @@ if TYPE_CHECKING:
 class Params:
     """How uneven the clients are, and in what."""
 
-    alpha: float
+    alpha: float = field(metadata=setting(least=1e-3, most=1e6))
     """Concentration: near 0 each value sits with one client, at 100 the parts are almost IID."""
     by: str
     """The field whose values are spread (shape, color, shape_color, ...)."""
-
-    def __post_init__(self) -> None:
-        if not 0 < self.alpha < math.inf:
-            raise ConfigError(
-                f"partition.alpha={self.alpha} must be a finite number above 0; raise it "
-                "(0.1 is very uneven, 100 almost even)."
-            )
 
 
 def partition(table: Dataset, num_clients: int, seed: int, params: Params) -> list[list[int]]:

@@ -1,6 +1,7 @@
 """Pathological label skew: each client holds exactly k of a field's values.
 
 McMahan, Moore, Ramage, Hampson, Aguera y Arcas: Communication-Efficient Learning of Deep Networks
+from fedvlm_flwr.settings import setting
 from Decentralized Data (2017), https://arxiv.org/abs/1602.05629; Li, Diao, Chen, He: Federated
 Learning on Non-IID Data Silos (2021), https://arxiv.org/abs/2102.02079 ("#C = k"). Which client
 holds which values is settled evenly here, or as flwr-datasets does it.
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +19,7 @@ import numpy as np
 from fedvlm_flwr.data.partitions.base import Units, assign, units_of
 from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.seeding import stream
+from fedvlm_flwr.settings import setting
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -32,24 +34,12 @@ class Params:
 
     by: str
     """The field whose values are assigned (color, manufacturer, organ, ...)."""
-    classes_per_client: int
+    classes_per_client: int = field(metadata=setting(least=1, most=1_000_000))
     """How many of them each client holds."""
-    assignment: str
+    assignment: str = field(metadata=setting(choices=ASSIGNMENTS))
     """even: every value is held, by about equally many clients. The others are flwr-datasets':
     random, first-deterministic (the first value of client i is the i-th) and deterministic
     (client i holds the values from the i-th on); they may leave values out, which is refused."""
-
-    def __post_init__(self) -> None:
-        if self.classes_per_client < 1:
-            raise ConfigError(
-                f"partition.classes_per_client={self.classes_per_client} must be at least 1; "
-                "raise it."
-            )
-        if self.assignment not in ASSIGNMENTS:
-            raise ConfigError(
-                f"partition.assignment='{self.assignment}' is unknown; choose one of: "
-                f"{', '.join(ASSIGNMENTS)}."
-            )
 
 
 def partition(table: Dataset, num_clients: int, seed: int, params: Params) -> list[list[int]]:

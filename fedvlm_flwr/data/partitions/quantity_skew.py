@@ -7,15 +7,14 @@ distribution. Li, Diao, Chen, He: Federated Learning on Non-IID Data Silos: An E
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fedvlm_flwr.data.partitions.base import Units, assign, pictures, whole_numbers
-from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.seeding import stream
+from fedvlm_flwr.settings import setting
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -25,15 +24,8 @@ if TYPE_CHECKING:
 class Params:
     """How unequal the clients are."""
 
-    alpha: float
+    alpha: float = field(metadata=setting(least=1e-3, most=1e6))
     """Concentration: near 0 one client has almost all pictures, at 100 all have about as many."""
-
-    def __post_init__(self) -> None:
-        if not 0 < self.alpha < math.inf:
-            raise ConfigError(
-                f"partition.alpha={self.alpha} must be a finite number above 0; raise it "
-                "(0.1 is very unequal, 100 almost equal)."
-            )
 
 
 def partition(table: Dataset, num_clients: int, seed: int, params: Params) -> list[list[int]]:

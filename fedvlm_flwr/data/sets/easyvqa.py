@@ -25,6 +25,7 @@ from fedvlm_flwr.data.shape_pixels import COLORS, SHAPES, MeasuredShape, measure
 from fedvlm_flwr.errors import ConfigError, DataError
 from fedvlm_flwr.images.boxes import format_box
 from fedvlm_flwr.paths import fedvlm_home
+from fedvlm_flwr.settings import TOKENS, setting
 
 if TYPE_CHECKING:
     from datasets import Dataset, Features
@@ -42,11 +43,11 @@ class Params:
 
     tasks: list[str] = field(default_factory=lambda: list(TASKS))
     """Tasks of all three tables."""
-    train_pictures: int | None = None
+    train_pictures: int | None = field(default=None, metadata=setting(least=1, most=len(TRAIN)))
     """Clients' images, the first so many; null: all 2,000."""
-    test_pictures: int | None = None
+    test_pictures: int | None = field(default=None, metadata=setting(least=1, most=len(TEST)))
     """Test images, the first so many; null: all 1,000."""
-    answer_tokens: int = 16
+    answer_tokens: int = field(default=16, metadata=setting(least=1, most=TOKENS))
     """Tokens after which an answer is ended when a model is scored (`eval.max_new_tokens`)."""
 
     def __post_init__(self) -> None:
@@ -59,13 +60,6 @@ class Params:
                 f"dataset.tasks={self.tasks} must name at least one task, each once; "
                 f"choose from: {names}."
             )
-        for name, pictures in (("train_pictures", TRAIN), ("test_pictures", TEST)):
-            count = getattr(self, name)
-            if count is not None and not 1 <= count <= len(pictures):
-                raise ConfigError(
-                    f"dataset.{name}={count} must lie between 1 and {len(pictures)}; change it, "
-                    "or set it to null for all."
-                )
 
 
 def load(params: Params) -> FederatedData:

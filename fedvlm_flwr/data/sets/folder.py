@@ -24,7 +24,7 @@ from fedvlm_flwr.errors import ConfigError, DataError
 from fedvlm_flwr.images.boxes import Box, change_boxes
 from fedvlm_flwr.images.reading import image_size_of
 from fedvlm_flwr.paths import fedvlm_home
-from fedvlm_flwr.settings import setting
+from fedvlm_flwr.settings import TOKENS, setting
 from fedvlm_flwr.tasks import load_task, task_names
 
 
@@ -49,11 +49,10 @@ class Params(Limits, Meaning):
     """The four numbers of a box: xywh (left, top, width, height) | xyxy (two corners)."""
     box_decimals: int = field(metadata=setting(least=1, most=6))
     """Decimals of the boxes that a model is taught to write; scores are of the exact ones."""
-    answer_tokens: int
+    answer_tokens: int = field(metadata=setting(least=1, most=TOKENS))
     """Tokens after which an answer is ended when a model is scored (`eval.max_new_tokens`)."""
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         for key, choices, names in (
             ("columns", USUAL, self.columns),
             ("splits", SPLITS, self.splits.values()),

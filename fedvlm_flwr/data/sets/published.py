@@ -21,7 +21,7 @@ from fedvlm_flwr.data.making_settings import Making
 from fedvlm_flwr.data.records import Records, Row
 from fedvlm_flwr.errors import DataError
 from fedvlm_flwr.paths import fedvlm_home
-from fedvlm_flwr.settings import setting
+from fedvlm_flwr.settings import TOKENS, setting
 from fedvlm_flwr.tasks import task_names
 
 
@@ -44,7 +44,7 @@ class Params(Limits):
     """Keep the records of these tasks only; null: all."""
     box_decimals: int = field(metadata=setting(least=1, most=6))
     """Decimals of the boxes that a model is taught to write; scores are of the exact ones."""
-    answer_tokens: int
+    answer_tokens: int = field(metadata=setting(least=1, most=TOKENS))
     """Tokens after which an answer is ended when a model is scored (`eval.max_new_tokens`)."""
     making: Making | None
     """How `fedvlm prepare` makes it from its sources; null: it does not."""
@@ -77,7 +77,7 @@ def examine(params: Params) -> Checked:
             f"There is no dataset folder {params.folder}; set dataset.root, or make one with "
             f"`fedvlm prepare dataset={params.title} raw=<folder of the sources> out=<folder>`."
         )
-    keys = ("variant", "task", "file_tasks", "tasks", "shared_pictures")
+    keys = ("variant", "task", "file_tasks", "tasks", "shared_pictures", "max_pixels")
     choices = {key: getattr(params, key) for key in keys}
     reader = _Reader(params)
     return checked(params.title, params.folder, reader.files, reader.read, choices)

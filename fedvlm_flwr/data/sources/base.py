@@ -2,13 +2,13 @@
 
 import csv
 import gzip
-import json
 import zlib
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fedvlm_flwr.data import foreign
 from fedvlm_flwr.errors import ConfigError, DataError
 from fedvlm_flwr.tasks.classification import parse
 
@@ -53,7 +53,7 @@ def require(path: Path, what: str) -> Path:
     return path
 
 
-def read_json(path: Path, what: str) -> Any:
+def read_json(path: Path, what: str, object_hook: Callable[[Any], Any] | None = None) -> Any:
     """The content of a JSON file.
 
     Raises:
@@ -61,8 +61,8 @@ def read_json(path: Path, what: str) -> Any:
     """
     require(path, what)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        return foreign.parse_json(foreign.text_of(path), object_hook)
+    except (OSError, ValueError) as error:
         raise DataError(f"{path} is no JSON ({error}); download it again.") from error
 
 
@@ -75,8 +75,8 @@ def read_lines(path: Path, what: str) -> list[str]:
     require(path, what)
     try:
         # Not splitlines, which takes further signs for ends of lines.
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except ValueError as error:
+        lines = foreign.text_of(path).split("\n")
+    except (OSError, ValueError) as error:
         raise DataError(f"{path} is no text ({error}); download it again.") from error
     return lines[:-1] if lines[-1] == "" else lines
 
@@ -87,7 +87,8 @@ def read_csv(path: Path, columns: Sequence[str], what: str) -> Iterator[dict[str
     Raises:
         DataError: it is missing, is no CSV text, or lacks one of the columns.
     """
-    require(path, what)
+    if not require(path, what).is_file():
+        raise DataError(f"{path} is no regular file; it should be {what}.")
     opened = gzip.open if path.suffix == ".gz" else open
     try:
         with opened(path, "rt", encoding="utf-8-sig", newline="") as file:
@@ -118,19 +119,6 @@ def key_of(record: Any, key: str, where: str) -> Any:
 def text_of(value: Any) -> str:
     """A value as text, without blanks around it; nothing where there is no value."""
     return "" if value is None else str(value).strip()
-
-
-def require_splits(source: str, names: Sequence[str], splits: Collection[str]) -> None:
-    """Check names of a source's own splits.
-
-    Raises:
-        ConfigError: the source has no such split.
-    """
-    for name in names:
-        if name not in splits:
-            raise ConfigError(
-                f"The source {source} has no split '{name}'; choose of {', '.join(splits)}."
-            )
 
 
 def require_some(source: str, key: str, names: list[str], choices: Sequence[str]) -> None:

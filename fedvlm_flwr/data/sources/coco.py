@@ -10,7 +10,6 @@ a region of many objects) do not count.
 What else reads COCO's pictures or annotations finds its tools here.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 from fedvlm_flwr.data.sources.base import (
     Item,
     key_of,
+    read_json,
     require,
     require_class_form,
     require_form,
@@ -98,11 +98,7 @@ def read_instances(path: Path) -> Instances:
     Raises:
         DataError: it is missing, is no JSON, or has not the three lists of objects with ids.
     """
-    require(path, "the annotations of COCO's objects")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"), object_hook=_without_outline)
-    except ValueError as error:
-        raise DataError(f"{path} is no JSON ({error}); download it again.") from error
+    content = read_json(path, "the annotations of COCO's objects", _without_outline)
     parts: list[dict[int, Raw]] = []
     for key in ("images", "annotations", "categories"):
         records = key_of(content, key, str(path))

@@ -11,7 +11,7 @@ pictures are taken as they are.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from fedvlm_flwr.data.sources.base import (
@@ -20,9 +20,9 @@ from fedvlm_flwr.data.sources.base import (
     require,
     require_class_form,
     require_form,
-    require_splits,
 )
-from fedvlm_flwr.errors import ConfigError, DataError
+from fedvlm_flwr.errors import DataError
+from fedvlm_flwr.settings import setting
 
 SPLITS = ("train", "val", "trainval", "test")
 LEVELS = ("manufacturer", "family", "variant")
@@ -32,11 +32,11 @@ LEVELS = ("manufacturer", "family", "variant")
 class Params:
     """Which pictures are taken, and what is asked of them."""
 
-    label: str
+    label: str = field(metadata=setting(choices=LEVELS))
     """What is asked for: manufacturer, family or variant."""
-    train_splits: list[str]
+    train_splits: list[str] = field(metadata=setting(choices=SPLITS))
     """The source's own splits (train, val, trainval, test) whose pictures are training records."""
-    test_splits: list[str]
+    test_splits: list[str] = field(metadata=setting(choices=SPLITS))
     """Those that are test records."""
     question: str
     """What is asked of every image."""
@@ -44,9 +44,6 @@ class Params:
     """{label} stands for the class."""
 
     def __post_init__(self) -> None:
-        if self.label not in LEVELS:
-            raise ConfigError(f"label={self.label!r} must be one of {', '.join(LEVELS)}.")
-        require_splits("fgvc_aircraft", [*self.train_splits, *self.test_splits], SPLITS)
         require_form("answer", self.answer, "label")
         require_class_form("answer", self.answer)
 

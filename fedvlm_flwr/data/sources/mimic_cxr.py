@@ -13,12 +13,13 @@ pictures (most people download a part), and those whose report has none of the w
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
 from fedvlm_flwr.data.sources.base import Item, read_csv, read_lines
 from fedvlm_flwr.errors import ConfigError, DataError
+from fedvlm_flwr.settings import setting
 
 SPLITS = "mimic-cxr-2.0.0-split.csv"
 METADATA = "mimic-cxr-2.0.0-metadata.csv"
@@ -41,7 +42,7 @@ class Params:
     """MIMIC-CXR's own splits (train, validate, test) whose studies are training records."""
     test_splits: list[str]
     """Those that are test records."""
-    max_studies: int | None
+    max_studies: int | None = field(metadata=setting(least=1, most=10**9))
     """Studies at most of each of the splits, the first by subject and study; null: all."""
 
     def __post_init__(self) -> None:
@@ -52,8 +53,6 @@ class Params:
                 f"sections={self.sections} of the source mimic_cxr must name sections of a report "
                 "in small letters, such as findings."
             )
-        if self.max_studies is not None and self.max_studies < 1:
-            raise ConfigError(f"max_studies={self.max_studies} must be at least 1, or null.")
 
 
 @dataclass(frozen=True, order=True, slots=True)

@@ -16,7 +16,7 @@ and the slice is drawn as radiologists look at it: anterior up, the patient's le
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from fedvlm_flwr.data.axial import mask_of, png_of_slice, shape_of
 from fedvlm_flwr.data.sources.base import Item, read_csv, require, require_form
 from fedvlm_flwr.errors import ConfigError, DataError
 from fedvlm_flwr.images.boxes import Box, LabeledBox, format_boxes
+from fedvlm_flwr.settings import setting
 
 ENDING = ".nii.gz"
 
@@ -52,11 +53,11 @@ class Params:
     """Those that are test records."""
     mask_file: str
     """A mask's place below its folder; {volume} and {region} stand for the names."""
-    max_volumes: int | None
+    max_volumes: int | None = field(metadata=setting(least=1, most=10**9))
     """Volumes at most of each of the splits, the first by name; null: all."""
-    window_center: float
+    window_center: float = field(metadata=setting(least=-1e5, most=1e5))
     """Hounsfield units drawn as middle grey."""
-    window_width: float
+    window_width: float = field(metadata=setting(least=1e-3, most=1e5))
     """Hounsfield units from black to white."""
     question: str
     """{region} stands for the region's name."""
@@ -66,20 +67,17 @@ class Params:
     """Whether the box is written with its name: {'heart': [0.31, 0.20, 0.45, 0.45]}."""
 
     def __post_init__(self) -> None:
-        for field in ("volume", "region"):
-            require_form("mask_file", self.mask_file, field)
+        for name in ("volume", "region"):
+            require_form("mask_file", self.mask_file, name)
         require_form("question", self.question, "region")
         require_form("answer", self.answer, "box")
-        for name in (*self.train_splits, *self.test_splits):
-            if name not in self.trees:
-                raise ConfigError(
-                    f"The source radgenome has no split '{name}'; choose of "
-                    f"{', '.join(self.trees)}, or add it to trees."
-                )
-        if self.window_width <= 0:
-            raise ConfigError(f"window_width={self.window_width} must be above 0; change it.")
-        if self.max_volumes is not None and self.max_volumes < 1:
-            raise ConfigError(f"max_volumes={self.max_volumes} must be at least 1, or null.")
+        for key in ("train_splits", "test_splits"):
+            for name in getattr(self, key):
+                if name not in self.trees:
+                    raise ConfigError(
+                        f"{key} of the source radgenome names '{name[:80]}'; choose of "
+                        f"{', '.join(self.trees)}, or add it to trees."
+                    )
 
 
 def read(raw: Path, params: Params) -> Iterator[Item]:
@@ -177,6 +175,6 @@ def _largest(mask: Path, volume: Path) -> tuple[int, Box] | None:
 
 
 def _filled(form: str, **values: str) -> str:
-    for field, value in values.items():
-        form = form.replace(f"{{{field}}}", value)
+    for name, value in values.items():
+        form = form.replace(f"{{{name}}}", value)
     return form

@@ -10,7 +10,7 @@ or 2017.
 
 import pickle
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -20,11 +20,11 @@ from fedvlm_flwr.data.sources.base import (
     require,
     require_form,
     require_some,
-    require_splits,
 )
 from fedvlm_flwr.data.sources.coco import Instances, coco_pictures, read_instances
-from fedvlm_flwr.errors import ConfigError, DataError
+from fedvlm_flwr.errors import DataError
 from fedvlm_flwr.images.boxes import format_box
+from fedvlm_flwr.settings import setting
 
 T = TypeVar("T")
 
@@ -48,13 +48,13 @@ class Params:
 
     tasks: list[str]
     """Of grounding (where is what the sentence says?) and captioning (what is in the box?)."""
-    sentences: str
+    sentences: str = field(metadata=setting(choices=SENTENCES))
     """first: one sentence of a reference; all: each."""
     pictures: str
     """The COCO tree, relative to the source's folder."""
-    train_splits: list[str]
+    train_splits: list[str] = field(metadata=setting(choices=SPLITS))
     """The source's own splits (train, val, testA, testB) whose references are training records."""
-    test_splits: list[str]
+    test_splits: list[str] = field(metadata=setting(choices=SPLITS))
     """Those that are test records."""
     grounding_question: str
     """{sentence} stands for the sentence."""
@@ -67,9 +67,6 @@ class Params:
 
     def __post_init__(self) -> None:
         require_some("refcoco", "tasks", self.tasks, TASKS)
-        if self.sentences not in SENTENCES:
-            raise ConfigError(f"sentences={self.sentences!r} must be one of first, all.")
-        require_splits("refcoco", [*self.train_splits, *self.test_splits], SPLITS)
         require_form("grounding_question", self.grounding_question, "sentence")
         require_form("grounding_answer", self.grounding_answer, "box")
         require_form("caption_question", self.caption_question, "box")

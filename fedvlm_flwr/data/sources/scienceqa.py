@@ -10,7 +10,7 @@ captions are a captioning model's (nlpconnect/vit-gpt2-image-captioning), not pe
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
@@ -23,9 +23,9 @@ from fedvlm_flwr.data.sources.base import (
     read_json,
     require_form,
     require_some,
-    require_splits,
 )
 from fedvlm_flwr.errors import ConfigError, DataError
+from fedvlm_flwr.settings import setting
 
 TASKS = ("captioning", "vqa")
 SPLITS = {"train": "train", "val": "validation", "test": "test"}  # ours: the hub's
@@ -39,9 +39,9 @@ class Params:
 
     tasks: list[str]
     """Of captioning and vqa; a problem gives a question for each."""
-    train_splits: list[str]
+    train_splits: list[str] = field(metadata=setting(choices=tuple(SPLITS)))
     """The source's own splits (train, val, test) whose problems are training records."""
-    test_splits: list[str]
+    test_splits: list[str] = field(metadata=setting(choices=tuple(SPLITS)))
     """Those that are test records."""
     caption_question: str
     """What is asked for a caption."""
@@ -56,10 +56,9 @@ class Params:
 
     def __post_init__(self) -> None:
         require_some("scienceqa", "tasks", self.tasks, TASKS)
-        require_splits("scienceqa", [*self.train_splits, *self.test_splits], SPLITS)
         require_form("caption_answer", self.caption_answer, "caption")
-        for field in ("question", "choices"):
-            require_form("vqa_question", self.vqa_question, field)
+        for name in ("question", "choices"):
+            require_form("vqa_question", self.vqa_question, name)
         require_form("vqa_context", self.vqa_context, "hint")
         require_form("vqa_answer", self.vqa_answer, "letter")
 

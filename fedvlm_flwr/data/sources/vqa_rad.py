@@ -10,12 +10,13 @@ and answer, which has no fields.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from fedvlm_flwr.data.hub_rows import HubPictures, hub_rows, is_hub
-from fedvlm_flwr.data.sources.base import Item, key_of, read_json, require_splits, text_of
+from fedvlm_flwr.data.sources.base import Item, key_of, read_json, text_of
 from fedvlm_flwr.errors import DataError
+from fedvlm_flwr.settings import setting
 
 QUESTIONS = "VQA_RAD Dataset Public.json"
 PICTURES = "VQA_RAD Image Folder"
@@ -31,13 +32,10 @@ FIELDS = {  # ours: VQA-RAD's key
 class Params:
     """Which questions are taken."""
 
-    train_splits: list[str]
+    train_splits: list[str] = field(metadata=setting(choices=SPLITS))
     """VQA-RAD's own splits (train, test) whose questions are training records."""
-    test_splits: list[str]
+    test_splits: list[str] = field(metadata=setting(choices=SPLITS))
     """Those that are test records."""
-
-    def __post_init__(self) -> None:
-        require_splits("vqa_rad", [*self.train_splits, *self.test_splits], SPLITS)
 
 
 def read(raw: Path, params: Params) -> Iterator[Item]:

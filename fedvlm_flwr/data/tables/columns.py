@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from fedvlm_flwr.data.foreign import MOST_FIELDS
 from fedvlm_flwr.errors import DataError
 
 # By what they hold; of several in one table the first is taken.
@@ -51,10 +52,16 @@ def columns_of(
         fixed_question: whether all rows ask one question, so that no column is needed.
 
     Raises:
-        DataError: a column that is needed, or was named, is not there, or there is none at all.
+        DataError: a column that is needed, or was named, is not there; there are none at all, or
+            too many.
     """
     if not names:
         raise DataError(f"{table} is empty; fill it, or leave it out with dataset.files=[...].")
+    if len(names) > MOST_FIELDS:
+        raise DataError(
+            f"{table} has {len(names)} columns, more than the {MOST_FIELDS} that a table may have; "
+            "keep those that are asked about or that a partition goes by."
+        )
     result: dict[str, str | None] = {}
     for key, usual in USUAL.items():
         name = own_names.get(key)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from fedvlm_flwr.settings import setting
+from fedvlm_flwr.settings import SEEDS, setting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,5 +23,5 @@ class Meaning:
     a drawn one. All of them count as right."""
     turns: str = field(metadata=setting(choices=("one", "first")))
     """Of a conversation's questions: `one` refuses conversations of several, `first` takes it."""
-    split_seed: int
+    split_seed: int = field(metadata=setting(least=0, most=SEEDS))
     """Of the draw of the test images, and of one of several answers."""

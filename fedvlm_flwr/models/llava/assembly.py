@@ -31,6 +31,7 @@ from fedvlm_flwr.models.weights.sources import (
     read_weights,
     reading,
     require_whole,
+    sizing,
 )
 
 VISION_HALF: dict[str, Any] = {
@@ -62,13 +63,9 @@ def llava_config(
 
 def skeleton_of(recipe: Assembly, architectures: Mapping[str, Mapping[str, Any]]) -> Any:
     """The network on the meta device."""
-    config = llava_config(
-        recipe,
-        architecture(recipe.vision, architectures),
-        architecture(recipe.llm, architectures),
-        image_id=0,
-    )
-    with torch.device("meta"):
+    vision, llm = (architecture(each, architectures) for each in (recipe.vision, recipe.llm))
+    with sizing(), torch.device("meta"):
+        config = llava_config(recipe, vision, llm, image_id=0)
         return network_class(config)(config)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from fedvlm_flwr.config.loading import Loading
 from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.models.pretraining.recipe import Public, Recipe
-from fedvlm_flwr.settings import setting
+from fedvlm_flwr.settings import SEEDS, setting
 
 NAME = re.compile(r"linear|mlp([2-9])x_gelu")
 
@@ -31,28 +31,41 @@ def depth(name: str) -> int:
 class Sizes:
     """How large the network is; widths must be multiples of their numbers of heads."""
 
-    image_size: int
+    image_size: int = field(metadata=setting(least=1, most=4096))
     """Pixels a side of an image."""
-    patch_size: int
+    patch_size: int = field(metadata=setting(least=1, most=4096))
     """Pixels a side of a patch; each patch is one image token."""
-    image_mean: float
+    image_mean: float = field(metadata=setting(least=0, most=1))
     """Subtracted from pixel values in 0..1."""
-    image_std: float
+    image_std: float = field(metadata=setting(least=1e-3, most=10))
     """What pixel values are then divided by."""
-    vision_width: int
+    vision_width: int = field(metadata=setting(least=1, most=65_536))
     """Of the vision tower's hidden states."""
-    vision_layers: int
+    vision_layers: int = field(metadata=setting(least=1, most=1000))
     """Of the vision tower; the last is not used: features come from the layer before it."""
-    vision_heads: int
+    vision_heads: int = field(metadata=setting(least=1, most=1024))
     """Attention heads of a layer of the vision tower."""
-    llm_width: int
+    llm_width: int = field(metadata=setting(least=1, most=65_536))
     """Of the language model's hidden states."""
-    llm_layers: int
+    llm_layers: int = field(metadata=setting(least=1, most=1000))
     """Decoder layers of the language model."""
-    llm_heads: int
+    llm_heads: int = field(metadata=setting(least=1, most=1024))
     """Attention heads of a layer of the language model."""
-    llm_mlp_width: int
+    llm_mlp_width: int = field(metadata=setting(least=1, most=10**6))
     """Of the layer inside each MLP of the language model."""
+
+    def __post_init__(self) -> None:
+        multiples = {
+            "image_size": ("patch_size", self.patch_size),
+            "vision_width": ("vision_heads", self.vision_heads),
+            "llm_width": ("llm_heads, doubled", 2 * self.llm_heads),  # positions turn pairs
+        }
+        for key, (of, number) in multiples.items():
+            if getattr(self, key) % number:
+                raise ConfigError(
+                    f"model.tiny.sizes.{key}={getattr(self, key)} must be a multiple of {number} "
+                    f"({of}); change one of the two."
+                )
 
 
 @dataclass(frozen=True)
@@ -111,17 +124,20 @@ class Params(Loading):
     """Between the two: linear, or mlp2x_gelu to mlp9x_gelu by its linear layers; null: none."""
     connector_weights: str | None = field(default=None, metadata=setting(path=True))
     """A safetensors file of a trained connector; null: random from the seed."""
-    connector_seed: int = 0
+    connector_seed: int = field(default=0, metadata=setting(least=0, most=SEEDS))
     """Of a random connector."""
-    vision_feature_layer: int = -2
+    vision_feature_layer: int = field(default=-2, metadata=setting(least=-1000, most=1000))
     """The vision tower's layer whose outputs are the features; negative: from the end."""
-    vision_feature_select_strategy: str = "default"
+    vision_feature_select_strategy: str = field(
+        default="default", metadata=setting(choices=("default", "full"))
+    )
     """default: without the class token; full: with it."""
-    architectures: dict[str, dict[str, Any]] = field(default_factory=dict)
+    architectures: dict[str, dict[str, Any]] = field(
+        default_factory=dict, metadata=setting(least=0, most=1e9)
+    )
     """Sizes by hub id, for counting without the weights at hand."""
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         ways = [self.checkpoint is not None, self.tiny is not None]
         ways.append(self.vision is not None or self.llm is not None)
         if sum(ways) != 1:

@@ -25,7 +25,7 @@ class Params(Loading):
 
     template: str
     """The prompt around {question}, after the picture."""
-    resolution: int
+    resolution: int = field(metadata=setting(least=1, most=4096))
     """Pixels a side of the pictures."""
     sizes: ShowoSizes
     """How large the network is."""
@@ -39,7 +39,6 @@ class Params(Loading):
     """A small network that is pretrained here; null: the checkpoint's."""
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         if (self.checkpoint is None) == (self.tiny is None):
             raise ConfigError(
                 "Set exactly one of model.checkpoint (a folder or hub id) and model.tiny, the "

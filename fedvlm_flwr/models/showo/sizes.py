@@ -1,8 +1,9 @@
 """How large a Show-o is, its image tokenizer included."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fedvlm_flwr.errors import ConfigError
+from fedvlm_flwr.settings import setting
 
 MARKS = 3  # <|mmu|> and <|soi|> before a picture's codes, <|eoi|> after them
 
@@ -11,17 +12,17 @@ MARKS = 3  # <|mmu|> and <|soi|> before a picture's codes, <|eoi|> after them
 class MagvitSizes:
     """How large an image tokenizer is; lists go from the full resolution to the lowest one."""
 
-    encoder_channels: list[int]
+    encoder_channels: list[int] = field(metadata=setting(least=1, most=65_536))
     """Of each resolution; each next one is half as high and wide."""
-    encoder_blocks: list[int]
+    encoder_blocks: list[int] = field(metadata=setting(least=0, most=100))
     """Residual blocks of each resolution."""
-    decoder_channels: list[int]
+    decoder_channels: list[int] = field(metadata=setting(least=1, most=65_536))
     """Of each resolution, on the way back to pixels."""
-    decoder_blocks: list[int]
+    decoder_blocks: list[int] = field(metadata=setting(least=0, most=100))
     """Residual blocks of each resolution, on the way back to pixels."""
-    bits: int
+    bits: int = field(metadata=setting(least=1, most=24))
     """Of a code: there are 2 ** bits codes."""
-    groups: int
+    groups: int = field(metadata=setting(least=1, most=65_536))
     """Of the norms; divides every number of channels."""
 
     def __post_init__(self) -> None:
@@ -54,17 +55,17 @@ class MagvitSizes:
 class PhiSizes:
     """How large the language model is."""
 
-    layers: int
+    layers: int = field(metadata=setting(least=1, most=1000))
     """Decoder layers."""
-    width: int
+    width: int = field(metadata=setting(least=1, most=65_536))
     """Of the hidden states."""
-    mlp_width: int
+    mlp_width: int = field(metadata=setting(least=1, most=10**6))
     """Of the layer inside each MLP."""
-    heads: int
+    heads: int = field(metadata=setting(least=1, most=1024))
     """Attention heads of a layer."""
-    rotary_share: float
+    rotary_share: float = field(metadata=setting(above=0, most=1))
     """Of each head's width, how much is turned by the position."""
-    positions: int
+    positions: int = field(metadata=setting(least=1, most=10**7))
     """Tokens of the longest sequence that it was trained on."""
 
     def __post_init__(self) -> None:
@@ -81,7 +82,7 @@ class PhiSizes:
 class ShowoSizes:
     """How large a Show-o is."""
 
-    words: int | None
+    words: int | None = field(metadata=setting(least=1, most=10**7))
     """Tokens of the text tokenizer; null: as many as a tiny model's own one has."""
     llm: PhiSizes
     """The language model."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
-from huggingface_hub.errors import HFValidationError
+from huggingface_hub.errors import HFValidationError, StrictDataclassError
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoImageProcessor, PreTrainedConfig
 
@@ -64,6 +64,22 @@ def reading(source: str, what: str) -> Iterator[None]:
 
 
 @contextmanager
+def sizing() -> Iterator[None]:
+    """Say in one sentence that no network has the sizes of `model.architectures`.
+
+    Raises:
+        ModelError: says which, as far as transformers does.
+    """
+    try:
+        yield
+    except (StrictDataclassError, ValueError, TypeError, ArithmeticError, RuntimeError) as error:
+        raise ModelError(
+            f"model.architectures has sizes of which no network can be made "
+            f"({' '.join(str(error).split())[:200]}); change them."
+        ) from error
+
+
+@contextmanager
 def tensors_only(source: str) -> Iterator[None]:
     """Say in one sentence why weights were not read.
 
@@ -91,7 +107,8 @@ def architecture(source: str, sizes: Mapping[str, Mapping[str, Any]]) -> PreTrai
         ModelError: neither is there.
     """
     if source in sizes and not Path(source).is_dir():
-        return AutoConfig.for_model(**sizes[source])
+        with sizing():
+            return AutoConfig.for_model(**sizes[source])
     return read_config(source, local_files_only=True)
 
 

@@ -1,6 +1,7 @@
 """The command line in this process: exit statuses, sentences, sweeps."""
 
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,15 @@ def test_a_run_prints_progress_a_table_and_last_the_folder(small, capsys):
     text = "\n".join(lines)
     assert re.search(r"^round 1/2: loss \d\.\d+, 3 clients, [\d.]+ s, .* down, .* up$", text, re.M)
     assert re.search(r"^ before +", text, re.M) and re.search(r"^ shuffled images +", text, re.M)
+
+
+def test_more_clients_than_pictures_are_refused_before_an_engine_starts(small, capsys, monkeypatch):
+    monkeypatch.setattr("fedvlm_flwr.cli.run.run_app", lambda *_: pytest.fail("it was started"))
+    began = time.monotonic()
+    for number in (100_000, 10**30):
+        assert main(["run", *small, f"num_clients={number}"]) == 1
+        assert capsys.readouterr().err.startswith(f"error: num_clients={number} ")
+    assert time.monotonic() - began < 10
 
 
 def test_a_failed_run_says_why_in_one_sentence_and_exits_1(small, capsys):

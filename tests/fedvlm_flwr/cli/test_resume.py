@@ -9,7 +9,7 @@ from fedvlm_flwr.cli import main
 from fedvlm_flwr.cli import run as command
 from fedvlm_flwr.errors import RunError
 from fedvlm_flwr.run_folder import RunFolder
-from server_app.saved import sealed
+from fedvlm_flwr.sealed import sealed
 
 WORDS = ["eval.shuffled=false", "eval.max_examples=5", "num_rounds=2", "dataset.tasks=[vqa]"]
 

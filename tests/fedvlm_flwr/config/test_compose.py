@@ -168,7 +168,7 @@ REFUSED: list[tuple[dict[str, Scalar], list[str]]] = [
     ({"overrides": "train.lr=fast"}, ["train.lr", "fast", "float"]),
     ({"overrides": "eval.shuffled=2"}, ["eval.shuffled", "2", "bool"]),
     ({"overrides": "eval=3"}, ["eval", "3"]),
-    ({"num-server-rounds": 0}, ["num_rounds", "0", "greater"]),
+    ({"num-server-rounds": 0}, ["num_rounds", "0", "[1, 1e+06]"]),
     ({"num-clients": -3}, ["num_clients", "-3"]),
     ({"round-timeout": 0}, ["round_timeout", "0"]),
     ({"overrides": "round_timeout=nan"}, ["round_timeout", "nan"]),

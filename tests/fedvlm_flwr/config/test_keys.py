@@ -4,7 +4,7 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -41,6 +41,20 @@ def test_what_a_key_may_be_if_null_is_said() -> None:
             nullable = "None" in str(key.type)
             said = "null" in key.doc.lower()
             assert said or not nullable, f"{name}: {key.name} does not say what null means"
+
+
+def is_number(hint: Any) -> bool:
+    """Whether a key of this type holds numbers, be it in a list or a mapping."""
+    arguments = get_args(hint)
+    return hint in (int, float) or any(map(is_number, arguments))
+
+
+def test_every_number_has_a_range() -> None:
+    for name, cls in documented():
+        for key in keys_of(cls):
+            ends = (key.facts.above, key.facts.least), (key.facts.below, key.facts.most)
+            has_range = all(any(end is not None for end in pair) for pair in ends)
+            assert has_range or not is_number(key.type), f"{name}: {key.name} has no range"
 
 
 def test_the_docstrings_are_those_under_the_fields_inherited_ones_too() -> None:
@@ -122,9 +136,11 @@ class Ranges:
     c: float = field(default=0.5, metadata=setting(least=0, below=1))
     d: int | None = field(default=None, metadata=setting(least=2))
     e: float = field(default=0, metadata=setting(most=3))
-    f: list[int] = field(default_factory=list, metadata=setting(above=0))
+    f: list[int] = field(default_factory=list, metadata=setting(above=0, most=9))
     g: str = field(default="x", metadata=setting(choices=("x", "y")))
     h: dict[str, str] = field(default_factory=dict, metadata=setting(choices=("x", "y")))
+    i: float = field(default=0, metadata=setting(least=0, most=9))
+    j: list[str] = field(default_factory=list)
 
 
 @pytest.mark.parametrize(
@@ -138,8 +154,13 @@ class Ranges:
         ({"c": -0.1}, "at.c=-0.1 must be in [0, 1)."),
         ({"d": 1}, "at.d=1 must be finite and at least 2."),
         ({"e": 4}, "at.e=4.0 must be at most 3."),
-        ({"f": [1, 0]}, "at.f[1]=0 must be finite and greater than 0."),
+        ({"f": [1, 0]}, "at.f[1]=0 must be in (0, 9]."),
+        ({"f": [10**30]}, "at.f[0]=1000000000000000000000000000000 must be in (0, 9]."),
+        ({"i": 10**400}, "at.i=inf must be in [0, 9]."),
+        ({"f": [10**400]}, "at.f[0]=a number of 1329 bits must be in (0, 9]."),
         ({"g": "z"}, "at.g='z' is unknown; choose one of: x, y."),
+        ({"g": "z" * 999}, f"at.g='{'z' * 79}... is unknown; choose one of: x, y."),
+        ({"j": ["a", "b", "a"]}, "at.j names 'a' twice; name each once."),
         ({"h": {"k": "z"}}, "at.h.k='z' is unknown; choose one of: x, y."),
     ],
     ids=str,

@@ -1,16 +1,20 @@
 """A run-configuration from outside reads nothing of the machine that composes it."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedvlm_flwr.config import Config, compose
-from fedvlm_flwr.config.compose import quoted, unquoted
+from fedvlm_flwr.config import Config, compose, make_choice
+from fedvlm_flwr.config.choice import GROUPS, params_class
+from fedvlm_flwr.config.compose import quoted, to_tree, unquoted
 from fedvlm_flwr.config.keys import keys_of
 from fedvlm_flwr.errors import ConfigError
+from fedvlm_flwr.plugins import available
+from tests.patience import within
 
 SECRET = "s3cr3t-of-this-machine"
 
@@ -50,6 +54,25 @@ def test_it_is_refused_and_tells_nothing(
         assert SECRET not in str(refusal.value)
 
 
+@pytest.mark.parametrize(
+    "override",
+    [
+        "tuning.lora.targets=" + "[" * 4000 + "]" * 4000,
+        "seed=" + "1" * 5000,
+        "train.lr=" + "1" * 5000,
+        "run_name=" + "[" * 3000,
+        "run_name=" + "a" * 10**6,
+        "run_name=" + "a" * 40_000,
+        "seed=\0",
+    ],
+    ids=lambda text: text[:25],
+)
+def test_an_override_that_nobody_can_read_is_refused_in_a_sentence(override: str) -> None:
+    with within(10), pytest.raises(ConfigError) as refusal:
+        compose({"overrides": override})
+    assert len(str(refusal.value)) < 600 and "\n" not in str(refusal.value)
+
+
 def test_flat_keys_are_looked_at_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FEDVLM_TEST_SECRET", SECRET)
     for key in ("seed", "model", "run-name", "output-dir"):
@@ -72,6 +95,7 @@ PATHS = [
     "tuning.name",
     "engine.name",
     "dataset.title",
+    "dataset.variant",
     "run_name",
 ]
 
@@ -79,15 +103,36 @@ PATHS = [
 @pytest.mark.parametrize("key", PATHS)
 @pytest.mark.parametrize("value", ["../../evil", "/etc/evil", "a/b", "..", ".", "a\\b"])
 def test_what_becomes_part_of_a_path_is_a_name(key: str, value: str) -> None:
-    more = "dataset=folder dataset.root=/data " if key == "dataset.title" else ""
+    sets = {
+        "dataset.title": "dataset=folder dataset.root=/data",
+        "dataset.variant": "dataset=fed_med",
+    }
+    more = sets.get(key, "")
     with pytest.raises(ConfigError, match=key.replace(".", r"\.")):
-        compose({"overrides": f"{more}{key}='{value}'"})
+        compose({"overrides": f"{more} {key}='{value}'"})
+
+
+@pytest.mark.parametrize("kind", ["folder", "published"])
+def test_so_it_is_in_every_kind_of_dataset(kind: str) -> None:
+    for key in ("name", "title"):
+        values = {"name": "x", "kind": kind, "title": "x"} | {key: "../../evil"}
+        with pytest.raises(ConfigError, match=rf"dataset\.{key}='../../evil' is no name"):
+            make_choice("dataset", {**dataset_values(kind), **values})
+
+
+def dataset_values(kind: str) -> dict[str, Any]:
+    shipped = {"folder": "folder", "published": "fed_slake"}[kind]
+    return to_tree(compose({"overrides": f"dataset={shipped}"}))["dataset"]
 
 
 def test_every_name_that_is_known_is_one_of_these() -> None:
     names = {key.name for key in keys_of(Config) if key.facts.name}
     groups = {f"{key.name}.name" for key in keys_of(Config) if key.facts.group}
-    assert names | groups | {"dataset.title", "run_name"} == set(PATHS)
+    for group, place in GROUPS.items():
+        for kind in available(place.package, place.inner):
+            keys = keys_of(params_class(group, kind))
+            names |= {f"{group}.{key.name}" for key in keys if key.facts.name}
+    assert names | groups | {"run_name"} == set(PATHS)
 
 
 @given(st.text(min_size=1))

@@ -143,7 +143,7 @@ def test_nothing_left_is_refused_whatever_is_allowed(tmp_path: Path) -> None:
 def test_limits_are_checked(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"allow_errors=-1"):
         load_data(choices.dataset("published", published_params(tmp_path, allow_errors=-1)))
-    with pytest.raises(ConfigError, match=r"shared_pictures='ignore'.*refuse or allow"):
+    with pytest.raises(ConfigError, match=r"shared_pictures='ignore'.*refuse, allow"):
         load_data(
             choices.dataset("published", published_params(tmp_path, shared_pictures="ignore"))
         )

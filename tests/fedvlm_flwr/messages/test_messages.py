@@ -72,7 +72,7 @@ def reply(**changes) -> RecordDict:
 
 
 def test_a_reply_comes_back_as_it_was():
-    metrics = TrainMetrics(num_examples=5, loss=0.5, steps=3, saved_state=True, process=7)
+    metrics = TrainMetrics(num_examples=5, loss=0.5, steps=3, saved_state=True)
     sent = TrainReply(ARRAYS, metrics, {"c": np.ones(1, np.float32)})
     back = TrainReply.unpack(sent.pack())
     assert back.metrics == metrics

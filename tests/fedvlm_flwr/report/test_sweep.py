@@ -1,6 +1,7 @@
 """The report of a sweep, on run folders made by hand."""
 
 import csv
+import hashlib
 import json
 import re
 from io import StringIO
@@ -13,6 +14,7 @@ from fedvlm_flwr.cli import main
 from fedvlm_flwr.errors import ConfigError, RunError
 from fedvlm_flwr.report.compare import as_csv, as_markdown, as_text, compare
 from fedvlm_flwr.report.sweep import mean_and_sd, read_sweep
+from fedvlm_flwr.sealed import sealed
 
 
 def write_run(  # noqa: PLR0913  # a run's facts
@@ -39,12 +41,15 @@ def write_run(  # noqa: PLR0913  # a run's facts
         "run_name": name,
     }
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
-    (folder / "checkpoint.json").write_text(json.dumps({"finished": finished}))
     lines = [line(0, where, "vqa", "accuracy", 0.25), line(0, where, "vqa", "full", 1.0)]
     for number in (1, 2):
         lines += [line(number, f"client:{k}", "train", "steps", steps) for k in (0, 1)]
     lines += [line(2, where, "vqa", "accuracy", score), line(2, where, "vqa", "full", full), *more]
-    (folder / "metrics.jsonl").write_text("".join(json.dumps(item) + "\n" for item in lines))
+    text = "".join(json.dumps(item) + "\n" for item in lines)
+    (folder / "metrics.jsonl").write_text(text)
+    metrics = {"bytes": len(text), "sha256": hashlib.sha256(text.encode()).hexdigest()}
+    facts = {"finished": finished, "callbacks": {"MetricsWriter": metrics}}
+    (folder / "checkpoint.json").write_text(json.dumps(sealed(facts)))
     return folder
 
 
@@ -173,20 +178,27 @@ def test_a_score_that_is_no_number_is_shown_as_one(two_by_two):
 
 
 def test_damage_is_named_by_its_file(two_by_two):
-    for name, text, told in (
-        ("config.yaml", "a: [", "config.yaml is damaged"),
-        ("config.yaml", "", "config.yaml is damaged"),
-        ("checkpoint.json", "{}", "checkpoint.json is damaged"),
-        ("metrics.jsonl", "", "holds no score"),
+    for name, damage, told in (
+        ("config.yaml", lambda _: b"a: [", "config.yaml is damaged"),
+        ("config.yaml", lambda _: b"", "config.yaml is damaged"),
+        ("config.yaml", lambda text: text + b"\xff", "config.yaml is damaged"),
+        ("config.yaml", lambda text: bytes(len(text)), "config.yaml is damaged"),
+        ("checkpoint.json", lambda _: b"{}", "checkpoint.json is damaged"),
+        ("checkpoint.json", lambda text: text[:-9], "checkpoint.json is damaged"),
+        ("checkpoint.json", lambda text: text.replace(b"true", b"1"), "its checksum differs"),
+        ("metrics.jsonl", lambda _: b"", "metrics.jsonl is empty or missing"),
+        ("metrics.jsonl", lambda text: text.replace(b"0.2", b"0.3", 1), "not what the run had"),
+        ("metrics.jsonl", lambda text: text[:40] + bytes(9) + text[49:], "not what the run had"),
     ):
         path = two_by_two / "001" / name
-        before = path.read_text()
-        path.write_text(text)
-        with pytest.raises(RunError, match=told):
+        before = path.read_bytes()
+        path.write_bytes(damage(before))
+        with pytest.raises(RunError, match=re.escape(told)) as refusal:
             read_sweep(two_by_two)
-        path.write_text(before)
+        assert str(path) in str(refusal.value) and "\n" not in str(refusal.value)
+        path.write_bytes(before)
     (two_by_two / "001" / "metrics.jsonl").unlink()
-    with pytest.raises(RunError, match=r"metrics\.jsonl is missing"):
+    with pytest.raises(RunError, match=r"metrics\.jsonl is empty or missing"):
         read_sweep(two_by_two)
 
 

@@ -67,7 +67,7 @@ def test_tasks_are_dealt_by_row_because_a_picture_has_several() -> None:
 
 @pytest.mark.parametrize("alpha", [0, -1.0, float("inf"), float("nan")])
 def test_alpha_out_of_range_is_refused(alpha: float) -> None:
-    with pytest.raises(ConfigError, match=r"partition\.alpha=.* above 0"):
+    with pytest.raises(ConfigError, match=r"partition\.alpha=.* must be in"):
         partition_table(
             choices.partition("dirichlet", {"alpha": alpha, "by": "organ"}), table(10), 2, 0
         )

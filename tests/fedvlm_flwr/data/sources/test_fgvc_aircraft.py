@@ -109,8 +109,8 @@ def test_files_of_other_pictures_are_refused(raw: Path, level: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"label": "airline"}, "label='airline' must be one of"),
-        ({"test_splits": ["validation"]}, "no split 'validation'"),
+        ({"label": "airline"}, "label='airline' is unknown; choose one of: manu"),
+        ({"test_splits": ["validation"]}, r"test_splits\[0\]='validation' is unknown"),
         ({"answer": "an aircraft"}, "must hold {label} exactly once"),
         ({"answer": "{label} is {label}"}, "must hold {label} exactly once"),
         ({"answer": "{label} is what it is"}, "does not give back its class"),

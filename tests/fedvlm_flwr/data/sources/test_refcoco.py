@@ -232,7 +232,7 @@ def test_an_empty_sentence_is_an_empty_caption(raw: Path) -> None:
     [
         ({"tasks": ["vqa"]}, r"tasks=\['vqa'\]"),
         ({"sentences": "last"}, "sentences='last'"),
-        ({"test_splits": ["test"]}, "no split 'test'"),
+        ({"test_splits": ["test"]}, r"test_splits\[0\]='test' is unknown"),
         ({"grounding_question": "where?"}, "grounding_question=.*{sentence}"),
         ({"grounding_answer": "there"}, "grounding_answer=.*{box}"),
         ({"caption_question": "what?"}, "caption_question=.*{box}"),

@@ -191,7 +191,7 @@ def test_a_file_of_something_else_is_refused(raw: Path, text: str, message: str)
     [
         ({"tasks": []}, r"tasks=\[\]"),
         ({"tasks": ["report"]}, r"tasks=\['report'\]"),
-        ({"train_splits": ["minitrain"]}, "no split 'minitrain'"),
+        ({"train_splits": ["minitrain"]}, r"train_splits\[0\]='minitrain' is unknown"),
         ({"caption_answer": "a picture"}, "caption_answer="),
         ({"vqa_question": "{question}"}, "vqa_question=.*{choices}"),
         ({"vqa_question": "{choices}"}, "vqa_question=.*{question}"),

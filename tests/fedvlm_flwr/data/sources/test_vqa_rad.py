@@ -117,5 +117,5 @@ def test_an_answer_of_null_is_left_to_the_check(raw: Path) -> None:
 
 
 def test_another_split_is_refused() -> None:
-    with pytest.raises(ConfigError, match="no split 'validate'; choose of train, test"):
+    with pytest.raises(ConfigError, match="'validate' is unknown; choose one of: train, test"):
         params(train_splits=["train", "validate"])

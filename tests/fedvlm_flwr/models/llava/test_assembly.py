@@ -163,3 +163,15 @@ def test_the_shipped_sizes_are_the_benchmarks(name, numbers):
     add_lora(network, Lora(r=8, alpha=32, dropout=0.05, targets=None), seed=0)
     adapter = set_trainable(network, Stage({"llm": "lora"}))
     assert round(sum(p.numel() for p in adapter.values()) / 1e6, 2) == 12.16
+
+
+@pytest.mark.parametrize("value", [0, 7, "text", None, [1, 2]], ids=str)
+@pytest.mark.parametrize("key", ["model_type", "hidden_size", "num_attention_heads"])
+def test_sizes_of_which_no_network_can_be_made_are_refused(key, value):
+    shipped = yaml.safe_load(CONF.read_text())
+    del shipped["name"], shipped["kind"]
+    for sizes in shipped["architectures"].values():
+        sizes |= {"num_hidden_layers": 1, key: value}
+    with pytest.raises(ModelError, match=r"model\.architectures") as refusal:
+        model_skeleton(choices.model("mine", "llava", shipped))
+    assert "\n" not in str(refusal.value)
