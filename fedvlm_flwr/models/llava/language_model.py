@@ -67,13 +67,14 @@ class _Output(MoeModelOutputWithPast):
 
 
 def _handed_on(*_: object, inputs_embeds: Tensor, **__: object) -> _Output:
-    return _Output(last_hidden_state=inputs_embeds)  # type: ignore[arg-type]
+    return _Output(last_hidden_state=inputs_embeds)
 
 
 def causal_network(config: PreTrainedConfig) -> Any:
     """The family's causal language model on the meta device."""
+    reader: Any = AutoModelForCausalLM
     with torch.device("meta"):
-        return AutoModelForCausalLM.from_config(deepcopy(config))
+        return reader.from_config(deepcopy(config))
 
 
 def require_language_model(source: str, config: PreTrainedConfig) -> None:
@@ -128,7 +129,8 @@ def _reason_against(config: PreTrainedConfig) -> str | None:
         return "which places its sparse attention picks depends on how a batch is filled up"
     network = causal_network(config)
     decoder, layer = network.get_decoder(), network.get_output_embeddings()
-    if type(decoder) is not MODEL_MAPPING.get(type(config), None):
+    alone: Any = MODEL_MAPPING.get(type(config), None)
+    if type(decoder) is not alone:
         return "transformers cannot build its decoder by itself"
     if reason := _reason_against_decoder(decoder):
         return reason
@@ -151,6 +153,7 @@ def _reason_against_decoder(decoder: Any) -> str | None:
         return "it has no linear layers that take an adapter"
     layers = [m for m in decoder.modules() if isinstance(m, GradientCheckpointingLayer)]
     by_ids = any("input_ids" in signature(layer.forward).parameters for layer in layers)
-    if by_ids or getattr(decoder.config, "hidden_size_per_layer_input", 0):
+    by_table: Any = getattr(decoder.config, "hidden_size_per_layer_input", None)
+    if by_ids or by_table:
         return "its layers look up token ids, which a picture's places do not have"
     return None
