@@ -1,14 +1,13 @@
 """Vision towers, language models and tokens that a LLaVA can and cannot be put together from."""
 
+import importlib.util
 import json
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
-import transformers
 import yaml
-from PIL import Image
 from transformers import (
     AutoModel,
     AutoModelForCausalLM,
@@ -73,20 +72,21 @@ def folder_of(params: dict) -> Path:
     return prepare_model(choices.model("mine", "llava", params))
 
 
-@pytest.mark.parametrize(
-    ("config", "before"),
-    [
-        (CLIPVisionConfig(**TOWER), 1),
-        (SiglipVisionConfig(**TOWER), 0),
-        (Dinov2Config(**TOWER), 1),
-        (Dinov2WithRegistersConfig(**TOWER, num_register_tokens=4), 5),
-        (DINOv3ViTConfig(**TOWER, num_register_tokens=4), 5),
-        (ViTConfig(**TOWER), 1),
-        (DeiTConfig(**TOWER), 2),
-    ],
-    ids=lambda value: getattr(value, "model_type", value),
-)
-@pytest.mark.parametrize("strategy", ["default", "full"])
+REGISTERS = Dinov2WithRegistersConfig(**TOWER, num_register_tokens=4)
+TOWERS = {
+    "clip": (CLIPVisionConfig(**TOWER), 1, "default"),
+    "clip, all": (CLIPVisionConfig(**TOWER), 1, "full"),
+    "siglip": (SiglipVisionConfig(**TOWER), 0, "default"),
+    "dinov2": (Dinov2Config(**TOWER), 1, "default"),
+    "dinov2 with registers": (REGISTERS, 5, "default"),
+    "dinov2 with registers, all": (REGISTERS, 5, "full"),
+    "dinov3": (DINOv3ViTConfig(**TOWER, num_register_tokens=4), 5, "default"),
+    "vit": (ViTConfig(**TOWER), 1, "default"),
+    "deit": (DeiTConfig(**TOWER), 2, "default"),
+}
+
+
+@pytest.mark.parametrize(("config", "before", "strategy"), TOWERS.values(), ids=TOWERS)
 def test_features_are_the_patches_of_every_tower(
     params, config, before, strategy, pictures, tmp_path
 ):
@@ -193,11 +193,11 @@ def test_a_vision_tower_that_does_not_fit_is_refused_before_weights_are_read(
     ],
 )
 def test_keys_that_do_not_fit_the_sources_are_refused_before_weights_are_read(
-    params, change, error, reason, clip, llama, tmp_path
+    params, change, error, reason, tmp_path
 ):
     bare = {
-        part: str(only_configured(shutil.copytree(source, tmp_path / part)))
-        for part, source in (("vision", clip), ("llm", llama))
+        part: str(only_configured(shutil.copytree(params[part], tmp_path / part)))
+        for part in ("vision", "llm")
     }
     choice = choices.model("mine", "llava", {**params, **bare, **change})
     for reads in (prepare_model, model_skeleton):
@@ -234,7 +234,7 @@ def test_the_loss_is_the_language_models_own(params, family, pictures, tmp_path)
             made({**params, "llm": str(source)}, attention="sdpa")
 
 
-@pytest.mark.parametrize("name", [None, SPARE, "?"])
+@pytest.mark.parametrize("name", [None, SPARE])
 def test_plain_transformers_gives_our_answers_however_the_token_is_named(
     params, name, llama, pictures
 ):
@@ -293,14 +293,8 @@ def test_a_gguf_file_leaves_clean_weights(params, llama, pictures, tmp_path):
     exact.module.save_pretrained(merged)  # what merging an adapter ends with
     again = LlavaForConditionalGeneration.from_pretrained(merged)
     assert torch.equal(again.lm_head.weight, exact.head.weight)
-    if transformers.utils.is_bitsandbytes_available():
-        small = made(changed, quantize="4bit")
-        assert small.loss(features, rows).item() == pytest.approx(
-            exact.loss(features, rows).item(), rel=0.1
-        )
-
-
-def test_the_facts_for_reloading_are_plain(params):
-    facts = made(params).prompt_facts()
-    assert json.loads(json.dumps(facts)) == facts
-    assert Image.new("RGB", (1, 1), tuple(facts["margin"]))
+    if importlib.util.find_spec("bitsandbytes") is not None:
+        losses = [
+            made(source, quantize="4bit").loss(features, rows) for source in (changed, params)
+        ]
+        assert losses[0].item() == pytest.approx(losses[1].item(), abs=1e-3)
