@@ -57,6 +57,7 @@ OWN: dict[str, dict[str, Any]] = {
     "glm4_moe_lite": MLA,
     "glm_moe_dsa": MLA_4,
     "gpt_neo": {"attention_types": [[["global", "local"], 1]]},
+    "granite": {"logits_scaling": 4.0, "embedding_multiplier": 3.0},
     "granitemoehybrid": {"layer_types": ["mamba", "attention"]},
     "hunyuan_v1_dense": HEAD,
     "hunyuan_v1_moe": HEAD,

@@ -69,7 +69,7 @@ def tower_tokens(
             )
         shapes.add(tuple(states[layer].shape[1:]))
     shape = shapes.pop()
-    high, wide = side if isinstance(side, list | tuple) else (side, side)
+    high, wide = pair(side)
     if not high or not wide or shapes or len(shape) != 2:
         raise ModelError(
             f"The vision tower {source} ('{kind}') does not give one token for each patch of a "
@@ -84,6 +84,11 @@ def tower_tokens(
             "example a CLIP, SigLIP or DINOv2."
         )
     return TowerTokens(shape[0] - patches, patches)
+
+
+def pair(side: Any) -> tuple[Any, Any]:
+    """Height and width of what a configuration says in one number or in two."""
+    return tuple(side) if isinstance(side, list | tuple) else (side, side)
 
 
 def _hidden_states(

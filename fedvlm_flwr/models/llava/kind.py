@@ -10,8 +10,9 @@ from transformers import AutoTokenizer, LlavaForConditionalGeneration, PreTraine
 from transformers.utils.logging import disable_progress_bar
 
 from fedvlm_flwr.contracts import Progress
-from fedvlm_flwr.models.llava.assembly import assemble, skeleton_of
+from fedvlm_flwr.models.llava.assembly import assemble
 from fedvlm_flwr.models.llava.connectors import network_class
+from fedvlm_flwr.models.llava.description import describe
 from fedvlm_flwr.models.llava.examination import (
     attention_for,
     examine,
@@ -161,7 +162,8 @@ def skeleton(params: Params) -> Skeleton:
     elif params.checkpoint is not None:
         module = meta_network(examine(params.checkpoint, params, local_files_only=True))
     else:
-        module = skeleton_of(params.assembly, params.architectures)
+        config = describe(params.assembly, params.architectures, local_files_only=True)
+        module = meta_network(config)
     module.requires_grad_(False)
     targets = linear_names(module.get_submodule(PARTS_OF["llm"]))
     tokens = module.config.image_seq_length
