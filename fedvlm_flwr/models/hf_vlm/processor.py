@@ -90,12 +90,12 @@ def patch_settings(
         STRATEGY: strategy,
     }
     whole = {key: derived[key] if settings.get(key) is None else settings[key] for key in derived}
-    told, real = (row[MORE] - (row[STRATEGY] == "default") for row in (whole, derived))
-    if whole[PATCH] != derived[PATCH] or told != real:
+    theirs, beside = (row[MORE] - (row[STRATEGY] == "default") for row in (whole, derived))
+    if whole[PATCH] != derived[PATCH] or theirs != beside:
         raise ModelError(
             f"The processor of {source} counts a picture's tokens by {PATCH}={whole[PATCH]}, "
             f"{MORE}={whole[MORE]} and {STRATEGY}={whole[STRATEGY]}, but its vision tower makes "
-            f"{tokens.patches + real} of a picture; write {PATCH}={derived[PATCH]}, {MORE}="
+            f"{tokens.patches + beside} of a picture; write {PATCH}={derived[PATCH]}, {MORE}="
             f"{derived[MORE]} and {STRATEGY}={strategy} into its processor_config.json."
         )
     return whole

@@ -96,14 +96,14 @@ def image_token_of(
         ConfigError: the configuration says another one than `name`, or none of the tokenizer's.
     """
     own = tokenizer.convert_ids_to_tokens(config.image_token_index)
-    wanted = own if name is None else name
+    token = own if name is None else name
     instead = "null" if name is not None else "one of the tokenizer's, or use another checkpoint"
-    if not isinstance(wanted, str) or tokenizer.get_vocab().get(wanted) != config.image_token_index:
+    if not isinstance(token, str) or tokenizer.get_vocab().get(token) != config.image_token_index:
         raise ConfigError(
             f"model.image_token='{name}' is not the token of {source} for a picture, which is "
             f"number {config.image_token_index} of its tokenizer ({own}); set it to {instead}."
         )
-    return wanted
+    return token
 
 
 def meta_network(config: PreTrainedConfig) -> Any:
