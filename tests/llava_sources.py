@@ -8,14 +8,17 @@ import torch
 import yaml
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
+    AutoModel,
     AutoModelForCausalLM,
     CLIPConfig,
     CLIPModel,
     LlamaConfig,
     LlamaForCausalLM,
+    PreTrainedConfig,
     PreTrainedTokenizerFast,
 )
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
 
 SPARE, END = "<|reserved|>", "<|end|>"
 LAYERS, WIDTH, HEADS, KV_HEADS = 2, 32, 4, 2
@@ -32,6 +35,23 @@ def clip_checkpoint(folder: Path) -> Path:
     CLIPImageProcessorPil(
         size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}
     ).save_pretrained(folder)
+    return folder
+
+
+def vision_checkpoint(config: PreTrainedConfig, folder: Path, side: int = 32) -> Path:
+    """A vision tower by itself, with picture processing that makes squares of `side` pixels."""
+    torch.manual_seed(0)
+    AutoModel.from_config(config).save_pretrained(folder)
+    square = {"height": side, "width": side}
+    SiglipImageProcessorPil(size=square).save_pretrained(folder)
+    return folder
+
+
+def language_checkpoint(config: PreTrainedConfig, folder: Path) -> Path:
+    """A causal language model with the tokenizer below."""
+    torch.manual_seed(1)
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    tokenizer().save_pretrained(folder)
     return folder
 
 

@@ -1,16 +1,17 @@
 """Greedy decoding with a key/value cache over input embeddings."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import DynamicCache
 
 
 @torch.no_grad()
 def greedy(
     llm: Any,
-    head: nn.Module,
+    head: Callable[[Tensor], Tensor],
     prompt: tuple[Tensor, Tensor],
     end_id: int,
     limit: int,

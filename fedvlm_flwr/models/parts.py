@@ -147,10 +147,17 @@ def train_in_float32(vlm: VLM | Skeleton, part: str) -> None:
     if all(parameter.dtype == torch.float32 for parameter in module.parameters()):
         return
     module.float()
-    module.register_forward_pre_hook(_cast_inputs, with_kwargs=True)
-    for name, head in vlm.module.named_modules():
-        if name.rpartition(".")[2] == "lm_head":
-            head.register_forward_pre_hook(_cast_inputs, with_kwargs=True)
+    for path in cast_paths(vlm, part):
+        vlm.module.get_submodule(path).register_forward_pre_hook(_cast_inputs, with_kwargs=True)
+
+
+def cast_paths(vlm: VLM | Skeleton, part: str) -> list[str]:
+    """Modules that are called in their own precision where a part is held in another.
+
+    The part itself and the heads behind it.
+    """
+    names = (name for name, _ in vlm.module.named_modules())
+    return [vlm.parts[part], *(name for name in names if name.rpartition(".")[2] == "lm_head")]
 
 
 def _cast_inputs(

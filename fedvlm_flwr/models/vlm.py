@@ -90,6 +90,10 @@ class VLM(ABC):
         """Distinct questions that were cut on the left so far, for being too long."""
         return 0
 
+    def prompt_facts(self) -> dict[str, Any]:
+        """What another program must know to ask the same, in values of JSON; see `reload_facts`."""
+        return {}
+
     @abstractmethod
     def features(self, images: Sequence[Path]) -> list[Features]:
         """The frozen encoding of each picture, in the given order, on any device.

@@ -6,6 +6,7 @@ this project is imported: what a run leaves behind must be of use without it.
 
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,8 +24,23 @@ from transformers import (
 Job = dict[str, Any]
 
 
+def cast(module: Any, args: Any, kwargs: Any) -> Any:
+    """Call a module with its own precision."""
+    dtype = next(module.parameters()).dtype
+
+    def to(value: Any) -> Any:
+        return value.to(dtype) if torch.is_tensor(value) and value.is_floating_point() else value
+
+    return tuple(map(to, args)), {key: to(value) for key, value in kwargs.items()}
+
+
 def tuned(base: Any, job: Job) -> Any:
     """The base with the adapter, or with the connector where nothing else was trained."""
+    facts = json.loads(Path(job["adapter"], "reload.json").read_text())
+    for path in facts["float32"]:
+        base.get_submodule(path).float()
+    for path in facts["cast"]:
+        base.get_submodule(path).register_forward_pre_hook(cast, with_kwargs=True)
     if job["lora"]:
         return PeftModel.from_pretrained(base, job["adapter"]).eval()
     weights = load_file(f"{job['adapter']}/connector.safetensors")
@@ -71,7 +87,8 @@ def showo(job: Job) -> list[str]:
 
 def hf_vlm(job: Job) -> list[str]:
     """Any other, here of the family llava: by its own processor and chat template."""
-    model = tuned(LlavaForConditionalGeneration.from_pretrained(job["base"]), job)
+    base = LlavaForConditionalGeneration.from_pretrained(job["base"], dtype=job["dtype"])
+    model = tuned(base, job)
     processor = LlavaProcessor.from_pretrained(job["base"], backend="pil")
     answers = []
     for row in job["rows"]:

@@ -1,9 +1,12 @@
 """What a run leaves behind gives the same answers in plain transformers and peft."""
 
 import json
+import os
+import re
 import shlex
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -14,8 +17,9 @@ from fedvlm_flwr.models import prepared_model
 from fedvlm_flwr.models.showo.model import Showo
 from fedvlm_flwr.process import this_process
 from fedvlm_flwr.run_folder import PREDICTIONS
-from tests.conftest import SMALL, global_test_set
+from tests.conftest import ROOT, SMALL, global_test_set
 
+DOCS = ROOT / "docs" / "models.md"
 PROGRAM = Path(__file__).with_name("plain_peft.py")
 # Enough steps on one client for answers that depend on what is asked.
 SHORT = (
@@ -36,6 +40,7 @@ def job(start, kind: str, overrides: list[str], tuning: str, **more: object) -> 
     config = compose({"overrides": shlex.join(chosen)})
     choice = config.model
     base = prepared_model(choice)
+    dtype = choice.params.dtype
     told = {line["id"]: line["prediction"] for line in folder.lines(PREDICTIONS)}
     by_task = global_test_set(config)
     examples = [example for found in by_task.values() for example in found[:ROWS]]
@@ -48,6 +53,7 @@ def job(start, kind: str, overrides: list[str], tuning: str, **more: object) -> 
     return {
         "kind": kind,
         "base": str(base or choice.params.checkpoint),
+        "dtype": dtype,
         "adapter": str(folder.path / "adapter"),
         "lora": tuning in ("f_l", "f_cl"),
         "template": getattr(choice.params, "template", None),
@@ -65,8 +71,16 @@ def jobs(start, small_showo, hf_checkpoint) -> list[dict]:
         job(start, "llava", [], "f_cl", tokens=16),
         job(start, "llava", [], "f_c", tokens=16),
         job(start, "showo", small_showo, "f_l"),
-        job(start, "hf_vlm", [*any_other, "model.dtype=float32"], "f_cl"),
+        job(start, "hf_vlm", [*any_other, "model.dtype=bfloat16"], "f_cl"),
     ]
+
+
+@pytest.fixture(scope="module")
+def llavas(start, jobs, clip, llama) -> list[dict]:
+    """Runs that the example in docs/models.md is for."""
+    assembled = ["model=llava_clip_llama32_3b", f"model.vision={clip}", f"model.llm={llama}"]
+    changed = ["model.image_token=null", "model.template='<image> {question} ASSISTANT:'"]
+    return [jobs[0], job(start, "llava", [*assembled, *changed], "f_cl")]
 
 
 def test_a_fresh_process_without_this_project_gives_the_same_answers(jobs):
@@ -83,6 +97,36 @@ def test_a_fresh_process_without_this_project_gives_the_same_answers(jobs):
     assert len(lines) == len(jobs)
     for line, given in zip(lines, jobs, strict=True):
         assert json.loads(line) == given["expected"], given["kind"]
+        assert len(set(given["expected"])) > 1, "answers that never differ show nothing"
+
+
+def test_the_example_of_the_docs_gives_the_runs_answers(llavas, tmp_path):
+    """Also on a bfloat16 base whose token for a picture had no row in the embedding table."""
+    assert [given["dtype"] for given in llavas] == ["float32", "bfloat16"]
+    (example,) = re.findall(r"```python\n(.*?)```", DOCS.read_text(), flags=re.DOTALL)
+    assert example.count('"<run folder>/adapter"') == 1
+    program = tmp_path / "example.py"
+    program.write_text(
+        "import json, sys\n\ndef ask(folder, rows, most):\n"
+        + textwrap.indent(example.replace('"<run folder>/adapter"', "folder"), "    ")
+        + "    return [answer(Image.open(r['image']), r['question'], most) for r in rows]\n\n"
+        "for job in json.load(sys.stdin):\n"
+        "    print(json.dumps(ask(job['adapter'], job['rows'], job['limit'])))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, str(program)],
+        input=json.dumps(llavas),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) == len(llavas)
+    for line, given in zip(lines, llavas, strict=True):
+        assert json.loads(line) == given["expected"], given["template"]
         assert len(set(given["expected"])) > 1, "answers that never differ show nothing"
 
 

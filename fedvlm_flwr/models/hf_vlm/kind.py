@@ -47,6 +47,7 @@ def load(name: str, params: Params, device: torch.device) -> HfVlm:
     source = params.checkpoint
     config = read_config(source)
     family = family_of(source, config)
+    inputs = read_inputs(params, family, config)  # weights are read for what fits only
     quantized = quantization_of(params, [family.vision, family.connector, "lm_head"])
     attention = attention_for(family, config.model_type, params, device)
     placed = {"device_map": {"": device}, **quantized} if quantized else {}
@@ -59,7 +60,6 @@ def load(name: str, params: Params, device: torch.device) -> HfVlm:
         **placed,
     )
     require_whole(source, loading_info)
-    inputs = read_inputs(params, family)
     module.requires_grad_(False)
     network: nn.Module = module
     network.eval()
@@ -93,7 +93,13 @@ def attention_for(
 
 
 def prepare(name: str, params: Params, progress: Progress | None = None) -> Path | None:
-    """Nothing is made here."""
+    """Nothing is made here; that processor and network belong together is looked at.
+
+    Raises:
+        ModelError: they do not, they cannot be read, or the family is unknown.
+    """
+    config = read_config(params.checkpoint)
+    read_inputs(params, family_of(params.checkpoint, config), config)
     return None
 
 
@@ -117,14 +123,16 @@ def skeleton(params: Params) -> Skeleton:
     with torch.device("meta"):
         module = READER.from_config(config)
     module.requires_grad_(False)
-    inputs = read_inputs(params, family, local_files_only=True)
+    inputs = read_inputs(params, family, config, local_files_only=True)
     ids = inputs.encode_image(Image.new("RGB", TYPICAL), torch_dtype(params))[IDS]
     tokens = int((ids == config.image_token_id).sum())
     targets = linear_names(module.get_submodule(family.llm))
     return Skeleton(module, family.parts, targets, image_tokens=tokens)
 
 
-def read_inputs(params: Params, family: Family, *, local_files_only: bool = False) -> HfInputs:
+def read_inputs(
+    params: Params, family: Family, config: Any, *, local_files_only: bool = False
+) -> HfInputs:
     """Processor and prompts, tried on a blank picture so that what does not fit is told at once.
 
     Raises:
@@ -133,7 +141,7 @@ def read_inputs(params: Params, family: Family, *, local_files_only: bool = Fals
     source = params.checkpoint
     where, _ = locate(source)
     with reading(source, "a processor of pictures and text"):
-        processor = read_processor(source, where, family, local_files_only)
+        processor = read_processor(source, where, family, config, local_files_only)
         inputs = HfInputs(processor, family, params.max_text_tokens, source)
         inputs.encode_image(Image.new("RGB", TYPICAL), torch_dtype(params))
     return inputs

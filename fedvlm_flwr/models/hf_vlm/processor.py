@@ -1,5 +1,7 @@
 """A checkpoint's own processor, for pictures and text only."""
 
+from collections.abc import Mapping
+from inspect import signature
 from typing import Any
 
 import transformers
@@ -9,12 +11,17 @@ from transformers.models.llava.image_processing_pil_llava import LlavaImageProce
 from fedvlm_flwr.errors import ModelError
 from fedvlm_flwr.images.frame import WHOLE, Frame, Size, cropped, padded, shares
 from fedvlm_flwr.models.hf_vlm.families import Family
+from fedvlm_flwr.models.patches import picture_size, tower_tokens
 
 VIDEO = "video_processor"
+PATCH, MORE = "patch_size", "num_additional_image_tokens"
+STRATEGY = "vision_feature_select_strategy"
 TWINS = {"SmolVLMProcessor": "Idefics3Processor"}  # read as another class, see `FAMILIES`
 
 
-def read_processor(source: str, where: str, family: Family, local_files_only: bool) -> Any:
+def read_processor(
+    source: str, where: str, family: Family, config: Any, local_files_only: bool
+) -> Any:
     """The family's processor without its part for videos.
 
     `AutoProcessor` would want torchvision for videos, and take it for pictures where it is
@@ -25,10 +32,12 @@ def read_processor(source: str, where: str, family: Family, local_files_only: bo
         source: the checkpoint as the user named it.
         where: what transformers' `from_pretrained` takes for it.
         family: the checkpoint's family.
+        config: the network's configuration.
         local_files_only: fetch nothing.
 
     Raises:
-        ModelError: the checkpoint is made for a processor of another kind.
+        ModelError: the checkpoint is made for a processor of another kind, or its processor counts
+            a picture's tokens otherwise than its network.
     """
     base = getattr(transformers, family.processor)
     settings, _ = base.get_processor_dict(where, local_files_only=local_files_only)
@@ -41,11 +50,55 @@ def read_processor(source: str, where: str, family: Family, local_files_only: bo
     tokenizer = AutoTokenizer.from_pretrained(where, local_files_only=local_files_only)
     reader: Any = AutoImageProcessor
     pictures = reader.from_pretrained(where, backend="pil", local_files_only=local_files_only)
+    if counts_patches(base):
+        settings = settings | patch_settings(source, settings, config, pictures)
     pieces = {"tokenizer": tokenizer, "image_processor": pictures, VIDEO: None}
     kind = without_video(base)
     return kind.from_args_and_dict(
         [pieces[class_name] for class_name in kind.get_attributes()], settings
     )
+
+
+def counts_patches(base: Any) -> bool:
+    """Whether a processor is told how many tokens a vision tower makes, as LLaVA's are."""
+    return "num_additional_image_tokens" in signature(base.__init__).parameters
+
+
+def patch_settings(
+    source: str, settings: Mapping[str, Any], config: Any, pictures: Any
+) -> dict[str, Any]:
+    """What older tools did not save of how many tokens a picture takes, told by the vision tower.
+
+    Args:
+        source: the checkpoint, for messages.
+        settings: the processor's, as saved.
+        config: the network's.
+        pictures: the picture processing.
+
+    Returns:
+        `patch_size`, `num_additional_image_tokens` and `vision_feature_select_strategy`.
+
+    Raises:
+        ModelError: the tower does not take its pictures, or what was saved contradicts it.
+    """
+    vision, strategy = config.vision_config, config.vision_feature_select_strategy
+    size = picture_size(source, pictures)
+    tokens = tower_tokens(source, vision, size, config.vision_feature_layer)
+    derived = {
+        PATCH: vision.patch_size,
+        MORE: tokens.before,
+        STRATEGY: strategy,
+    }
+    whole = {key: derived[key] if settings.get(key) is None else settings[key] for key in derived}
+    theirs, beside = (row[MORE] - (row[STRATEGY] == "default") for row in (whole, derived))
+    if whole[PATCH] != derived[PATCH] or theirs != beside:
+        raise ModelError(
+            f"The processor of {source} counts a picture's tokens by {PATCH}={whole[PATCH]}, "
+            f"{MORE}={whole[MORE]} and {STRATEGY}={whole[STRATEGY]}, but its vision tower makes "
+            f"{tokens.patches + beside} of a picture; write {PATCH}={derived[PATCH]}, {MORE}="
+            f"{derived[MORE]} and {STRATEGY}={strategy} into its processor_config.json."
+        )
+    return whole
 
 
 def without_video(base: Any) -> Any:

@@ -1,6 +1,5 @@
 """A LLaVA put together from a vision tower, a connector and a language model."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,78 +7,32 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
-from transformers import (
-    AutoModel,
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    CLIPVisionModel,
-    LlavaConfig,
-    PreTrainedConfig,
-    PreTrainedTokenizerBase,
-    SiglipVisionModel,
-)
+from transformers import AutoModel, AutoModelForCausalLM
 
-from fedvlm_flwr.errors import ConfigError, ModelError
+from fedvlm_flwr.errors import ModelError
 from fedvlm_flwr.models.llava.connectors import network_class
-from fedvlm_flwr.models.llava.model import IMAGE
+from fedvlm_flwr.models.llava.description import VISION_HALF, describe, read_tokenizer
+from fedvlm_flwr.models.llava.model import added_tokens
 from fedvlm_flwr.models.llava.params import Assembly
 from fedvlm_flwr.models.weights.sources import (
-    architecture,
-    locate,
     read_config,
     read_image_processor,
     read_weights,
-    reading,
     require_whole,
-    sizing,
 )
-
-VISION_HALF: dict[str, Any] = {
-    "clip": CLIPVisionModel,
-    "siglip": SiglipVisionModel,
-}  # of two-tower checkpoints
-
-
-def llava_config(
-    recipe: Assembly, vision: PreTrainedConfig, text: PreTrainedConfig, image_id: int
-) -> LlavaConfig:
-    """The configuration of the whole."""
-    vision = getattr(vision, "vision_config", vision)  # of a two-tower checkpoint
-    strategy = recipe.vision_feature_select_strategy
-    grid = (vision.image_size // vision.patch_size) ** 2
-    config: LlavaConfig = LlavaConfig.from_dict(
-        {
-            "vision_config": vision.to_dict(),
-            "text_config": text.to_dict(),
-            "image_token_index": image_id,
-            "image_seq_length": grid + (strategy == "full" and "clip" in vision.model_type),
-            "vision_feature_layer": recipe.vision_feature_layer,
-            "vision_feature_select_strategy": strategy,
-            "connector": recipe.connector,
-        }
-    )
-    return config
-
-
-def skeleton_of(recipe: Assembly, architectures: Mapping[str, Mapping[str, Any]]) -> Any:
-    """The network on the meta device."""
-    vision, llm = (architecture(each, architectures) for each in (recipe.vision, recipe.llm))
-    with sizing(), torch.device("meta"):
-        config = llava_config(recipe, vision, llm, image_id=0)
-        return network_class(config)(config)
 
 
 def assemble(recipe: Assembly, dtype: torch.dtype, folder: Path) -> None:
     """Write network, tokenizer and picture processing as one checkpoint of the LLaVA form.
 
     Raises:
-        ModelError: a source cannot be read, or does not fill its network.
+        ModelError: a source cannot be read, does not fill its network, or cannot be a part.
         ConfigError: the image token is not in the tokenizer.
     """
+    config: Any = describe(recipe, {}, local_files_only=False)
+    config.vision_config.dtype = config.text_config.dtype = dtype
     vision, llm = read_vision(recipe.vision, dtype), read_llm(recipe.llm, dtype)
-    tokenizer = read_tokenizer(recipe)
-    image_id = tokenizer.get_vocab()[recipe.image_token or IMAGE]
-    config = llava_config(recipe, vision.config, llm.config, image_id)
+    add_rows(llm, config.added_rows)
     with torch.device("meta"):
         module = network_class(config)(config)
     module.model.vision_tower = vision
@@ -87,10 +40,26 @@ def assemble(recipe: Assembly, dtype: torch.dtype, folder: Path) -> None:
     module.lm_head = llm.get_output_embeddings()
     connector = start_connector(recipe, module.model.multi_modal_projector)
     module.model.multi_modal_projector = connector.to(dtype)
+    tokenizer = read_tokenizer(recipe)
     module.generation_config.eos_token_id = tokenizer.eos_token_id
+    # The language model never says what it has no word for.
+    module.generation_config.suppress_tokens = list(added_tokens(config)) or None
     module.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     read_image_processor(recipe.vision).save_pretrained(folder)
+
+
+def add_rows(llm: Any, count: int) -> None:
+    """Rows of zeros at the end of the embedding table and the head, so that every token has one.
+
+    Nobody learns them and no prompt looks them up: a picture's tokens take their place.
+    """
+    if not count:
+        return
+    rows = llm.config.vocab_size
+    llm.resize_token_embeddings(rows + count, mean_resizing=False)
+    for layer in (llm.get_input_embeddings(), llm.get_output_embeddings()):
+        layer.weight.data[rows:] = 0
 
 
 def start_connector(recipe: Assembly, connector: nn.Module) -> nn.Module:
@@ -131,22 +100,3 @@ def read_llm(source: str, dtype: torch.dtype) -> Any:
     llm, report = read_weights(AutoModelForCausalLM, source, "a language model", dtype=dtype)
     require_whole(source, report)
     return llm
-
-
-def read_tokenizer(recipe: Assembly) -> PreTrainedTokenizerBase:
-    """The LLM's tokenizer, which knows the image token.
-
-    Raises:
-        ConfigError: `image_token` is none of its tokens.
-    """
-    where, more = locate(recipe.llm)
-    with reading(recipe.llm, "a tokenizer"):
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(where, **more)
-    if recipe.image_token is None:
-        tokenizer.add_special_tokens({"additional_special_tokens": [IMAGE]})
-    elif recipe.image_token not in tokenizer.get_vocab():
-        raise ConfigError(
-            f"model.image_token='{recipe.image_token}' is no token of {recipe.llm}; name an unused "
-            "one of its special tokens, or set it to null to have <image> added to the tokenizer."
-        )
-    return tokenizer

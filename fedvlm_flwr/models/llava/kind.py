@@ -10,9 +10,16 @@ from transformers import AutoTokenizer, LlavaForConditionalGeneration, PreTraine
 from transformers.utils.logging import disable_progress_bar
 
 from fedvlm_flwr.contracts import Progress
-from fedvlm_flwr.models.llava.assembly import assemble, skeleton_of
+from fedvlm_flwr.models.llava.assembly import assemble
 from fedvlm_flwr.models.llava.connectors import network_class
-from fedvlm_flwr.models.llava.model import IMAGE, PARTS_OF, Llava
+from fedvlm_flwr.models.llava.description import describe
+from fedvlm_flwr.models.llava.examination import (
+    attention_for,
+    examine,
+    image_token_of,
+    meta_network,
+)
+from fedvlm_flwr.models.llava.model import PARTS_OF, Llava
 from fedvlm_flwr.models.llava.params import Params
 from fedvlm_flwr.models.parts import linear_names
 from fedvlm_flwr.models.pretraining.data import texts_of
@@ -20,12 +27,11 @@ from fedvlm_flwr.models.pretraining.llava_stages import pretrain
 from fedvlm_flwr.models.pretraining.public import public_pictures, threads
 from fedvlm_flwr.models.pretraining.tiny_llava import build, configuration, tokenizer_for
 from fedvlm_flwr.models.vlm import Skeleton
-from fedvlm_flwr.models.weights.loading import attention_of, quantization_of, torch_dtype
+from fedvlm_flwr.models.weights.loading import quantization_of, torch_dtype
 from fedvlm_flwr.models.weights.prepared import find, require
 from fedvlm_flwr.models.weights.prepared import prepare as prepare_folder
 from fedvlm_flwr.models.weights.quantized import trainable_on_cpu
 from fedvlm_flwr.models.weights.sources import (
-    architecture,
     identity,
     locate,
     read_config,
@@ -33,12 +39,14 @@ from fedvlm_flwr.models.weights.sources import (
     read_weights,
     reading,
     require_whole,
+    sizing,
 )
 
 # Bars would write between the lines of a run's own progress.
 disable_progress_bar()  # type: ignore[no-untyped-call]
 
-CODE = 1  # raised by every change of code that changes what a recipe gives
+# Raised by every change of code that changes what a recipe gives.
+TINY_CODE, ASSEMBLY_CODE = 1, 2
 UNQUANTIZED = [PARTS_OF["vision"], PARTS_OF["connector"], "lm_head"]
 
 
@@ -61,12 +69,13 @@ def load(name: str, params: Params, device: torch.device) -> Llava:
 def from_checkpoint(checkpoint: str, params: Params, device: torch.device) -> Llava:
     """Read network, tokenizer and picture processing from a folder or the hub's cache."""
     quantized = quantization_of(params, UNQUANTIZED)
+    config = read_config(checkpoint)
     module, loading_info = read_weights(
-        network_class(read_config(checkpoint)),
+        network_class(config),
         checkpoint,
         "a LLaVA model",
         dtype=torch_dtype(params),
-        attn_implementation=attention_of(params, device),
+        **attention_for(meta_network(config), params, device),
         **({"device_map": {"": device}, **quantized} if quantized else {}),
     )
     require_whole(checkpoint, loading_info)
@@ -84,13 +93,18 @@ def from_checkpoint(checkpoint: str, params: Params, device: torch.device) -> Ll
         read_image_processor(checkpoint),
         params.template,
         params.max_text_tokens,
-        params.image_token or IMAGE,
+        image_token_of(checkpoint, config, tokenizer, params.image_token),
     )
 
 
 def prepare(name: str, params: Params, progress: Progress | None = None) -> Path | None:
-    """Make the model unless that is done already; its folder, None for a checkpoint."""
+    """Make the model unless that is done already; its folder, None for a checkpoint.
+
+    Raises:
+        ModelError: what is to be put together, or the checkpoint, cannot be trained or read.
+    """
     if params.checkpoint is not None:
+        examine(params.checkpoint, params, local_files_only=False)
         return None
     return prepare_folder(name, recipe(params), builder(params, progress))
 
@@ -108,11 +122,11 @@ def recipe(params: Params) -> dict[str, Any]:
     """Everything that determines the weights of a model that is made here, as plain values."""
     if params.tiny is not None:
         tiny = asdict(params.tiny)
-        return {"code": CODE, "template": params.template, "tiny": tiny}
+        return {"code": TINY_CODE, "template": params.template, "tiny": tiny}
     assembly = asdict(params.assembly)
     for key in ("vision", "llm", "connector_weights"):  # however a path is written
         assembly[key] = identity(assembly[key]) if assembly[key] is not None else None
-    return {"code": CODE, "assembly": assembly, "dtype": params.dtype}
+    return {"code": ASSEMBLY_CODE, "assembly": assembly, "dtype": params.dtype}
 
 
 def builder(params: Params, progress: Progress | None) -> Callable[[Path], None]:
@@ -147,11 +161,11 @@ def skeleton(params: Params) -> Skeleton:
         with torch.device("meta"):
             module = LlavaForConditionalGeneration(config)
     elif params.checkpoint is not None:
-        found_config = architecture(params.checkpoint, params.architectures)
-        with torch.device("meta"):
-            module = network_class(found_config)(found_config)
+        module = meta_network(examine(params.checkpoint, params, local_files_only=True))
     else:
-        module = skeleton_of(params.assembly, params.architectures)
+        with sizing():
+            config = describe(params.assembly, params.architectures, local_files_only=True)
+            module = meta_network(config)
     module.requires_grad_(False)
     targets = linear_names(module.get_submodule(PARTS_OF["llm"]))
     tokens = module.config.image_seq_length

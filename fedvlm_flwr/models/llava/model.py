@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812
+from PIL import Image
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.image_processing_utils import BaseImageProcessor
@@ -15,6 +16,7 @@ from fedvlm_flwr.images.frame import Frame, padded, shares
 from fedvlm_flwr.images.reading import READING, Color, image_size_of, open_image
 from fedvlm_flwr.models.decoding import greedy
 from fedvlm_flwr.models.features import fingerprint
+from fedvlm_flwr.models.llava.language_model import FamilyHead
 from fedvlm_flwr.models.parts import linear_names
 from fedvlm_flwr.models.prompts import PromptEncoder, Template
 from fedvlm_flwr.models.vlm import VLM, Encoded, Features, base_of
@@ -71,6 +73,8 @@ class Llava(VLM):
         self.base = base_of(module)
         self.lora_targets = linear_names(self.llm)
         choice = [*layer_choice(module.config), READING, "padded"]
+        if registers := register_tokens(module.config):
+            choice.append(registers)
         self.fingerprint = fingerprint(self.vision, choice, processor)
         self._margin = mean_color(processor)
         self._shares = shares(processor)
@@ -78,6 +82,8 @@ class Llava(VLM):
         self.image_token = image_token
         self.image_id = tokenizer.get_vocab()[image_token]
         self.end_id: int = tokenizer.eos_token_id
+        text: Any = module.config
+        self.logits = FamilyHead(text.text_config, self.head, added_tokens(module.config))
         self.unknown_id: int | None = tokenizer.unk_token_id
         self._prompts = PromptEncoder(tokenizer, self.end_id, max_text_tokens, (IMAGE, image_token))
 
@@ -98,14 +104,15 @@ class Llava(VLM):
 
     @property
     def head(self) -> nn.Module:
-        """Hidden states to logits."""
+        """The last layer, hidden width to vocabulary; `logits` is what the family makes of it."""
         return self.module.get_submodule("lm_head")
 
     @torch.no_grad()
     def features(self, images: Sequence[Path]) -> list[Features]:
         """`tokens`: the vision tower's hidden layer `vision_feature_layer`, [patches, width].
 
-        The class token is dropped where the configuration says so (strategy "default").
+        What stands before the patches is dropped where the configuration says so (strategy
+        "default").
 
         Raises:
             DataError: a picture is missing or unreadable; names its path.
@@ -145,12 +152,12 @@ class Llava(VLM):
             pixels: [N, 3, height, width].
 
         Returns:
-            [N, patches, layers * width], with the class token first where it is kept.
+            [N, patches, layers * width], the class token (and registers) first where they are kept.
         """
         layers, strategy = layer_choice(self.module.config)
         states = self.vision(pixels.to(self.vision.dtype), output_hidden_states=True).hidden_states
         selection = [states[i] for i in ([layers] if isinstance(layers, int) else layers)]
-        first = 1 if strategy == "default" else 0
+        first = 1 + register_tokens(self.module.config) if strategy == "default" else 0
         return torch.cat([state[:, first:] for state in selection], dim=-1)
 
     @property
@@ -171,6 +178,23 @@ class Llava(VLM):
         """As `encode`, with `words` standing where the picture would: a text-only example."""
         wording = Template(self.wording.text.replace(IMAGE, words))
         return self._prompts.encode(wording, question, answer)
+
+    def prompt_facts(self) -> dict[str, Any]:
+        """The prompt, how often the image token stands in it, and how a picture gets there.
+
+        `margin`: the color that pads a picture to a square; `registers`: how many tokens more than
+        transformers drops are dropped before the connector.
+        """
+        pixels = self.processor(Image.new("RGB", (1, 1), self._margin), return_tensors="pt")
+        with torch.no_grad():
+            tokens = self.encode_pixels(pixels["pixel_values"].to(self.device))
+        return {
+            "template": self.wording.text,
+            "image_token": self.image_token,
+            "image_tokens": tokens.shape[1],
+            "margin": list(self._margin),
+            "registers": register_tokens(self.module.config),
+        }
 
     def connect(self, tokens: Tensor) -> Tensor:
         """The connector's image tokens, [B, tokens, LLM width], of [B, tokens, vision width]."""
@@ -207,7 +231,7 @@ class Llava(VLM):
             targets.extend(row.answer_ids)
         # index_select, since the gradient of plain indexing adds up in no fixed order.
         labeled = hidden.flatten(0, 1).index_select(0, torch.tensor(where, device=hidden.device))
-        logits = self.head(labeled).float()  # [answer tokens, vocabulary]
+        logits = self.logits(labeled).float()  # [answer tokens, vocabulary]
         return F.cross_entropy(
             logits, torch.tensor(targets, device=hidden.device), reduction="none"
         )
@@ -221,7 +245,7 @@ class Llava(VLM):
         embeds, mask = self.assemble(self._image(features), rows, left=True)
         answers = greedy(
             self.llm,
-            self.head,
+            self.logits,
             (embeds, mask),
             self.end_id,
             max_new_tokens,
@@ -268,6 +292,17 @@ class Llava(VLM):
 def layer_choice(config: Any) -> tuple[int | list[int], str]:
     """Which hidden layers of the vision tower are used, and with the class token or without."""
     return config.vision_feature_layer, str(config.vision_feature_select_strategy)
+
+
+def register_tokens(config: Any) -> int:
+    """How many tokens beside the first stand before the patches and are dropped with it."""
+    return int(getattr(config, "register_tokens", 0))
+
+
+def added_tokens(config: Any) -> range:
+    """Ids of the rows that an assembled model's table has beyond its language model's."""
+    rows = config.text_config.vocab_size
+    return range(rows - getattr(config, "added_rows", 0), rows)
 
 
 def mean_color(processor: Any) -> Color:

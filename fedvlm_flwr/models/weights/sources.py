@@ -100,16 +100,23 @@ def tensors_only(source: str) -> Iterator[None]:
         ) from error
 
 
-def architecture(source: str, sizes: Mapping[str, Mapping[str, Any]]) -> PreTrainedConfig:
-    """The configuration of a source without its weights: from disk, or from the sizes in the YAML.
+def is_described(source: str, sizes: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether a source's sizes are taken from the YAML, nothing of it being at hand."""
+    return source in sizes and not Path(source).is_dir()
+
+
+def architecture(
+    source: str, sizes: Mapping[str, Mapping[str, Any]], *, local_files_only: bool = True
+) -> PreTrainedConfig:
+    """The configuration of a source without its weights: read, or from the sizes in the YAML.
 
     Raises:
         ModelError: neither is there.
     """
-    if source in sizes and not Path(source).is_dir():
+    if is_described(source, sizes):
         with sizing():
             return AutoConfig.for_model(**sizes[source])
-    return read_config(source, local_files_only=True)
+    return read_config(source, local_files_only=local_files_only)
 
 
 def read_config(source: str, *, local_files_only: bool = False) -> PreTrainedConfig:
@@ -136,7 +143,7 @@ def read_weights(reader: Any, source: str, what: str, **settings: Any) -> tuple[
         return result
 
 
-def read_image_processor(source: str) -> Any:
+def read_image_processor(source: str, *, local_files_only: bool = False) -> Any:
     """A source's own picture processing, by Pillow.
 
     Raises:
@@ -144,7 +151,9 @@ def read_image_processor(source: str) -> Any:
     """
     reader: Any = AutoImageProcessor
     with reading(source, "picture processing"):
-        return reader.from_pretrained(locate(source)[0], backend="pil")
+        return reader.from_pretrained(
+            locate(source)[0], backend="pil", local_files_only=local_files_only
+        )
 
 
 def require_whole(source: str, report: Mapping[str, Any]) -> None:

@@ -15,9 +15,10 @@ from transformers.models.smolvlm import processing_smolvlm
 from transformers.processing_utils import ProcessorMixin
 from transformers.video_processing_utils import VideoProcessorMixin
 
+from fedvlm_flwr.cli import main
 from fedvlm_flwr.config import Lora, Stage
 from fedvlm_flwr.errors import ConfigError, DataError, ModelError
-from fedvlm_flwr.models import load_model, model_skeleton
+from fedvlm_flwr.models import load_model, model_skeleton, prepare_model
 from fedvlm_flwr.models.checkpointing import checkpointed
 from fedvlm_flwr.models.hf_vlm import families
 from fedvlm_flwr.models.hf_vlm.model import HfVlm
@@ -445,15 +446,47 @@ def test_processor_of_another_family_is_refused(load, hf_checkpoint, tmp_path):
         load(folder)
 
 
-def test_picture_processing_that_does_not_fit_is_told_when_the_model_is_loaded(
-    load, hf_checkpoint, tmp_path
+COUNTING = ("patch_size", "num_additional_image_tokens", "vision_feature_select_strategy")
+
+
+def resaved(hf_checkpoint, folder: Path, family: str, **changed: object) -> Path:
+    """A checkpoint with other processor settings; None: without that key, as older tools saved."""
+    whole = copied(hf_checkpoint, folder, family)
+    path = whole / "processor_config.json"
+    settings = json.loads(path.read_text()) | changed
+    path.write_text(json.dumps({k: v for k, v in settings.items() if v is not None}))
+    return whole
+
+
+@pytest.mark.parametrize("family", ["llava", "llava_next"])
+def test_what_older_tools_did_not_save_is_told_by_the_vision_tower(
+    load, kept, hf_checkpoint, tmp_path, paths, family
 ):
-    folder = copied(hf_checkpoint, tmp_path)
-    settings = json.loads((folder / "processor_config.json").read_text())
-    del settings["patch_size"]
-    (folder / "processor_config.json").write_text(json.dumps(settings))
-    with pytest.raises(ModelError, match="processor of pictures and text"):
-        load(folder)
+    whole = kept(family)
+    for i, missing in enumerate([COUNTING, *((key,) for key in COUNTING)]):
+        folder = resaved(hf_checkpoint, tmp_path / str(i), family, **dict.fromkeys(missing))
+        model = load(folder)
+        processor = model.inputs.processor
+        assert [getattr(processor, key) for key in COUNTING] == [8, 1, "default"]
+        assert model.features(paths[:1])[0]["image_ids"].tolist() == (
+            whole.features(paths[:1])[0]["image_ids"].tolist()
+        )
+
+
+@pytest.mark.parametrize(
+    "changed", [{"patch_size": 16}, {"num_additional_image_tokens": 0}], ids=str
+)
+def test_a_processor_that_counts_otherwise_than_the_network_is_told_before_weights_are_read(
+    load, hf_checkpoint, tmp_path, changed, capsys
+):
+    folder = resaved(hf_checkpoint, tmp_path, "llava", **changed)
+    (folder / "model.safetensors").unlink()
+    choice = choices.model("hf_vlm", "hf_vlm", {**PARAMS, "checkpoint": str(folder)})
+    for reads in (load, lambda _: prepare_model(choice), lambda _: model_skeleton(choice)):
+        with pytest.raises(ModelError, match=r"makes 16 of a picture; write patch_size=8, num_add"):
+            reads(folder)
+    assert main(["params", "model=hf_vlm", f"model.checkpoint={folder}"]) == 1
+    assert "write patch_size=8" in capsys.readouterr().err
 
 
 def test_absent_checkpoint_is_named(load, tmp_path):

@@ -55,12 +55,13 @@ def test_the_parts_are_the_sources_weights(params, clip, llama, pictures):
     assert len(answers) == 2
 
 
-def test_no_embedding_table_is_resized_whatever_stands_for_the_picture(params, llama):
+def test_no_embedding_table_is_trained_whatever_stands_for_the_picture(params, llama):
     rows = LlamaForCausalLM.from_pretrained(llama).config.vocab_size
     for token, image_id in ((SPARE, tokenizer().get_vocab()[SPARE]), (None, rows)):
         model = made({**params, "image_token": token})
         assert model.image_id == image_id
-        assert model.llm.get_input_embeddings().weight.shape[0] == rows
+        table = model.llm.get_input_embeddings().weight
+        assert table.shape[0] == max(rows, image_id + 1) and not table[rows:].any()
         full = set_trainable(model, Stage({"connector": "full", "llm": "full"}))
         assert not [name for name in full if "embed" in name or "lm_head" in name]
         prompt = model.encode(QUESTIONS[0]).prompt_ids
@@ -172,6 +173,6 @@ def test_sizes_of_which_no_network_can_be_made_are_refused(key, value):
     del shipped["name"], shipped["kind"]
     for sizes in shipped["architectures"].values():
         sizes |= {"num_hidden_layers": 1, key: value}
-    with pytest.raises(ModelError, match=r"model\.architectures") as refusal:
+    with pytest.raises(ModelError, match=r"model\.(architectures|llm)") as refusal:
         model_skeleton(choices.model("mine", "llava", shipped))
     assert "\n" not in str(refusal.value)

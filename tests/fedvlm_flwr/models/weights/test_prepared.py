@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from fedvlm_flwr.errors import ConfigError, ModelError
-from fedvlm_flwr.models import load_model, prepare_model
+from fedvlm_flwr.models import load_model, model_skeleton, prepare_model
 from fedvlm_flwr.models.weights.prepared import prepare
 from tests import choices
 
@@ -111,6 +111,7 @@ def test_unknown_kind_key_and_contradiction_are_refused(cheap):
 
 def test_a_folder_that_is_no_model_is_named(cheap, tmp_path):
     params = {**cheap, "tiny": None, "checkpoint": str(tmp_path)}
-    assert prepare_model(choices.model("real", "llava", params)) is None
-    with pytest.raises(ModelError, match=str(tmp_path)):
-        load_model(choices.model("real", "llava", params), CPU)
+    choice = choices.model("real", "llava", params)
+    for reads in (prepare_model, model_skeleton, lambda model: load_model(model, CPU)):
+        with pytest.raises(ModelError, match=str(tmp_path)):
+            reads(choice)
