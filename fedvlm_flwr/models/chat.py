@@ -64,12 +64,12 @@ def turn_of(
     """
     render = partial(_render, tokenizer, SAME_DAY + template)
     content: Any = [{"type": "image"}, {"type": "text", "text": QUESTION}]
-    said: Any = [{"type": "text", "text": ANSWER}]
+    reply_content: Any = [{"type": "text", "text": ANSWER}]
     if place is not None and not _writes_pictures(render, content, place):
-        content, said = f"{place}\n{QUESTION}", ANSWER
+        content, reply_content = f"{place}\n{QUESTION}", ANSWER
     user = {"role": "user", "content": content}
     prompt = render([user], add_generation_prompt=True)
-    whole = render([user, {"role": "assistant", "content": said}])
+    whole = render([user, {"role": "assistant", "content": reply_content}])
     for mark, text in ((QUESTION, prompt), (ANSWER, whole)):
         if text.count(mark) != 1:
             raise ModelError(

@@ -44,8 +44,8 @@ class MarkedText:
                 "its tokens come from; use its fast form."
             )
         added = {token.content: token for token in tokenizer.added_tokens_decoder.values()}
-        known = tokenizer.get_vocab()
-        marks = [mark for mark in sorted({*specials(tokenizer), *reserved}) if mark in known]
+        vocabulary = tokenizer.get_vocab()
+        marks = [mark for mark in sorted({*specials(tokenizer), *reserved}) if mark in vocabulary]
         names = {mark: f"x{secrets.token_hex(12)}x" for mark in marks}
         self._names = names
         self._pattern = one_of(marks)
@@ -59,9 +59,9 @@ class MarkedText:
             [_like(added.get(mark), names[mark], special=False) for mark in marks]
         )
         self._copy.encode_special_tokens = True
-        self._ids = {self._copy.token_to_id(names[mark]): known[mark] for mark in marks}
+        self._ids = {self._copy.token_to_id(names[mark]): vocabulary[mark] for mark in marks}
         # A tokenizer of whole words may have a mark among them; such letters cannot be written.
-        whole = {known[mark] for mark in marks} - {tokenizer.unk_token_id}
+        whole = {vocabulary[mark] for mark in marks} - {tokenizer.unk_token_id}
         self._unspeakable = one_of(
             mark for mark in marks if whole & set(self.encode(mark, first=False))
         )

@@ -114,8 +114,8 @@ class PromptEncoder:
         self, wording: Wording, question: str, prompt: tuple[int, ...], answer: str
     ) -> tuple[int, ...]:
         _, (before, between, after) = self._frames(wording)
-        said = self._text.speakable(answer).strip()
-        whole = self._ids(f"{before}{question}{between}{said}{after}")
+        text = self._text.speakable(answer).strip()
+        whole = self._ids(f"{before}{question}{between}{text}{after}")
         if whole[: len(prompt)] != prompt:
             raise ModelError(
                 f"The tokenizer joins the end of the prompt {wording.prompt(QUESTION)!r} with the "

@@ -62,7 +62,7 @@ class WeightLimit:
         if steps_of is None:
             return cls(examples=most)
         steps = [sum(steps_of(examples[c]) for c in data) for data in cohort.values()]
-        rates = [count / taken for count, taken in zip(counts, steps, strict=True) if taken]
+        rates = [count / number for count, number in zip(counts, steps, strict=True) if number]
         return cls(most, share * max(1, median_low(steps)), share * median_low(rates or [inf]))
 
     def bounded(self, metrics: TrainMetrics, *, by_steps: bool) -> TrainMetrics:

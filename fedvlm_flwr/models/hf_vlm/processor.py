@@ -10,12 +10,12 @@ from fedvlm_flwr.errors import ModelError
 from fedvlm_flwr.images.frame import WHOLE, Frame, Size, cropped, padded, shares
 from fedvlm_flwr.models.hf_vlm.families import Family
 
-VIDEO = "video_processor"
+ABSENT = ("video_processor", "feature_extractor")  # videos and sounds
 TWINS = {"SmolVLMProcessor": "Idefics3Processor"}  # read as another class, see `FAMILIES`
 
 
 def read_processor(source: str, where: str, family: Family, local_files_only: bool) -> Any:
-    """The family's processor without its part for videos.
+    """The family's processor without its parts for videos and sounds.
 
     `AutoProcessor` would want torchvision for videos, and take it for pictures where it is
     installed: two sites would then see one picture in different pixels. Here pillow resizes them
@@ -41,18 +41,18 @@ def read_processor(source: str, where: str, family: Family, local_files_only: bo
     tokenizer = AutoTokenizer.from_pretrained(where, local_files_only=local_files_only)
     reader: Any = AutoImageProcessor
     pictures = reader.from_pretrained(where, backend="pil", local_files_only=local_files_only)
-    pieces = {"tokenizer": tokenizer, "image_processor": pictures, VIDEO: None}
-    kind = without_video(base)
+    pieces = {"tokenizer": tokenizer, "image_processor": pictures, **dict.fromkeys(ABSENT)}
+    kind = pictures_only(base)
     return kind.from_args_and_dict(
         [pieces[class_name] for class_name in kind.get_attributes()], settings
     )
 
 
-def without_video(base: Any) -> Any:
-    """The same processor, content with `None` in place of its video processor."""
+def pictures_only(base: Any) -> Any:
+    """The same processor, content with `None` in place of what it has for videos and sounds."""
 
     def check(self: Any, name: str, argument: object) -> Any:
-        if name == VIDEO and argument is None:
+        if name in ABSENT and argument is None:
             return None
         return base.check_argument_for_proper_class(self, name, argument)
 

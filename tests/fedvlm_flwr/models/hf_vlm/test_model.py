@@ -100,6 +100,8 @@ class Plain:
         }
         if "video_processor" in kind.get_attributes():
             pieces["video_processor"] = VideoProcessorMixin(num_frames=1, fps=1)
+        if "feature_extractor" in kind.get_attributes():
+            pieces["feature_extractor"] = None
         template = folder / "chat_template.jinja"
         self.template = template.read_text() if template.exists() else None
         self.processor = kind(**pieces, **settings, chat_template=self.template)
