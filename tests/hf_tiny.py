@@ -37,6 +37,7 @@ from transformers import (
     Qwen2VLConfig,
     Qwen3_5Config,
     Qwen3VLConfig,
+    Qwen3VLMoeConfig,
     SiglipVisionConfig,
     SmolVLMConfig,
 )
@@ -654,6 +655,18 @@ KINDS: dict[str, Callable[[], Kind]] = {
         "Qwen3VL",
         {**QWEN3_VISION, "deepstack_visual_indexes": [0]},
         {"head_dim": 16},
+    ),
+    "qwen3_vl_moe": lambda: qwen_kind(
+        Qwen3VLMoeConfig,
+        "Qwen3VL",
+        {**QWEN3_VISION, "deepstack_visual_indexes": [0]},
+        {
+            "head_dim": 16,
+            "num_experts": 4,
+            "num_experts_per_tok": 2,
+            "moe_intermediate_size": 16,
+            "decoder_sparse_step": 1,
+        },
     ),
     "qwen3_5": lambda: qwen_kind(
         Qwen3_5Config,

@@ -93,6 +93,7 @@ FAMILIES: Mapping[str, Family] = {
     "qwen2_vl": Family(*_QWEN, "Qwen2VLProcessor", _GRID, _ORDER),
     "qwen3_5": Family(*_QWEN, "Qwen3VLProcessor", _GRID, _ORDER),
     "qwen3_vl": Family(*_QWEN, "Qwen3VLProcessor", _GRID, _ORDER),
+    "qwen3_vl_moe": Family(*_QWEN, "Qwen3VLProcessor", _GRID, _ORDER),
     # Its own processor needs num2words, for videos; a picture is written as Idefics3 writes it.
     "smolvlm": Family(*_IDEFICS, "Idefics3Processor", _TILES),
 }
