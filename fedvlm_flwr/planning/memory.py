@@ -47,13 +47,13 @@ class Machine:
     Attributes:
         base: what it holds before its first tensor, in words.
         base_bytes: the same in bytes.
-        held: part of what comes and goes that is held on top of it.
+        overhead: part of what comes and goes that is held on top of it.
         copies: of the trained tensors, as arrays in the same memory.
     """
 
     base: str
     base_bytes: int
-    held: float
+    overhead: float
     copies: int
 
 
@@ -201,7 +201,7 @@ class Estimator:
             "activations of the LLM": training.activations,
             "logits of the answers": training.logits,
             "working memory": working,
-            "fragmentation": int(self._machine.held * (activations + working)),
+            "fragmentation": int(self._machine.overhead * (activations + working)),
         }
 
     def _answering(self, config: Config) -> dict[str, int]:
@@ -212,7 +212,7 @@ class Estimator:
         return {
             "key/value cache": answering.cache,
             "working memory": answering.working,
-            "fragmentation": int(self._machine.held * (answering.cache + answering.working)),
+            "fragmentation": int(self._machine.overhead * (answering.cache + answering.working)),
         }
 
     def _batch(self, config: Config, rows: int, labeled: int) -> Batch:
