@@ -46,7 +46,12 @@ def measure(num_clients: int, megabytes: float, algorithm: str) -> None:
     """Two rounds; prints the peak resident memory in MB and the seconds."""
     grid = InProcessGrid(client_app(), {}, num_clients)
     nodes = dict(enumerate(grid.get_node_ids()))
-    federation = Federation(num_clients, nodes=nodes)
+    federation = Federation(
+        num_clients,
+        max_weight_share=10.0,
+        nodes=nodes,
+        examples={client: 1 + client % 3 for client in nodes},
+    )
     strategy = load_strategy(compose({"algorithm": algorithm}).algorithm, federation)
     start = pack({"w": np.zeros(int(megabytes * 250_000), np.float32)})
     began = time.monotonic()

@@ -27,11 +27,40 @@ app = ClientApp()
 
 @app.query()
 def query(message: Message, context: Context) -> Message:
-    """Say which client this node is, and whether it is a simulated one."""
-    partition = context.node_config.get("partition-id", -1)
+    """Say which client this node is, whether it is a simulated one, and what it trains on."""
+    return answer(introduce, message, context)
+
+
+def introduce(_: RecordDict, run_config: Scalars, node_config: Scalars) -> RecordDict:
+    """Who this node is.
+
+    Raises:
+        FedVLMError: the configuration or the data cannot be used; one sentence.
+    """
+    partition = node_config.get("partition-id", -1)
     number = partition if isinstance(partition, int) else -1
-    site = SiteReply(partition=number, simulated=is_simulated(context.node_config))
-    return Message(site.pack(), reply_to=message)
+    simulated = is_simulated(node_config)
+    nodes = int(node_config["num-partitions"]) if simulated else None
+    examples = count_examples(run_config, number, nodes) if number >= 0 else ()
+    return SiteReply(partition=number, simulated=simulated, examples=examples).pack()
+
+
+def count_examples(run_config: Scalars, client: int, nodes: int | None) -> tuple[int, ...]:
+    """Training examples of the clients that a node serves, where a weight depends on them.
+
+    Args:
+        client: the node's own number.
+        nodes: of how many simulated nodes it is one, who serve the clients in turn; None: a site.
+    """
+    from fedvlm_flwr.process import this_process
+
+    process = this_process()
+    config = process.compose(run_config)
+    if config.max_weight_share is None:
+        return ()
+    shares = process.shares(config)
+    own = shares[client::nodes] if nodes else shares[client : client + 1]
+    return tuple(len(share) for share in own)
 
 
 @app.train()

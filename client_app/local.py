@@ -28,15 +28,6 @@ class LocalResult:
     examples_seen: int
 
 
-def steps_of(settings: Train, num_examples: int) -> int:
-    """Optimizer steps of one round: `local_steps`, or whole passes over the examples."""
-    if settings.local_steps is not None:
-        return settings.local_steps
-    assert settings.local_epochs is not None
-    per_step = settings.batch_size * settings.accumulation
-    return settings.local_epochs * -(-num_examples // per_step)
-
-
 def batches(num_examples: int, settings: Train, order: np.random.Generator) -> Iterator[list[int]]:
     """Endless index batches: each pass over the examples in a new order, the last batch short."""
     while True:

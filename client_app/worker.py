@@ -8,7 +8,7 @@ import torch
 from flwr.app import ArrayRecord, RecordDict
 from torch import nn
 
-from client_app.local import LocalResult, steps_of, train_locally
+from client_app.local import LocalResult, train_locally
 from client_app.oom import explains_out_of_memory
 from client_app.private import PrivateState
 from client_app.site import check_request, state_folder
@@ -21,7 +21,7 @@ from fedvlm_flwr.messages.wire import unpack
 from fedvlm_flwr.models.parts import read
 from fedvlm_flwr.models.resident import Resident, choose_device
 from fedvlm_flwr.process import Process
-from fedvlm_flwr.schedule import round_lr
+from fedvlm_flwr.schedule import round_lr, steps_of
 from fedvlm_flwr.seeding import stream, torch_seed
 from strategies import load_hook
 from strategies.core.client_hook import ClientHook, RoundInput

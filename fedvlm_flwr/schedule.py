@@ -1,8 +1,8 @@
-"""The learning rate of a round."""
+"""The learning rate of a round, and its steps."""
 
 import math
 
-from fedvlm_flwr.config import Config
+from fedvlm_flwr.config import Config, Train
 
 
 def round_lr(config: Config, stage: int, server_round: int) -> float:
@@ -18,3 +18,12 @@ def round_lr(config: Config, stage: int, server_round: int) -> float:
     progress = (server_round - 1) / config.rounds_of(stage)
     low = config.train.min_lr
     return low + 0.5 * (peak - low) * (1 + math.cos(math.pi * progress))
+
+
+def steps_of(settings: Train, num_examples: int) -> int:
+    """Optimizer steps of one round: `local_steps`, or whole passes over the examples."""
+    if settings.local_steps is not None:
+        return settings.local_steps
+    assert settings.local_epochs is not None
+    per_step = settings.batch_size * settings.accumulation
+    return settings.local_epochs * -(-num_examples // per_step)

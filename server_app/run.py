@@ -13,6 +13,7 @@ from fedvlm_flwr.errors import ConfigError, RunError
 from fedvlm_flwr.evaluation.evaluator import Evaluator
 from fedvlm_flwr.models import model_parts, prepare_model
 from fedvlm_flwr.models.adapter import save_adapter
+from fedvlm_flwr.models.experts import experts_without_adapters
 from fedvlm_flwr.models.parts import require_part
 from fedvlm_flwr.models.resident import Resident, choose_device
 from fedvlm_flwr.models.vocabulary import unknown_share
@@ -107,7 +108,7 @@ class Run:
             self._progress.tell("start", what=self._describe(data) + self._left_out(data.left_out))
             self._prepare()
             model = self._process.model(config, choose_device(config.engine.device))
-            self._warn_of_words(model, data)
+            self._warn_of_limits(model, data)
             evaluator = Evaluator(config, model, self._process, config.eval.threads)
             with client_states_in(self._folder) as session:
                 self._stages(grid, session, model, evaluator)
@@ -175,12 +176,14 @@ class Run:
             self._config.algorithm, Federation.of(self._config, stage, run=self._id)
         )
 
-    def _warn_of_words(self, model: Resident, data: FederatedData) -> None:
-        """Say so where the model has no words for what the clients shall teach it."""
+    def _warn_of_limits(self, model: Resident, data: FederatedData) -> None:
+        """Say so where the model has no words, or no adapters, for what it shall be taught."""
         rows = range(0, len(data.train), max(1, len(data.train) // WORD_SAMPLE))
         answers = [
             example.answer for example in examples(data.train, data.root, rows, data.box_decimals)
         ]
+        if words := experts_without_adapters(model.vlm, self._config.tuning):
+            self._progress.tell("warning", message=words)
         share = unknown_share(model.vlm, answers)
         if share > UNKNOWN_WORDS:
             self._progress.tell(

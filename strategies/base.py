@@ -9,6 +9,7 @@ from strategies.core.cohort import choose_cohort
 from strategies.core.federation import Federation
 from strategies.core.running_mean import RunningMean
 from strategies.core.state import ServerState
+from strategies.core.weights import WeightLimit
 
 
 class RoundSteps:
@@ -20,20 +21,24 @@ class RoundSteps:
 
     Attributes:
         client_hook: the client half; plain local training.
+        by_steps: whether the rule divides what a client sends by the steps that it took.
         params: the values of the algorithm's YAML.
         federation: who takes part, and what travels.
         state: `arrays` are the shared tensors; the algorithm's own are `state.section(name)` and
             `state.replace_section(name, arrays)`, and are in every checkpoint.
         mean: the round's running mean of the clients' tensors.
+        limit: how much a client may weigh in this round; replies come in with what counts.
     """
 
     client_hook: ClassVar[type[ClientHook]] = ClientHook
+    by_steps: ClassVar[bool] = False
 
     def __init__(self, params: Any, federation: Federation) -> None:
         self.params = params
         self.federation = federation
         self.state = ServerState({})
         self.mean = RunningMean()
+        self.limit = WeightLimit()
 
     def shared(self, trained: Arrays) -> Arrays:
         """Before the first round: which trained tensors travel. Those of the shared parts."""

@@ -6,6 +6,7 @@ from fedvlm_flwr.arrays import Arrays, float32
 from fedvlm_flwr.messages import RejectedMessage, TrainReply
 from strategies.core.flower import FederatedStrategy
 from strategies.core.params import AlgorithmParams
+from strategies.core.validation import norm
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,13 @@ class FedNova(FederatedStrategy):
     tau_k are a client's local steps, so that a client with more of them does not pull harder. The
     rule is derived for SGD; with AdamW the same weights by steps are used. With equal steps it is
     FedAvg.
+
+    Steps are a client's word as its examples are: more than `max_weight_share` times the median
+    count as so many in tau_eff, fewer lower its weight, and the whole step is no longer than
+    `max_update_norm`, as a mean of updates is by itself.
     """
+
+    by_steps = True
 
     def begin_round(self) -> None:
         """Start the sum of steps too."""
@@ -37,9 +44,11 @@ class FedNova(FederatedStrategy):
             raise RejectedMessage(f"it reports steps={steps}, which must be at least 1")
         each = {n: float32((new - before[n]) / steps) for n, new in reply.arrays.items()}
         self.mean.add(each, reply.metrics.num_examples)
-        self._steps += reply.metrics.num_examples * steps
+        self._steps += reply.metrics.num_examples * min(steps, self.limit.steps)
 
     def server_step(self, server_round: int, arrays: Arrays, aggregate: Arrays) -> Arrays:
         """Take tau_eff times the mean change of a step."""
-        tau = self._steps / self.mean.weight
+        tau, most = self._steps / self.mean.weight, self.federation.max_update_norm
+        if most is not None and (length := tau * norm(aggregate)) > most:
+            tau *= most / length
         return {name: float32(old + tau * aggregate[name]) for name, old in arrays.items()}

@@ -15,10 +15,14 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import (
     AutoModelForImageTextToText,
+    AyaVisionConfig,
     CLIPVisionConfig,
+    Cohere2Config,
     Gemma2Config,
     Gemma3Config,
+    Gemma4Config,
     GemmaConfig,
+    Glm4vConfig,
     Idefics3Config,
     InternVLConfig,
     LlamaConfig,
@@ -31,6 +35,9 @@ from transformers import (
     Qwen2_5_VLConfig,
     Qwen2Config,
     Qwen2VLConfig,
+    Qwen3_5Config,
+    Qwen3VLConfig,
+    Qwen3VLMoeConfig,
     SiglipVisionConfig,
     SmolVLMConfig,
 )
@@ -287,8 +294,13 @@ def idefics_kind(config: type[PreTrainedConfig], name: str) -> Kind:
     )
 
 
-def qwen_kind(config: type[PreTrainedConfig], name: str, vision: dict[str, Any]) -> Kind:
-    """Qwen2-VL and Qwen2.5-VL: any picture size, positions in three dimensions."""
+def qwen_kind(
+    config: type[PreTrainedConfig],
+    name: str,
+    vision: dict[str, Any],
+    text: dict[str, Any] | None = None,
+) -> Kind:
+    """Qwen2-VL to Qwen3.5: any picture size, positions in three dimensions."""
     return Kind(
         config=lambda t: config(
             vision_config={
@@ -301,6 +313,7 @@ def qwen_kind(config: type[PreTrainedConfig], name: str, vision: dict[str, Any])
             text_config={
                 **text_sizes(t),
                 "rope_parameters": {"rope_type": "default", "mrope_section": [2, 3, 3]},
+                **(text or {}),
             },
             image_token_id=t.image_token_id,
             video_token_id=t.video_token_id,
@@ -435,6 +448,188 @@ def gemma3_kind() -> Kind:
     )
 
 
+def glm4v_kind() -> Kind:
+    """GLM-4.1V: Qwen's positions, turns without an end of their own."""
+    return Kind(
+        config=lambda t: Glm4vConfig(
+            vision_config={
+                "depth": 2,
+                "num_heads": 2,
+                "patch_size": PATCH,
+                "image_size": SIDE,
+                "hidden_size": WIDTH,
+                "intermediate_size": WIDTH,
+                "out_hidden_size": WIDTH,
+            },
+            text_config={
+                **text_sizes(t),
+                "rope_parameters": {
+                    "rope_type": "default",
+                    "mrope_section": [1, 1, 2],
+                    "partial_rotary_factor": 0.5,
+                },
+            },
+            image_token_id=t.image_token_id,
+            video_token_id=t.video_token_id,
+            image_start_token_id=t.convert_tokens_to_ids("<|begin_of_image|>"),
+            image_end_token_id=t.convert_tokens_to_ids("<|end_of_image|>"),
+        ),
+        pictures={
+            "image_processor_type": "Glm4vImageProcessor",
+            "patch_size": PATCH,
+            "merge_size": 2,
+            "size": {"shortest_edge": SIDE * SIDE // 4, "longest_edge": 8 * SIDE * SIDE},
+            **PICTURES,
+        },
+        processor={"processor_class": "Glm4vProcessor"},
+        special={
+            "eos_token": "<|endoftext|>",
+            "pad_token": "<|endoftext|>",
+            "bos_token": "[gMASK]",
+            "image_token": "<|image|>",
+            "video_token": "<|video|>",
+        },
+        extra=("<|begin_of_image|>", "<|end_of_image|>", "<sop>", "<|user|>", "<|assistant|>"),
+        whole=None,
+        template=(
+            "[gMASK]<sop>{% for message in messages %}<|{{ message['role'] }}|>\n"
+            "{% for part in message['content'] %}{% if part['type'] == 'image' %}"
+            "<|begin_of_image|><|image|><|end_of_image|>{% else %}{{ part['text'] }}{% endif %}"
+            "{% endfor %}{% endfor %}{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
+        ),
+        generation={"eos_token_id": "<|user|>"},
+        stops=("<|user|>",),
+    )
+
+
+def aya_kind() -> Kind:
+    """Aya Vision: SigLIP, tiles between marks, Cohere's language model."""
+    return Kind(
+        config=lambda t: AyaVisionConfig(
+            vision_config=SiglipVisionConfig(**VISION, vision_use_head=False),
+            text_config=Cohere2Config(
+                **text_sizes(t),
+                sliding_window=24,
+                layer_types=["sliding_attention", "full_attention"],
+            ),
+            image_token_index=t.convert_tokens_to_ids("<|IMG_PATCH|>"),
+        ),
+        pictures={
+            "image_processor_type": "GotOcr2ImageProcessor",
+            "size": SQUARE,
+            "crop_to_patches": False,  # the processor asks for it by itself
+            "max_patches": 4,
+            **PICTURES,
+        },
+        processor={
+            "processor_class": "AyaVisionProcessor",
+            "patch_size": PATCH,
+            "img_size": SIDE,
+            "downsample_factor": 2,
+        },
+        special={
+            "bos_token": "<BOS_TOKEN>",
+            "eos_token": "<|END_OF_TURN_TOKEN|>",
+            "pad_token": "<PAD>",
+        },
+        extra=(
+            "<image>",
+            "<|START_OF_IMG|>",
+            "<|END_OF_IMG|>",
+            "<|IMG_PATCH|>",
+            "<|START_OF_TURN_TOKEN|>",
+            "<|USER_TOKEN|>",
+            "<|CHATBOT_TOKEN|>",
+            *(f"TILE_{i}" for i in range(1, 5)),
+            "TILE_GLOBAL",
+        ),
+        starts=True,
+        whole=-1,
+        template=(
+            "{{ bos_token }}{% for message in messages %}<|START_OF_TURN_TOKEN|>"
+            "{{ '<|USER_TOKEN|>' if message['role'] == 'user' else '<|CHATBOT_TOKEN|>' }}"
+            "{% for part in message['content'] %}{% if part['type'] == 'image' %}<image>"
+            "{% else %}{{ part['text'] }}{% endif %}{% endfor %}<|END_OF_TURN_TOKEN|>{% endfor %}"
+            "{% if add_generation_prompt %}<|START_OF_TURN_TOKEN|><|CHATBOT_TOKEN|>{% endif %}"
+        ),
+        embedding=0.05,
+    )
+
+
+def gemma4_kind() -> Kind:
+    """Gemma 4: any picture size, pictures see all of themselves, inputs of each layer."""
+    return Kind(
+        config=lambda t: Gemma4Config(
+            vision_config={
+                "hidden_size": WIDTH,
+                "intermediate_size": WIDTH,
+                "num_hidden_layers": 2,
+                "num_attention_heads": 2,
+                "num_key_value_heads": 2,
+                "head_dim": 32,
+                "patch_size": 4,
+                "position_embedding_size": 256,
+            },
+            text_config={
+                **text_sizes(t),
+                **GEMMA_HEADS,
+                "global_head_dim": 8,
+                "sliding_window": 24,
+                "layer_types": ["sliding_attention", "full_attention"],
+                "vocab_size_per_layer_input": len(t),
+                "hidden_size_per_layer_input": 8,
+                "use_bidirectional_attention": "vision",
+                "final_logit_softcapping": 3.0,
+            },
+            audio_config=None,
+            boi_token_id=t.boi_token_id,
+            eoi_token_id=t.eoi_token_id,
+            image_token_id=t.image_token_id,
+            video_token_id=t.convert_tokens_to_ids("<|video|>"),
+            audio_token_id=t.audio_token_id,
+        ),
+        pictures={
+            "image_processor_type": "Gemma4ImageProcessor",
+            "patch_size": 4,
+            "pooling_kernel_size": 3,
+            "max_soft_tokens": 70,
+            **PICTURES,
+        },
+        processor={"processor_class": "Gemma4Processor", "image_seq_length": 70},
+        special={
+            **GEMMA,
+            "image_token": "<|image|>",
+            "boi_token": "<|image>",
+            "eoi_token": "<image|>",
+            "audio_token": "<|audio|>",
+            "boa_token": "<|audio>",
+            "eoa_token": "<audio|>",
+        },
+        extra=("<|turn>", "<turn|>", "<|video|>"),
+        newlines=True,
+        starts=True,
+        ends="<turn|>",
+        stops=("<eos>",),
+        whole=None,
+        template=(
+            "{{ bos_token }}{% for message in messages %}"
+            "{% set role = 'model' if message['role'] == 'assistant' else message['role'] %}"
+            "{{ '<|turn>' + role + '\n' }}{% for part in message['content'] %}"
+            "{% if part['type'] == 'image' %}{{ '<|image|>' }}{% else %}"
+            "{{ part['text'] | trim }}{% endif %}{% endfor %}{{ '<turn|>\n' }}{% endfor %}"
+            "{% if add_generation_prompt %}{{ '<|turn>model\n' }}{% endif %}"
+        ),
+        generation={"eos_token_id": "<turn|>"},
+        embedding=0.01,
+    )
+
+
+QWEN3_VISION = {
+    "hidden_size": WIDTH,
+    "out_hidden_size": WIDTH,
+    "intermediate_size": WIDTH,
+    "num_position_embeddings": 16,
+}
 KINDS: dict[str, Callable[[], Kind]] = {
     "llava": llava_kind,
     "llava_next": llava_next_kind,
@@ -455,12 +650,51 @@ KINDS: dict[str, Callable[[], Kind]] = {
             "fullatt_block_indexes": [1],
         },
     ),
+    "qwen3_vl": lambda: qwen_kind(
+        Qwen3VLConfig,
+        "Qwen3VL",
+        {**QWEN3_VISION, "deepstack_visual_indexes": [0]},
+        {"head_dim": 16},
+    ),
+    "qwen3_vl_moe": lambda: qwen_kind(
+        Qwen3VLMoeConfig,
+        "Qwen3VL",
+        {**QWEN3_VISION, "deepstack_visual_indexes": [0]},
+        {
+            "head_dim": 16,
+            "num_experts": 4,
+            "num_experts_per_tok": 2,
+            "moe_intermediate_size": 16,
+            "decoder_sparse_step": 1,
+        },
+    ),
+    "qwen3_5": lambda: qwen_kind(
+        Qwen3_5Config,
+        "Qwen3VL",
+        QWEN3_VISION,
+        {
+            "head_dim": 16,
+            "rope_parameters": {
+                "rope_type": "default",
+                "mrope_section": [1, 1, 2],
+                "partial_rotary_factor": 0.5,
+            },
+            "layer_types": ["linear_attention", "full_attention"],
+            "linear_key_head_dim": 8,
+            "linear_value_head_dim": 8,
+            "linear_num_key_heads": 2,
+            "linear_num_value_heads": 4,
+        },
+    ),
     "paligemma": lambda: paligemma_kind(GemmaConfig),
     "paligemma2": lambda: paligemma_kind(
         Gemma2Config, sliding_window=16, query_pre_attn_scalar=8, final_logit_softcapping=3.0
     ),
     "internvl": internvl_kind,
     "gemma3": gemma3_kind,
+    "glm4v": glm4v_kind,
+    "aya_vision": aya_kind,
+    "gemma4": gemma4_kind,
 }
 FAMILIES = tuple(KINDS)
 

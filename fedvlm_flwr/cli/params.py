@@ -17,6 +17,8 @@ from functools import partial
 
 from fedvlm_flwr.cli.base import first_round
 from fedvlm_flwr.config import Config
+from fedvlm_flwr.models.experts import experts_without_adapters
+from fedvlm_flwr.models.vlm import Skeleton
 from fedvlm_flwr.planning.counting import (
     Shapes,
     StageCount,
@@ -43,22 +45,27 @@ def main(arguments: list[str]) -> int:
     except SystemExit:  # argparse has said what is wrong
         return 2
     config = this_process().compose({"overrides": shlex.join(options.overrides)})
-    stages = count_stages(config)
+    skeleton = adapted_skeleton(config)
+    stages = count_stages(config, skeleton)
     if options.format == "json":
         print(json.dumps([asdict(stage) for stage in stages], indent=1))
     else:
         print(as_text(config, stages))
+        if words := experts_without_adapters(skeleton, config.tuning):
+            print(f"\n{words}")
     return 0
 
 
-def count_stages(config: Config) -> list[StageCount]:
+def count_stages(config: Config, skeleton: Skeleton) -> list[StageCount]:
     """Each stage's parts and messages.
+
+    Args:
+        skeleton: the configured model with its adapters, see `adapted_skeleton`.
 
     Raises:
         ConfigError: keys contradict each other.
-        ModelError: the model's sizes are not at hand, or it lacks a part that is to be trained.
+        ModelError: the model lacks a part that is to be trained.
     """
-    skeleton = adapted_skeleton(config)
     counts: list[StageCount] = []
     before: Shapes = {}
     for number, stage in enumerate(config.tuning.stages):

@@ -1,4 +1,4 @@
-"""Estimate the GPU memory of a client process, and how many clients fit on a card.
+"""Estimate the memory of a client process on a GPU and on a CPU, and how many fit on a card.
 
 usage: fedvlm plan [--gpu-gb GB] [--length N] [--answer N] [--measure] [--format text|json]
                    [KEY=VALUE ...]
@@ -6,8 +6,8 @@ usage: fedvlm plan [--gpu-gb GB] [--length N] [--answer N] [--measure] [--format
 Nothing is loaded: the network goes through a training step and an answer without weights or data.
 Examples are as long as they may be: --length tokens of text (default: model.max_text_tokens), of
 which --answer are the answer (default: eval.max_new_tokens). The card is --gpu-gb, or the GPU of
-this machine, or else some common sizes. --measure, on a machine with a GPU, loads the model, takes
-a few real steps and prints what torch has used beside the estimate. Keys are those of `fedvlm run`:
+this machine, or else some common sizes. --measure loads the model, takes a few real steps on
+engine.device and prints what was used beside the estimate. Keys are those of `fedvlm run`:
 
     fedvlm plan model=llava_clip_llama32_3b train.batch_size=8 eval.batch_size=16 --gpu-gb 24
 """
@@ -15,8 +15,10 @@ a few real steps and prints what torch has used beside the estimate. Keys are th
 import argparse
 import json
 import shlex
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from functools import partial
+from typing import Any
 
 import torch
 
@@ -29,7 +31,7 @@ from fedvlm_flwr.planning.cards import fit, need
 from fedvlm_flwr.planning.counting import adapted_skeleton
 from fedvlm_flwr.planning.footprint import hook_bytes
 from fedvlm_flwr.planning.measure import Measured, measure
-from fedvlm_flwr.planning.memory import Estimator, Lengths, Parameters
+from fedvlm_flwr.planning.memory import CPU, Estimate, Estimator, Lengths, Parameters
 from fedvlm_flwr.planning.traffic import traffic
 from fedvlm_flwr.process import Process, this_process
 from fedvlm_flwr.report.memory import Budget, as_text
@@ -90,9 +92,16 @@ def budget(
         for stage in range(len(config.tuning.stages))
         for on in (False, True)
     }
+    on_cpu = estimator.on(CPU)
+    cpu = {
+        (stage, on): on_cpu.estimate(
+            replace(config, train=replace(config.train, gradient_checkpointing=on)), stage
+        )
+        for stage, on in estimates
+    }
     fits = {gb: fit(int(gb * 1e9), config, estimator) for gb in cards(gpu_gb)}
     demand = need(config, estimator)
-    return Budget(config, skeleton.image_tokens, lengths, estimates, demand, fits, measured)
+    return Budget(config, skeleton.image_tokens, lengths, estimates, cpu, demand, fits, measured)
 
 
 def estimator_of(config: Config, skeleton: Skeleton, lengths: Lengths) -> Estimator:
@@ -122,14 +131,22 @@ def cards(gpu_gb: float | None) -> tuple[float, ...]:
 
 
 def measured_here(process: Process, config: Config, lengths: Lengths) -> Measured:
-    """What real training and answering take on this machine's GPU.
+    """What real training and answering take on this machine.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: there is no such device, or the prompt alone is longer than `lengths`.
         ModelError: the model cannot be loaded.
     """
     device = choose_device(config.engine.device)
     return measure(process, config, device, lengths, partial(try_out, config))
+
+
+def _listed(estimates: Mapping[tuple[int, bool], Estimate]) -> list[dict[str, Any]]:
+    return [
+        {"stage": stage, "gradient_checkpointing": on, **asdict(estimate)}
+        | {"to_train": estimate.to_train, "to_answer": estimate.to_answer}
+        for (stage, on), estimate in estimates.items()
+    ]
 
 
 def as_json(plan: Budget) -> str:
@@ -138,11 +155,9 @@ def as_json(plan: Budget) -> str:
         "image_tokens": plan.image,
         "text_tokens": plan.lengths.text,
         "answer_tokens": plan.lengths.answer,
-        "estimates": [
-            {"stage": stage, "gradient_checkpointing": on, **asdict(estimate)}
-            | {"to_train": estimate.to_train, "to_answer": estimate.to_answer}
-            for (stage, on), estimate in plan.estimates.items()
-        ],
+        "planned_for": "one client process on a GPU (estimates, need, cards) and on a CPU (cpu)",
+        "estimates": _listed(plan.estimates),
+        "cpu": _listed(plan.cpu),
         "need": asdict(plan.need),
         "cards": [{"gb": gb, **asdict(each)} for gb, each in plan.cards.items()],
         "measured": asdict(plan.measured) if plan.measured else None,

@@ -1,5 +1,7 @@
 """Prompts as token ids: what is asked, what is learnt, and what gives way when it is too long."""
 
+import re
+import secrets
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
@@ -7,6 +9,7 @@ from typing import Protocol
 from transformers import PreTrainedTokenizerBase
 
 from fedvlm_flwr.errors import ConfigError, DataError, ModelError
+from fedvlm_flwr.models.marks import MarkedText
 from fedvlm_flwr.models.vlm import Encoded
 
 QUESTION = "{question}"
@@ -51,15 +54,20 @@ class Template:
 class PromptEncoder:
     """Turns questions and answers into token ids.
 
+    Special tokens are those of the wording; in a question or an answer they are text.
+
     Args:
-        tokenizer: a fast one (it tells where in the text each token came from).
+        tokenizer: a fast one.
         end_id: the token that ends an answer.
         most: tokens that prompt text and answer may take together; the picture's tokens come on
             top. A longer question loses its beginning; what stands around it and the answer are
             never cut.
-        removed: strings that a question or answer may not smuggle in (the image mark).
+        reserved: marks of the wording that the tokenizer may not call special (the image mark).
         marks: whether the tokenizer adds its own first or last token to a text; not where the
             wording has them already.
+
+    Raises:
+        ModelError: the tokenizer is a slow one.
     """
 
     def __init__(
@@ -67,21 +75,17 @@ class PromptEncoder:
         tokenizer: PreTrainedTokenizerBase,
         end_id: int,
         most: int,
-        removed: tuple[str, ...] = (),
+        reserved: tuple[str, ...] = (),
         *,
         marks: bool = True,
     ) -> None:
-        if not tokenizer.is_fast:
-            raise ModelError(
-                f"The tokenizer {type(tokenizer).__name__} is a slow one, which cannot tell where "
-                "its tokens come from; use its fast form."
-            )
-        self._tokenizer = tokenizer
+        self._text = MarkedText(tokenizer, reserved)
         self._end_id = end_id
         self._most = most
-        self._removed = removed
         self._marks = marks
+        self._slots = tuple(f"x{secrets.token_hex(12)}x" for _ in range(2))
         self._cut: set[str] = set()
+        self._frames = lru_cache(maxsize=64)(self._frame)
         self._fitted = lru_cache(maxsize=8192)(self._fit)
 
     @property
@@ -96,7 +100,7 @@ class PromptEncoder:
             DataError: wording and answer alone are longer than allowed.
             ModelError: the tokenizer merges the prompt's end with the answer's beginning.
         """
-        whole = self._clean(question)
+        whole = self._text.speakable(question).strip()
         cut, prompt = self._fitted(wording, whole, 0)
         if answer is None:
             return Encoded(prompt)
@@ -109,7 +113,9 @@ class PromptEncoder:
     def _answer_ids(
         self, wording: Wording, question: str, prompt: tuple[int, ...], answer: str
     ) -> tuple[int, ...]:
-        whole = self._ids(wording.with_answer(question, self._clean(answer)))
+        _, (before, between, after) = self._frames(wording)
+        text = self._text.speakable(answer).strip()
+        whole = self._ids(f"{before}{question}{between}{text}{after}")
         if whole[: len(prompt)] != prompt:
             raise ModelError(
                 f"The tokenizer joins the end of the prompt {wording.prompt(QUESTION)!r} with the "
@@ -117,18 +123,21 @@ class PromptEncoder:
             )
         return (*whole[len(prompt) :], self._end_id)
 
-    def _clean(self, text: str) -> str:
-        for mark in self._removed:
-            text = text.replace(mark, " ")
-        return text.strip()
+    def _frame(self, wording: Wording) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """What stands around a question, and around a question and its answer, marks named."""
+        question, answer = self._slots
+        prompt = self._text.marked(wording.prompt(question))
+        whole = self._text.marked(wording.with_answer(question, answer))
+        return tuple(prompt.split(question)), tuple(re.split(f"{question}|{answer}", whole))
 
     def _ids(self, text: str) -> tuple[int, ...]:
-        return tuple(self._tokenizer(text, add_special_tokens=self._marks)["input_ids"])
+        return self._text.encode(text, first=self._marks)
 
     def _fit(self, wording: Wording, whole: str, room: int) -> tuple[str, tuple[int, ...]]:
         """The question, cut on the left until the prompt leaves `room`, and the prompt's ids."""
+        (before, after), _ = self._frames(wording)
         question = whole
-        while (over := len(ids := self._ids(wording.prompt(question))) + room - self._most) > 0:
+        while (over := len(ids := self._ids(f"{before}{question}{after}")) + room - self._most) > 0:
             if not question:
                 raise DataError(
                     f"What stands around a question and its answer take {len(ids) + room} tokens "
@@ -144,6 +153,5 @@ class PromptEncoder:
 
         Tokens differ in another surrounding, so the caller counts again.
         """
-        encoding = self._tokenizer(question, add_special_tokens=False, return_offsets_mapping=True)
-        starts: list[int] = [start for start, _ in encoding["offset_mapping"]] + [len(question)]
+        starts = [*self._text.starts(question), len(question)]
         return max(1, starts[min(over, len(starts) - 1)])

@@ -1,5 +1,6 @@
-"""What a run takes on the GPU at hand, measured: real weights, real steps, the longest examples."""
+"""What a run takes on the machine at hand, measured: real weights and steps, longest examples."""
 
+import resource
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,11 +21,15 @@ from fedvlm_flwr.process import Process
 
 SIDE = (640, 480)  # pixels of the picture that is shown
 WORD = "shape"
+CPU_NAME = "the CPU"
 
 
 @dataclass(frozen=True)
 class Peak:
-    """Bytes in the fullest moment: of torch's tensors, and of what its allocator held for them."""
+    """Bytes in the fullest moment: of torch's tensors, and of what its allocator held for them.
+
+    On a CPU both are the process's resident memory, which never falls again.
+    """
 
     allocated: int
     reserved: int
@@ -59,14 +64,11 @@ def measure(
         train: some optimizer steps of a stage on these examples.
 
     Raises:
-        ConfigError: the device is no CUDA device, or the prompt alone is longer than `lengths`.
+        ConfigError: the prompt alone is longer than `lengths`.
         ModelError: the model cannot be loaded.
     """
-    if device.type != "cuda":
-        raise ConfigError(
-            f"--measure needs a CUDA device, and engine.device={config.engine.device} gives "
-            f"'{device}' here; run it where there is one, or leave it out for the estimate."
-        )
+    if device.type == "cpu":
+        torch.set_num_threads(config.engine.threads)
     model = process.model(config, device)
     with TemporaryDirectory() as folder:
         picture = Path(folder) / "picture.png"
@@ -74,9 +76,12 @@ def measure(
         longest = longest_example(model.vlm, picture, lengths)
         stages = range(len(config.tuning.stages))
         examples = [longest] * config.train.batch_size
-        training = [_peak(device, lambda s=stage: train(model, s, examples)) for stage in stages]  # type: ignore[misc]
+        peak = _resident if device.type == "cpu" else _peak
+        training = [peak(device, lambda s=stage: train(model, s, examples)) for stage in stages]  # type: ignore[misc]
         examples = [longest] * config.eval.batch_size
-        answering = _peak(device, lambda: generate_answers(model, examples, config.eval))
+        answering = peak(device, lambda: generate_answers(model, examples, config.eval))
+    if device.type == "cpu":
+        return Measured(CPU_NAME, 0, training, answering)
     free, total = torch.cuda.mem_get_info(device)
     beside = total - free - torch.cuda.memory_reserved(device)
     return Measured(torch.cuda.get_device_name(device), beside, training, answering)
@@ -88,6 +93,12 @@ def _peak(device: torch.device, work: Callable[[], object]) -> Peak:
     work()
     torch.cuda.synchronize(device)
     return Peak(torch.cuda.max_memory_allocated(device), torch.cuda.max_memory_reserved(device))
+
+
+def _resident(device: torch.device, work: Callable[[], object]) -> Peak:
+    work()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB
+    return Peak(peak, peak)
 
 
 def longest_example(vlm: VLM, picture: Path, lengths: Lengths) -> Example:

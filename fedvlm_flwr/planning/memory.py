@@ -1,11 +1,12 @@
-"""How much of a GPU one client process takes, estimated without a weight or a GPU.
+"""How much memory one client process takes, on a GPU or on a CPU, estimated without a weight.
 
 Weights, gradients and the optimizer's state are counted from the network's tensors, activations
-and the key/value cache by a dry run (`dry_run.py`). Assumed are the two constants below.
+and the key/value cache by a dry run (`dry_run.py`). Assumed is what `GPU` and `CPU` say.
 Not counted: what encoding pictures takes for a moment.
 """
 
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import dataclass
 
 from torch import nn
@@ -26,10 +27,38 @@ from fedvlm_flwr.planning.kernels import frozen_linears
 CUDA_CONTEXT = 600_000_000  # bytes that a process takes on a GPU before its first tensor
 FRAGMENTATION = 0.1  # part of what comes and goes that the allocator holds on top of it
 
+# On a CPU, measured with 100 million parameters (docs/models.md): what a process holds before its
+# first tensor and in libraries' buffers after its first step; the C library's heap, which hands out
+# tensors below 32 MB and gives little of them back.
+PROCESS = 850_000_000
+HEAP = 1.2
+COPIES = 4  # of what is trained, as arrays: at the start, as it came, after training, packed
+
 STATES = {"adamw": 2, "sgd": 0}  # numbers that an optimizer keeps for each trained one
 BLOCK = 64  # numbers of a 4-bit weight that share one float32 scale
 
 Parameters = Mapping[str, nn.Parameter]
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a process takes beside what is counted.
+
+    Attributes:
+        base: what it holds before its first tensor, in words.
+        base_bytes: the same in bytes.
+        overhead: part of what comes and goes that is held on top of it.
+        copies: of the trained tensors, as arrays in the same memory.
+    """
+
+    base: str
+    base_bytes: int
+    overhead: float
+    copies: int
+
+
+GPU = Machine("CUDA context", CUDA_CONTEXT, FRAGMENTATION, 0)
+CPU = Machine("Python and its libraries", PROCESS, HEAP, COPIES)
 
 
 @dataclass(frozen=True)
@@ -78,6 +107,7 @@ class Estimator:
         lengths: of text; the picture's tokens come on top.
         of_algorithm: what the algorithm's client side keeps on the device in a stage, given the
             stage's trained parameters.
+        machine: where the process computes.
     """
 
     def __init__(
@@ -85,7 +115,9 @@ class Estimator:
         skeleton: Skeleton,
         lengths: Lengths,
         of_algorithm: Callable[[int, Parameters], int] = lambda stage, parameters: 0,
+        machine: Machine = GPU,
     ) -> None:
+        self._machine = machine
         self._skeleton = skeleton
         self._lengths = lengths
         self._of_algorithm = of_algorithm
@@ -115,12 +147,13 @@ class Estimator:
             {
                 "frozen weights": frozen,
                 "trained weights": trained,
-                "CUDA context": CUDA_CONTEXT,
+                self._machine.base: self._machine.base_bytes,
             },
             {
                 "gradients": trained,
                 "optimiser state": STATES[config.train.optimizer] * trained,
                 "algorithm's tensors": algorithm,
+                **self._arrays(trained),
                 **self._training(config, stage, trained),
             },
             self._answering(config),
@@ -137,6 +170,17 @@ class Estimator:
                 self._of_algorithm(stage, parameters),
             )
         return self._fixed[key]
+
+    def _arrays(self, trained: int) -> dict[str, int]:
+        """What is trained, in and out of messages; on a GPU it lies elsewhere."""
+        copies = self._machine.copies
+        return {"arrays of messages": copies * trained} if copies else {}
+
+    def on(self, machine: Machine) -> "Estimator":
+        """The same for another machine; dry runs are shared."""
+        other = copy(self)
+        other._machine = machine
+        return other
 
     def _training(self, config: Config, stage: int, trained: int) -> dict[str, int]:
         train, learns = config.train, "connector" in config.tuning.stages[stage].trained
@@ -157,7 +201,7 @@ class Estimator:
             "activations of the LLM": training.activations,
             "logits of the answers": training.logits,
             "working memory": working,
-            "fragmentation": int(FRAGMENTATION * (activations + working)),
+            "fragmentation": int(self._machine.overhead * (activations + working)),
         }
 
     def _answering(self, config: Config) -> dict[str, int]:
@@ -168,7 +212,7 @@ class Estimator:
         return {
             "key/value cache": answering.cache,
             "working memory": answering.working,
-            "fragmentation": int(FRAGMENTATION * (answering.cache + answering.working)),
+            "fragmentation": int(self._machine.overhead * (answering.cache + answering.working)),
         }
 
     def _batch(self, config: Config, rows: int, labeled: int) -> Batch:

@@ -24,6 +24,8 @@ def plain_line(event: Event) -> str | None:
             return f"going on after round {event['round']} ({event['folder']})"
         case "reply" if event["failure"]:
             return f"{_round(event)}: client {event['client']} failed: {event['failure']}"
+        case "limited":
+            return f"{_round(event)}: {event['message']}"
         case "round_end":
             return (
                 f"{_round(event)}: loss {event['loss']:.4f}, {event['clients']} clients, "

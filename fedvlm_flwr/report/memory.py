@@ -1,12 +1,19 @@
-"""What a run takes on a GPU, as text."""
+"""What a run takes on a GPU and on a CPU, as text."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from fedvlm_flwr.config import Config
 from fedvlm_flwr.planning.cards import Fit, Need
-from fedvlm_flwr.planning.measure import Measured
-from fedvlm_flwr.planning.memory import CUDA_CONTEXT, FRAGMENTATION, Estimate, Lengths
+from fedvlm_flwr.planning.measure import CPU_NAME, Measured
+from fedvlm_flwr.planning.memory import (
+    CUDA_CONTEXT,
+    FRAGMENTATION,
+    HEAP,
+    PROCESS,
+    Estimate,
+    Lengths,
+)
 from fedvlm_flwr.report.grid import grid
 from fedvlm_flwr.report.live import size
 
@@ -17,7 +24,8 @@ class Budget:
 
     Attributes:
         image: places of the picture in an example.
-        estimates: by stage and gradient checkpointing.
+        estimates: of a GPU process, by stage and gradient checkpointing.
+        cpu: the same of a process that computes on a CPU.
         cards: by gigabytes.
     """
 
@@ -25,6 +33,7 @@ class Budget:
     image: int
     lengths: Lengths
     estimates: Mapping[tuple[int, bool], Estimate]
+    cpu: Mapping[tuple[int, bool], Estimate]
     need: Need
     cards: Mapping[float, Fit]
     measured: Measured | None
@@ -40,6 +49,7 @@ def as_text(budget: Budget) -> str:
         *_assumed(budget),
     ]
     lines += ["", *(line for gb, fit in budget.cards.items() for line in _card(budget, gb, fit))]
+    lines += ["", *_on_cpu(budget)]
     if budget.measured:
         lines += ["", f"measured on {budget.measured.device}, GB", ""]
         lines += [grid(("", "allocated", "reserved", "estimated"), _measured(budget))]
@@ -66,7 +76,7 @@ def _heading(budget: Budget) -> Iterator[str]:
 
 
 def _columns(budget: Budget) -> Iterator[str]:
-    yield "one client process, GB"
+    yield "one client process on a GPU, GB"
     stages = len(budget.config.tuning.stages)
     for stage, checkpointing in budget.estimates:
         where = f"stage {stage + 1}, " if stages > 1 else ""
@@ -99,6 +109,17 @@ def _assumed(budget: Budget) -> Iterator[str]:
         )
 
 
+def _on_cpu(budget: Budget) -> Iterator[str]:
+    checkpointing = budget.config.train.gradient_checkpointing
+    each = [estimate for (_, on), estimate in budget.cpu.items() if on == checkpointing]
+    train, answer = max(e.to_train for e in each), max(e.to_answer for e in each)
+    yield (
+        f"one client process on a CPU: {size(train)} to train, {size(answer)} to answer (assumed: "
+        f"{size(PROCESS)} for Python and its libraries, {HEAP:.0%} of what comes and goes held by "
+        "the heap)"
+    )
+
+
 def _card(budget: Budget, gigabytes: float, fit: Fit) -> Iterator[str]:
     need = _share(budget.need)
     if fit.gpus_per_client is not None:
@@ -129,17 +150,16 @@ def _measured(budget: Budget) -> Iterator[Sequence[str]]:
     measured = budget.measured
     assert measured is not None
     checkpointing = budget.config.train.gradient_checkpointing
+    on_cpu = measured.device == CPU_NAME
+    estimates, base = (budget.cpu, 0) if on_cpu else (budget.estimates, CUDA_CONTEXT)
     for stage, peak in enumerate(measured.training):
-        guess = budget.estimates[stage, checkpointing]
-        name = f"training, stage {stage + 1}"
-        yield [name, _gb(peak.allocated), _gb(peak.reserved), _gb(guess.to_train - CUDA_CONTEXT)]
-    peak, guess = measured.answering, budget.estimates[0, checkpointing]
-    yield [
-        "answering",
-        _gb(peak.allocated),
-        _gb(peak.reserved),
-        _gb(guess.to_answer - CUDA_CONTEXT),
-    ]
+        guess = estimates[stage, checkpointing].to_train - base
+        yield [f"training, stage {stage + 1}", _gb(peak.allocated), _gb(peak.reserved), _gb(guess)]
+    peak, answer = measured.answering, estimates[0, checkpointing]
+    guess = (answer.needed if on_cpu else answer.to_answer) - base  # it has trained before
+    yield ["answering", _gb(peak.allocated), _gb(peak.reserved), _gb(guess)]
+    if on_cpu:
+        return
     yield ["context and other processes", "", _gb(measured.beside), _gb(CUDA_CONTEXT)]
 
 

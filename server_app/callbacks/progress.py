@@ -23,6 +23,7 @@ class Progress(Callback):
     def __init__(self, folder: RunFolder) -> None:
         self._folder = folder
         self._last = 0.0
+        self._limited: set[int] = set()  # clients of whom it has been said
         self.rounds = 0
 
     def tell(self, event: str, **facts: Any) -> None:
@@ -66,6 +67,10 @@ class Progress(Callback):
             clients=len(account.cohort),
             failure=account.failures.get(client),
         )
+        if client in account.limited and client not in self._limited:
+            self._limited.add(client)
+            words = f"client {client}: {account.limited[client]}"
+            self.tell("limited", **self._place(account), message=words)
 
     def on_round_end(self, account: Round, state: ServerState) -> None:
         """The round's numbers."""

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from flwr.app import Message, MessageType, RecordDict
 from flwr.serverapp import Grid
@@ -14,7 +15,20 @@ from strategies.core.validation import require_answer
 SETTLE_SECONDS = 2.0  # simulated nodes register at once: a count that stands this long is final
 
 
-def find_clients(grid: Grid, num_clients: int, timeout: float) -> dict[int, int]:
+@dataclass(frozen=True)
+class Clients:
+    """Where clients are reached, and what they say of themselves.
+
+    Attributes:
+        nodes: node id by client.
+        examples: training examples by client, of those that tell.
+    """
+
+    nodes: dict[int, int]
+    examples: dict[int, int]
+
+
+def find_clients(grid: Grid, num_clients: int, timeout: float) -> Clients:
     """Ask every node who it is, and say which node serves which client.
 
     Node ids are random in every run; clients are numbered by the partition-id of their node's
@@ -22,7 +36,7 @@ def find_clients(grid: Grid, num_clients: int, timeout: float) -> dict[int, int]
     client: fewer of them than clients share the clients in turn.
 
     Returns:
-        The node id of each client 0 .. num_clients - 1.
+        The node of each client 0 .. num_clients - 1, and their numbers of examples.
 
     Raises:
         RunError: too few nodes within `timeout` seconds, two nodes with one partition-id, or a node
@@ -38,10 +52,12 @@ def find_clients(grid: Grid, num_clients: int, timeout: float) -> dict[int, int]
     by_partition = _by_partition(sites)
     missing = [client for client in range(num_clients) if client not in by_partition]
     if not missing:
-        return {client: by_partition[client] for client in range(num_clients)}
+        own = {client: by_partition[client] for client in range(num_clients)}
+        return Clients(own, _examples(sites, simulated))
     if simulated:
         ordered = [by_partition[partition] for partition in sorted(by_partition)]
-        return {client: ordered[client % len(ordered)] for client in range(num_clients)}
+        shared = {client: ordered[client % len(ordered)] for client in range(num_clients)}
+        return Clients(shared, _examples(sites, simulated))
     raise RunError(
         f"num_clients={num_clients} but no SuperNode has partition-id {missing[0]} (connected: "
         f"{sorted(by_partition)}); start it or lower num_clients."
@@ -96,6 +112,15 @@ def _by_partition(sites: Mapping[int, SiteReply]) -> dict[int, int]:
             )
         nodes[site.partition] = node
     return nodes
+
+
+def _examples(sites: Mapping[int, SiteReply], simulated: bool) -> dict[int, int]:
+    """Training examples by client; a site speaks for itself only, simulated nodes in turn."""
+    return {
+        site.partition + i * len(sites): count
+        for site in sites.values()
+        for i, count in enumerate(site.examples if simulated else site.examples[:1])
+    }
 
 
 def choose_cohort(

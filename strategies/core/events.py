@@ -20,6 +20,7 @@ class Round:
         bytes_up: weight of the good replies.
         failures: reason by client, for each that was left out.
         retried: reason by client, for each that failed at first and was asked once more.
+        limited: what of a good reply's examples does not count, by client.
         replies: metrics by client, for each good one.
     """
 
@@ -33,6 +34,7 @@ class Round:
     bytes_up: int = 0
     failures: dict[int, str] = field(default_factory=dict)
     retried: dict[int, str] = field(default_factory=dict)
+    limited: dict[int, str] = field(default_factory=dict)
     replies: dict[int, TrainMetrics] = field(default_factory=dict)
 
     @property

@@ -1,11 +1,15 @@
 """The facts of a federation that a strategy needs."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Self
 from uuid import uuid4
 
 from fedvlm_flwr.arrays import Arrays
-from fedvlm_flwr.config import Config
+from fedvlm_flwr.config import Config, Train
+from fedvlm_flwr.schedule import steps_of
+from strategies.core.weights import Cohort, WeightLimit
 
 
 @dataclass(frozen=True)
@@ -21,11 +25,16 @@ class Federation:
         wire_dtype: `float32` or `bfloat16`, of the arrays in messages.
         max_update_norm: a reply further than this from the shared tensors (L2 over all of them)
             is left out; None: any distance.
+        max_weight_share: times the cohort's median number of examples that a client may weigh;
+            None: any weight.
+        local_training: the clients' local optimization, from which their steps follow; None: it is
+            not known, and any number of steps counts.
         share: the parts whose trained tensors travel; None: all.
         previous: the previous stages' result; each client is sent it once, in its first message.
         run: the run's id, under which sites save their private state; a new one.
         session: by which simulated clients find the run's folder, see `ClientRequest`.
         nodes: node id by client, when they are known already; asked for otherwise.
+        examples: training examples by client, where the nodes are known already.
     """
 
     num_clients: int
@@ -35,11 +44,14 @@ class Federation:
     stage: int = 0
     wire_dtype: str = "float32"
     max_update_norm: float | None = None
+    max_weight_share: float | None = None
+    local_training: Train | None = None
     share: tuple[str, ...] | None = None
     previous: Arrays = field(default_factory=dict)
     run: str = field(default_factory=lambda: uuid4().hex)
     session: str = ""
     nodes: dict[int, int] | None = None
+    examples: dict[int, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, config: Config, stage: int = 0, **more: Any) -> Self:
@@ -56,6 +68,8 @@ class Federation:
             stage=stage,
             wire_dtype=config.wire.dtype,
             max_update_norm=config.max_update_norm,
+            max_weight_share=config.max_weight_share,
+            local_training=config.train,
             share=config.tuning.stages[stage].shared,
             **more,
         )
@@ -64,6 +78,17 @@ class Federation:
     def cohort_size(self) -> int:
         """Clients that take part in a round."""
         return self.num_clients if self.clients_per_round is None else self.clients_per_round
+
+    def weight_limit(self, examples: Mapping[int, int], cohort: Cohort) -> WeightLimit:
+        """How much a client may weigh in a round, see `WeightLimit.of`.
+
+        Raises:
+            RunError: a member's number of examples is not known.
+        """
+        if self.max_weight_share is None:
+            return WeightLimit()
+        steps = None if self.local_training is None else partial(steps_of, self.local_training)
+        return WeightLimit.of(self.max_weight_share, examples, cohort, steps)
 
     @property
     def replies_needed(self) -> int:

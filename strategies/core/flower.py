@@ -1,6 +1,7 @@
 """An algorithm's steps as Flower's `Strategy`, whoever runs the rounds."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from logging import INFO, WARNING
 from typing import Any
 
@@ -38,6 +39,7 @@ class FederatedStrategy(RoundSteps, Strategy):
     Attributes:
         personal: whether trained tensors stay with the clients, who then score models of their own.
         accepted: the metrics of the round's good replies, by client.
+        limited: in words, by client, what of a good reply's examples does not count.
     """
 
     def __init__(self, params: Any, federation: Federation) -> None:
@@ -45,7 +47,9 @@ class FederatedStrategy(RoundSteps, Strategy):
         self.personal = False
         self.accepted: dict[int, TrainMetrics] = {}
         self._record: ArrayRecord | None = None  # the shared tensors as they were handed out last
+        self.limited: dict[int, str] = {}
         self._nodes = federation.nodes
+        self._examples = federation.examples
         self._sent: dict[int, Message] = {}
 
     # A round's moves.
@@ -66,11 +70,13 @@ class FederatedStrategy(RoundSteps, Strategy):
         """Begin a round: the request to each client of its cohort, all with the same tensors."""
         extra = self.broadcast()
         packed = pack(extra, self.federation.wire_dtype) if extra else None
-        self.accepted = {}
+        self.accepted, self.limited = {}, {}
         self.begin_round()
+        cohort = self.choose(server_round)
+        self.limit = self.federation.weight_limit(self._examples, cohort)
         return {
             client: TrainRequest(**self._address(client, server_round), data=data, extra=packed)
-            for client, data in sorted(self.choose(server_round).items())
+            for client, data in sorted(cohort.items())
         }
 
     def receive(self, client: int, message: Message) -> TrainReply:
@@ -83,9 +89,18 @@ class FederatedStrategy(RoundSteps, Strategy):
             raise RejectedMessage("it has answered already")
         limit = self.federation.max_update_norm
         reply = read_reply(message, Expected(self.state.arrays, self.expected_extra(), limit))
-        self.accumulate(client, reply)
-        self.accepted[client] = reply.metrics
-        return reply
+        metrics = self.limit.bounded(reply.metrics, by_steps=self.by_steps)
+        counted = replace(reply, metrics=metrics)
+        self.accumulate(client, counted)
+        self.accepted[client] = metrics
+        if metrics is not reply.metrics:
+            self.limited[client] = (
+                f"it reports {reply.metrics.num_examples:g} examples and weighs as "
+                f"{metrics.num_examples:g} (max_weight_share="
+                f"{self.federation.max_weight_share:g} times the cohort's median)"
+            )
+            log(WARNING, "Client %d: %s", client, self.limited[client])
+        return counted
 
     def close_round(self, server_round: int) -> None:
         """End a round with the server's step.
@@ -142,6 +157,7 @@ class FederatedStrategy(RoundSteps, Strategy):
         """
         if arrays is not self._record:
             self.begin(unpack(arrays))
+        self.connect(grid)
         requests = self.open_round(server_round)
         self._sent = {
             client: self.message(grid, request.pack(config), client, MessageType.TRAIN)
@@ -220,7 +236,8 @@ class FederatedStrategy(RoundSteps, Strategy):
             RunError: too few nodes connect within `timeout` seconds, or one cannot say who it is.
         """
         if self._nodes is None:
-            self._nodes = find_clients(grid, self.federation.num_clients, timeout)
+            clients = find_clients(grid, self.federation.num_clients, timeout)
+            self._nodes, self._examples = clients.nodes, clients.examples
         return self._nodes
 
     def require_replies(self, server_round: int, failures: dict[int, str]) -> None:

@@ -119,6 +119,7 @@ class RoundLoop:
                 continue
             account.bytes_up += reply.num_bytes
             account.replies[client] = reply.metrics
+            account.limited = self.strategy.limited
             self.callback.on_reply(account, client, reply)
 
     def _messages(self, requests: Mapping[int, ClientRequest], kind: str) -> dict[int, Message]:

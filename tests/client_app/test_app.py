@@ -13,7 +13,7 @@ from flwr.supercore.task_identity import TaskIdentity
 
 from client_app.app import app as client_app
 from fedvlm_flwr.config import compose
-from fedvlm_flwr.messages import Failure, SiteReply, TrainRequest
+from fedvlm_flwr.messages import Failure, RejectedMessage, SiteReply, TrainRequest
 from fedvlm_flwr.messages.wire import pack
 from fedvlm_flwr.process import this_process
 
@@ -55,7 +55,26 @@ def test_importing_the_door_imports_nothing_heavy():
 )
 def test_a_query_tells_the_client_and_whether_it_is_simulated(node_config, simulated):
     reply = client_app(message("query"), context(**node_config))
+    config = compose({})
+    counts = [len(share) for share in this_process().shares(config)]
+    expected = SiteReply(partition=3, simulated=simulated, examples=(counts[3],))
+    assert SiteReply.unpack(reply.content) == expected
+    free = {"overrides": "max_weight_share=null"}  # then nobody needs them
+    reply = client_app(message("query"), context(free, **node_config))
     assert SiteReply.unpack(reply.content) == SiteReply(partition=3, simulated=simulated)
+
+
+def test_simulated_nodes_tell_of_the_clients_that_they_serve_in_turn():
+    counts = [len(share) for share in this_process().shares(compose({}))]
+    reply = client_app(message("query"), context(**{"partition-id": 1, "num-partitions": 3}))
+    assert SiteReply.unpack(reply.content).examples == (counts[1], counts[4], counts[7])
+
+
+def test_a_node_that_cannot_count_its_examples_says_why():
+    bad = {"overrides": "dataset=folder dataset.root=/nowhere dataset.task=vqa"}
+    reply = client_app(message("query"), context(bad, **{"partition-id": 1}))
+    with pytest.raises(RejectedMessage, match="code data"):
+        SiteReply.unpack(reply.content)
 
 
 def request(client: int, arrays=None, **more) -> RecordDict:

@@ -8,10 +8,11 @@ import torch
 from peft import LoraConfig, inject_adapter_in_model
 from safetensors.numpy import load_file
 
-from client_app.local import batches, steps_of
+from client_app.local import batches
 from fedvlm_flwr.config import compose
 from fedvlm_flwr.models import load_model
 from fedvlm_flwr.process import this_process
+from fedvlm_flwr.schedule import steps_of
 from fedvlm_flwr.seeding import stream, torch_seed
 
 ONE_CLIENT = ("num_clients=1", "num_rounds=2", "train.lr=2e-3", "eval.every=2", "seed=5")

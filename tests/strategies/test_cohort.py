@@ -67,7 +67,7 @@ def real(*partitions: int) -> Site:
 
 def test_finds_clients_by_partition_and_not_by_node_id(make_grid: MakeGrid) -> None:
     grid = make_grid(never, 4)
-    nodes = find_clients(grid, 4, 5.0)
+    nodes = find_clients(grid, 4, 5.0).nodes
     assert list(nodes) == [0, 1, 2, 3]
     assert list(nodes.values()) == list(grid.get_node_ids())  # made in this order, ids random
 
@@ -75,13 +75,13 @@ def test_finds_clients_by_partition_and_not_by_node_id(make_grid: MakeGrid) -> N
 def test_sites_may_connect_in_any_order(make_grid: MakeGrid) -> None:
     grid = make_grid(never, 3, real(2, 0, 1))
     node = list(grid.get_node_ids())
-    assert find_clients(grid, 3, 5.0) == {0: node[1], 1: node[2], 2: node[0]}
+    assert find_clients(grid, 3, 5.0).nodes == {0: node[1], 1: node[2], 2: node[0]}
 
 
 def test_more_sites_than_clients(make_grid: MakeGrid) -> None:
     grid = make_grid(never, 3, real(2, 0, 1))
     node = list(grid.get_node_ids())
-    assert find_clients(grid, 2, 5.0) == {0: node[1], 1: node[2]}
+    assert find_clients(grid, 2, 5.0).nodes == {0: node[1], 1: node[2]}
 
 
 def test_two_simulated_nodes_share_five_clients_in_turn(
@@ -90,7 +90,7 @@ def test_two_simulated_nodes_share_five_clients_in_turn(
     monkeypatch.setattr(cohort, "SETTLE_SECONDS", 0.0)
     grid = make_grid(never, 2)
     first, second = grid.get_node_ids()
-    assert find_clients(grid, 5, 5.0) == {0: first, 1: second, 2: first, 3: second, 4: first}
+    assert find_clients(grid, 5, 5.0).nodes == {0: first, 1: second, 2: first, 3: second, 4: first}
 
 
 def test_a_missing_site_is_named(make_grid: MakeGrid, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,7 +109,7 @@ def test_site_that_comes_late_is_waited_for(make_grid: MakeGrid) -> None:
             return ids if self.asked > 3 else ids[:1]
 
     grid = make_grid(never, 2, real(0, 1), Late)
-    assert list(find_clients(grid, 2, 5.0)) == [0, 1]
+    assert list(find_clients(grid, 2, 5.0).nodes) == [0, 1]
 
 
 def test_site_without_partition_id(make_grid: MakeGrid) -> None:

@@ -61,7 +61,19 @@ _GRID = ("pixel_values", "image_grid_thw")
 _ORDER = "mm_token_type_ids"  # Qwen finds the picture's rows and columns by it
 
 FAMILIES: Mapping[str, Family] = {
+    "aya_vision": Family(*_LLAVA, "AyaVisionProcessor"),
     "gemma3": Family(*_LLAVA, "Gemma3Processor", types="token_type_ids", own_mask=True),
+    "gemma4": Family(
+        "model.vision_tower",
+        "model.embed_vision",
+        "model.language_model",
+        "Gemma4Processor",
+        ("pixel_values", "image_position_ids"),
+        _ORDER,
+        own_mask=True,
+        softcap=True,
+    ),
+    "glm4v": Family(*_QWEN, "Glm4vProcessor", _GRID, _ORDER),
     "idefics3": Family(*_IDEFICS, "Idefics3Processor", _TILES),
     "internvl": Family(*_LLAVA, "InternVLProcessor"),
     "llava": Family(*_LLAVA, "LlavaProcessor"),
@@ -79,6 +91,9 @@ FAMILIES: Mapping[str, Family] = {
     ),
     "qwen2_5_vl": Family(*_QWEN, "Qwen2_5_VLProcessor", _GRID, _ORDER),
     "qwen2_vl": Family(*_QWEN, "Qwen2VLProcessor", _GRID, _ORDER),
+    "qwen3_5": Family(*_QWEN, "Qwen3VLProcessor", _GRID, _ORDER),
+    "qwen3_vl": Family(*_QWEN, "Qwen3VLProcessor", _GRID, _ORDER),
+    "qwen3_vl_moe": Family(*_QWEN, "Qwen3VLProcessor", _GRID, _ORDER),
     # Its own processor needs num2words, for videos; a picture is written as Idefics3 writes it.
     "smolvlm": Family(*_IDEFICS, "Idefics3Processor", _TILES),
 }

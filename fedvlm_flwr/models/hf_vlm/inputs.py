@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from fedvlm_flwr.errors import ModelError
-from fedvlm_flwr.models.hf_vlm.chat import Turn, specials, turn_of
+from fedvlm_flwr.models.chat import Turn, end_of, starts_itself, template_of, turn_of
 from fedvlm_flwr.models.hf_vlm.families import Family
 from fedvlm_flwr.models.prompts import PromptEncoder
 from fedvlm_flwr.models.vlm import Encoded, Features
@@ -49,15 +49,14 @@ class HfInputs:
         self.tokenizer: PreTrainedTokenizerBase = processor.tokenizer
         self.place: str = processor.image_token
         self.turn = self._turn(source)
-        self.end_id = self._end(source)
+        self.end_id = end_of(self.turn, self.tokenizer, source)
         pad: Any = self.tokenizer.pad_token_id
         self.pad_id: int = self.end_id if pad is None else pad
-        bos = self.tokenizer.bos_token
         # As transformers does: a template that writes the first token itself gets no second one.
-        self._marks = not (bos and self.turn.before.startswith(str(bos)))
+        self._marks = not starts_itself(self.turn, self.tokenizer)
         self._place_id: int = self.tokenizer.get_vocab()[self.place]
         self.prompts = PromptEncoder(
-            self.tokenizer, self.end_id, max_text_tokens, self._reserved_marks(), marks=self._marks
+            self.tokenizer, self.end_id, max_text_tokens, (self.place,), marks=self._marks
         )
 
     def encode(self, question: str, answer: str | None = None) -> Encoded:
@@ -153,9 +152,7 @@ class HfInputs:
             bos = self.tokenizer.bos_token
             before, after = (text.format(image=self.place, bos=bos) for text in self.family.plain)
             return Turn(before, after)
-        template: Any = self.processor.chat_template or self.tokenizer.chat_template
-        if isinstance(template, dict):
-            template = template.get("default")
+        template = template_of(self.processor, self.tokenizer)
         if template is None:
             raise ModelError(
                 f"{source} has no chat template; use an instruction-tuned checkpoint, or put a "
@@ -163,30 +160,12 @@ class HfInputs:
             )
         return turn_of(self.tokenizer, template, source)
 
-    def _end(self, source: str) -> int:
-        end: Any = self.tokenizer.eos_token_id
-        if self.turn.end is not None:
-            end = self.tokenizer.get_vocab()[self.turn.end]
-        if end is None:
-            raise ModelError(
-                f"Neither the chat template nor the tokenizer of {source} has a token that ends an "
-                "answer; set eos_token in its tokenizer_config.json."
-            )
-        return int(end)
-
     def _probe_text(self) -> str:
         """The probing prompt as the processor takes it."""
         if self.family.handed is None:
             return self.turn.prompt(PROBE)
         before, after = self.family.handed
         return f"{before.format(image=self.place)}{PROBE}{after}"
-
-    def _reserved_marks(self) -> tuple[str, ...]:
-        """Marks that a question or answer may not bring: of pictures, turns and ends."""
-        own = f"{self.turn.prompt('')}{self.turn.end}"
-        marks = {mark for mark in specials(self.tokenizer) if mark in own}
-        marks |= {*self.tokenizer.all_special_tokens, self.place}
-        return tuple(sorted(marks, key=lambda mark: (-len(mark), mark)))
 
 
 def compact(name: str, value: Tensor, dtype: torch.dtype) -> Tensor:

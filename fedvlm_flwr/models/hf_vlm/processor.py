@@ -13,7 +13,7 @@ from fedvlm_flwr.images.frame import WHOLE, Frame, Size, cropped, padded, shares
 from fedvlm_flwr.models.hf_vlm.families import Family
 from fedvlm_flwr.models.patches import picture_size, tower_tokens
 
-VIDEO = "video_processor"
+ABSENT = ("video_processor", "feature_extractor")  # videos and sounds
 PATCH, MORE = "patch_size", "num_additional_image_tokens"
 STRATEGY = "vision_feature_select_strategy"
 TWINS = {"SmolVLMProcessor": "Idefics3Processor"}  # read as another class, see `FAMILIES`
@@ -22,7 +22,7 @@ TWINS = {"SmolVLMProcessor": "Idefics3Processor"}  # read as another class, see 
 def read_processor(
     source: str, where: str, family: Family, config: Any, local_files_only: bool
 ) -> Any:
-    """The family's processor without its part for videos.
+    """The family's processor without its parts for videos and sounds.
 
     `AutoProcessor` would want torchvision for videos, and take it for pictures where it is
     installed: two sites would then see one picture in different pixels. Here pillow resizes them
@@ -52,8 +52,8 @@ def read_processor(
     pictures = reader.from_pretrained(where, backend="pil", local_files_only=local_files_only)
     if counts_patches(base):
         settings = settings | patch_settings(source, settings, config, pictures)
-    pieces = {"tokenizer": tokenizer, "image_processor": pictures, VIDEO: None}
-    kind = without_video(base)
+    pieces = {"tokenizer": tokenizer, "image_processor": pictures, **dict.fromkeys(ABSENT)}
+    kind = pictures_only(base)
     return kind.from_args_and_dict(
         [pieces[class_name] for class_name in kind.get_attributes()], settings
     )
@@ -101,11 +101,11 @@ def patch_settings(
     return whole
 
 
-def without_video(base: Any) -> Any:
-    """The same processor, content with `None` in place of its video processor."""
+def pictures_only(base: Any) -> Any:
+    """The same processor, content with `None` in place of what it has for videos and sounds."""
 
     def check(self: Any, name: str, argument: object) -> Any:
-        if name == VIDEO and argument is None:
+        if name in ABSENT and argument is None:
             return None
         return base.check_argument_for_proper_class(self, name, argument)
 

@@ -6,10 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoTokenizer, LlavaForConditionalGeneration, PreTrainedModel
+from transformers import (
+    AutoTokenizer,
+    LlavaForConditionalGeneration,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 from transformers.utils.logging import disable_progress_bar
 
 from fedvlm_flwr.contracts import Progress
+from fedvlm_flwr.errors import ModelError
+from fedvlm_flwr.models.chat import Turn, template_of, turn_of
 from fedvlm_flwr.models.llava.assembly import assemble
 from fedvlm_flwr.models.llava.connectors import network_class
 from fedvlm_flwr.models.llava.description import describe
@@ -19,13 +26,14 @@ from fedvlm_flwr.models.llava.examination import (
     image_token_of,
     meta_network,
 )
-from fedvlm_flwr.models.llava.model import PARTS_OF, Llava
+from fedvlm_flwr.models.llava.model import IMAGE, PARTS_OF, Llava
 from fedvlm_flwr.models.llava.params import Params
 from fedvlm_flwr.models.parts import linear_names
 from fedvlm_flwr.models.pretraining.data import texts_of
 from fedvlm_flwr.models.pretraining.llava_stages import pretrain
 from fedvlm_flwr.models.pretraining.public import public_pictures, threads
 from fedvlm_flwr.models.pretraining.tiny_llava import build, configuration, tokenizer_for
+from fedvlm_flwr.models.prompts import QUESTION
 from fedvlm_flwr.models.vlm import Skeleton
 from fedvlm_flwr.models.weights.loading import quantization_of, torch_dtype
 from fedvlm_flwr.models.weights.prepared import find, require
@@ -87,14 +95,36 @@ def from_checkpoint(checkpoint: str, params: Params, device: torch.device) -> Ll
         trainable_on_cpu(module)
     else:
         module.to(device)
+    image_token = image_token_of(checkpoint, config, tokenizer, params.image_token)
     return Llava(
         module,
         tokenizer,
         read_image_processor(checkpoint),
-        params.template,
+        wording_of(params, tokenizer, checkpoint, image_token),
         params.max_text_tokens,
-        image_token_of(checkpoint, config, tokenizer, params.image_token),
+        image_token,
     )
+
+
+def wording_of(
+    params: Params, tokenizer: PreTrainedTokenizerBase, source: str, image_token: str
+) -> str | Turn:
+    """The prompt: as `model.template` says, else as the tokenizer's own chat template writes it.
+
+    Raises:
+        ModelError: the tokenizer has none and `model.plain_template` is null.
+    """
+    if params.template is not None:
+        return params.template
+    template = template_of(tokenizer)
+    if template is not None:
+        return turn_of(tokenizer, template, source, image_token)
+    if params.plain_template is None:
+        raise ModelError(
+            f"The tokenizer of {source} has no chat template; set model.template to a prompt with "
+            f"{IMAGE} and {QUESTION} in it."
+        )
+    return params.plain_template
 
 
 def prepare(name: str, params: Params, progress: Progress | None = None) -> Path | None:
@@ -122,7 +152,7 @@ def recipe(params: Params) -> dict[str, Any]:
     """Everything that determines the weights of a model that is made here, as plain values."""
     if params.tiny is not None:
         tiny = asdict(params.tiny)
-        return {"code": TINY_CODE, "template": params.template, "tiny": tiny}
+        return {"code": TINY_CODE, "template": params.prompt, "tiny": tiny}
     assembly = asdict(params.assembly)
     for key in ("vision", "llm", "connector_weights"):  # however a path is written
         assembly[key] = identity(assembly[key]) if assembly[key] is not None else None
@@ -142,7 +172,7 @@ def builder(params: Params, progress: Progress | None) -> Callable[[Path], None]
         tiny = params.tiny
         pictures = public_pictures(tiny.public)
         seed = tiny.pretrain.seed
-        model = build(tiny.sizes, params.template, texts_of(pictures), seed, params.max_text_tokens)
+        model = build(tiny.sizes, params.prompt, texts_of(pictures), seed, params.max_text_tokens)
         with threads(tiny.pretrain.threads):
             pretrain(model, pictures, tiny.pretrain, progress)
         assert isinstance(model.module, PreTrainedModel)
@@ -157,7 +187,7 @@ def skeleton(params: Params) -> Skeleton:
     """The network on the meta device; a tiny one's words are read from its public pictures."""
     if params.tiny is not None:
         texts = texts_of(public_pictures(params.tiny.public))
-        config = configuration(params.tiny.sizes, tokenizer_for(texts, params.template))
+        config = configuration(params.tiny.sizes, tokenizer_for(texts, params.prompt))
         with torch.device("meta"):
             module = LlavaForConditionalGeneration(config)
     elif params.checkpoint is not None:

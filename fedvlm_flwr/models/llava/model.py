@@ -14,11 +14,12 @@ from transformers.image_processing_utils import BaseImageProcessor
 from fedvlm_flwr.errors import ConfigError, ModelError
 from fedvlm_flwr.images.frame import Frame, padded, shares
 from fedvlm_flwr.images.reading import READING, Color, image_size_of, open_image
+from fedvlm_flwr.models.chat import Turn, end_of, starts_itself
 from fedvlm_flwr.models.decoding import greedy
 from fedvlm_flwr.models.features import fingerprint
 from fedvlm_flwr.models.llava.language_model import FamilyHead
 from fedvlm_flwr.models.parts import linear_names
-from fedvlm_flwr.models.prompts import PromptEncoder, Template
+from fedvlm_flwr.models.prompts import QUESTION, PromptEncoder, Template
 from fedvlm_flwr.models.vlm import VLM, Encoded, Features, base_of
 
 IMAGE = "<image>"
@@ -38,7 +39,8 @@ class Llava(VLM):
         tokenizer: knows the image token. The token needs no row in the embedding table: its places
             are filled with the connector's output and never looked up.
         processor: makes `pixel_values` of pictures.
-        template: the prompt around `{question}`, with one `<image>`.
+        template: the prompt around `{question}`, with one `<image>`; or what the tokenizer's chat
+            template writes, with the image token in it.
         max_text_tokens: see `PromptEncoder`.
         image_token: what stands for a picture in the tokenizer; `<image>` in the template is
             replaced by it.
@@ -54,11 +56,11 @@ class Llava(VLM):
         module: PreTrainedModel,
         tokenizer: PreTrainedTokenizerBase,
         processor: BaseImageProcessor,
-        template: str,
+        template: str | Turn,
         max_text_tokens: int,
         image_token: str = IMAGE,
     ) -> None:
-        if template.count(IMAGE) != 1:
+        if isinstance(template, str) and template.count(IMAGE) != 1:
             raise ConfigError(f"The prompt template {template!r} must hold {IMAGE} once.")
         if image_token not in tokenizer.get_vocab():
             raise ConfigError(
@@ -68,7 +70,11 @@ class Llava(VLM):
         self.module = module
         self.tokenizer = tokenizer
         self.processor = processor
-        self.wording = Template(template.replace(IMAGE, image_token))
+        self.wording = (
+            Template(template.replace(IMAGE, image_token))
+            if isinstance(template, str)
+            else template
+        )
         self.parts = PARTS_OF
         self.base = base_of(module)
         self.lora_targets = linear_names(self.llm)
@@ -81,11 +87,17 @@ class Llava(VLM):
         self.device = next(module.parameters()).device
         self.image_token = image_token
         self.image_id = tokenizer.get_vocab()[image_token]
-        self.end_id: int = tokenizer.eos_token_id
+        self.end_id = end_of(self.wording, tokenizer, tokenizer.name_or_path)
         text: Any = module.config
         self.logits = FamilyHead(text.text_config, self.head, added_tokens(module.config))
         self.unknown_id: int | None = tokenizer.unk_token_id
-        self._prompts = PromptEncoder(tokenizer, self.end_id, max_text_tokens, (IMAGE, image_token))
+        self._prompts = PromptEncoder(
+            tokenizer,
+            self.end_id,
+            max_text_tokens,
+            (image_token,),
+            marks=not starts_itself(self.wording, tokenizer),
+        )
 
     @property
     def vision(self) -> Any:
@@ -176,12 +188,13 @@ class Llava(VLM):
 
     def encode_text(self, words: str, question: str, answer: str | None = None) -> Encoded:
         """As `encode`, with `words` standing where the picture would: a text-only example."""
-        wording = Template(self.wording.text.replace(IMAGE, words))
+        wording = Template(self.wording.prompt(QUESTION).replace(self.image_token, words))
         return self._prompts.encode(wording, question, answer)
 
     def prompt_facts(self) -> dict[str, Any]:
         """The prompt, how often the image token stands in it, and how a picture gets there.
 
+        `add_special_tokens`: whether the tokenizer begins the text; `end_id`: what ends an answer;
         `margin`: the color that pads a picture to a square; `registers`: how many tokens more than
         transformers drops are dropped before the connector.
         """
@@ -189,7 +202,9 @@ class Llava(VLM):
         with torch.no_grad():
             tokens = self.encode_pixels(pixels["pixel_values"].to(self.device))
         return {
-            "template": self.wording.text,
+            "template": self.wording.prompt(QUESTION),
+            "add_special_tokens": not starts_itself(self.wording, self.tokenizer),
+            "end_id": self.end_id,
             "image_token": self.image_token,
             "image_tokens": tokens.shape[1],
             "margin": list(self._margin),

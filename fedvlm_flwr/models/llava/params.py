@@ -108,8 +108,11 @@ class Params(Loading):
     Exactly one of `checkpoint`, `tiny`, and `vision` with `llm` is given.
     """
 
-    template: str
-    """The prompt around {question}, with <image> in the picture's place."""
+    template: str | None
+    """The prompt around {question}, with <image> in the image's place; null: the chat template of
+    the language model's tokenizer, or `plain_template` where it has none."""
+    plain_template: str | None = None
+    """The prompt for a language model without a chat template; null: `template` must be set."""
     image_token: str | None = None
     """The tokenizer's token for a picture; null: <image>, added where it is not known."""
     checkpoint: str | None = field(default=None, metadata=setting(path=True))
@@ -145,6 +148,11 @@ class Params(Loading):
                 "Set exactly one of model.checkpoint (a folder or hub id), model.tiny, and "
                 "model.vision with model.llm; set the others to null."
             )
+        if self.tiny is not None and self.template is None:
+            raise ConfigError(
+                "model.template=null, but a network that is pretrained here has no chat template; "
+                "write its prompt."
+            )
         if ways[2] and (self.vision is None or self.llm is None or self.connector is None):
             raise ConfigError(
                 f"model.vision={self.vision}, model.llm={self.llm} and model.connector="
@@ -152,6 +160,12 @@ class Params(Loading):
             )
         if self.connector is not None:
             depth(self.connector)
+
+    @property
+    def prompt(self) -> str:
+        """The template of a network that is pretrained here, whose tokenizer has no other."""
+        assert self.template is not None
+        return self.template
 
     @property
     def assembly(self) -> Assembly:

@@ -70,8 +70,7 @@ class Showo(VLM):
         self.device = next(module.parameters()).device
         self.end_id: int = tokenizer.eos_token_id
         self.unknown_id: int | None = tokenizer.unk_token_id
-        removed = tuple(tokenizer.all_special_tokens)
-        self._prompts = PromptEncoder(tokenizer, self.end_id, max_text_tokens, removed)
+        self._prompts = PromptEncoder(tokenizer, self.end_id, max_text_tokens)
         self._at_once = max(1, PIXELS_AT_ONCE // resolution**2)
 
     @property

@@ -41,6 +41,14 @@ def test_a_table_for_each_stage(capsys):
     assert re.search(r"^ more in a client's first message +23.6 MB +0 B$", text, re.M)
 
 
+def test_experts_without_adapters_are_told(capsys, hf_checkpoint):
+    """Two layers of 4 experts: 2 x 16 x 64 into each, 64 x 16 out of it."""
+    words = ["params", "model=hf_vlm", f"model.checkpoint={hf_checkpoint('qwen3_vl_moe')}"]
+    assert main([*words, "tuning=f_l"]) == 0
+    said = "24,576 numbers of the LLM's experts take no adapter"
+    assert said in capsys.readouterr().out
+
+
 def test_phi_with_adapters_of_rank_8_has_the_references_numbers(capsys):
     (stage,) = told(capsys, "model=showo_512", "tuning=f_l")
     parts = {part["part"]: part for part in stage["parts"]}

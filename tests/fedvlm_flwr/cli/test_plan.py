@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -84,8 +86,22 @@ def test_lengths_that_contradict_the_model_are_refused(capsys):
     assert "--gpu-gb -1 must be above 0." in capsys.readouterr().err
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a card to measure on")
-def test_without_a_gpu_nothing_can_be_measured(capsys):
-    assert main(["plan", "--measure"]) == 1
-    error = capsys.readouterr().err
-    assert error.startswith("error: --measure needs a CUDA device, and engine.device=auto gives")
+def test_it_says_what_it_plans_for(capsys):
+    assert main(["plan", "--gpu-gb", "3", *SMALL]) == 0
+    text = capsys.readouterr().out
+    assert re.search(r"^ *one client process on a GPU, GB", text, re.M)
+    assert re.search(r"^one client process on a CPU: [0-9.]+ [MG]B to train", text, re.M)
+
+
+def test_the_estimate_for_a_cpu_is_near_what_a_process_has_used(small):
+    """Within 1.5 either way: a process of its own, whose fullest moment the system has counted."""
+    words = [*small, "engine.device=cpu", "train.batch_size=96", "eval.batch_size=96"]
+    code = "from fedvlm_flwr.cli import main; raise SystemExit(main())"
+    command = [sys.executable, "-c", code, "plan", "--measure", "--format", "json", *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    plan = json.loads(done.stdout)
+    (peak,) = plan["measured"]["training"]
+    guess = next(e for e in plan["cpu"] if not e["gradient_checkpointing"])
+    assert guess["to_train"] / 1.5 < peak["allocated"] < 1.5 * guess["to_train"]
+    activations = guess["training"]["activations of the LLM"]
+    assert activations > 0.1 * guess["to_train"]  # more than Python alone is weighed

@@ -238,6 +238,12 @@ def test_showo_sees_the_middle_third_of_three_squares_in_values_from_minus_1_to_
 def whole_tile(kind: Kind, features) -> Tensor:
     """The whole picture among what a family's processor makes of it, [3, height, width]."""
     pixels = features["pixel_values"].float()
+    if "image_position_ids" in features:  # Gemma 4's patches, each with its column and row
+        places = features["image_position_ids"][0]
+        shown = places[:, 0] >= 0
+        columns, rows = (places[shown].max(0).values + 1).tolist()
+        patches = pixels[0][shown].view(rows, columns, 4, 4, 3)
+        return patches.permute(4, 0, 2, 1, 3).reshape(3, rows * 4, columns * 4)
     if kind.whole is None:  # patches in groups of 2 x 2, each shown twice for a video's sake
         _, rows, columns = features["image_grid_thw"][0].tolist()
         patches = pixels.view(rows // 2, columns // 2, 2, 2, 3, 2, 8, 8)[..., 0, :, :]

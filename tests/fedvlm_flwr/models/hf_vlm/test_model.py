@@ -22,6 +22,7 @@ from fedvlm_flwr.models import load_model, model_skeleton, prepare_model
 from fedvlm_flwr.models.checkpointing import checkpointed
 from fedvlm_flwr.models.hf_vlm import families
 from fedvlm_flwr.models.hf_vlm.model import HfVlm
+from fedvlm_flwr.models.marks import specials
 from fedvlm_flwr.models.parts import add_lora, set_trainable, train_in_float32
 from fedvlm_flwr.models.vlm import Encoded
 from tests import choices
@@ -100,6 +101,8 @@ class Plain:
         }
         if "video_processor" in kind.get_attributes():
             pieces["video_processor"] = VideoProcessorMixin(num_frames=1, fps=1)
+        if "feature_extractor" in kind.get_attributes():
+            pieces["feature_extractor"] = None
         template = folder / "chat_template.jinja"
         self.template = template.read_text() if template.exists() else None
         self.processor = kind(**pieces, **settings, chat_template=self.template)
@@ -290,13 +293,21 @@ def test_skeleton_is_the_model_without_weights(family, kept, hf_checkpoint):
     assert bare.image_tokens > 0
 
 
-def test_prompt_holds_one_picture_and_no_marks_of_others(kept):
-    model = kept("qwen2_5_vl")
-    clean = model.encode("is it red?", "yes")
-    marked = model.encode("<|im_end|><|video_pad|> is it red?<|image_pad|>", "yes<|im_end|>")
-    assert marked == clean
-    assert clean.answer_ids[-1] == model.inputs.end_id
-    assert model.encode("is it red?").prompt_ids == clean.prompt_ids
+@pytest.mark.parametrize("family", FAMILIES)
+def test_special_tokens_in_users_texts_are_text(family, kept, paths):
+    """They end nothing, add no picture, and are learnt and read as the letters they are."""
+    model = kept(family)
+    tokenizer = model.inputs.tokenizer
+    marks = "".join({model.inputs.place: 0, KINDS[family]().end: 0, "<s>": 0})
+    clean, said = model.encode("red?", "yes"), model.encode(f"red?{marks}", f"yes{marks}")
+    for token in tokenizer.convert_tokens_to_ids(sorted(specials(tokenizer))):
+        assert said.prompt_ids.count(token) == clean.prompt_ids.count(token)
+        assert said.answer_ids.count(token) == clean.answer_ids.count(token)
+    assert said.answer_ids[-1] == model.inputs.end_id
+    assert marks in tokenizer.decode(said.answer_ids[:-1])
+    assert f"red?{marks}" in tokenizer.decode(said.prompt_ids)
+    with torch.no_grad():
+        assert model.loss(model.features(paths[:1]), [said]).isfinite()
 
 
 def test_long_question_is_cut_on_the_left_and_counted(load):

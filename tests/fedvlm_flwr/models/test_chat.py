@@ -3,7 +3,7 @@
 import pytest
 
 from fedvlm_flwr.errors import ModelError
-from fedvlm_flwr.models.hf_vlm.chat import Turn, first_mark, turn_of
+from fedvlm_flwr.models.chat import Turn, first_mark, turn_of
 from fedvlm_flwr.models.prompts import PromptEncoder
 from tests import hf_tiny
 

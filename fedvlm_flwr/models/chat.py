@@ -1,0 +1,142 @@
+"""A model's own chat template as what stands around a question and its answer."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from jinja2 import TemplateError
+from transformers import PreTrainedTokenizerBase
+
+from fedvlm_flwr.errors import ModelError
+from fedvlm_flwr.models.marks import specials
+from fedvlm_flwr.models.prompts import Wording
+
+QUESTION, ANSWER = "{question}", "{answer}"
+
+# Some templates write today's date; prompts would differ from day to day and from site to site.
+SAME_DAY = "{%- macro strftime_now(format) -%}26 Jul 2024{%- endmacro -%}"
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One question about a picture and its answer, as the model was taught to see them.
+
+    Attributes:
+        before, after: around the question, up to where the answer is written.
+        lead: between prompt and answer, taught with the answer.
+        closing: between answer and end token, taught with the answer.
+        end: the token that ends an answer; None: the tokenizer's own end of text.
+    """
+
+    before: str
+    after: str
+    lead: str = ""
+    closing: str = ""
+    end: str | None = None
+
+    def prompt(self, question: str) -> str:
+        """Everything before the answer."""
+        return f"{self.before}{question}{self.after}"
+
+    def with_answer(self, question: str, answer: str) -> str:
+        """The prompt and the answer, without the end token."""
+        return f"{self.prompt(question)}{self.lead}{answer}{self.closing}"
+
+
+def turn_of(
+    tokenizer: PreTrainedTokenizerBase, template: str, source: str, place: str | None = None
+) -> Turn:
+    """The turn that a chat template writes for a picture followed by a question.
+
+    The template is rendered twice, with and without an answer. Some write the answer's beginning
+    otherwise when it is there already; then the answer follows the prompt as it is asked.
+
+    Args:
+        tokenizer: for the special tokens, by name in the template and as ends of a turn.
+        template: in Jinja, as checkpoints bring it.
+        source: the checkpoint, for the message.
+        place: what stands for a picture where the template is one for text only, as a language
+            model's is: on a line of its own before the question. None: the template writes it.
+
+    Raises:
+        ModelError: the template leaves the question or the answer out or writes it twice.
+    """
+    render = partial(_render, tokenizer, SAME_DAY + template)
+    content: Any = [{"type": "image"}, {"type": "text", "text": QUESTION}]
+    reply_content: Any = [{"type": "text", "text": ANSWER}]
+    if place is not None and not _writes_pictures(render, content, place):
+        content, reply_content = f"{place}\n{QUESTION}", ANSWER
+    user = {"role": "user", "content": content}
+    prompt = render([user], add_generation_prompt=True)
+    whole = render([user, {"role": "assistant", "content": reply_content}])
+    for mark, text in ((QUESTION, prompt), (ANSWER, whole)):
+        if text.count(mark) != 1:
+            raise ModelError(
+                f"The chat template of {source} writes {mark} {text.count(mark)} times instead of "
+                "once; use a checkpoint with another one."
+            )
+    before, after = prompt.split(QUESTION)
+    head, tail = whole.split(ANSWER)
+    lead = head.removeprefix(prompt) if head.startswith(prompt) else ""
+    closing, end = first_mark(tail, specials(tokenizer))
+    return Turn(before, after, lead, closing, end)
+
+
+def _render(
+    tokenizer: PreTrainedTokenizerBase, template: str, conversation: Any, **more: Any
+) -> str:
+    text = tokenizer.apply_chat_template(
+        conversation, chat_template=template, tokenize=False, **more
+    )
+    return str(text)
+
+
+def _writes_pictures(render: Callable[..., str], content: Any, place: str) -> bool:
+    """Whether a template knows pictures: it writes the place of one by itself.
+
+    One for text only prints the list of a message's parts as it stands, or fails at it.
+    """
+    try:
+        return render([{"role": "user", "content": content}]).count(place) == 1
+    except (TemplateError, TypeError):
+        return False
+
+
+def template_of(*holders: Any) -> str | None:
+    """The chat template of the first that has one (a processor, a tokenizer): its default one."""
+    templates = [holder.chat_template for holder in holders if holder.chat_template]
+    first = templates[0] if templates else None
+    return first.get("default") if isinstance(first, dict) else first
+
+
+def end_of(wording: Wording, tokenizer: PreTrainedTokenizerBase, source: str) -> int:
+    """The token that an answer is taught to end with.
+
+    Raises:
+        ModelError: neither the wording nor the tokenizer has one.
+    """
+    end: Any = tokenizer.eos_token_id
+    if isinstance(wording, Turn) and wording.end is not None:
+        end = tokenizer.get_vocab()[wording.end]
+    if end is None:
+        raise ModelError(
+            f"Neither the chat template nor the tokenizer of {source} has a token that ends an "
+            "answer; set eos_token in its tokenizer_config.json."
+        )
+    return int(end)
+
+
+def starts_itself(wording: Wording, tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether a wording writes the first token of a text, so that the tokenizer adds no second."""
+    bos = tokenizer.bos_token
+    return bool(bos) and wording.prompt("").startswith(str(bos))
+
+
+def first_mark(text: str, marks: set[str]) -> tuple[str, str | None]:
+    """The first of the marks in a text and what stands before it; none: ("", None)."""
+    places = [(text.index(mark), -len(mark), mark) for mark in marks if mark in text]
+    if not places:
+        return "", None
+    place, _, mark = min(places)
+    return text[:place], mark
