@@ -40,9 +40,10 @@ def run(
         require_cluster(engine.address, engine.address_timeout)
     start = log_file.stat().st_size if log_file.exists() else 0
     with temporary_folder(socket_parent(os.environ)) as home:
+        command = _command(app, run_config, engine, num_nodes, home)
         environment = engine_environment(os.environ, home, engine.address)
         try:
-            end = _run(app, run_config, engine, num_nodes, log_file, home, environment)
+            end = _end_of(command, home, environment, log_file)
         except RunError as error:
             end = str(error)
     if end != COMPLETED:
@@ -51,16 +52,10 @@ def run(
         raise RunError(f"The Flower run ended as '{end}'{reason}; its log is {log_file}.")
 
 
-def _run(
-    app: App,
-    run_config: Mapping[str, Scalar],
-    engine: Engine,
-    num_nodes: int,
-    log_file: Path,
-    home: Path,
-    environment: Mapping[str, str],
-) -> str:
-    """How the run ended: Flower's status, or what has ended before it."""
+def _command(
+    app: App, run_config: Mapping[str, Scalar], engine: Engine, num_nodes: int, home: Path
+) -> list[str]:
+    """The words of `flwr run`."""
     config_file = home / "run-config.toml"
     config_file.write_text(
         "".join(f"{_toml(k)} = {_toml(v)}\n" for k, v in run_config.items()), encoding="utf-8"
@@ -70,8 +65,12 @@ def _run(
         f"client-resources-num-cpus={engine.cpus_per_client} "
         f"client-resources-num-gpus={engine.gpus_per_client}"
     )
-    command = [script("flwr"), "run", str(app.folder), CONNECTION, "--stream"]
-    command += ["--run-config", str(config_file), "--federation-config", federation]
+    words = [script("flwr"), "run", str(app.folder), CONNECTION, "--stream"]
+    return [*words, "--run-config", str(config_file), "--federation-config", federation]
+
+
+def _end_of(command: list[str], home: Path, environment: Mapping[str, str], log_file: Path) -> str:
+    """How the run ended: Flower's status, or what has ended before it."""
     with log_file.open("ab") as log, superlink(home, environment, log_file) as watch:
         process = subprocess.Popen(command, env=dict(environment), stdout=log, stderr=log)
         dead = wait_for(process, watch)

@@ -1,6 +1,7 @@
 """Save what was trained so that plain transformers and peft can load it."""
 
 import re
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import torch
@@ -11,6 +12,7 @@ from fedvlm_flwr.arrays import Arrays, section
 from fedvlm_flwr.config import Tuning
 from fedvlm_flwr.models.parts import lora_targets
 from fedvlm_flwr.models.vlm import VLM
+from fedvlm_flwr.paths import share
 
 
 def save_adapter(vlm: VLM, tuning: Tuning, arrays: Arrays, folder: Path) -> None:
@@ -32,8 +34,18 @@ def save_adapter(vlm: VLM, tuning: Tuning, arrays: Arrays, folder: Path) -> None
     for part in (part for part, mode in modes.items() if "full" in mode):
         own = {name: torch.from_numpy(v) for name, v in section(arrays, f"{part}.").items()}
         save_file(own, str(folder / f"{part}.safetensors"))
-    if "lora" not in modes.get("llm", ()):
-        return
+    if "lora" in modes.get("llm", ()):
+        _save_lora(vlm, tuning, modes, tensors, folder)
+    share(folder)
+
+
+def _save_lora(
+    vlm: VLM,
+    tuning: Tuning,
+    modes: Mapping[str, Collection[str]],
+    tensors: Mapping[str, torch.Tensor],
+    folder: Path,
+) -> None:
     full = [path_in_root(vlm, part) for part, mode in modes.items() if "full" in mode]
     names = "|".join(map(re.escape, lora_targets(vlm, tuning.lora)))
     config = LoraConfig(
