@@ -4,7 +4,7 @@ import errno
 import os
 import re
 
-OTHER_PLACE = "set output_dir and FEDVLM_HOME to folders that you can write to"
+OTHER_PLACE = "ask its owner, or set output_dir and FEDVLM_HOME to folders of your own"
 ROOM = "make room there, or set output_dir and FEDVLM_HOME to another disk"
 CURES = {
     errno.ENOSPC: ROOM,

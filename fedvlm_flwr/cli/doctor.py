@@ -11,7 +11,7 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -35,7 +35,13 @@ def main(arguments: list[str]) -> int:
         print(__doc__)
         return 0
     failed = False
-    for check in (versions, devices, *ENVIRONMENT, partial(configured, arguments)):
+    checks: list[Callable[[], Iterator[Finding]]] = [
+        versions,
+        devices,
+        *ENVIRONMENT,
+        partial(configured, arguments),
+    ]
+    for check in checks:
         for finding in check():
             print(f"{finding.level:<5} {finding.text}", flush=True)
             failed |= finding.level == "FAIL"
