@@ -12,12 +12,14 @@ from fedvlm_flwr.engines.simulation.environment import engine_environment, socke
 from fedvlm_flwr.engines.simulation.last_words import last_words
 from fedvlm_flwr.engines.simulation.processes import wait_for
 from fedvlm_flwr.engines.simulation.resources import require_cluster, require_resources
-from fedvlm_flwr.engines.simulation.superlink import CONNECTION, script, status, superlink
+from fedvlm_flwr.engines.simulation.superlink import CONNECTION, FINISHED, script, status, superlink
 from fedvlm_flwr.errors import RunError
 from fedvlm_flwr.temporary import temporary_folder
 
 SEPARATE_PROCESSES = True
-COMPLETED = "finished:completed"
+COMPLETED = f"{FINISHED}:completed"
+DIED = "died"
+OUT_OF_MEMORY = "nothing in its log says why: it was killed, perhaps since memory ran out"
 
 
 def run(
@@ -47,7 +49,7 @@ def run(
         except RunError as error:
             end = str(error)
     if end != COMPLETED:
-        words = last_words(log_file, start)
+        words = last_words(log_file, start) or (OUT_OF_MEMORY if end.endswith(DIED) else "")
         reason = f" ({words})" if words else ""
         raise RunError(f"The Flower run ended as '{end}'{reason}; its log is {log_file}.")
 
@@ -75,10 +77,19 @@ def _end_of(command: list[str], home: Path, environment: Mapping[str, str], log_
         process = subprocess.Popen(command, env=dict(environment), stdout=log, stderr=log)
         dead = wait_for(process, watch)
         if dead is not None:
-            return f"{dead} died"
+            return _finished(environment) or f"{dead} {DIED}"
         if process.returncode != 0:
             return f"`flwr run` exited with {process.returncode}"
         return status(environment)
+
+
+def _finished(environment: Mapping[str, str]) -> str | None:
+    """The status of a run that is finished; None for one that is not, or of which nobody knows."""
+    try:
+        text = status(environment, seconds=0)
+    except RunError:
+        return None
+    return text if text.startswith(FINISHED) else None
 
 
 def _toml(value: Scalar) -> str:

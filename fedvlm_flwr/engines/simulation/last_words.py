@@ -10,7 +10,7 @@ CAUSES = (
     r"AF_UNIX path",
     r"CUDA out of memory",
     r"ActorPool is empty",
-    r"(?:Raylet|GCS|actor|worker)\b.*(?:died|killed|terminated) ",
+    r"(?:Raylet|GCS|[Aa]ctor)\b.*\b(?:died|killed|is terminated)\b",
     r"[Oo]ut of memory|OutOfMemory|Cannot allocate memory",
     r"Failed to connect to (?:Ray cluster|GCS)",
     r"Permission denied|Read-only file system|Disk quota exceeded|Too many open files",

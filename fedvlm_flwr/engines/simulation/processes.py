@@ -13,8 +13,8 @@ GRACE_SECONDS = {
     "flower-superlink": 5.0,
     "flower-superexec": 10.0,
     "flwr-simulation": 10.0,
-    "gcs_server": 20.0,
-    "raylet": 20.0,
+    "gcs_server": 30.0,
+    "raylet": 30.0,
 }
 
 

@@ -116,13 +116,16 @@ def _write_connection(home: Path, port: int) -> None:
     (home / "config.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def status(environment: Mapping[str, str]) -> str:
+def status(environment: Mapping[str, str], seconds: float = STOP_SECONDS) -> str:
     """The status of the SuperLink's one run, e.g. `finished:completed`.
+
+    Args:
+        seconds: to wait for one that is finished.
 
     Raises:
         RunError: the SuperLink does not say.
     """
-    deadline = time.monotonic() + STOP_SECONDS
+    deadline = time.monotonic() + seconds
     while True:
         listing = subprocess.run(
             [script("flwr"), "list", CONNECTION, "--format", "json"],
