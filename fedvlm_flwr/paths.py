@@ -18,8 +18,22 @@ os.umask(UMASK)
 
 
 def fedvlm_home() -> Path:
-    """The folder of caches and runs: `$FEDVLM_HOME`, or `~/.cache/fedvlm_flwr`."""
-    return Path(os.environ.get("FEDVLM_HOME") or USER_HOME).expanduser().resolve()
+    """The folder of caches and runs: `$FEDVLM_HOME`, or `~/.cache/fedvlm_flwr`.
+
+    Raises:
+        ConfigError: the user has no home folder.
+    """
+    return _expanded(Path(os.environ.get("FEDVLM_HOME") or USER_HOME))
+
+
+def _expanded(path: Path) -> Path:
+    try:
+        return path.expanduser().resolve()
+    except RuntimeError as error:  # a container's user that no list knows
+        raise ConfigError(
+            f"{path} needs a home folder, and this user has none; set FEDVLM_HOME to a folder that "
+            "you can write to."
+        ) from error
 
 
 def writable_home() -> Path:
@@ -29,7 +43,7 @@ def writable_home() -> Path:
     """
     home = fedvlm_home()
     existing = next(path for path in (home, *home.parents) if path.exists())
-    return home if os.access(existing, os.W_OK) else USER_HOME.expanduser().resolve()
+    return home if os.access(existing, os.W_OK) else _expanded(USER_HOME)
 
 
 def client_states() -> Path:

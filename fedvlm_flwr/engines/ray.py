@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +20,7 @@ from fedvlm_flwr.temporary import temporary_folder
 SEPARATE_PROCESSES = True
 COMPLETED = f"{FINISHED}:completed"
 DIED = "died"
+LEAST_DISK = 1e6  # bytes; a fuller disk takes no log
 OUT_OF_MEMORY = "nothing in its log says why: it was killed, perhaps since memory ran out"
 
 
@@ -49,7 +51,7 @@ def run(
         except RunError as error:
             end = str(error)
     if end != COMPLETED:
-        words = last_words(log_file, start) or (OUT_OF_MEMORY if end.endswith(DIED) else "")
+        words = last_words(log_file, start) or _guess(end, log_file)
         reason = f" ({words})" if words else ""
         raise RunError(f"The Flower run ended as '{end}'{reason}; its log is {log_file}.")
 
@@ -81,6 +83,13 @@ def _end_of(command: list[str], home: Path, environment: Mapping[str, str], log_
         if process.returncode != 0:
             return f"`flwr run` exited with {process.returncode}"
         return status(environment)
+
+
+def _guess(end: str, log_file: Path) -> str:
+    """What it may have died of, where the log does not say."""
+    if shutil.disk_usage(log_file.parent).free < LEAST_DISK:
+        return f"no space is left in {log_file.parent}"
+    return OUT_OF_MEMORY if end.endswith(DIED) else ""
 
 
 def _finished(environment: Mapping[str, str]) -> str | None:

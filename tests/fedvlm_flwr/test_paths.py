@@ -1,10 +1,12 @@
 """Places and atomic writes."""
 
+import pwd
 import threading
 from pathlib import Path
 
 import pytest
 
+from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.paths import atomic_path, conf_dir, fedvlm_home, write_atomic
 
 
@@ -32,6 +34,15 @@ def test_home_is_absolute_and_expanded(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FEDVLM_HOME", "here")
     assert fedvlm_home() == (tmp_path / "here").resolve()
+
+
+def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container that runs under a number which no list of users knows."""
+    monkeypatch.delenv("FEDVLM_HOME", raising=False)
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", {}.__getitem__)
+    with pytest.raises(ConfigError, match="this user has none; set FEDVLM_HOME"):
+        fedvlm_home()
 
 
 def test_conf_is_found() -> None:
