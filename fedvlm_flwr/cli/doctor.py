@@ -86,10 +86,10 @@ def devices() -> Iterator[Finding]:
 def configured(words: list[str]) -> Iterator[Finding]:
     """The cache folder, the data, the model and the engine of a run with these words."""
     yield from _app(conf_dir().parent)
-    if any(map(hiding, COMPONENTS)):
-        return  # without ours nothing can be composed
     try:
         yield from _home()
+        if any(map(hiding, COMPONENTS)):
+            return  # without ours nothing can be composed
         process = this_process()
         config = process.compose({"overrides": shlex.join(words)})
         yield from resources(config.engine)
