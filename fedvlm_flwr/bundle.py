@@ -1,15 +1,41 @@
 """The folder of the Flower app that an engine is given."""
 
+import importlib.util
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.paths import PACKAGE
+from fedvlm_flwr.temporary import temporary_folder
 
 COMPONENTS = ("strategies", "client_app", "server_app")
 NOT_SOURCE = shutil.ignore_patterns("__pycache__", "conf", "pyproject.toml")
+
+
+def require_own_packages() -> None:
+    """Refuse a PYTHONPATH on which other packages have the names of ours.
+
+    Raises:
+        ConfigError: names the package, and the folder to take off the path.
+    """
+    for name in COMPONENTS:
+        place = hiding(name)
+        if place is not None:
+            raise ConfigError(
+                f"The package '{name}' in {place} hides that of fedvlm_flwr; take {place} off "
+                "PYTHONPATH, or rename it."
+            )
+
+
+def hiding(name: str) -> Path | None:
+    """The folder with another package of this name that Python finds before ours; None: ours."""
+    spec = importlib.util.find_spec(name)
+    places = [*(spec.submodule_search_locations or ()), spec.origin] if spec else []
+    folders = [Path(place).resolve() for place in places if place]
+    own = PACKAGE.parent / name
+    return folders[0].parent if folders and folders[0] != own else None
 
 
 @contextmanager
@@ -22,8 +48,7 @@ def app_folder() -> Iterator[Path]:
     if (PACKAGE.parent / "pyproject.toml").is_file():
         yield PACKAGE.parent
         return
-    with tempfile.TemporaryDirectory(prefix="fedvlm-app-") as name:
-        folder = Path(name)
+    with temporary_folder() as folder:
         shutil.copy(PACKAGE / "pyproject.toml", folder)
         shutil.copytree(PACKAGE / "conf", folder / "conf")
         shutil.copytree(PACKAGE, folder / PACKAGE.name, ignore=NOT_SOURCE)

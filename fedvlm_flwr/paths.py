@@ -10,15 +10,54 @@ from fedvlm_flwr.errors import ConfigError
 
 PACKAGE = Path(__file__).resolve().parent
 
+USER_HOME = Path("~/.cache/fedvlm_flwr")
+
+# Read once, since it can only be read by changing it.
+UMASK = os.umask(0o077)
+os.umask(UMASK)
+
 
 def fedvlm_home() -> Path:
-    """The folder of caches and runs: `$FEDVLM_HOME`, or `~/.cache/fedvlm_flwr`."""
-    return Path(os.environ.get("FEDVLM_HOME") or "~/.cache/fedvlm_flwr").expanduser().resolve()
+    """The folder of caches and runs: `$FEDVLM_HOME`, or `~/.cache/fedvlm_flwr`.
+
+    Raises:
+        ConfigError: the user has no home folder.
+    """
+    return _expanded(Path(os.environ.get("FEDVLM_HOME") or USER_HOME))
+
+
+def _expanded(path: Path) -> Path:
+    try:
+        return path.expanduser().resolve()
+    except RuntimeError as error:  # a container's user that no list knows
+        raise ConfigError(
+            f"{path} needs a home folder, and this user has none; set FEDVLM_HOME to a folder that "
+            "you can write to."
+        ) from error
+
+
+def writable_home() -> Path:
+    """Where runs write beside their folder: `fedvlm_home`, or `~/.cache/fedvlm_flwr`.
+
+    The second is for a `$FEDVLM_HOME` that somebody else has prepared and that can only be read.
+    """
+    home = fedvlm_home()
+    existing = next(path for path in (home, *home.parents) if path.exists())
+    return home if os.access(existing, os.W_OK) else _expanded(USER_HOME)
 
 
 def client_states() -> Path:
     """Where clients keep what stays with them, a folder for each run's id."""
-    return fedvlm_home() / "clients"
+    return writable_home() / "clients"
+
+
+def share(path: Path) -> None:
+    """Give a file, or a folder and all in it, the modes that the umask asks of new ones.
+
+    Files made aside, and all of safetensors', can be read by their owner only.
+    """
+    for each in (path, *path.rglob("*")):
+        each.chmod((0o777 if each.is_dir() else 0o666) & ~UMASK)
 
 
 def conf_dir() -> Path:
@@ -42,14 +81,14 @@ def conf_dir() -> Path:
 def atomic_path(target: Path) -> Iterator[Path]:
     """Yield a temporary sibling of `target` that replaces it when the block ends without error."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:100]}.")
     os.close(handle)
     temporary = Path(name)
     try:
         yield temporary
         with temporary.open("rb+") as written:
             os.fsync(written.fileno())
-        temporary.chmod(0o644)
+        share(temporary)
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)

@@ -144,6 +144,15 @@ class RunFolder:
                 ) from error
             yield
 
+    def require_free(self) -> None:
+        """Refuse a folder that another process is running.
+
+        Raises:
+            RunError: names the folder.
+        """
+        if self.is_locked():
+            raise RunError(f"{self.path} is being run by another process; wait for it or end it.")
+
     def is_locked(self) -> bool:
         """Whether a process is running the run."""
         if not (self.path / LOCK).exists():

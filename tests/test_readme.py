@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from fedvlm_flwr.cli import from_home, main
-from fedvlm_flwr.engines.ray import free_port
+from fedvlm_flwr.engines.simulation.superlink import free_port
 from fedvlm_flwr.plugins import available
 from tests.layout import picture
 

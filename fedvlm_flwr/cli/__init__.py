@@ -4,12 +4,16 @@ import ast
 import sys
 from pathlib import Path
 
+from fedvlm_flwr.bundle import require_own_packages
 from fedvlm_flwr.contracts import Command
 from fedvlm_flwr.errors import ConfigError, FedVLMError
+from fedvlm_flwr.machine_errors import machine_sentence
 from fedvlm_flwr.plugins import available, load_as
+from fedvlm_flwr.report.streams import accept_any_text
 
 PACKAGE = "fedvlm_flwr.cli"
 USAGE_ERROR = 2
+DOCTOR = "doctor"  # tells by itself what else would end a command
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -18,6 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
     A command is a module with a docstring, whose first line is its summary, and
     `main(arguments) -> int`.
     """
+    accept_any_text()
     words = [from_home(word) for word in (sys.argv[1:] if arguments is None else arguments)]
     if not words or words[0] in ("-h", "--help", "help"):
         print(usage())
@@ -28,9 +33,17 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return USAGE_ERROR
     try:
+        if words[0] != DOCTOR:
+            require_own_packages()
         status = command.main(words[1:])
     except FedVLMError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        sentence = machine_sentence(error)
+        if sentence is None:
+            raise
+        print(f"error: {sentence}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -1,24 +1,27 @@
 """Look at this machine: versions, devices, ports, caches; what would fail, and how to mend it.
 
-usage: fedvlm doctor
+usage: fedvlm doctor [KEY=VALUE ...]
 
+Keys are those of `fedvlm run`: the machine is looked at for a run with them.
 Each line is `ok`, `warn` or `FAIL`. The exit status is 1 if a line says FAIL.
 """
 
 import importlib.metadata
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import psutil
 
-from fedvlm_flwr.engines.ray import free_port
+from fedvlm_flwr.bundle import COMPONENTS, hiding
 from fedvlm_flwr.errors import FedVLMError
+from fedvlm_flwr.findings import ENVIRONMENT, LEAST_DISK, Finding, Level, resources
 from fedvlm_flwr.models import prepared_model
-from fedvlm_flwr.paths import conf_dir, fedvlm_home
+from fedvlm_flwr.paths import conf_dir, fedvlm_home, writable_home
 from fedvlm_flwr.process import this_process
 
 NEEDED = ("flwr", "ray", "torch", "transformers", "peft", "datasets", "hydra-core", "omegaconf")
@@ -26,22 +29,21 @@ OPTIONAL = {"bitsandbytes": "a 4-bit or 8-bit base model", "tensorboard": "Tenso
 FREE_DISK, FREE_MEMORY = 2e9, 3e9  # bytes: caches and a run; a server and two small clients
 
 
-class Finding(NamedTuple):
-    """One line of the report."""
-
-    level: str
-    text: str
-
-
 def main(arguments: list[str]) -> int:
     """Print the findings."""
-    if arguments:
+    if "-h" in arguments or "--help" in arguments:
         print(__doc__)
-        return 0 if arguments[0] in ("-h", "--help") else 2
+        return 0
     failed = False
-    for check in CHECKS:
+    checks: list[Callable[[], Iterator[Finding]]] = [
+        versions,
+        devices,
+        *ENVIRONMENT,
+        partial(configured, arguments),
+    ]
+    for check in checks:
         for finding in check():
-            print(f"{finding.level:<5} {finding.text}")
+            print(f"{finding.level:<5} {finding.text}", flush=True)
             failed |= finding.level == "FAIL"
     return 1 if failed else 0
 
@@ -81,35 +83,16 @@ def devices() -> Iterator[Finding]:
         yield Finding("ok", f"GPU {index}: {facts.name}, {facts.total_memory / 1e9:.0f} GB")
 
 
-def ports() -> Iterator[Finding]:
-    """Whether a local server can be started."""
-    try:
-        free_port()
-        yield Finding("ok", "a local port can be opened")
-    except OSError as error:
-        yield Finding("FAIL", f"no local port can be opened ({error}); use engine=inprocess")
-    if os.environ.get("FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION") != "1":
-        yield Finding(
-            "warn",
-            "a bare `flwr run` reinstalls every dependency for each run; set "
-            "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION=1 before it (`fedvlm run` does)",
-        )
-
-
-def caches() -> Iterator[Finding]:
-    """The cache folder, the data and the base model of the default run."""
-    home = fedvlm_home()
-    existing = next(path for path in (home, *home.parents) if path.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK):
-        yield Finding("FAIL", f"{existing} is no folder to write to; set FEDVLM_HOME to one")
-        return
-    free = shutil.disk_usage(existing).free
-    level = "ok" if free > FREE_DISK else "warn"
-    yield Finding(level, f"caches and runs in {home}, {free / 1e9:.1f} GB free")
+def configured(words: list[str]) -> Iterator[Finding]:
+    """The cache folder, the data, the model and the engine of a run with these words."""
     yield from _app(conf_dir().parent)
     try:
+        yield from _home()
+        if any(map(hiding, COMPONENTS)):
+            return  # without ours nothing can be composed
         process = this_process()
-        config = process.compose({})
+        config = process.compose({"overrides": shlex.join(words)})
+        yield from resources(config.engine)
         data = process.data(config)
         yield Finding("ok", f"dataset {data.name}: {len(data.train)} training records")
         choice = config.model
@@ -126,6 +109,25 @@ def caches() -> Iterator[Finding]:
         yield Finding("FAIL", str(error))
 
 
+def _home() -> Iterator[Finding]:
+    """The cache folder: one to write to, or one that can be read and another for what runs keep."""
+    home, own = fedvlm_home(), writable_home()
+    existing = next(path for path in (own, *own.parents) if path.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        yield Finding("FAIL", f"{existing} is no folder to write to; set FEDVLM_HOME to one")
+        return
+    if own != home:
+        yield Finding(
+            "warn",
+            f"{home} is not yours to write to: what is prepared there is used, what runs keep "
+            f"goes to {own}; set output_dir for runs, or FEDVLM_HOME to a folder of your own",
+        )
+    free = shutil.disk_usage(existing).free
+    level: Level = "ok" if free > FREE_DISK else "warn" if free > LEAST_DISK else "FAIL"
+    room = "" if level == "ok" else "; make room there, or set FEDVLM_HOME to another disk"
+    yield Finding(level, f"caches and runs in {own}, {free / 1e9:.1f} GB free{room}")
+
+
 def _app(folder: Path) -> Iterator[Finding]:
     missing = [name for name in ("flwr", "flower-superlink") if not _command(name)]
     for name in missing:
@@ -135,6 +137,3 @@ def _app(folder: Path) -> Iterator[Finding]:
 
 def _command(name: str) -> bool:
     return Path(sys.executable).with_name(name).exists() or shutil.which(name) is not None
-
-
-CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (versions, devices, ports, caches)

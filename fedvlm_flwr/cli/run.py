@@ -26,7 +26,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -39,7 +38,8 @@ from fedvlm_flwr.config.compose import quoted, to_overrides, unquoted
 from fedvlm_flwr.config.keys import Kinds, facts_at, kinds_of
 from fedvlm_flwr.config.outside import require_closed
 from fedvlm_flwr.engines import App, run_app
-from fedvlm_flwr.errors import DamagedRun, FedVLMError, RunError
+from fedvlm_flwr.errors import ConfigError, DamagedRun, FedVLMError, RunError
+from fedvlm_flwr.machine_errors import machine_sentence
 from fedvlm_flwr.paths import conf_dir
 from fedvlm_flwr.process import this_process
 from fedvlm_flwr.report.follow import following
@@ -52,9 +52,11 @@ from fedvlm_flwr.run_folder import (
     runs_root,
 )
 from fedvlm_flwr.saved_config import require_same_config
+from fedvlm_flwr.temporary import temporary_folder
 
 LOG = "engine.log"
 TERMINATED = 128 + signal.SIGTERM
+FLAGS = ("-m", "--multirun", "-r", "--run", "--resolve")  # of Hydra, that take no further word
 LONGEST = 120  # bytes of the name of a job's folder
 MANY = 1000  # clients from which an engine takes so long to start that their data is seen to first
 
@@ -64,6 +66,7 @@ def main(arguments: list[str]) -> int:
     if "-h" in arguments or "--help" in arguments:
         print(__doc__)
         return 0
+    require_pairs(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # so that engines are ended
     failures: list[str] = []
     sweep = Sweep()
@@ -77,8 +80,12 @@ def main(arguments: list[str]) -> int:
         except FedVLMError as error:
             print(f"error: {error}", file=sys.stderr)
             failures.append(_called())
-        except Exception:  # a fault of ours must not take the other runs of a sweep with it
-            traceback.print_exc()
+        except Exception as error:  # a fault of ours must not take a sweep's other runs with it
+            sentence = machine_sentence(error)
+            if sentence is None:
+                traceback.print_exc()
+            else:
+                print(f"error: {sentence}", file=sys.stderr)
             failures.append(_called())
 
     multirun = "-m" in arguments or "--multirun" in arguments
@@ -120,6 +127,21 @@ def as_one_value(word: str) -> str:
     return f"{key}={quoted(os.path.expanduser(value))}" if is_place and plain else word  # noqa: PTH111
 
 
+def require_pairs(arguments: list[str]) -> None:
+    """Refuse a word that is neither KEY=VALUE nor one of Hydra's flags, nor what a flag takes.
+
+    Raises:
+        ConfigError: names it; most often it is the rest of a value with blanks.
+    """
+    for before, word in zip(["", *arguments], arguments, strict=False):
+        takes_word = before.startswith("-") and before not in FLAGS
+        if "=" not in word and not word.startswith(("-", "~")) and not takes_word:
+            raise ConfigError(
+                f"{word!r} (after {before!r}) is no KEY=VALUE; put a value with blanks in quotes, "
+                "as in 'output_dir=my runs'."
+            )
+
+
 def with_saved(arguments: list[str]) -> list[str]:
     """The arguments of a run to go on with: what it was started with, then what is given now.
 
@@ -143,8 +165,8 @@ def _with_hydra(arguments: list[str], job: Callable[[DictConfig], None]) -> None
     """Let Hydra read the command line, call `job` once or once per combination."""
     before = sys.argv
     run = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(job)
-    with TemporaryDirectory(prefix="fedvlm-flwr-") as folder:  # Hydra's own; ours are elsewhere
-        sys.argv = ["fedvlm run", *arguments, f"hydra.sweep.dir={quoted(folder)}"]
+    with temporary_folder() as folder:  # Hydra's own; ours are elsewhere
+        sys.argv = ["fedvlm run", *arguments, f"hydra.sweep.dir={quoted(str(folder))}"]
         try:
             run()
         finally:
@@ -237,6 +259,7 @@ def run_federation(config: Config, run_config: dict[str, Scalar], folder: RunFol
         FedVLMError: the run failed; the server's own sentence where it left one.
     """
     folder.path.mkdir(parents=True, exist_ok=True)
+    folder.require_free()
     folder.cut_half_line(PROGRESS)
     damage = folder.remove_damaged(PROGRESS)
     lines_before = len(list(folder.lines(PROGRESS)))

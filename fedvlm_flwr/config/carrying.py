@@ -1,8 +1,12 @@
 """How messages are carried: the engine, and the form of arrays on the wire."""
 
+import re
 from dataclasses import dataclass, field
 
+from fedvlm_flwr.config.checks import require
 from fedvlm_flwr.settings import carrier, setting
+
+ADDRESS = re.compile(r"[A-Za-z0-9._\-]{1,253}:[0-9]{1,5}")  # of a Ray cluster
 
 
 @dataclass(frozen=True)
@@ -31,5 +35,16 @@ class Engine:
     """Simulated nodes; null: one for each client."""
     feature_megabytes: float = field(metadata=carrier(above=0, most=1e7))
     """Memory for image features in each process, in megabytes."""
+    address: str | None = field(metadata=carrier())
+    """A Ray cluster to run on, `host:port`; null: each run starts a Ray of its own."""
+    address_timeout: float = field(metadata=carrier(above=0, most=3600))
+    """Seconds to wait for that cluster."""
     features_on_disk: bool = field(metadata=carrier())
     """Whether image features are kept in $FEDVLM_HOME/features as well."""
+
+    def __post_init__(self) -> None:
+        require(
+            self.address is None or bool(ADDRESS.fullmatch(self.address)),
+            f"engine.address={self.address!r} is not host:port; write e.g. 10.0.0.1:6379, or null "
+            "for a Ray of the run's own.",
+        )

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fedvlm_flwr.errors import DataError
+from fedvlm_flwr.paths import share
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -57,7 +58,7 @@ def _write(folder: Path, tables: Mapping[str, Dataset]) -> None:
                 writer.finalize()
             digests[name] = _sha256(path)
         (temporary / MANIFEST).write_text(json.dumps(digests), encoding="utf-8")
-        temporary.chmod(0o755)
+        share(temporary)
         try:
             temporary.replace(folder)
         except OSError:

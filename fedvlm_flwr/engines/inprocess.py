@@ -16,6 +16,7 @@ from flwr.supercore.task_identity import TaskIdentity
 
 from fedvlm_flwr.config import Engine, Scalar
 from fedvlm_flwr.engines import App
+from fedvlm_flwr.errors import ConfigError
 
 SEPARATE_PROCESSES = False
 
@@ -117,7 +118,16 @@ def run(
     num_nodes: int,
     log_file: Path,
 ) -> None:
-    """Run the app in this process; what it raises comes through. See `engines.run_app`."""
+    """Run the app in this process; what it raises comes through. See `engines.run_app`.
+
+    Raises:
+        ConfigError: a Ray cluster is given, which this engine does not use.
+    """
+    if engine.address is not None:
+        raise ConfigError(
+            f"engine.address={engine.address} is a Ray cluster, which engine=inprocess does not "
+            "use; set it to null or choose engine=ray."
+        )
     server_app = load_component(app.server)
     client_app = load_component(app.client)
     assert isinstance(server_app, ServerApp) and isinstance(client_app, ClientApp)

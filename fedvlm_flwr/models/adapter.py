@@ -14,6 +14,7 @@ from fedvlm_flwr.arrays import Arrays, section
 from fedvlm_flwr.config import Tuning
 from fedvlm_flwr.models.parts import cast_paths, lora_targets
 from fedvlm_flwr.models.vlm import VLM
+from fedvlm_flwr.paths import share
 
 RELOAD = "reload.json"
 
@@ -40,8 +41,18 @@ def save_adapter(vlm: VLM, tuning: Tuning, arrays: Arrays, folder: Path) -> None
         save_file(own, str(folder / f"{part}.safetensors"))
     facts = json.dumps(reload_facts(vlm, modes), indent=2, ensure_ascii=False)
     (folder / RELOAD).write_text(f"{facts}\n", encoding="utf-8")
-    if "lora" not in modes.get("llm", ()):
-        return
+    if "lora" in modes.get("llm", ()):
+        _save_lora(vlm, tuning, modes, tensors, folder)
+    share(folder)
+
+
+def _save_lora(
+    vlm: VLM,
+    tuning: Tuning,
+    modes: Mapping[str, Collection[str]],
+    tensors: Mapping[str, torch.Tensor],
+    folder: Path,
+) -> None:
     full = [path_in_root(vlm, part) for part, mode in modes.items() if "full" in mode]
     names = "|".join(map(re.escape, lora_targets(vlm, tuning.lora)))
     config = LoraConfig(

@@ -17,7 +17,7 @@ from transformers.image_processing_utils import BaseImageProcessor
 
 from fedvlm_flwr.errors import DataError
 from fedvlm_flwr.models.vlm import VLM, Features
-from fedvlm_flwr.paths import fedvlm_home
+from fedvlm_flwr.paths import share, writable_home
 
 IMAGES_AT_ONCE = 64
 CHECKSUM = "sha256"
@@ -55,7 +55,7 @@ class FeatureCache:
         self._bytes = 0
         self._digests: dict[Path, str] = {}
         keep = on_disk and vlm.keep_features
-        self._folder = fedvlm_home() / "features" / vlm.fingerprint if keep else None
+        self._folder = writable_home() / "features" / vlm.fingerprint if keep else None
         self.encoded = 0
 
     def encode(self, images: Sequence[Path]) -> None:
@@ -144,6 +144,7 @@ class FeatureCache:
         try:
             tensors = {key: value.contiguous() for key, value in row.items()}
             save_file(tensors, name, {CHECKSUM: _checksum(tensors)})
+            share(Path(name))
             os.replace(name, path)  # noqa: PTH105  # as atomic, and no checkpoint
         finally:
             Path(name).unlink(missing_ok=True)

@@ -1,10 +1,14 @@
 """Places and atomic writes."""
 
+import pwd
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
 import pytest
 
+from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.paths import atomic_path, conf_dir, fedvlm_home, write_atomic
 
 
@@ -32,6 +36,15 @@ def test_home_is_absolute_and_expanded(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FEDVLM_HOME", "here")
     assert fedvlm_home() == (tmp_path / "here").resolve()
+
+
+def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container that runs under a number which no list of users knows."""
+    monkeypatch.delenv("FEDVLM_HOME", raising=False)
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", {}.__getitem__)
+    with pytest.raises(ConfigError, match="this user has none; set FEDVLM_HOME"):
+        fedvlm_home()
 
 
 def test_conf_is_found() -> None:
@@ -70,6 +83,18 @@ def test_written_file_can_be_read_by_others(tmp_path: Path) -> None:
     write_atomic(tmp_path / "file.txt", "über")
     assert (tmp_path / "file.txt").read_text(encoding="utf-8") == "über"
     assert (tmp_path / "file.txt").stat().st_mode & 0o777 == 0o644
+
+
+def test_modes_are_those_that_the_umask_asks_for(tmp_path: Path) -> None:
+    """In a process of its own, which reads its umask when it starts."""
+    code = "from pathlib import Path; from fedvlm_flwr import paths; import sys; from safetensors "
+    code += "import numpy as st; import numpy as np; f = Path(sys.argv[1]); (f / 'a').mkdir(); "
+    code += "st.save_file({'x': np.zeros(1)}, f / 'a' / 't'); paths.share(f / 'a'); "
+    code += "paths.write_atomic(f / 'b', 'text')"
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False, umask=0o027)
+    assert done.returncode == 0
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.rglob("*")}
+    assert modes == {"a": 0o750, "t": 0o640, "b": 0o640}
 
 
 def test_a_reader_never_sees_half(tmp_path: Path) -> None:

@@ -139,7 +139,7 @@ def read_inputs(
         ModelError: they cannot be read, or do not belong together.
     """
     source = params.checkpoint
-    where, _ = locate(source)
+    where, _ = locate(source, local_files_only=local_files_only)
     with reading(source, "a processor of pictures and text"):
         processor = read_processor(source, where, family, config, local_files_only)
         inputs = HfInputs(processor, family, params.max_text_tokens, source)

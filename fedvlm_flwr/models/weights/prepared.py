@@ -3,6 +3,7 @@
 import fcntl
 import hashlib
 import json
+import os
 import shutil
 import tempfile
 import time
@@ -12,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from fedvlm_flwr.errors import ModelError
-from fedvlm_flwr.paths import fedvlm_home
+from fedvlm_flwr.machine_errors import machine_sentence
+from fedvlm_flwr.paths import fedvlm_home, share
 
 MANIFEST = "manifest.json"
 
@@ -32,24 +34,40 @@ def prepare(name: str, recipe: Mapping[str, Any], build: Callable[[Path], None])
         build: writes the model's files into the empty folder it is given.
 
     Raises:
-        ModelError: the folder is there but its files are not what was written.
+        ModelError: the folder is there but its files are not what was written, or it cannot be
+            written.
     """
     folder = prepared_folder(name, recipe)
+    if folder.exists():  # it appears whole, so that nobody need write beside it to read it
+        verify(folder)
+        return folder
+    try:
+        _build(folder, recipe, build)
+    except OSError as error:
+        reason = machine_sentence(error)
+        if reason is None:
+            raise
+        raise ModelError(
+            f"The model '{name}' cannot be kept in {folder.parent}: {reason}"
+        ) from error
+    return folder
+
+
+def _build(folder: Path, recipe: Mapping[str, Any], build: Callable[[Path], None]) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with locked(folder.with_name(f".{folder.name}.lock")):
         if folder.exists():
             verify(folder)
-            return folder
+            return
         aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
         try:
             start = time.monotonic()
             build(aside)
             write_manifest(aside, recipe, time.monotonic() - start)
-            aside.chmod(0o755)
+            share(aside)
             aside.rename(folder)
         finally:
             shutil.rmtree(aside, ignore_errors=True)  # gone already after a good build
-    return folder
 
 
 def find(name: str, recipe: Mapping[str, Any]) -> Path | None:
@@ -81,9 +99,12 @@ def require(name: str, recipe: Mapping[str, Any]) -> Path:
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold a file lock; the system frees it when the process ends in whatever way."""
-    with path.open("w") as handle:
+    handle = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)  # it may be another's
+    try:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
+    finally:
+        os.close(handle)
 
 
 def write_manifest(folder: Path, recipe: Mapping[str, Any], seconds: float) -> None:
@@ -104,7 +125,19 @@ def verify(folder: Path) -> None:
     """
     mend = f"delete {folder} and run `fedvlm prepare`."
     try:
+        _verify(folder, mend)
+    except PermissionError as error:
+        raise ModelError(
+            f"{error.filename} is another user's and cannot be read; ask for `chmod -R a+rX "
+            f"{folder}`, or set FEDVLM_HOME to a folder of your own."
+        ) from error
+
+
+def _verify(folder: Path, mend: str) -> None:
+    try:
         expected = dict(json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["sha256"])
+    except PermissionError:
+        raise
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{folder / MANIFEST} is missing or unreadable; {mend}") from error
     for name, sha256 in expected.items():

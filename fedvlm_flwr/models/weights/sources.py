@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoImageProcessor, PreTrainedConfig
 
 from fedvlm_flwr.errors import ModelError
+from fedvlm_flwr.models.weights.hub import reach_hub
 
 GGUF = ".gguf"
 UNREADABLE = (
@@ -23,10 +24,14 @@ UNREADABLE = (
 )
 
 
-def locate(source: str) -> tuple[str, dict[str, str]]:
+def locate(source: str, *, local_files_only: bool = False) -> tuple[str, dict[str, str]]:
     """What `from_pretrained` is called with for a source: its first argument and further ones.
 
-    A source is a folder, a hub id, a GGUF file, or `<hub id>/<file>.gguf`.
+    A source is a folder, a hub id, a GGUF file, or `<hub id>/<file>.gguf`. Before the first hub id
+    is read, the hub is asked whether it answers at all.
+
+    Args:
+        local_files_only: the hub is not to be asked.
 
     Raises:
         ModelError: a path that does not exist.
@@ -37,12 +42,16 @@ def locate(source: str) -> tuple[str, dict[str, str]]:
             return str(path.parent), {"gguf_file": path.name}
         repository, _, file = source.rpartition("/")
         if repository.count("/") == 1 and not source.startswith(("/", ".", "~")):
+            if not local_files_only:
+                reach_hub()
             return repository, {"gguf_file": file}
         raise ModelError(f"There is no GGUF file {source}; name an existing one.")
     if path.is_dir():
         return str(path), {}
     if source.startswith(("/", ".", "~")):
         raise ModelError(f"There is no model folder {source}; name an existing one, or a hub id.")
+    if not local_files_only:
+        reach_hub()
     return source, {}
 
 
@@ -121,7 +130,7 @@ def architecture(
 
 def read_config(source: str, *, local_files_only: bool = False) -> PreTrainedConfig:
     """The configuration of a source, fetched where that is needed and allowed."""
-    where, more = locate(source)
+    where, more = locate(source, local_files_only=local_files_only)
     with reading(source, "a model's configuration"):
         config: PreTrainedConfig = AutoConfig.from_pretrained(
             where, local_files_only=local_files_only, **more

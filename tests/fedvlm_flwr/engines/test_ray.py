@@ -43,9 +43,20 @@ def last_arrays(folder: RunFolder):
     return load_file(folder.path / "checkpoints" / "stage_0_round_0002.safetensors")
 
 
+# Of a cluster's node: each of these alone ends a bare `flwr run`, or sends it to a foreign Ray.
+UNKIND = {
+    "http_proxy": "http://127.0.0.1:9",
+    "https_proxy": "http://127.0.0.1:9",
+    "RAY_ADDRESS": "127.0.0.1:9",
+    "PYTHONIOENCODING": "ascii",
+}
+
+
 @pytest.fixture(scope="module")
-def ray_run(small) -> tuple["subprocess.CompletedProcess[str]", RunFolder]:
-    done = fedvlm("run", *small, "engine=ray")
+def ray_run(small, tmp_path_factory) -> tuple["subprocess.CompletedProcess[str]", RunFolder]:
+    """A run in an unkind environment, that has nothing of it."""
+    long = tmp_path_factory.mktemp("x" * 80)  # no socket's path can begin with it
+    done = fedvlm("run", *small, "engine=ray", **UNKIND, TMPDIR=str(long))
     assert done.returncode == 0, done.stdout + done.stderr
     found = re.search(r"run folder: (\S+)", done.stdout)
     assert found
@@ -75,6 +86,7 @@ def test_the_output_is_plain_lines_and_ends_with_the_folder(ray_run):
     assert lines[-1] == f"run folder: {folder.path}"
     assert "\x1b" not in done.stdout
     assert any(line.startswith("round 2/2: loss") for line in lines)
+    assert done.stderr == "" and done.stdout.isascii() and " before " in done.stdout
 
 
 def test_nothing_is_left_running(ray_run):

@@ -8,8 +8,10 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import pytest
 from rich.console import Console
 
+from fedvlm_flwr.errors import RunError
 from fedvlm_flwr.report.follow import POLL_SECONDS, following
 from fedvlm_flwr.run_folder import PROGRESS, RunFolder
 
@@ -88,3 +90,27 @@ def test_a_run_that_tells_nothing(tmp_path: Path) -> None:
     with following(RunFolder(tmp_path), Console(file=text)):
         pass
     assert text.getvalue() == ""
+
+
+class Refusing(StringIO):
+    """Output that takes nothing, as a file on a full disk."""
+
+    def write(self, text: str) -> int:
+        raise OSError("the disk is full")
+
+
+def test_progress_that_cannot_be_shown_is_told_when_the_run_has_ended(tmp_path: Path) -> None:
+    folder, ran = RunFolder(tmp_path), []
+    words = r"could not be shown \(OSError: the disk is full\); the run itself is whole"
+    with pytest.raises(RunError, match=words), following(folder, Console(file=Refusing())):
+        folder.append(PROGRESS, start("one"))
+        ran.append(True)
+    assert ran
+
+
+def test_a_runs_own_failure_is_told_before_that_of_its_progress(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    refusing = Console(file=Refusing())
+    with pytest.raises(RuntimeError, match="the run"), following(folder, refusing):
+        folder.append(PROGRESS, start("one"))
+        raise RuntimeError("the run")
