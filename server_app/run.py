@@ -8,15 +8,13 @@ from flwr.serverapp import Grid
 
 from fedvlm_flwr.arrays import Arrays
 from fedvlm_flwr.config import Scalar
-from fedvlm_flwr.data.federated import FederatedData, examples
+from fedvlm_flwr.data.federated import FederatedData
 from fedvlm_flwr.errors import ConfigError, RunError
 from fedvlm_flwr.evaluation.evaluator import Evaluator
 from fedvlm_flwr.models import model_parts, prepare_model
 from fedvlm_flwr.models.adapter import save_adapter
-from fedvlm_flwr.models.experts import experts_without_adapters
 from fedvlm_flwr.models.parts import require_part
 from fedvlm_flwr.models.resident import Resident, choose_device
-from fedvlm_flwr.models.vocabulary import unknown_share
 from fedvlm_flwr.process import Process
 from fedvlm_flwr.report.curve import draw_curve
 from fedvlm_flwr.report.table import result_table
@@ -30,14 +28,12 @@ from server_app.callbacks.tensorboard import TensorBoard
 from server_app.client_states import client_states_in
 from server_app.saved import Saved, read_checkpoint
 from server_app.scoring import Scoring
+from server_app.shortfalls import cut_answers, shortfalls
 from server_app.stage import StageRun
 from strategies import load_strategy
 from strategies.core.events import Callbacks
 from strategies.core.federation import Federation
 from strategies.core.flower import FederatedStrategy
-
-WORD_SAMPLE = 500  # training answers that are looked at
-UNKNOWN_WORDS = 0.05  # a larger share of their words without a token is worth a warning
 
 
 class Run:
@@ -108,8 +104,11 @@ class Run:
             self._progress.tell("start", what=self._describe(data) + self._left_out(data.left_out))
             self._prepare()
             model = self._process.model(config, choose_device(config.engine.device))
-            self._warn_of_limits(model, data)
+            for message in shortfalls(config, model.vlm, data):
+                self._progress.tell("warning", message=message)
             evaluator = Evaluator(config, model, self._process, config.eval.threads)
+            for message in cut_answers(evaluator):
+                self._progress.tell("warning", message=message)
             with client_states_in(self._folder) as session:
                 self._stages(grid, session, model, evaluator)
         self._progress.tell("end", table=result_table(self._folder), folder=str(self._folder.path))
@@ -175,23 +174,6 @@ class Run:
         return load_strategy(
             self._config.algorithm, Federation.of(self._config, stage, run=self._id)
         )
-
-    def _warn_of_limits(self, model: Resident, data: FederatedData) -> None:
-        """Say so where the model has no words, or no adapters, for what it shall be taught."""
-        rows = range(0, len(data.train), max(1, len(data.train) // WORD_SAMPLE))
-        answers = [
-            example.answer for example in examples(data.train, data.root, rows, data.box_decimals)
-        ]
-        if words := experts_without_adapters(model.vlm, self._config.tuning):
-            self._progress.tell("warning", message=words)
-        share = unknown_share(model.vlm, answers)
-        if share > UNKNOWN_WORDS:
-            self._progress.tell(
-                "warning",
-                message=f"{self._config.model.name} has no token for {share:.0%} of the words in "
-                "the training answers and cannot learn to say them; choose a model that spells any "
-                "text (docs/models.md).",
-            )
 
     def _left_out(self, records: int) -> str:
         """Words on bad records that the dataset allows; their number is in the metrics too."""

@@ -5,9 +5,10 @@ usage: fedvlm plan [--gpu-gb GB] [--length N] [--answer N] [--measure] [--format
 
 Nothing is loaded: the network goes through a training step and an answer without weights or data.
 Examples are as long as they may be: --length tokens of text (default: model.max_text_tokens), of
-which --answer are the answer (default: eval.max_new_tokens). The card is --gpu-gb, or the GPU of
-this machine, or else some common sizes. --measure loads the model, takes a few real steps on
-engine.device and prints what was used beside the estimate. Keys are those of `fedvlm run`:
+which --answer are the answer (default: eval.max_new_tokens, half of them where that is null). The
+card is --gpu-gb, or the GPU of this machine, or else some common sizes. --measure loads the model,
+takes a few real steps on engine.device and prints what was used beside the estimate. Keys are those
+of `fedvlm run`:
 
     fedvlm plan model=llava_clip_llama32_3b train.batch_size=8 eval.batch_size=16 --gpu-gb 24
 """
@@ -51,7 +52,9 @@ def main(arguments: list[str]) -> int:
     process = this_process()
     config = process.compose({"overrides": shlex.join(options.overrides)})
     longest = config.model.params.max_text_tokens
-    lengths = Lengths(options.length or longest, options.answer or config.eval.max_new_tokens)
+    text = options.length or longest
+    answer = options.answer or config.eval.max_new_tokens or text // 2
+    lengths = Lengths(text, answer)
     if not 0 < lengths.answer < lengths.text <= longest:
         raise ConfigError(
             f"--answer {lengths.answer} must be less than --length {lengths.text}, and that at "

@@ -29,7 +29,7 @@ from fedvlm_flwr.contracts import IsMade, TeachesBoxes
 from fedvlm_flwr.data.load import dataset_folder, examine_data
 from fedvlm_flwr.data.making import assign
 from fedvlm_flwr.data.writing import write_dataset
-from fedvlm_flwr.errors import ConfigError
+from fedvlm_flwr.errors import ConfigError, ModelError
 from fedvlm_flwr.process import this_process
 from fedvlm_flwr.report.dataset import (
     box_ceiling,
@@ -119,14 +119,27 @@ def make(config: Config, raw: Path, console: Console) -> None:
 
 def check(config: Config) -> int:
     """Check the dataset and print what is wrong; 1 if something is."""
+    import torch
+
+    from fedvlm_flwr.report.tokens import measure_answers
+
     examination = examine_data(config.dataset)
     for line in (*sources(examination), *problem_lines(examination)):
         print(line)
     if isinstance(config.dataset.params, TeachesBoxes):
         for line in box_ceiling(examination, config.dataset.params.box_decimals):
             print(line)
+    too_long: list[str] = []
+    try:
+        vlm = this_process().model(config, torch.device("cpu")).vlm
+    except ModelError as error:
+        print(f"lengths in tokens were not measured: {error}")
+    else:
+        lengths, too_long = measure_answers(vlm, examination, config)
+        for line in (*lengths, *too_long):
+            print(line)
     print(summary(examination))
-    return 1 if examination.problems else 0
+    return 1 if examination.problems or too_long else 0
 
 
 def prepare(config: Config, console: Console) -> None:

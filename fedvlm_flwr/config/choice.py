@@ -23,8 +23,8 @@ class DatasetParams(Protocol):
     """What is asked of a dataset's `Params`."""
 
     @property
-    def answer_tokens(self) -> int:
-        """How long an answer may become when a model is scored."""
+    def answer_tokens(self) -> int | None:
+        """How long an answer may become when a model is scored; None: as long as usual."""
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,9 @@ class Eval:
     """Questions that are answered at once."""
     threads: int = field(metadata=setting(least=1, most=1024))
     """CPU threads of torch in the server's process while it scores."""
-    max_new_tokens: int = field(metadata=setting(least=1, most=TOKENS))
-    """Tokens after which an answer is ended; as a rule the dataset's `answer_tokens`."""
+    max_new_tokens: int | None = field(metadata=setting(least=1, most=TOKENS))
+    """Tokens after which an answer is ended; as a rule the dataset's `answer_tokens`. Null: the
+    length that 99.5 % of the right answers do not exceed."""
     shuffled: bool
     """Whether the final model is also scored on images that belong to other questions."""
     bootstrap: int = field(metadata=carrier(least=1, most=100_000))

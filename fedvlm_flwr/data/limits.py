@@ -15,5 +15,7 @@ class Limits:
     shared_pictures: str = field(metadata=setting(choices=("refuse", "allow")))
     """Images that both the training and the test set of a task ask about: `refuse`, which makes
     those training records bad ones, or `allow`."""
+    allow_unknown_words: bool
+    """Whether a model is trained that has no token for more than a fifth of the answers' words."""
     max_pixels: int = field(metadata=setting(least=1, most=MOST_PIXELS))
     """Pixels of an image, width times height; a record whose image has more is a bad one."""

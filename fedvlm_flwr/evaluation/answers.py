@@ -58,7 +58,8 @@ def generate_answers(
     Raises:
         DataError: an image is missing or unreadable, or a question does not fit; names it.
     """
-    vlm = model.vlm
+    vlm, most = model.vlm, settings.max_new_tokens
+    assert most is not None  # the evaluator has settled it
     frames = [frame_of(example, vlm.frame) for example in examples]
     prompts = [
         vlm.encode(to_model_frame(example, frame).question)
@@ -72,7 +73,7 @@ def generate_answers(
         for start in range(0, len(order), settings.batch_size):
             batch = order[start : start + settings.batch_size]
             features = model.features([examples[i].image for i in batch])
-            texts = vlm.generate(features, [prompts[i] for i in batch], settings.max_new_tokens)
+            texts = vlm.generate(features, [prompts[i] for i in batch], most)
             for i, text in zip(batch, texts, strict=True):
                 result[i] = to_image_frame(text, examples[i].task, frames[i])
             if step:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -19,6 +19,7 @@ from fedvlm_flwr.evaluation.scores import score, score_each
 from fedvlm_flwr.evaluation.statistics import intervals, share_means
 from fedvlm_flwr.messages.scores import Scores
 from fedvlm_flwr.models.resident import Resident
+from fedvlm_flwr.models.vocabulary import answer_lengths, usual_length
 from fedvlm_flwr.process import Process
 from fedvlm_flwr.seeding import stream
 
@@ -50,6 +51,8 @@ class Evaluator:
 
     Attributes:
         full: the examples of the whole test set by task.
+        most_tokens: after which an answer is ended.
+        longer: right answers that are longer than that.
     """
 
     def __init__(self, config: Config, model: Resident, process: Process, threads: int) -> None:
@@ -66,6 +69,9 @@ class Evaluator:
         for row, example in enumerate(self._examples):
             self._rows[example.task].append(row)
         self._sample = sample(self._rows, config.eval, config.seed)
+        lengths = answer_lengths(model.vlm, [one.answer for one in self._examples])
+        self.most_tokens = config.eval.max_new_tokens or usual_length(lengths)
+        self.longer = sum(length > self.most_tokens for length in lengths)
 
     @cached_property
     def _training(self) -> dict[str, list[Example]]:
@@ -125,7 +131,8 @@ class Evaluator:
         predictions = {}
         for task, own in test.items():
             onward = _counting_on(step, count, total) if step else None
-            predictions[task] = generate_answers(self._model, own, self._config.eval, onward)
+            settings = replace(self._config.eval, max_new_tokens=self.most_tokens)
+            predictions[task] = generate_answers(self._model, own, settings, onward)
             count += len(own)
         return predictions
 

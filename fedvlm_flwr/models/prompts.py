@@ -110,6 +110,10 @@ class PromptEncoder:
             answer_ids = self._answer_ids(wording, cut, prompt, answer)
         return Encoded(prompt, answer_ids)
 
+    def length(self, answer: str) -> int:
+        """The tokens of an answer by itself, with the one that ends it, however many they are."""
+        return len(self._text.encode(self._text.speakable(answer).strip(), first=False)) + 1
+
     def _answer_ids(
         self, wording: Wording, question: str, prompt: tuple[int, ...], answer: str
     ) -> tuple[int, ...]:

@@ -115,6 +115,10 @@ class VLM(ABC):
         """Token ids of the prompt around `question`, and of the answer with its end token."""
 
     @abstractmethod
+    def answer_length(self, answer: str) -> int:
+        """Tokens of an answer with its end token, however many they are."""
+
+    @abstractmethod
     def loss(self, features: Sequence[Features], batch: Sequence[Encoded]) -> Tensor:
         """Mean cross-entropy over the answer tokens of a batch (scalar, with gradient).
 

@@ -205,7 +205,7 @@ class Estimator:
         }
 
     def _answering(self, config: Config) -> dict[str, int]:
-        batch = self._batch(config, config.eval.batch_size, config.eval.max_new_tokens)
+        batch = self._batch(config, config.eval.batch_size, self._lengths.answer)
         if batch not in self._answered:
             self._answered[batch] = dry_run_answering(part_module(self._skeleton, "llm"), batch)
         answering = self._answered[batch]

@@ -71,7 +71,7 @@ def _heading(budget: Budget) -> Iterator[str]:
     )
     yield (
         f"answering: eval.batch_size={config.eval.batch_size}, "
-        f"eval.max_new_tokens={config.eval.max_new_tokens}"
+        f"answers of at most {budget.lengths.answer} tokens"
     )
 
 

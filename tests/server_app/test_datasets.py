@@ -16,7 +16,7 @@ from fedvlm_flwr.contracts import IsMade
 from fedvlm_flwr.data.federated import IMAGE_MARK
 from fedvlm_flwr.data.load import load_data
 from fedvlm_flwr.data.making_settings import Making
-from fedvlm_flwr.errors import DataError
+from fedvlm_flwr.errors import ConfigError, DataError
 from fedvlm_flwr.run_folder import METRICS, PREDICTIONS, PROGRESS, RunFolder
 from fedvlm_flwr.tasks import load_task
 from tests import choices
@@ -41,6 +41,7 @@ RUN = (
     "train.local_steps=1",
     "eval.max_new_tokens=3",
     "eval.shuffled=false",
+    "dataset.allow_unknown_words=true",  # most are none of easy-VQA's
 )
 
 
@@ -92,8 +93,9 @@ def test_from_raw_sources_to_scores(
     counted = json.loads((made(name) / "counts.json").read_text())["records"]
     tested = sum(row["records"] for row in counted if row["split"] == "test")
     assert len(list(folder.lines(PREDICTIONS))) == tested
-    (warning,) = _warnings(folder)  # its words are those of easy-VQA
-    assert re.match(rf"{model} has no token for [0-9]+% of the words", warning)
+    words, *cut = _warnings(folder)
+    assert re.match(rf"{model} has no token for [0-9]+% of the words", words)
+    assert all("are longer than the 3 tokens" in warning for warning in cut)
 
 
 def test_every_dataset_is_here() -> None:
@@ -111,6 +113,13 @@ def test_bad_records_are_refused_or_left_out_and_counted(tmp_path: Path, start: 
     assert [li["value"] for li in lines if li["metric"] == "records_left_out"] == [1]
     trained = [li["value"] for li in lines if li["metric"] == "num_examples"]
     assert sum(trained) == 5
+
+
+def test_a_model_without_words_for_the_answers_is_not_trained(tmp_path: Path, start: Start) -> None:
+    words = ("dataset=fed_slake", f"dataset.root={organs(tmp_path)}", *RUN[:3], "num_rounds=1")
+    why = r"no token for [0-9]+% .*most often: .*Lung.*dataset\.allow_unknown_words=true"
+    with pytest.raises(ConfigError, match=why):
+        start(*words)
 
 
 @pytest.mark.parametrize("form", ["folder", "published"])

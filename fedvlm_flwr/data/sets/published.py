@@ -44,8 +44,9 @@ class Params(Limits):
     """Keep the records of these tasks only; null: all."""
     box_decimals: int = field(metadata=setting(least=1, most=6))
     """Decimals of the boxes that a model is taught to write; scores are of the exact ones."""
-    answer_tokens: int = field(metadata=setting(least=1, most=TOKENS))
-    """Tokens after which an answer is ended when a model is scored (`eval.max_new_tokens`)."""
+    answer_tokens: int | None = field(metadata=setting(least=1, most=TOKENS))
+    """Tokens after which an answer is ended when a model is scored (`eval.max_new_tokens`); null:
+    the length that 99.5 % of the right answers do not exceed."""
     making: Making | None
     """How `fedvlm prepare` makes it from its sources; null: it does not."""
 

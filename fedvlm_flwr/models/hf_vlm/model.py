@@ -70,6 +70,10 @@ class HfVlm(VLM):
         """Token ids of the prompt and of the answer, see `HfInputs.encode`."""
         return self.inputs.encode(question, answer)
 
+    def answer_length(self, answer: str) -> int:
+        """See `VLM.answer_length`."""
+        return self.inputs.prompts.length(answer)
+
     def features(self, images: Sequence[Path]) -> list[Features]:
         """The processor's tensors of each picture, on the CPU; see `HfInputs.encode_image`.
 

@@ -186,6 +186,10 @@ class Llava(VLM):
         """
         return self._prompts.encode(self.wording, question, answer)
 
+    def answer_length(self, answer: str) -> int:
+        """See `VLM.answer_length`."""
+        return self._prompts.length(answer)
+
     def encode_text(self, words: str, question: str, answer: str | None = None) -> Encoded:
         """As `encode`, with `words` standing where the picture would: a text-only example."""
         wording = Template(self.wording.prompt(QUESTION).replace(self.image_token, words))

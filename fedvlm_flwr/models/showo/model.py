@@ -133,6 +133,10 @@ class Showo(VLM):
         """
         return self._prompts.encode(self.wording, question, answer)
 
+    def answer_length(self, answer: str) -> int:
+        """See `VLM.answer_length`."""
+        return self._prompts.length(answer)
+
     def image_prefix(self, ids: Tensor) -> list[int]:
         """An image's codes [tokens] as the beginning of a sequence, with the marks around them."""
         return self.prefix((ids + self.vocabulary.first_code).tolist())

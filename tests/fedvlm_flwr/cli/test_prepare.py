@@ -78,7 +78,7 @@ def test_the_check_prints_a_line_a_problem_and_fails(tmp_path: Path, capsys: Cap
         "test: 3 records of 1 files",
         "fields that a partition may go by: client",
     ]
-    assert [line.split(": ")[:2] for line in lines[3:-1]] == [
+    assert [line.split(": ")[:2] for line in lines[3:-1] if line.startswith("bad")] == [
         ["bad", "clients/train/client_0.json"],
         ["bad", "clients/train/client_2.json"],
     ]
@@ -116,3 +116,22 @@ def test_the_check_tells_what_rounding_costs_small_boxes(tmp_path: Path, capsys:
     # exact: (0.125, 0.3125, 1/24, 1/8); of one decimal: no width at all
     assert said[0] == 0
     assert said[1] > 0.99
+
+
+def test_the_check_measures_answers_in_the_models_tokens(
+    small: list[str], tmp_path: Path, capsys: Capture
+) -> None:
+    forms.pictures(tmp_path)
+    rows = forms.flat(answer="a red circle", task="captioning")
+    rows[5]["answer"] = "a red circle " * 40
+    forms.lines(tmp_path / "data.jsonl", rows)
+    words = ["--check", "experiment=smoke", "dataset=folder", f"dataset.root={tmp_path}"]
+    assert prepare(*words) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert any("up to 121 tokens" in line and "which 0 of them exceed" in line for line in lines)
+    (bad,) = [line for line in lines if line.startswith("bad: ")]
+    assert bad.startswith("bad: data.jsonl-5: its answer does not fit model.max_text_tokens=")
+    prepare(*words, "eval.max_new_tokens=4")
+    assert (
+        "is ended after 4 (eval.max_new_tokens), which 1 of them exceed" in capsys.readouterr().out
+    )

@@ -65,6 +65,9 @@ class Parrot(VLM):
         self.heard.append(question)
         return Encoded(tuple(question.encode()))
 
+    def answer_length(self, answer: str) -> int:
+        return len(answer) + 1
+
     def loss(self, features: Sequence[Features], batch: Sequence[Encoded]) -> Tensor:
         raise NotImplementedError
 
@@ -102,3 +105,17 @@ def test_a_sample_is_the_same_each_time_and_in_the_order_of_the_table(small: lis
     assert len(drawn["vqa"]) == 3 and set(drawn["vqa"]) < set(rows["vqa"])
     assert list(drawn["vqa"]) == sorted(drawn["vqa"])
     assert sample(rows, replace(settings, max_examples=None), seed=0) == rows
+
+
+def test_without_a_limit_an_answer_is_as_long_as_the_right_ones(small: list[str]) -> None:
+    words = [*small, "dataset.test_pictures=4"]
+    held = this_process().model(composed(*words), torch.device("cpu"))
+    limits = []
+    for limit in ("null", "2"):
+        config = composed(*words, f"eval.max_new_tokens={limit}")
+        evaluator = Evaluator(config, held, this_process(), 1)
+        limits.append((evaluator.most_tokens, evaluator.longer))
+    boxes = evaluator.full["detection"]
+    longest = max(len(held.vlm.encode("?", one.answer).answer_ids) for one in boxes)
+    assert limits[0] == (longest, 0)
+    assert limits[1][0] == 2 and limits[1][1] > 0

@@ -1,0 +1,55 @@
+"""What a model cannot learn, or say whole, of the data that it is given: told before the rounds."""
+
+from collections.abc import Iterator
+
+from fedvlm_flwr.config import Config
+from fedvlm_flwr.data.federated import FederatedData, examples
+from fedvlm_flwr.data.limits import Limits
+from fedvlm_flwr.errors import ConfigError
+from fedvlm_flwr.evaluation.evaluator import Evaluator
+from fedvlm_flwr.models.experts import experts_without_adapters
+from fedvlm_flwr.models.vlm import VLM
+from fedvlm_flwr.models.vocabulary import unknown_words
+
+SAMPLE = 500  # training records that are looked at
+UNKNOWN = 0.05  # a larger share of their words without a token is worth a warning ...
+TOO_MANY = 0.2  # ... and of the answers', an end
+NAMED = 10  # of those words
+
+
+def shortfalls(config: Config, vlm: VLM, data: FederatedData) -> Iterator[str]:
+    """Warnings of experts without adapters, and of words without a token.
+
+    Raises:
+        ConfigError: the model has no words for a large part of the answers, and it is not allowed.
+    """
+    if message := experts_without_adapters(vlm, config.tuning):
+        yield message
+    rows = range(0, len(data.train), max(1, len(data.train) // SAMPLE))
+    sample = examples(data.train, data.root, rows, data.box_decimals)
+    answers = unknown_words(vlm, (example.answer for example in sample))
+    questions = unknown_words(vlm, (example.question for example in sample))
+    if max(answers.share, questions.share) <= UNKNOWN:
+        return
+    most = (answers.unknown + questions.unknown).most_common(NAMED)
+    message = (
+        f"{config.model.name} has no token for {answers.share:.0%} of the words in the training "
+        f"answers and {questions.share:.0%} of those in the questions (most often: "
+        f"{', '.join(word for word, _ in most)}) and cannot learn them; choose a model that spells "
+        "any text (docs/models.md)"
+    )
+    params = config.dataset.params
+    allowed = not isinstance(params, Limits) or params.allow_unknown_words
+    if answers.share > TOO_MANY and not allowed:
+        raise ConfigError(f"{message}, or set dataset.allow_unknown_words=true to train it so.")
+    yield f"{message}."
+
+
+def cut_answers(evaluator: Evaluator) -> Iterator[str]:
+    """A warning of right answers that can never be given whole."""
+    if evaluator.longer:
+        yield (
+            f"{evaluator.longer:,} right answers of the scored records are longer than the "
+            f"{evaluator.most_tokens} tokens after which a generated one is ended; raise "
+            "eval.max_new_tokens to have them whole."
+        )
