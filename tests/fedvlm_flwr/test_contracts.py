@@ -83,7 +83,7 @@ class Bare(VLM):
         self.fingerprint = "none"
         self.device = torch.device("cpu")
 
-    features = encode = loss = generate = lambda *_: None  # type: ignore[assignment]
+    features = encode = answer_length = loss = generate = lambda *_: None  # type: ignore[assignment]
 
 
 def test_a_model_that_could_not_be_saved_is_told_when_it_is_loaded() -> None:
