@@ -1,11 +1,14 @@
 """Natural groups: all rows that share a value of a field (a shape, an organ, a task) stay together.
 
 With one client a group this is the benchmark's split of its multi-task sets, one task per client.
+Where all values are numbers (an age, a year) they are in the order of numbers, and a client with
+several of them has a range.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -37,10 +40,12 @@ def partition(table: Dataset, num_clients: int, seed: int, params: Params) -> li
             clients of a group than it has pictures).
     """
     values = field_values(table, params.by)
-    groups: dict[str, list[int]] = {value: [] for value in sorted(set(values))}
+    groups: dict[str, list[int]] = {value: [] for value in _in_order(set(values))}
     for row, value in enumerate(values):
         groups[value].append(row)
     if num_clients <= len(groups):
+        if all(map(_is_number, groups)):
+            return _assign_ranges(groups, num_clients)
         return _assign_groups(groups, num_clients)
     if not params.split_groups:
         raise ConfigError(
@@ -60,6 +65,36 @@ def _assign_groups(groups: Groups, num_clients: int) -> list[list[int]]:
         sizes[client] += len(groups[value])
     ordered = sorted(clients, key=min)
     return [sorted(row for value in values for row in groups[value]) for values in ordered]
+
+
+def _assign_ranges(groups: Groups, num_clients: int) -> list[list[int]]:
+    """Give each client neighboring groups, so that their numbers of rows differ little."""
+    sizes = [len(rows) for rows in groups.values()]
+    total, before = sum(sizes), 0
+    parts: list[list[int]] = [[] for _ in range(num_clients)]
+    client = 0
+    for i, (rows, size) in enumerate(zip(groups.values(), sizes, strict=True)):
+        left = len(sizes) - i  # groups, this one among them
+        middle = before + size / 2
+        full = bool(parts[client]) and middle > (client + 1) * total / num_clients
+        if client < num_clients - 1 and parts[client] and (full or left < num_clients - client):
+            client += 1
+        parts[client] += rows
+        before += size
+    return [sorted(part) for part in parts]
+
+
+def _in_order(values: Iterable[str]) -> list[str]:
+    """Values sorted, as numbers where all of them are."""
+    ordered = sorted(values)
+    return sorted(ordered, key=float) if all(map(_is_number, ordered)) else ordered
+
+
+def _is_number(value: str) -> bool:
+    try:
+        return math.isfinite(float(value))
+    except ValueError:
+        return False
 
 
 def _split_groups(table: Dataset, groups: Groups, num_clients: int, seed: int) -> list[list[int]]:

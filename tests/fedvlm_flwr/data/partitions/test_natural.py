@@ -12,6 +12,7 @@ MAY_REFUSE = True
 
 WHOLE = {"by": "organ", "split_groups": False}
 TASKS = {"by": "task", "split_groups": True}
+AGES = {"by": "age", "split_groups": False}
 
 
 def organs(*names: str) -> Dataset:
@@ -76,3 +77,15 @@ def test_a_group_too_small_for_its_clients_is_named() -> None:
         partition_table(
             choices.partition("natural", {"by": "organ", "split_groups": True}), data, 4, 0
         )
+
+
+def test_numbers_are_in_their_order_and_a_client_has_a_range() -> None:
+    ages = ["9", "10", "100", "30", "8.5", "31", "32", "29"]
+    data = Dataset.from_dict(
+        {"image": [f"{i}.png" for i in range(len(ages))], "age": ages, "task": ["vqa"] * len(ages)}
+    )
+    for clients in range(1, len(ages) + 1):
+        parts = partition_table(choices.partition("natural", AGES), data, clients, 0)
+        owned = [sorted(float(ages[row]) for row in part) for part in parts]
+        assert [age for own in owned for age in own] == sorted(map(float, ages))
+        assert max(map(len, owned)) - min(map(len, owned)) <= 1
