@@ -55,6 +55,7 @@ def published_params(root: Path, **changes: Any) -> Mapping[str, Any]:
         "file_tasks": {},
         "tasks": None,
         "box_decimals": 3,
+        "allow_unknown_words": True,
         "answer_tokens": 8,
         "making": None,
         "allow_errors": 0,

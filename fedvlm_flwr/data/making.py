@@ -63,9 +63,12 @@ def assign(raw: Path, settings: Making, tell: Callable[[str], None]) -> Assignme
                 f"There is no folder {folder} for the source {name}; put it there, or set "
                 f"dataset.making.sources.{name}.folder."
             )
-        items = list(module.read(folder, source.reading))
+        everything = list(module.read(folder, source.reading))
+        items = [item for item in everything if any(sign.isalnum() for sign in item.answer)]
         selection = sample(items, source.limit, settings.seed, name)
-        tell(f"{name}: {len(items)} questions in {folder}, {len(selection)} taken")
+        empty = len(everything) - len(items)
+        left_out = f", {empty} without an answer left out" if empty else ""
+        tell(f"{name}: {len(everything)} questions in {folder}{left_out}, {len(selection)} taken")
         pairs += [(name, item) for item in selection]
     return assign_items(pairs, settings)
 

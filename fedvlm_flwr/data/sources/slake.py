@@ -39,9 +39,25 @@ class Params:
     """SLAKE's own splits (train, validate, test) whose questions are training records."""
     test_splits: list[str]
     """Those that are test records."""
+    regions: dict[str, list[str]]
+    """The field `region` of records, by the locations that it is made of."""
 
     def __post_init__(self) -> None:
         require_some("slake", "languages", self.languages, LANGUAGES)
+
+    def region(self, location: str, where: str) -> str:
+        """The region of the body that a location is in.
+
+        Raises:
+            DataError: it is in none; names the record's place.
+        """
+        for region, locations in self.regions.items():
+            if location in locations:
+                return region
+        raise DataError(
+            f"{where} is of the location '{location}', which is in none of the regions "
+            f"{', '.join(self.regions)}; add it in dataset.making.sources.slake.reading.regions."
+        )
 
 
 def read(raw: Path, params: Params) -> Iterator[Item]:
@@ -56,12 +72,12 @@ def read(raw: Path, params: Params) -> Iterator[Item]:
     for split, names in (("train", params.train_splits), ("test", params.test_splits)):
         for name in names:
             if pictures is None:
-                yield from _items(raw, split, name, params.languages)
+                yield from _items(raw, split, name, params)
             else:
-                yield from _hub_items(pictures, split, name, params.languages)
+                yield from _hub_items(pictures, split, name, params)
 
 
-def _items(raw: Path, split: str, name: str, languages: list[str]) -> Iterator[Item]:
+def _items(raw: Path, split: str, name: str, params: Params) -> Iterator[Item]:
     path = raw / f"{name}.json"
     if name in SAME and not path.exists():
         other = raw / f"{SAME[name]}.json"
@@ -71,7 +87,7 @@ def _items(raw: Path, split: str, name: str, languages: list[str]) -> Iterator[I
         raise DataError(f"{path} holds no list of questions; download SLAKE again.")
     for i, record in enumerate(records):
         where = f"Record {i} of {path}"
-        if key_of(record, "q_lang", where) not in languages:
+        if key_of(record, "q_lang", where) not in params.languages:
             continue
         image = str(key_of(record, "img_name", where))
         yield Item(
@@ -82,14 +98,16 @@ def _items(raw: Path, split: str, name: str, languages: list[str]) -> Iterator[I
             image=f"slake/{image}",
             question=text_of(key_of(record, "question", where)),
             answer=text_of(key_of(record, "answer", where)),
-            fields={ours: text_of(key_of(record, key, where)) for ours, key in FIELDS.items()},
+            fields=_with_region(
+                {ours: text_of(key_of(record, key, where)) for ours, key in FIELDS.items()},
+                params,
+                where,
+            ),
         )
 
 
-def _hub_items(
-    pictures: HubPictures, split: str, name: str, languages: list[str]
-) -> Iterator[Item]:
-    raw = pictures.folder
+def _hub_items(pictures: HubPictures, split: str, name: str, params: Params) -> Iterator[Item]:
+    raw, languages = pictures.folder, params.languages
     there = hub_columns(raw)
     fields = {ours: key for ours, key in FIELDS.items() if key in there}
     if "language" not in fields and languages != ["en"]:
@@ -102,7 +120,8 @@ def _hub_items(
     for _, number, row in hub_rows(raw, ["image", "question", "answer", *fields.values()], [name]):
         if "language" in fields and row["q_lang"] not in languages:
             continue
-        picture, image = pictures.take(row["image"], f"Row {number} of the split {name} in {raw}")
+        where = f"Row {number} of the split {name} in {raw}"
+        picture, image = pictures.take(row["image"], where)
         yield Item(
             id=f"{name}-{number}",
             split=split,
@@ -111,5 +130,14 @@ def _hub_items(
             image=f"slake/{image}",
             question=text_of(row["question"]),
             answer=text_of(row["answer"]),
-            fields={ours: text_of(row[key]) for ours, key in fields.items()},
+            fields=_with_region(
+                {ours: text_of(row[key]) for ours, key in fields.items()}, params, where
+            ),
         )
+
+
+def _with_region(fields: dict[str, str], params: Params, where: str) -> dict[str, str]:
+    """The fields with the region of the body, where they tell the location."""
+    if not fields.get("organ"):
+        return fields
+    return {**fields, "region": params.region(fields["organ"], where)}

@@ -32,6 +32,21 @@ def test_a_dataset_is_made_counted_compared_and_checked(tmp_path: Path, capsys: 
     assert about["making"]["sources"]["slake"]["reading"]["languages"] == ["en"]
 
 
+def test_a_question_without_an_answer_is_left_out_and_said(tmp_path: Path, capsys: Capture) -> None:
+    slake.build(tmp_path / "raw")
+    path = tmp_path / "raw" / "train.json"
+    records = json.loads(path.read_text())
+    records[0]["answer"] = ""
+    path.write_text(json.dumps(records))
+    words = ["dataset=fed_slake", f"raw={tmp_path / 'raw'}", f"out={tmp_path / 'out'}"]
+    assert prepare(*words) == 0
+    said = capsys.readouterr().out
+    assert "slake: 12 questions" in said and "1 without an answer left out, 11 taken" in said
+    files = sorted((tmp_path / "out" / "clients" / "train").glob("*.json"))
+    regions = [{record["region"] for record in json.loads(file.read_text())} for file in files]
+    assert sorted(map(sorted, regions)) == [["abdomen"], ["chest"], ["head"]]
+
+
 def test_a_source_s_values_can_be_set(tmp_path: Path, capsys: Capture) -> None:
     slake.build(tmp_path / "raw")
     reading = "dataset.making.sources.slake.reading"

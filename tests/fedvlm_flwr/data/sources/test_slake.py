@@ -14,7 +14,12 @@ from tests.miniatures import slake as miniature
 
 
 def params(**changes: Any) -> slake.Params:
-    values = {"languages": ["en"], "train_splits": ["train", "validate"], "test_splits": ["test"]}
+    values = {
+        "languages": ["en"],
+        "train_splits": ["train", "validate"],
+        "test_splits": ["test"],
+        "regions": {"head": ["Brain", "Neck"], "chest": ["Lung"], "abdomen": ["Abdomen"]},
+    }
     return typed(slake.Params, {**values, **changes}, "slake")
 
 
@@ -43,6 +48,7 @@ def test_an_item_is_what_the_file_says(raw: Path) -> None:
             "content_type": "Quantity",
             "answer_type": "OPEN",
             "language": "en",
+            "region": "head",
         },
     )
 
@@ -113,7 +119,19 @@ def test_a_bilingual_mirror_has_the_fields_of_its_columns(tmp_path: Path) -> Non
     hub.build_slake(tmp_path, languages=True)
     items = read(tmp_path, languages=["zh"])
     assert [item.id for item in items] == ["train-2", "train-5", "validation-2", "test-3"]
-    assert items[0].fields == {"organ": "Abdomen", "modality": "MRI", "language": "zh"}
+    assert items[0].fields == {
+        "organ": "Abdomen",
+        "modality": "MRI",
+        "language": "zh",
+        "region": "abdomen",
+    }
+
+
+def test_a_location_of_no_region_is_named(raw: Path) -> None:
+    with pytest.raises(
+        DataError, match=r"'Neck', which is in none of the regions.*reading\.regions"
+    ):
+        read(raw, regions={"head": ["Brain"], "chest": ["Lung"], "abdomen": ["Abdomen"]})
 
 
 def test_malformed_files_are_errors(raw: Path) -> None:
