@@ -6,6 +6,7 @@ from statistics import fmean
 
 from fedvlm_flwr.data.check import Problem
 from fedvlm_flwr.data.checked import Checked
+from fedvlm_flwr.data.federated import ANSWER_TYPE
 from fedvlm_flwr.data.layout import TEST
 from fedvlm_flwr.data.records import KEYS, REFERENCES, UNIT
 from fedvlm_flwr.images.boxes import format_box, iou, parse_boxes
@@ -39,6 +40,8 @@ def sources(data: Checked) -> Iterator[str]:
     fields = sorted(set(data.train.column_names) - {*KEYS, REFERENCES, UNIT})
     if fields:
         yield f"fields that a partition may go by: {', '.join(fields)}"
+    if ANSWER_TYPE in fields:
+        yield f"note: which questions are closed is read from {ANSWER_TYPE}"
     yield from (f"note: {note}" for note in data.notes)
 
 

@@ -26,6 +26,7 @@ def test_a_dataset_is_made_counted_compared_and_checked(tmp_path: Path, capsys: 
     assert "vqa records: 12, published 8,061 (-8,049)" in told
     assert "clients: 3, published 3 (as published)" in told
     assert told.endswith(f"{out}: 12 records, 0 of them bad\n")
+    assert "note: which questions are closed is read from answer_type" in told
     about = json.loads((out / "counts.json").read_text())
     assert about["compared"]["vqa"] == {"made": 12, "published": 8061}
     assert sum(row["records"] for row in about["records"]) == 12
