@@ -1,7 +1,7 @@
 """Make a dataset of the published layout from raw sources."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,11 +63,24 @@ def assign(raw: Path, settings: Making, tell: Callable[[str], None]) -> Assignme
                 f"There is no folder {folder} for the source {name}; put it there, or set "
                 f"dataset.making.sources.{name}.folder."
             )
-        items = list(module.read(folder, source.reading))
+        items, left_out = _read(module.read(folder, source.reading))
         selection = sample(items, source.limit, settings.seed, name)
         tell(f"{name}: {len(items)} questions in {folder}, {len(selection)} taken")
+        if left_out:
+            reasons = "; ".join(f"{reason}: {count}" for reason, count in left_out.most_common())
+            tell(f"{name}: {left_out.total()} records of the source left out ({reasons})")
         pairs += [(name, item) for item in selection]
     return assign_items(pairs, settings)
+
+
+def _read(items: Iterator[Item]) -> tuple[list[Item], Counter[str]]:
+    """A source's items, and how many its generator says that it left out, by reason."""
+    every: list[Item] = []
+    while True:
+        try:
+            every.append(next(items))
+        except StopIteration as end:
+            return every, Counter(end.value)
 
 
 def assign_items(pairs: Sequence[tuple[str, Item]], settings: Making) -> Assignment:
