@@ -189,6 +189,8 @@ class SourceKind(Protocol[P_contra, Entry_co]):
     def read(self, raw: Path, params: P_contra, /) -> Iterator[Entry_co]:
         """The items of the source's folder, as it is after download.
 
+        A generator that leaves out some returns their counts, by reason: a `Counter[str]`.
+
         Raises:
             DataError: it is not the folder that it should be.
         """

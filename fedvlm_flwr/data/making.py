@@ -1,7 +1,7 @@
 """Make a dataset of the published layout from raw sources."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,14 +63,29 @@ def assign(raw: Path, settings: Making, tell: Callable[[str], None]) -> Assignme
                 f"There is no folder {folder} for the source {name}; put it there, or set "
                 f"dataset.making.sources.{name}.folder."
             )
-        everything = list(module.read(folder, source.reading))
-        items = [item for item in everything if any(sign.isalnum() for sign in item.answer)]
+        items, left_out = _read(module.read(folder, source.reading))
         selection = sample(items, source.limit, settings.seed, name)
-        empty = len(everything) - len(items)
-        left_out = f", {empty} without an answer left out" if empty else ""
-        tell(f"{name}: {len(everything)} questions in {folder}{left_out}, {len(selection)} taken")
+        tell(f"{name}: {len(items)} questions in {folder}, {len(selection)} taken")
+        if left_out:
+            reasons = "; ".join(f"{reason}: {count}" for reason, count in left_out.most_common())
+            tell(f"{name}: {left_out.total()} records of the source left out ({reasons})")
         pairs += [(name, item) for item in selection]
     return assign_items(pairs, settings)
+
+
+def _read(items: Iterator[Item]) -> tuple[list[Item], Counter[str]]:
+    """A source's items, and how many are left out, by reason: it says so, or they lack an answer."""
+    every: list[Item] = []
+    empty = 0
+    while True:
+        try:
+            item = next(items)
+        except StopIteration as end:
+            return every, Counter(end.value) + Counter({"no answer": empty})
+        if any(sign.isalnum() for sign in item.answer):
+            every.append(item)
+        else:
+            empty += 1
 
 
 def assign_items(pairs: Sequence[tuple[str, Item]], settings: Making) -> Assignment:

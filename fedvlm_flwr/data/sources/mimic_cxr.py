@@ -7,17 +7,21 @@
 
 The tables and pictures are those of MIMIC-CXR-JPG, the reports those of MIMIC-CXR. A study gives
 one question, about its first frontal picture, PA before AP and then by name; without the metadata,
-about its first picture. Left out are studies without a frontal picture, without a folder of
-pictures (most people download a part), and those whose report has none of the wanted sections.
+about its first picture. Left out, and counted, are studies without a frontal picture, without a
+folder of pictures (most people download a part), without a report, and those whose report has none
+of the wanted sections.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
-from fedvlm_flwr.data.sources.base import Item, read_csv, read_lines
+from fedvlm_flwr.data.report_exceptions import with_exceptions
+from fedvlm_flwr.data.report_sections import join_sections, report_sections
+from fedvlm_flwr.data.sources.base import Item, read_csv, read_lines, require
 from fedvlm_flwr.errors import ConfigError, DataError
 from fedvlm_flwr.settings import setting
 
@@ -35,7 +39,8 @@ class Params:
     pictures: str
     """The folder of p10, p11, ... with the images; it may be the same."""
     sections: list[str]
-    """The report's sections that make the answer, in this order (findings, impression)."""
+    """The report's sections that make the answer, in this order (findings, impression; "last
+    paragraph": what a report without those two says)."""
     question: str
     """What is asked."""
     train_splits: list[str]
@@ -66,15 +71,18 @@ class _Study:
         return f"p{self.subject[:2]}/p{self.subject}/s{self.name}"
 
 
-def read(raw: Path, params: Params) -> Iterator[Item]:
-    """The studies, by subject and study; one whose report is missing has an empty answer.
+def read(raw: Path, params: Params) -> Generator[Item, None, Counter[str]]:
+    """The studies, by subject and study; returns how many were left out, by reason.
 
     Raises:
-        DataError: a table is missing or lacks a column, there is no study of a split, or a report
-            is no text.
+        DataError: a table or folder is missing, a table lacks a column, there is no study of a
+            split, or a report is no text.
     """
     splits = _studies(raw)
     views = _views(raw)
+    require(raw / params.reports, "the folder of MIMIC-CXR's reports")
+    require(raw / params.pictures, "the folder of MIMIC-CXR-JPG's pictures")
+    left_out: Counter[str] = Counter()
     for split, names in (("train", params.train_splits), ("test", params.test_splits)):
         for name in names:
             if name not in splits:
@@ -82,7 +90,9 @@ def read(raw: Path, params: Params) -> Iterator[Item]:
                     f"{SPLITS} in {raw} has no study of the split '{name}' (its splits: "
                     f"{', '.join(sorted(splits))}); change train_splits and test_splits."
                 )
-            yield from islice(_items(raw, split, splits[name], views, params), params.max_studies)
+            items = _items(raw, split, splits[name], views, params, left_out)
+            yield from islice(items, params.max_studies)
+    return left_out
 
 
 def _items(
@@ -91,26 +101,31 @@ def _items(
     studies: dict[_Study, list[str]],
     views: dict[str, str] | None,
     params: Params,
+    left_out: Counter[str],
 ) -> Iterator[Item]:
     for study in sorted(studies):
         picture = _frontal(studies[study], views)
         folder = raw / params.pictures / study.folder
-        if picture is None or not folder.is_dir():
-            continue
         report = raw / params.reports / f"{study.folder}.txt"
-        answer = _answer(report, params.sections) if report.exists() else ""
-        if answer is None:
-            continue
-        yield Item(
-            id=f"s{study.name}",
-            split=split,
-            task="report",
-            picture=folder / f"{picture}.jpg",
-            image=f"mimic_cxr/{study.folder}/{picture}.jpg",
-            question=params.question.strip(),
-            answer=answer,
-            fields={} if views is None else {"view": views[picture]},
-        )
+        if picture is None:
+            left_out["no frontal picture"] += 1
+        elif not folder.is_dir():
+            left_out["no folder of pictures"] += 1
+        elif not report.exists():
+            left_out["no report file"] += 1
+        elif not (answer := _answer(report, study, params.sections)):
+            left_out[f"no {' or '.join(params.sections)} in the report"] += 1
+        else:
+            yield Item(
+                id=f"s{study.name}",
+                split=split,
+                task="report",
+                picture=folder / f"{picture}.jpg",
+                image=f"mimic_cxr/{study.folder}/{picture}.jpg",
+                question=params.question.strip(),
+                answer=answer,
+                fields={} if views is None else {"view": views[picture]},
+            )
 
 
 def _table(raw: Path, name: str) -> Path:
@@ -144,32 +159,6 @@ def _frontal(pictures: list[str], views: dict[str, str] | None) -> str | None:
     return min(frontal, key=lambda name: (FRONTAL.index(views[name]), name), default=None)
 
 
-def _answer(path: Path, sections: Sequence[str]) -> str | None:
-    """The wanted sections' texts in one line; None where the report has none of them.
-
-    Of several sections of a name the last one with text counts, as in the section files of the
-    MIMIC-CXR code repository; "FINDINGS AND IMPRESSION" is both sections, and is given once.
-    """
-    report = _sections("\n".join(read_lines(path, "a report of MIMIC-CXR")), sections)
-    texts: dict[int, str] = {}
-    for name in sections:
-        named = [i for i, (title, text) in enumerate(report) if text and _is(name, title)]
-        if named:
-            texts[named[-1]] = report[named[-1]][1]
-    return " ".join(texts.values()) or None
-
-
-def _sections(text: str, titles: Sequence[str]) -> list[tuple[str, str]]:
-    """Titles in small letters, and texts in one line.
-
-    A title is a line's beginning in capitals up to a colon; a wanted one may be in any letters.
-    """
-    names = "|".join(map(re.escape, titles))
-    title = re.compile(rf"^[ \t]*([A-Z][A-Z ,/()&-]{{0,80}}+|(?i:{names})[ \t]*+):", re.MULTILINE)
-    parts = title.split(text)[1:]
-    pairs = zip(parts[::2], parts[1::2], strict=True)
-    return [(name.strip().lower(), " ".join(content.split())) for name, content in pairs]
-
-
-def _is(name: str, title: str) -> bool:
-    return re.search(rf"\b{re.escape(name)}\b", title) is not None
+def _answer(path: Path, study: _Study, names: Sequence[str]) -> str:
+    report = "\n".join(read_lines(path, "a report of MIMIC-CXR"))
+    return join_sections(with_exceptions(study.name, report, report_sections(report)), names)

@@ -1,12 +1,15 @@
 import gzip
 import shutil
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fedvlm_flwr.config.typed import typed
+from fedvlm_flwr.data.making import assign
+from fedvlm_flwr.data.making_settings import Making, read_sources
 from fedvlm_flwr.data.sources import mimic_cxr
 from fedvlm_flwr.data.sources.base import Item
 from fedvlm_flwr.errors import ConfigError, DataError
@@ -15,7 +18,7 @@ from tests.miniatures import mimic_cxr as miniature
 VALUES: dict[str, Any] = {
     "reports": "files",
     "pictures": "files",
-    "sections": ["findings", "impression"],
+    "sections": ["findings", "impression", "last paragraph"],
     "question": "Write the report of this chest X-ray.",
     "train_splits": ["train", "validate"],
     "test_splits": ["test"],
@@ -36,6 +39,17 @@ def params(**changes: Any) -> mimic_cxr.Params:
 
 def read(raw: Path, **changes: Any) -> list[Item]:
     return list(mimic_cxr.read(raw, params(**changes)))
+
+
+def left_out(raw: Path, **changes: Any) -> dict[str, int]:
+    """What `read` returns after its last item."""
+
+    def every() -> Iterator[Item]:
+        counts.update((yield from mimic_cxr.read(raw, params(**changes))))
+
+    counts: Counter[str] = Counter()
+    assert list(every()) == read(raw, **changes)
+    return dict(counts)
 
 
 def answer(raw: Path, report: str, sections: list[str]) -> str:
@@ -101,13 +115,17 @@ def test_reports_keep_underscores_and_lose_line_breaks(raw: Path) -> None:
         ("FINDINGS: a\n IMPRESSION: b", ["findings", "impression"], "a b"),
         ("FINDINGS: a\n IMPRESSION: b", ["impression", "findings"], "b a"),
         ("FINDINGS: a\n IMPRESSION: b", ["impression"], "b"),
-        ("Findings:\n a\n\n  impression : b", ["findings", "impression"], "a b"),
+        ("Findings:\n a\n\n  Impression : b", ["findings", "impression"], "a b"),
         (" FINDINGS: Impression of a device: none.\n", ["impression"], "left out"),
         ("FINDINGS: a\n RECOMMENDATION(S):  see ___\n", ["findings"], "a"),
         ("IMPRESSION: old\n ADDENDUM: x\n IMPRESSION: new\n", ["impression"], "new"),
         ("IMPRESSION: old\n IMPRESSION: \n", ["impression"], "old"),
         ("WET READ: a\n FINAL REPORT\n", ["wet read"], "a FINAL REPORT"),
         ("FINDINGS/IMPRESSION: a\n", ["findings", "impression"], "a"),
+        ("CONCLUSION: a\n", ["impression"], "a"),
+        ("CHEST, TWO VIEWS: a\n", ["findings"], "a"),
+        ("FINDINGS: Prior\n findings: none.\n", ["findings"], "Prior findings: none."),
+        ("FINAL REPORT\n \n a\n \n b\n", ["findings", "last paragraph"], "a b"),
         ("COMPARISON: FINDINGS: a\n", ["findings"], "left out"),
         ("PREFINDINGS: a\n", ["findings"], "left out"),
         ("FINDINGS: \n\n", ["findings"], "left out"),
@@ -119,14 +137,61 @@ def test_sections_are_found(raw: Path, report: str, sections: list[str], said: s
     assert answer(raw, report, sections) == said
 
 
-def test_a_missing_report_and_a_missing_picture_are_left_to_the_check(raw: Path) -> None:
+def test_what_is_left_out_is_counted_by_reason(raw: Path) -> None:
+    none = "no findings or impression or last paragraph in the report"
+    reasons = {"no frontal picture": 2, none: 1, "no folder of pictures": 1}
+    assert left_out(raw) == reasons
     (raw / "files/p13/p13000001/s50600001.txt").unlink()
-    items = {item.id: item for item in read(raw)}
-    picture = items["s50600002"].picture
-    assert items["s50600001"].answer == ""
+    assert left_out(raw) == reasons | {"no report file": 1}
+    assert left_out(raw, max_studies=2, train_splits=["validate"]) == {"no report file": 1}
+    assert left_out(raw, sections=["wet read"])["no wet read in the report"] == 8
+
+
+def test_what_is_left_out_is_told_when_the_dataset_is_made(raw: Path) -> None:
+    source = {"folder": ".", "limit": {}, "reading": VALUES}
+    sources = read_sources({"mimic_cxr": source}, "sources")
+    lines: list[str] = []
+    assign(raw, Making(sources, "task", None, 0, {}), lines.append)
+    assert lines == [
+        f"mimic_cxr: 10 questions in {raw}, 10 taken",
+        "mimic_cxr: 4 records of the source left out (no frontal picture: 2; no findings or "
+        "impression or last paragraph in the report: 1; no folder of pictures: 1)",
+    ]
+
+
+def test_a_missing_picture_is_left_to_the_check(raw: Path) -> None:
+    picture = read(raw)[7].picture
     assert isinstance(picture, Path)
     picture.unlink()
     assert read(raw)[7].picture == picture
+
+
+@pytest.mark.parametrize("key", ["reports", "pictures"])
+def test_a_folder_that_is_not_there_is_an_error(raw: Path, key: str) -> None:
+    with pytest.raises(DataError, match=rf"There is no {raw}/elsewhere, which should be the fol"):
+        read(raw, **{key: "elsewhere"})
+
+
+@pytest.mark.parametrize(
+    ("study", "report", "said"),
+    [
+        ("s51491012", " HISTORY: a\n FINDINGS: b\n HISTORY: c\n TECHNIQUE: d\n", "c"),
+        ("s51410602", f"{'.' * 47}{'x' * 273} FINDINGS: b\n", "x" * 273),
+        ("s58235663", " FINDINGS: b\n", None),
+        ("s51491013", " HISTORY: a\n FINDINGS: b\n", "b"),
+    ],
+)
+def test_of_listed_studies_the_place_is_known(
+    raw: Path, study: str, report: str, said: str | None
+) -> None:
+    """Their authors found by hand where in these reports it is told what is seen."""
+    with gzip.open(raw / SPLIT, "at") as table:
+        table.write(f"a,{study[1:]},19000001,test\n")
+    with gzip.open(raw / METADATA, "at") as table:
+        table.write(f"a,19000001,{study[1:]},,PA,1,1\n")
+    (raw / f"files/p19/p19000001/{study}").mkdir(parents=True)
+    (raw / f"files/p19/p19000001/{study}.txt").write_text(report)
+    assert {item.id: item.answer for item in read(raw)}.get(study) == said
 
 
 def test_without_metadata_the_first_picture_counts_and_there_is_no_view(raw: Path) -> None:
