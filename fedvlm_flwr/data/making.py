@@ -74,7 +74,7 @@ def assign(raw: Path, settings: Making, tell: Callable[[str], None]) -> Assignme
 
 
 def _read(items: Iterator[Item]) -> tuple[list[Item], Counter[str]]:
-    """A source's items, and how many are left out, by reason: it says so, or they lack an answer."""
+    """A source's items, and how many are left out by reason: its own, or no answer."""
     every: list[Item] = []
     empty = 0
     while True:
