@@ -83,8 +83,8 @@ def attention_for(
     """
     if family.own_mask and params.attention == "flash_attention_2":
         raise ConfigError(
-            f"model.attention=flash_attention_2 cannot compute the mask of the family '{kind}', "
-            "where tokens see later ones; use auto or sdpa."
+            f"model.attention=flash_attention_2 cannot compute the masks of the family '{kind}', "
+            "which are not causal everywhere; use auto or sdpa."
         )
     attention = attention_of(params, device)
     if params.attention == "auto" and (family.own_mask or attention == "sdpa"):
