@@ -40,19 +40,19 @@ def arguments(llm: Any, batch: Batch, learns: bool = False) -> dict[str, Tensor 
     table: Tensor = llm.get_input_embeddings().weight
     rows, length, width = batch.rows, batch.length, table.shape[1]
     embeds = table.new_empty(rows, length, width)
-    given: dict[str, Tensor | None] = {
+    inputs: dict[str, Tensor | None] = {
         "inputs_embeds": embeds.requires_grad_(learns and not batch.beside),
         "attention_mask": _mask(llm, batch, table),
     }
     if size := getattr(llm.config, "hidden_size_per_layer_input", 0):  # Gemma 4's, by token ids
         layers = llm.config.num_hidden_layers
-        given["per_layer_inputs"] = table.new_empty(rows, length, layers, size)
+        inputs["per_layer_inputs"] = table.new_empty(rows, length, layers, size)
     if batch.beside:  # Llama 3.2 Vision's
         states = table.new_empty(rows, batch.beside, width)
-        given["cross_attention_states"] = states.requires_grad_(learns)
-        given["cross_attention_mask"] = table.new_empty(rows, 1, length, batch.beside)
-        given["full_text_row_masked_out_mask"] = table.new_empty(rows, 1, length, 1)
-    return given
+        inputs["cross_attention_states"] = states.requires_grad_(learns)
+        inputs["cross_attention_mask"] = table.new_empty(rows, 1, length, batch.beside)
+        inputs["full_text_row_masked_out_mask"] = table.new_empty(rows, 1, length, 1)
+    return inputs
 
 
 def _mask(llm: Any, batch: Batch, table: Tensor) -> Tensor | None:

@@ -78,13 +78,13 @@ def _train(llm: Any, batch: Batch, inputs_learn: bool, autocast: bool) -> Traini
     context = torch.autocast(table.device.type, torch.bfloat16) if autocast else nullcontext()
     with LiveBytes(weights) as live:
         with saved_tensors_hooks(tensors.pack, lambda tensor: tensor), context:
-            given = arguments(llm, batch, inputs_learn)
-            hidden = llm(**given, use_cache=False).last_hidden_state
+            inputs = arguments(llm, batch, inputs_learn)
+            hidden = llm(**inputs, use_cache=False).last_hidden_state
             inside = tensors.bytes
             loss = _loss(hidden, table, batch)
             behind = tensors.bytes - inside
         tensors.forget()
-        del hidden, given
+        del hidden, inputs
         loss.backward()  # type: ignore[no-untyped-call]
     for hook in hooks:
         hook.remove()
@@ -110,8 +110,8 @@ def dry_run_answering(llm: Any, batch: Batch) -> AnsweringBytes:
     weights = [*llm.parameters(), *llm.buffers()]
     cache: Any = DynamicCache(config=llm.config)
     with _stage(llm, batch.quantize, autocast=False), LiveBytes(weights) as live:
-        given = arguments(llm, batch)
-        hidden = llm(**given, past_key_values=cache, use_cache=True).last_hidden_state
+        inputs = arguments(llm, batch)
+        hidden = llm(**inputs, past_key_values=cache, use_cache=True).last_hidden_state
         F.linear(hidden[:, -1].to(table.dtype), table).argmax(-1)
         entries = [tensor for layer in cache.layers for tensor in _entries(layer)]
         prompt = sum(tensor.untyped_storage().nbytes() for tensor in entries)

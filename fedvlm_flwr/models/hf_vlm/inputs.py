@@ -19,7 +19,7 @@ from fedvlm_flwr.models.hf_vlm.tensors import compact, concatenate, masked, padd
 from fedvlm_flwr.models.prompts import PromptEncoder
 from fedvlm_flwr.models.vlm import Encoded, Features
 
-IDS, TYPES, SEEN = "image_ids", "image_types", "image_seen"
+IDS, TYPES, TILES = "image_ids", "image_types", "image_tiles"
 PROBE = "what is this?"  # any question, to see what the processor makes of a prompt
 
 
@@ -73,7 +73,7 @@ class HfInputs:
 
         `image_ids` [T]: all tokens up to the end of the picture, since a tokenizer may join what
         stands before a picture with what the processor writes around it; `image_types` [T] and
-        `image_seen` [T, ...]: the family's `types` and `cross_mask` for them, where it has such;
+        `image_tiles` [T, ...]: the family's `types` and `cross_mask` for them, where it has such;
         the family's `pictures` with the shapes that the processor gives them for one picture,
         floats as `dtype`.
 
@@ -98,7 +98,7 @@ class HfInputs:
         if self.family.types is not None:
             row[TYPES] = tensors[self.family.types][0, :count].clone()
         if self.family.cross_mask is not None:
-            row[SEEN] = torch.as_tensor(tensors[self.family.cross_mask])[0, :count].clone()
+            row[TILES] = torch.as_tensor(tensors[self.family.cross_mask])[0, :count].clone()
         for name in self.family.pictures:
             row[name] = compact(name, torch.as_tensor(tensors[name]), dtype)
         return row
@@ -149,7 +149,7 @@ class HfInputs:
         if self.family.types is not None:
             arguments[self.family.types] = padded(types, 0, left=left)
         if self.family.cross_mask is not None:
-            masks, lengths = [row[SEEN] for row in features], [len(row) for row in rows]
+            masks, lengths = [row[TILES] for row in features], [len(row) for row in rows]
             arguments[self.family.cross_mask] = masked(masks, lengths, left=left)
         return arguments
 

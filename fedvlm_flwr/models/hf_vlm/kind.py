@@ -14,7 +14,7 @@ from fedvlm_flwr.config.loading import Loading
 from fedvlm_flwr.contracts import Progress
 from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.models.hf_vlm.families import Family, family_of
-from fedvlm_flwr.models.hf_vlm.inputs import IDS, SEEN, HfInputs
+from fedvlm_flwr.models.hf_vlm.inputs import IDS, TILES, HfInputs
 from fedvlm_flwr.models.hf_vlm.model import HfVlm
 from fedvlm_flwr.models.hf_vlm.params import Params
 from fedvlm_flwr.models.hf_vlm.processor import read_processor
@@ -127,7 +127,7 @@ def skeleton(params: Params) -> Skeleton:
     row = inputs.encode_image(Image.new("RGB", TYPICAL), torch_dtype(params))
     tokens = int((row[IDS] == config.image_token_id).sum())
     vision: Any = module.get_submodule(family.vision)
-    states = vision.num_patches * row[SEEN].shape[-1] if SEEN in row else 0  # of all tiles
+    states = vision.num_patches * row[TILES].shape[-1] if TILES in row else 0  # of all tiles
     targets = linear_names(module.get_submodule(family.llm))
     return Skeleton(module, family.parts, targets, image_tokens=tokens, image_states=states)
 

@@ -169,9 +169,11 @@ def test_settings_may_change_on_the_same_skeleton():
 def test_every_family_of_transformers_can_be_planned(family, hf_checkpoint):
     config = config_of("model=hf_vlm", f"model.checkpoint={hf_checkpoint(family)}", "tuning=f_cl")
     skeleton = adapted_skeleton(config)
-    found = Estimator(skeleton, LENGTHS, lambda stage, parameters: 0).estimate(config, 0)
-    assert found.training["activations of the connector"] > 0
-    assert found.training["activations of the LLM"] > found.training["logits of the answers"] > 0
-    assert found.answering["key/value cache"] > 0
+    estimate = Estimator(skeleton, LENGTHS, lambda stage, parameters: 0).estimate(config, 0)
+    assert estimate.training["activations of the connector"] > 0
+    assert (
+        estimate.training["activations of the LLM"] > estimate.training["logits of the answers"] > 0
+    )
+    assert estimate.answering["key/value cache"] > 0
     # Only Llama 3.2 Vision has pictures beside the text: 4 tiles of 4 x 4 patches and one more.
     assert skeleton.image_states == (4 * 17 if family == "mllama" else 0)
