@@ -20,17 +20,19 @@ from transformers.processing_utils import ProcessorMixin
 from transformers.video_processing_utils import VideoProcessorMixin
 
 from fedvlm_flwr.cli import main
-from fedvlm_flwr.config import Lora, Stage
+from fedvlm_flwr.config import Lora, Stage, compose
 from fedvlm_flwr.errors import ConfigError, DataError, ModelError
 from fedvlm_flwr.models import load_model, model_skeleton, prepare_model
+from fedvlm_flwr.models.adapter import save_adapter
 from fedvlm_flwr.models.checkpointing import checkpointed
 from fedvlm_flwr.models.hf_vlm import families
 from fedvlm_flwr.models.hf_vlm.model import HfVlm
 from fedvlm_flwr.models.marks import specials
-from fedvlm_flwr.models.parts import add_lora, set_trainable, train_in_float32
+from fedvlm_flwr.models.parts import add_lora, read, set_trainable, train_in_float32
 from fedvlm_flwr.models.vlm import Encoded
 from tests import choices
 from tests.hf_tiny import FAMILIES, KINDS
+from tests.server_app import plain_peft
 
 PARAMS = {"dtype": "float32", "quantize": None, "attention": "auto", "max_text_tokens": 200}
 SIZES = [(64, 64), (90, 40), (30, 70), (48, 33), (200, 20)]
@@ -270,6 +272,29 @@ def test_bfloat16_base_takes_a_float32_connector(family, load, paths):
     assert loss.isfinite()
     assert {p.grad.dtype for p in trained.values()} == {torch.float32}
     assert len(model.generate(features, batch, 2)) == len(batch)
+
+
+def test_what_attends_to_the_connector_is_cast_in_plain_transformers_too(
+    load, hf_checkpoint, paths, tmp_path
+):
+    """Llama's layers get the connector's states as they are, in float32 on a bfloat16 base."""
+    model = load("mllama", dtype="bfloat16")
+    tuning = compose({"overrides": "tuning=f_cl"}).tuning
+    train_in_float32(model, "connector")
+    add_lora(model, tuning.lora, seed=0)
+    trained = set_trainable(model, tuning.stages[0])
+    with torch.no_grad():
+        for parameter in trained.values():
+            parameter.add_(0.01)
+    model.module.eval()
+    save_adapter(model, tuning, read(trained), tmp_path)
+    base = AutoModelForImageTextToText.from_pretrained(hf_checkpoint("mllama"), dtype="bfloat16")
+    plain = plain_peft.tuned(base, {"adapter": str(tmp_path), "lora": True})
+    features, batch = model.features(paths), [model.encode(question) for question in QUESTIONS]
+    for row, encoded in zip(features, batch, strict=True):
+        inputs = model.inputs.batch([row], [encoded], answers=False)
+        with torch.no_grad():
+            assert torch.equal(plain(**inputs).logits, model.module(**inputs).logits)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
