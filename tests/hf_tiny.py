@@ -29,6 +29,9 @@ from transformers import (
     LlavaConfig,
     LlavaNextConfig,
     LlavaOnevisionConfig,
+    Mistral3Config,
+    MistralConfig,
+    MllamaConfig,
     PaliGemmaConfig,
     PreTrainedConfig,
     PreTrainedTokenizerFast,
@@ -100,6 +103,7 @@ class Kind:
         ends: what ends an answer; None: the special token `eos_token`.
         stops: further tokens at which the published model stops.
         crops: the model sees the middle of a picture; otherwise all of it.
+        margins: the model sees margins at the right of a picture or below it.
         whole: which of a picture's tiles shows all of it; None: patches in groups of 2 x 2.
     """
 
@@ -117,6 +121,7 @@ class Kind:
     ends: str | None = None
     stops: tuple[str, ...] = ()
     crops: bool = False
+    margins: bool = False
     whole: int | None = 0
 
     @property
@@ -624,6 +629,92 @@ def gemma4_kind() -> Kind:
     )
 
 
+def mistral3_kind() -> Kind:
+    """Mistral 3: Pixtral's rows of patches of any picture size, each with its end."""
+    return Kind(
+        config=lambda t: Mistral3Config(
+            vision_config={**VISION, "model_type": "pixtral", "image_size": 2 * SIDE},
+            text_config=MistralConfig(**text_sizes(t), head_dim=16, sliding_window=None),
+            image_token_index=t.convert_tokens_to_ids("[IMG]"),
+            spatial_merge_size=2,
+            tie_word_embeddings=False,
+        ),
+        pictures={
+            "image_processor_type": "PixtralImageProcessor",
+            "patch_size": PATCH,
+            "size": {"longest_edge": 2 * SIDE},
+            **PICTURES,
+        },
+        processor={
+            "processor_class": "PixtralProcessor",
+            "patch_size": PATCH,
+            "spatial_merge_size": 2,
+        },
+        special={},
+        extra=("[IMG]", "[IMG_BREAK]", "[IMG_END]", "[INST]", "[/INST]"),
+        starts=True,
+        template=(
+            "{{ bos_token }}{% for message in messages %}{% if message['role'] == 'user' %}[INST]"
+            "{% for part in message['content'] %}{% if part['type'] == 'image' %}[IMG]"
+            "{% else %}{{ part['text'] }}{% endif %}{% endfor %}[/INST]{% else %}"
+            "{{ message['content'][0]['text'] + eos_token }}{% endif %}{% endfor %}"
+        ),
+    )
+
+
+def mllama_kind() -> Kind:
+    """Llama 3.2 Vision: tiles that some layers attend to beside the text."""
+    return Kind(
+        config=lambda t: MllamaConfig(
+            vision_config={
+                "hidden_size": WIDTH,
+                "intermediate_size": WIDTH,
+                "num_hidden_layers": 2,
+                "num_global_layers": 1,
+                "attention_heads": 2,
+                "image_size": SIDE,
+                "patch_size": PATCH,
+                "intermediate_layers_indices": [0, 1],
+                "vision_output_dim": 3 * WIDTH,
+            },
+            text_config={**text_sizes(t), "cross_attention_layers": [1]},
+            image_token_index=t.convert_tokens_to_ids("<|image|>"),
+        ),
+        pictures={
+            "image_processor_type": "MllamaImageProcessor",
+            "size": SQUARE,
+            "max_image_tiles": 4,
+            **PICTURES,
+        },
+        processor={"processor_class": "MllamaProcessor"},
+        special={
+            "bos_token": "<|begin_of_text|>",
+            "eos_token": "<|eot_id|>",
+            "pad_token": "<|finetune_right_pad_id|>",
+        },
+        extra=(
+            "<|image|>",
+            "<|python_tag|>",
+            "<|start_header_id|>",
+            "<|end_header_id|>",
+            "<|end_of_text|>",
+            "<|eom_id|>",
+        ),
+        starts=True,
+        stops=("<|end_of_text|>", "<|eom_id|>"),
+        margins=True,
+        template=(
+            "{{ bos_token }}{% for message in messages %}"
+            "<|start_header_id|>{{ message['role'] }}<|end_header_id|>\n\n"
+            "{% for part in message['content'] %}{% if part['type'] == 'image' %}<|image|>"
+            "{% else %}{{ part['text'] }}{% endif %}{% endfor %}<|eot_id|>{% endfor %}"
+            "{% if add_generation_prompt %}<|start_header_id|>assistant<|end_header_id|>\n\n"
+            "{% endif %}"
+        ),
+        generation={"eos_token_id": ["<|end_of_text|>", "<|eom_id|>", "<|eot_id|>"]},
+    )
+
+
 QWEN3_VISION = {
     "hidden_size": WIDTH,
     "out_hidden_size": WIDTH,
@@ -695,6 +786,8 @@ KINDS: dict[str, Callable[[], Kind]] = {
     "glm4v": glm4v_kind,
     "aya_vision": aya_kind,
     "gemma4": gemma4_kind,
+    "mistral3": mistral3_kind,
+    "mllama": mllama_kind,
 }
 FAMILIES = tuple(KINDS)
 
@@ -708,9 +801,11 @@ def tiny_checkpoint(family: str, folder: Path) -> Path:
         torch.manual_seed(0)
         network = AutoModelForImageTextToText.from_config(kind.config(tokenizer))
         with torch.no_grad():
-            for parameter in network.parameters():
+            for name, parameter in network.named_parameters():
                 if parameter.dim() > 1:
                     parameter.normal_(std=0.2)
+                elif name.endswith("gate"):  # Llama's start closed: no picture would come through
+                    parameter.fill_(0.5)
             network.get_input_embeddings().weight.normal_(std=kind.embedding)
     for key, value in kind.generation.items():
         is_token = key.endswith("token_id")

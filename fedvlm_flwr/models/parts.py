@@ -154,10 +154,12 @@ def train_in_float32(vlm: VLM | Skeleton, part: str) -> None:
 def cast_paths(vlm: VLM | Skeleton, part: str) -> list[str]:
     """Modules that are called in their own precision where a part is held in another.
 
-    The part itself and the heads behind it.
+    The part itself, the heads behind it, and layers that attend to what a connector makes as it is
+    (Llama 3.2 Vision).
     """
+    behind = ("lm_head", "cross_attn")
     names = (name for name, _ in vlm.module.named_modules())
-    return [vlm.parts[part], *(name for name in names if name.rpartition(".")[2] == "lm_head")]
+    return [vlm.parts[part], *(name for name in names if name.rpartition(".")[2] in behind)]
 
 
 def _cast_inputs(

@@ -41,6 +41,7 @@ class Skeleton:
         lora_targets: the names of the LLM's linear layers that take an adapter, without the head.
         root: path inside `module` of the network that a saved adapter is for; empty: all of it.
         image_tokens: places that one picture takes in the sequence.
+        image_states: states of one picture that the LLM attends to beside the sequence.
     """
 
     module: nn.Module
@@ -48,6 +49,7 @@ class Skeleton:
     lora_targets: tuple[str, ...]
     root: str = ""
     image_tokens: int = 0
+    image_states: int = 0
 
 
 def base_of(network: Any) -> str:

@@ -17,27 +17,9 @@ from torch.autograd.graph import saved_tensors_hooks
 from transformers import DynamicCache
 
 from fedvlm_flwr.models.checkpointing import checkpointed
-from fedvlm_flwr.planning.kernels import UNFUSED, counted_kernels
+from fedvlm_flwr.planning.batch import Batch, arguments
+from fedvlm_flwr.planning.kernels import counted_kernels
 from fedvlm_flwr.planning.live_bytes import LiveBytes, SavedTensors
-
-
-@dataclass(frozen=True)
-class Batch:
-    """A batch at its largest.
-
-    Attributes:
-        rows: examples.
-        length: places of each, the picture's included.
-        labeled: places of each with a label, or tokens to be generated.
-        masked: whether the attention is given a mask.
-        quantize: how the network's linear layers are held; None: as they are.
-    """
-
-    rows: int
-    length: int
-    labeled: int
-    masked: bool
-    quantize: str | None = None
 
 
 @dataclass(frozen=True)
@@ -96,17 +78,13 @@ def _train(llm: Any, batch: Batch, inputs_learn: bool, autocast: bool) -> Traini
     context = torch.autocast(table.device.type, torch.bfloat16) if autocast else nullcontext()
     with LiveBytes(weights) as live:
         with saved_tensors_hooks(tensors.pack, lambda tensor: tensor), context:
-            embeds = _empty(table, batch.rows, batch.length, table.shape[1])
-            hidden = llm(
-                inputs_embeds=embeds.requires_grad_(inputs_learn),
-                attention_mask=_mask(llm, batch, table),
-                use_cache=False,
-            ).last_hidden_state
+            inputs = arguments(llm, batch, inputs_learn)
+            hidden = llm(**inputs, use_cache=False).last_hidden_state
             inside = tensors.bytes
             loss = _loss(hidden, table, batch)
             behind = tensors.bytes - inside
         tensors.forget()
-        del hidden, embeds
+        del hidden, inputs
         loss.backward()  # type: ignore[no-untyped-call]
     for hook in hooks:
         hook.remove()
@@ -132,30 +110,23 @@ def dry_run_answering(llm: Any, batch: Batch) -> AnsweringBytes:
     weights = [*llm.parameters(), *llm.buffers()]
     cache: Any = DynamicCache(config=llm.config)
     with _stage(llm, batch.quantize, autocast=False), LiveBytes(weights) as live:
-        hidden = llm(
-            inputs_embeds=_empty(table, batch.rows, batch.length, table.shape[1]),
-            attention_mask=_mask(llm, batch, table),
-            past_key_values=cache,
-            use_cache=True,
-        ).last_hidden_state
+        inputs = arguments(llm, batch)
+        hidden = llm(**inputs, past_key_values=cache, use_cache=True).last_hidden_state
         F.linear(hidden[:, -1].to(table.dtype), table).argmax(-1)
-        entries: list[Tensor] = [t for layer in cache.layers for t in (layer.keys, layer.values)]
+        entries = [tensor for layer in cache.layers for tensor in _entries(layer)]
         prompt = sum(tensor.untyped_storage().nbytes() for tensor in entries)
-    whole = prompt * (batch.length + batch.labeled) // batch.length
-    return AnsweringBytes(whole, live.peak - prompt)
+        # A window, a state and a picture's keys and values stay as they are.
+        grows = [tensor for tensor in entries if tensor.shape[-2] == batch.length]
+        more = sum(tensor.untyped_storage().nbytes() for tensor in grows) * batch.labeled
+    return AnsweringBytes(prompt + more // batch.length, live.peak - prompt)
 
 
-def _empty(like: Tensor, *shape: int) -> Tensor:
-    return torch.empty(shape, dtype=like.dtype, device=like.device)
-
-
-def _mask(llm: Any, batch: Batch, table: Tensor) -> Tensor | None:
-    """A mask in the form that the attention takes, [B, 1, T, T]."""
-    added = llm.config._attn_implementation == UNFUSED
-    if not (batch.masked or added):
-        return None
-    mask = _empty(table, batch.rows, 1, batch.length, batch.length)
-    return mask if added else mask.bool()
+def _entries(layer: Any) -> list[Tensor]:
+    """What a layer has in the cache: keys and values, or the states of a linear attention."""
+    states = [getattr(layer, name, None) for name in ("keys", "values")]
+    for name in ("conv_states", "recurrent_states"):
+        states.extend(getattr(layer, name, {}).values())
+    return [state for state in states if state is not None]
 
 
 @contextmanager

@@ -15,9 +15,9 @@ from fedvlm_flwr.config import Config
 from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.models.parts import part_module, set_trainable
 from fedvlm_flwr.models.vlm import Skeleton
+from fedvlm_flwr.planning.batch import Batch
 from fedvlm_flwr.planning.dry_run import (
     AnsweringBytes,
-    Batch,
     TrainingBytes,
     dry_run_answering,
     dry_run_training,
@@ -218,7 +218,8 @@ class Estimator:
     def _batch(self, config: Config, rows: int, labeled: int) -> Batch:
         """Every row as long as can be; masked, as where rows are of unequal length."""
         length = self._skeleton.image_tokens + self._lengths.text
-        return Batch(rows, length, labeled, True, config.model.params.quantize)
+        quantize, beside = config.model.params.quantize, self._skeleton.image_states
+        return Batch(rows, length, labeled, True, quantize, beside)
 
 
 def _frozen(skeleton: Skeleton, trained: Parameters, quantize: str | None) -> int:
@@ -243,4 +244,4 @@ def _connector(skeleton: Skeleton, pictures: int) -> int:
     """What the connector's layers take and give, float32: no less than autograd keeps of them."""
     weights = part_module(skeleton, "connector").parameters()
     widths = sum(sum(weight.shape) for weight in weights)  # of a matrix in and out, of others once
-    return 4 * widths * pictures * skeleton.image_tokens
+    return 4 * widths * pictures * (skeleton.image_states or skeleton.image_tokens)

@@ -25,6 +25,9 @@ class Family:
         pictures: the tensors of the processor's output that go with a picture.
         types: the model's argument that tells picture places (1) from text (0) in the sequence;
             None: it takes none.
+        cross_mask: the model's argument that tells for each token which of a picture's tiles it
+            attends to, in a family that attends to pictures beside the sequence; None: their
+            tokens lie in the sequence.
         answer_type: what `types` holds for the tokens of an answer.
         own_mask: attention that is not causal everywhere, which flash attention cannot compute.
         softcap: the head's logits are bounded by the text configuration's
@@ -40,6 +43,7 @@ class Family:
     processor: str
     pictures: tuple[str, ...] = ("pixel_values",)
     types: str | None = None
+    cross_mask: str | None = None
     answer_type: int = 0
     own_mask: bool = False
     softcap: bool = False
@@ -79,6 +83,16 @@ FAMILIES: Mapping[str, Family] = {
     "llava": Family(*_LLAVA, "LlavaProcessor"),
     "llava_next": Family(*_LLAVA, "LlavaNextProcessor", _SIZED),
     "llava_onevision": Family(*_LLAVA, "LlavaOnevisionProcessor", (*_SIZED, "batch_num_images")),
+    "mistral3": Family(*_LLAVA, "PixtralProcessor", _SIZED),
+    "mllama": Family(
+        "model.vision_model",
+        "model.multi_modal_projector",
+        "model.language_model",
+        "MllamaProcessor",
+        ("pixel_values", "aspect_ratio_ids", "aspect_ratio_mask"),
+        cross_mask="cross_attention_mask",
+        own_mask=True,
+    ),
     "paligemma": Family(
         *_LLAVA,
         "PaliGemmaProcessor",
@@ -98,6 +112,12 @@ FAMILIES: Mapping[str, Family] = {
     "smolvlm": Family(*_IDEFICS, "Idefics3Processor", _TILES),
 }
 
+# Two sites with and without torchvision would see one picture in different pixels.
+REFUSED: Mapping[str, str] = {
+    "gemma3n": "its vision tower is one of timm, which needs torchvision; use gemma3 or gemma4",
+    "lfm2_vl": "its pictures can be processed by torchvision only; use another family",
+}
+
 
 def family_of(source: str, config: Any) -> Family:
     """The row of a checkpoint's family.
@@ -110,6 +130,11 @@ def family_of(source: str, config: Any) -> Family:
         ModelError: there is no such row.
     """
     kind = str(config.model_type)
+    if kind in REFUSED:
+        raise ModelError(
+            f"{source} is of the family '{kind}', which this version cannot train: "
+            f"{REFUSED[kind]} (known: {', '.join(FAMILIES)})."
+        )
     if kind not in FAMILIES:
         raise ModelError(
             f"{source} is of the family '{kind}', which this version cannot train; known: "

@@ -9,17 +9,17 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from fedvlm_flwr.errors import ModelError
 from fedvlm_flwr.models.chat import Turn, end_of, starts_itself, template_of, turn_of
 from fedvlm_flwr.models.hf_vlm.families import Family
+from fedvlm_flwr.models.hf_vlm.tensors import compact, concatenate, masked, padded
 from fedvlm_flwr.models.prompts import PromptEncoder
 from fedvlm_flwr.models.vlm import Encoded, Features
 
-IDS, TYPES = "image_ids", "image_types"
+IDS, TYPES, TILES = "image_ids", "image_types", "image_tiles"
 PROBE = "what is this?"  # any question, to see what the processor makes of a prompt
 
 
@@ -72,9 +72,10 @@ class HfInputs:
         """The processor's tensors of a pillow picture, and the prompt's beginning with it in place.
 
         `image_ids` [T]: all tokens up to the end of the picture, since a tokenizer may join what
-        stands before a picture with what the processor writes around it; `image_types` [T]: the
-        family's `types` for them, where it has such; the family's `pictures` with the shapes that
-        the processor gives them for one picture, floats as `dtype`.
+        stands before a picture with what the processor writes around it; `image_types` [T] and
+        `image_tiles` [T, ...]: the family's `types` and `cross_mask` for them, where it has such;
+        the family's `pictures` with the shapes that the processor gives them for one picture,
+        floats as `dtype`.
 
         Raises:
             ModelError: the processor writes the question otherwise than the chat template does.
@@ -96,6 +97,8 @@ class HfInputs:
         row = {IDS: torch.tensor(ids[:count])}
         if self.family.types is not None:
             row[TYPES] = tensors[self.family.types][0, :count].clone()
+        if self.family.cross_mask is not None:
+            row[TILES] = torch.as_tensor(tensors[self.family.cross_mask])[0, :count].clone()
         for name in self.family.pictures:
             row[name] = compact(name, torch.as_tensor(tensors[name]), dtype)
         return row
@@ -125,8 +128,8 @@ class HfInputs:
             answers: whether the answers are in the sequence (training), or only the prompts.
 
         Returns:
-            `input_ids` and `attention_mask` [B, T], the family's `types` [B, T] where it has such,
-            and its image tensors, one image after the other.
+            `input_ids` and `attention_mask` [B, T], the family's `types` [B, T] and `cross_mask`
+            [B, T, ...] where it has such, and its image tensors, one image after the other.
         """
         rows: list[list[int]] = []
         types: list[list[int]] = []
@@ -145,6 +148,9 @@ class HfInputs:
         }
         if self.family.types is not None:
             arguments[self.family.types] = padded(types, 0, left=left)
+        if self.family.cross_mask is not None:
+            masks, lengths = [row[TILES] for row in features], [len(row) for row in rows]
+            arguments[self.family.cross_mask] = masked(masks, lengths, left=left)
         return arguments
 
     def _turn(self, source: str) -> Turn:
@@ -166,49 +172,3 @@ class HfInputs:
             return self.turn.prompt(PROBE)
         before, after = self.family.handed
         return f"{before.format(image=self.place)}{PROBE}{after}"
-
-
-def compact(name: str, value: Tensor, dtype: torch.dtype) -> Tensor:
-    """In the smallest form that changes nothing: images take most of a client's memory.
-
-    Args:
-        name: the processor's name for the tensor.
-        value: of any shape, which stays.
-        dtype: for floats; masks become bool, other integers stay.
-    """
-    if name.endswith("_mask"):
-        return value.bool()
-    return value.to(dtype) if value.is_floating_point() else value
-
-
-def padded(rows: Sequence[Sequence[int]], filler: int, *, left: bool) -> Tensor:
-    """Rows of different lengths as one tensor, [B, T], filled up on the left or the right."""
-    longest = max(map(len, rows))
-    fillers = [[filler] * (longest - len(row)) for row in rows]
-    return torch.tensor(
-        [[*f, *row] if left else [*row, *f] for f, row in zip(fillers, rows, strict=True)]
-    )
-
-
-def concatenate(values: Sequence[Tensor]) -> Tensor:
-    """One image after the other along the first dimension, all others filled up with zeros.
-
-    Images of one family differ in the number of their tiles or patches; the networks know which
-    are real.
-
-    Args:
-        values: each [n_i, ...] of as many dimensions.
-
-    Returns:
-        [sum of n_i, ...], each further dimension the largest of them.
-    """
-    shape = [max(sizes) for sizes in zip(*(value.shape[1:] for value in values), strict=True)]
-    return torch.cat([zero_padded(value, shape) for value in values])
-
-
-def zero_padded(value: Tensor, shape: Sequence[int]) -> Tensor:
-    """A tensor [n, ...] filled up with zeros behind, to [n, *shape]."""
-    missing = [want - have for want, have in zip(shape, value.shape[1:], strict=True)]
-    if not any(missing):
-        return value
-    return F.pad(value, [n for more in reversed(missing) for n in (0, more)])

@@ -14,7 +14,7 @@ from fedvlm_flwr.config.loading import Loading
 from fedvlm_flwr.contracts import Progress
 from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.models.hf_vlm.families import Family, family_of
-from fedvlm_flwr.models.hf_vlm.inputs import IDS, HfInputs
+from fedvlm_flwr.models.hf_vlm.inputs import IDS, TILES, HfInputs
 from fedvlm_flwr.models.hf_vlm.model import HfVlm
 from fedvlm_flwr.models.hf_vlm.params import Params
 from fedvlm_flwr.models.hf_vlm.processor import read_processor
@@ -83,8 +83,8 @@ def attention_for(
     """
     if family.own_mask and params.attention == "flash_attention_2":
         raise ConfigError(
-            f"model.attention=flash_attention_2 cannot compute the mask of the family '{kind}', "
-            "where tokens see later ones; use auto or sdpa."
+            f"model.attention=flash_attention_2 cannot compute the masks of the family '{kind}', "
+            "which are not causal everywhere; use auto or sdpa."
         )
     attention = attention_of(params, device)
     if params.attention == "auto" and (family.own_mask or attention == "sdpa"):
@@ -111,7 +111,7 @@ def folder(name: str, params: Params) -> Path | None:
 def skeleton(params: Params) -> Skeleton:
     """The network on the meta device, from what lies in the folder or in the hub's cache.
 
-    `image_tokens` is what a picture of 640 x 480 pixels takes.
+    `image_tokens` and `image_states` are what a picture of 640 x 480 pixels takes.
 
     Raises:
         ModelError: configuration, tokenizer or picture processing is not at hand, or the family is
@@ -124,10 +124,12 @@ def skeleton(params: Params) -> Skeleton:
         module = READER.from_config(config)
     module.requires_grad_(False)
     inputs = read_inputs(params, family, config, local_files_only=True)
-    ids = inputs.encode_image(Image.new("RGB", TYPICAL), torch_dtype(params))[IDS]
-    tokens = int((ids == config.image_token_id).sum())
+    row = inputs.encode_image(Image.new("RGB", TYPICAL), torch_dtype(params))
+    tokens = int((row[IDS] == config.image_token_id).sum())
+    vision: Any = module.get_submodule(family.vision)
+    states = vision.num_patches * row[TILES].shape[-1] if TILES in row else 0  # of all tiles
     targets = linear_names(module.get_submodule(family.llm))
-    return Skeleton(module, family.parts, targets, image_tokens=tokens)
+    return Skeleton(module, family.parts, targets, image_tokens=tokens, image_states=states)
 
 
 def read_inputs(

@@ -7,15 +7,22 @@ from typing import Any
 import transformers
 from transformers import AutoImageProcessor, AutoTokenizer
 from transformers.models.llava.image_processing_pil_llava import LlavaImageProcessorPil
+from transformers.models.mllama.image_processing_pil_mllama import (
+    MllamaImageProcessorPil,
+    get_image_size_fit_to_canvas,
+    get_optimal_tiled_canvas,
+)
 
 from fedvlm_flwr.errors import ModelError
 from fedvlm_flwr.images.frame import WHOLE, Frame, Size, cropped, padded, shares
 from fedvlm_flwr.models.hf_vlm.families import Family
+from fedvlm_flwr.models.hf_vlm.pixtral import PixtralProcessor
 from fedvlm_flwr.models.patches import picture_size, tower_tokens
 
 ABSENT = ("video_processor", "feature_extractor")  # videos and sounds
 PATCH, MORE = "patch_size", "num_additional_image_tokens"
 STRATEGY = "vision_feature_select_strategy"
+OWN = {"PixtralProcessor": PixtralProcessor}  # in place of transformers' class
 TWINS = {"SmolVLMProcessor": "Idefics3Processor"}  # read as another class, see `FAMILIES`
 
 
@@ -39,7 +46,7 @@ def read_processor(
         ModelError: the checkpoint is made for a processor of another kind, or its processor counts
             a picture's tokens otherwise than its network.
     """
-    base = getattr(transformers, family.processor)
+    base = OWN.get(family.processor) or getattr(transformers, family.processor)
     settings, _ = base.get_processor_dict(where, local_files_only=local_files_only)
     class_name = settings.get("processor_class", family.processor)
     if TWINS.get(class_name, class_name) != family.processor:
@@ -118,14 +125,25 @@ def frame_through(processing: Any, size: Size) -> Frame:
     Most families show all of it in its own fractions: stretched to a square (PaliGemma, Gemma 3) or
     to the next multiple of their patches (Qwen), in tiles beside the stretched whole (LLaVA-NeXT,
     LLaVA-OneVision, Idefics3, SmolVLM, InternVL). LLaVA's own processing crops to the middle or,
-    where `do_pad` is set, pads.
+    where `do_pad` is set, pads. Llama 3.2 Vision pads, see `tiled`.
 
     Raises:
         ModelError: it crops what it has not brought to one size.
     """
     if hasattr(processing, "image_grid_pinpoints"):  # its crop is of tiles, which it leaves whole
         return WHOLE
+    if isinstance(processing, MllamaImageProcessorPil):
+        return tiled(processing, size)
     pads = isinstance(processing, LlavaImageProcessorPil) and processing.do_pad
     crops = getattr(processing, "do_center_crop", False) and processing.size.shortest_edge
     frame = padded(size) if pads else cropped(size) if crops else WHOLE
     return frame.middle(*shares(processing))
+
+
+def tiled(processing: Any, size: Size) -> Frame:
+    """A picture in the upper left of the tiles that take it without stretching it."""
+    width, height = size
+    side, most = processing.size.height, processing.max_image_tiles
+    down, across = get_optimal_tiled_canvas(height, width, most, side)
+    shown_down, shown_across = get_image_size_fit_to_canvas(height, width, down, across, side)
+    return Frame(0, 0, float(across / shown_across), float(down / shown_down))

@@ -12,6 +12,10 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 from transformers.models.llava.image_processing_pil_llava import LlavaImageProcessorPil
+from transformers.models.mllama.image_processing_pil_mllama import (
+    MllamaImageProcessorPil,
+    get_all_supported_aspect_ratios,
+)
 from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
 
 from client_app.local import train_locally
@@ -249,6 +253,10 @@ def whole_tile(kind: Kind, features) -> Tensor:
         patches = pixels.view(rows // 2, columns // 2, 2, 2, 3, 2, 8, 8)[..., 0, :, :]
         return patches.permute(4, 0, 2, 5, 1, 3, 6).reshape(3, rows * 8, columns * 8)
     tiles = pixels.flatten(0, -4)  # [tiles, 3, height, width]
+    if kind.margins:  # all of Llama's tiles together, in rows
+        down, across = get_all_supported_aspect_ratios(4)[int(features["aspect_ratio_ids"]) - 1]
+        grid = tiles[: down * across].unflatten(0, (down, across))
+        return grid.permute(2, 0, 3, 1, 4).flatten(3).flatten(1, 2)
     return tiles[kind.whole]
 
 
@@ -261,7 +269,15 @@ def test_every_family_sees_what_its_view_says(family, hf_checkpoint, tmp_path):
     for size in SHAPES:
         path = drawn(tmp_path, size)
         agree(model.frame(path), whole_tile(kind, model.features([path])[0]))
-        assert model.frame(path) == (cropped(size) if kind.crops else WHOLE)
+        if not kind.margins:
+            assert model.frame(path) == (cropped(size) if kind.crops else WHOLE)
+
+
+def test_llamas_tiles_hold_the_picture_in_their_upper_left():
+    """300 x 100 becomes 96 x 32 in 3 tiles of 32; 40 x 30 stays as it is in 2."""
+    processing = MllamaImageProcessorPil(size={"height": 32, "width": 32}, max_image_tiles=4)
+    assert frame_through(processing, (300, 100)) == WHOLE
+    assert frame_through(processing, (40, 30)) == Frame(0, 0, 64 / 40, 32 / 30)
 
 
 @pytest.mark.parametrize("size", SHAPES)

@@ -8,8 +8,11 @@ from peft import LoraConfig, inject_adapter_in_model
 from torch import nn
 from torch.autograd.graph import saved_tensors_hooks
 from transformers import LlamaConfig, LlamaModel
+from transformers.models.mllama.configuration_mllama import MllamaTextConfig
+from transformers.models.mllama.modeling_mllama import MllamaTextModel
 
-from fedvlm_flwr.planning.dry_run import Batch, dry_run_answering, dry_run_training
+from fedvlm_flwr.planning.batch import Batch
+from fedvlm_flwr.planning.dry_run import dry_run_answering, dry_run_training
 from fedvlm_flwr.planning.live_bytes import LiveBytes, SavedTensors
 
 BATCH = Batch(rows=3, length=20, labeled=4, masked=False)
@@ -81,6 +84,22 @@ def test_answering_on_real_tensors_gives_the_same_counts():
 def test_the_cache_is_keys_and_values_of_every_place():
     # 2 layers x keys and values x 3 rows x 2 heads x (20 + 4) places x 8 numbers x 4 bytes
     assert dry_run_answering(network(), BATCH).cache == 2 * 2 * 3 * 2 * 24 * 8 * 4
+
+
+def test_a_picture_beside_the_sequence_is_cached_once():
+    sizes = {"hidden_size": 32, "intermediate_size": 48, "vocab_size": 50, "pad_token_id": 0}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2}
+    config = MllamaTextConfig(
+        **sizes, **heads, num_hidden_layers=3, cross_attention_layers=[1], bos_token_id=1
+    )
+    with torch.device("meta"):
+        llm = MllamaTextModel(config)
+    batch = replace(BATCH, masked=True, beside=70)
+    # keys and values x 3 rows x 2 heads x places x 8 numbers x 4 bytes, in 2 layers and in 1
+    assert dry_run_answering(llm, batch).cache == 2 * 3 * 2 * (2 * 24 + 70) * 8 * 4
+    few, more = (train(llm, replace(batch, beside=beside)).activations for beside in (70, 140))
+    # The states, keys with the norm's and values, and the mask, at least.
+    assert more - few > 70 * 4 * 3 * (32 + 2 * 16 + 20)
 
 
 def test_fused_attention_grows_with_the_length_and_eager_attention_with_its_square():

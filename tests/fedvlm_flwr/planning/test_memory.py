@@ -10,6 +10,7 @@ from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.planning.cards import Fit, fit, need
 from fedvlm_flwr.planning.counting import adapted_skeleton
 from fedvlm_flwr.planning.memory import CUDA_CONTEXT, FRAGMENTATION, Estimator, Lengths
+from tests.hf_tiny import FAMILIES
 
 LENGTHS = Lengths(text=100, answer=10)
 MB = 1_000_000
@@ -162,3 +163,17 @@ def test_settings_may_change_on_the_same_skeleton():
     larger = replace(config, train=replace(config.train, batch_size=16))
     assert estimator.estimate(larger, 0) == estimated("train.batch_size=16")
     assert estimator.estimate(config, 0) == estimated("train.batch_size=8")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_of_transformers_can_be_planned(family, hf_checkpoint):
+    config = config_of("model=hf_vlm", f"model.checkpoint={hf_checkpoint(family)}", "tuning=f_cl")
+    skeleton = adapted_skeleton(config)
+    estimate = Estimator(skeleton, LENGTHS, lambda stage, parameters: 0).estimate(config, 0)
+    assert estimate.training["activations of the connector"] > 0
+    assert (
+        estimate.training["activations of the LLM"] > estimate.training["logits of the answers"] > 0
+    )
+    assert estimate.answering["key/value cache"] > 0
+    # Only Llama 3.2 Vision has pictures beside the text: 4 tiles of 4 x 4 patches and one more.
+    assert skeleton.image_states == (4 * 17 if family == "mllama" else 0)

@@ -1,5 +1,6 @@
 """The table of families holds against the networks it describes."""
 
+import json
 from types import SimpleNamespace
 
 import pytest
@@ -7,8 +8,11 @@ import torch
 import transformers
 from transformers import AutoConfig, AutoModelForImageTextToText
 
+from fedvlm_flwr.cli import main
+from fedvlm_flwr.config import compose
 from fedvlm_flwr.errors import ModelError
-from fedvlm_flwr.models.hf_vlm.families import FAMILIES, family_of
+from fedvlm_flwr.models import model_skeleton, prepare_model
+from fedvlm_flwr.models.hf_vlm.families import FAMILIES, REFUSED, family_of
 from tests import hf_tiny
 
 
@@ -48,3 +52,16 @@ def test_unknown_family_names_the_known_ones_and_where_to_add_one():
         family_of("any/model", SimpleNamespace(model_type="florence2"))
     assert all(name in str(told.value) for name in FAMILIES)
     assert "fedvlm_flwr/models/hf_vlm/families.py" in str(told.value)
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_families_that_need_torchvision_are_refused_with_the_reason(name, tmp_path, capsys):
+    config = {"model_type": name, "text_config": {}, "vision_config": {}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    choice = compose({"overrides": f"model=hf_vlm model.checkpoint={tmp_path}"}).model
+    reason = f"'{name}', which this version cannot train: its .*torchvision.*; use .*mllama"
+    for reads in (prepare_model, model_skeleton):
+        with pytest.raises(ModelError, match=reason):
+            reads(choice)
+    assert main(["params", "model=hf_vlm", f"model.checkpoint={tmp_path}"]) == 1
+    assert REFUSED[name] in capsys.readouterr().err
