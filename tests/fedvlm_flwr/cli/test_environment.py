@@ -127,7 +127,7 @@ def test_the_doctor_names_six_and_more_in_one_run(tmp_path, read_only):
         "HF_HUB_OFFLINE": "1",
     }
     path = os.environ.get("PYTHONPATH", "")
-    words = ["engine.cpus_per_client=4097"]
+    words = ["engine.cpus_per_client=1024"]
     done = fedvlm("doctor", *words, cwd=tmp_path, PYTHONPATH=path, **environment)
     assert done.returncode == 1
     lines = done.stdout.splitlines()
@@ -137,7 +137,7 @@ def test_the_doctor_names_six_and_more_in_one_run(tmp_path, read_only):
         ("warn", "RAY_ADDRESS=10.0.0.1:6379: a bare", "set RAY_ADDRESS=local"),
         ("warn", "the output's encoding is ascii", "set PYTHONIOENCODING=utf-8"),
         ("FAIL", "home is no folder to write to", "set FEDVLM_HOME"),
-        ("FAIL", "engine.cpus_per_client=4097, but", "set it to at most"),
+        ("FAIL", "engine.cpus_per_client=1024, but", "set it to at most"),
     ]:
         (line,) = (line for line in lines if problem in line)
         assert line.startswith(level) and cure in line

@@ -94,7 +94,7 @@ def test_nothing_is_left_running(ray_run):
 
 
 def test_a_failing_client_gives_a_sentence_and_exit_1(small):
-    done = fedvlm("run", *small, "engine=ray", "num_rounds=1", "train.lr=1e30")
+    done = fedvlm("run", *small, "engine=ray", "num_rounds=1", "train.lr=1000")
     assert done.returncode == 1
     assert re.search(r"^error: Round 1 got 0 good replies and needs 3 .*client 0: ", done.stderr)
 

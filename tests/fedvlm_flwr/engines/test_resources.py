@@ -15,7 +15,7 @@ from fedvlm_flwr.errors import ConfigError
 @pytest.mark.parametrize(
     ("word", "words"),
     [
-        ("engine.cpus_per_client=4097", ["=4097, but this machine has", "CPU cores; set it to"]),
+        ("engine.cpus_per_client=1024", ["=1024, but this machine has", "CPU cores; set it to"]),
         ("engine.gpus_per_client=3", ["=3, but there are 2 GPUs", "set it to at most 2, or"]),
         ("engine.gpus_per_client=1.5", ["=1.5 is more than one GPU and no whole number"]),
     ],
