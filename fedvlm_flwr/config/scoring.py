@@ -2,7 +2,12 @@
 
 from dataclasses import dataclass, field
 
+from fedvlm_flwr.errors import ConfigError
+from fedvlm_flwr.plugins import available
 from fedvlm_flwr.settings import TOKENS, carrier, setting
+
+CONVENTIONS = tuple(available("fedvlm_flwr.tasks.conventions"))
+TASKS = available("fedvlm_flwr.tasks")
 
 
 @dataclass(frozen=True)
@@ -24,5 +29,19 @@ class Eval:
     """Tokens after which an answer is ended; as a rule the dataset's `answer_tokens`."""
     shuffled: bool
     """Whether the final model is also scored on images that belong to other questions."""
+    conventions: list[str] = field(metadata=setting(choices=CONVENTIONS))
+    """Papers by whose conventions answers are scored too, as `<convention>_<metric>`; as a rule the
+    dataset's `conventions`."""
+    headlines: dict[str, str] = field(metadata=carrier())
+    """The metric that tables show, by task, e.g. {vqa: vqav2_accuracy}; of others it is the task's
+    own. As a rule the dataset's `headlines`."""
     bootstrap: int = field(metadata=carrier(least=1, most=100_000))
     """Resamples behind each 95 % confidence interval."""
+
+    def __post_init__(self) -> None:
+        for task in self.headlines:
+            if task not in TASKS:
+                raise ConfigError(
+                    f"eval.headlines names the task '{task[:80]}'; choose one of: "
+                    f"{', '.join(TASKS)}."
+                )
