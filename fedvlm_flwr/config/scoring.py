@@ -6,9 +6,6 @@ from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.plugins import available
 from fedvlm_flwr.settings import TOKENS, carrier, setting
 
-CONVENTIONS = tuple(available("fedvlm_flwr.tasks.conventions"))
-TASKS = available("fedvlm_flwr.tasks")
-
 
 @dataclass(frozen=True)
 class Eval:
@@ -29,7 +26,7 @@ class Eval:
     """Tokens after which an answer is ended; as a rule the dataset's `answer_tokens`."""
     shuffled: bool
     """Whether the final model is also scored on images that belong to other questions."""
-    conventions: list[str] = field(metadata=setting(choices=CONVENTIONS))
+    conventions: list[str]
     """Papers by whose conventions answers are scored too, as `<convention>_<metric>`; as a rule the
     dataset's `conventions`."""
     headlines: dict[str, str] = field(metadata=carrier())
@@ -39,9 +36,13 @@ class Eval:
     """Resamples behind each 95 % confidence interval."""
 
     def __post_init__(self) -> None:
-        for task in self.headlines:
-            if task not in TASKS:
-                raise ConfigError(
-                    f"eval.headlines names the task '{task[:80]}'; choose one of: "
-                    f"{', '.join(TASKS)}."
-                )
+        for key, words, package in (
+            ("conventions", self.conventions, "fedvlm_flwr.tasks.conventions"),
+            ("headlines", self.headlines, "fedvlm_flwr.tasks"),
+        ):
+            for word in words:
+                if word not in available(package):
+                    raise ConfigError(
+                        f"eval.{key} names '{word[:80]}'; choose one of: "
+                        f"{', '.join(available(package))}."
+                    )

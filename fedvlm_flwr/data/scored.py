@@ -2,17 +2,12 @@
 
 from dataclasses import dataclass, field
 
-from fedvlm_flwr.plugins import available
-from fedvlm_flwr.settings import setting
-
-CONVENTIONS = tuple(available("fedvlm_flwr.tasks.conventions"))
-
 
 @dataclass(frozen=True, kw_only=True)
 class Scored:
     """The keys of every dataset that its scores go by; its tables do not depend on them."""
 
-    conventions: list[str] = field(default_factory=list, metadata=setting(choices=CONVENTIONS))
+    conventions: list[str] = field(default_factory=list)
     """Papers by whose conventions its answers are scored too (`eval.conventions`)."""
     headlines: dict[str, str] = field(default_factory=dict)
     """The metric that tables show, by task (`eval.headlines`); of others it is the task's own."""

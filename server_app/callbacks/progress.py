@@ -87,7 +87,7 @@ class Progress(Callback):
     def on_evaluated(self, evaluation: Evaluation) -> None:
         """Each task's headline score."""
         settings = settings_of(self._folder)
-        shown = {task: headline(task, settings) for task in evaluation.scores}
+        metrics = {task: headline(task, settings) for task in evaluation.scores}
         self.tell(
             "evaluated",
             stage=evaluation.stage,
@@ -96,9 +96,9 @@ class Progress(Callback):
             where=evaluation.where,
             what=evaluation.what,
             scores={
-                task: values[shown[task]]
+                task: values[metrics[task]]
                 for task, values in evaluation.scores.items()
-                if shown[task] in values  # a sample may have none of the questions it is of
+                if metrics[task] in values  # a sample may have none of the questions it is of
             },
             seconds=evaluation.seconds,
         )
