@@ -181,6 +181,28 @@ class Task(Protocol):
         """The constant answer of a model that sees nothing."""
 
 
+class Convention(Protocol):
+    """`fedvlm_flwr/tasks/conventions/<name>.py`: a paper's scores, beside those of the task.
+
+    `score` and `each` keep what `Task` says of its own.
+
+    Attributes:
+        TASKS: the tasks whose answers it scores.
+    """
+
+    TASKS: frozenset[str]
+
+    def score(
+        self, task: str, predictions: Sequence[str], references: Sequence[str], /
+    ) -> dict[str, float]:
+        """All metrics of a task over the examples; one that concerns none of them is left out."""
+
+    def each(
+        self, task: str, predictions: Sequence[str], references: Sequence[str], /
+    ) -> dict[str, list[float]]:
+        """One value an example for the metrics that are means over all of them."""
+
+
 class SourceKind(Protocol[P_contra, Entry_co]):
     """`fedvlm_flwr/data/sources/<source>.py`: the public files that a dataset is made from."""
 

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from fedvlm_flwr.errors import ConfigError
+from fedvlm_flwr.plugins import available
 from fedvlm_flwr.settings import TOKENS, carrier, setting
 
 
@@ -25,5 +27,23 @@ class Eval:
     length that 99.5 % of the right answers do not exceed."""
     shuffled: bool
     """Whether the final model is also scored on images that belong to other questions."""
+    conventions: list[str]
+    """Papers by whose conventions answers are scored too, as `<convention>_<metric>`; as a rule the
+    dataset's `conventions`."""
+    headlines: dict[str, str] = field(metadata=carrier())
+    """The metric that tables show, by task, e.g. {vqa: vqav2_accuracy}; of others it is the task's
+    own. As a rule the dataset's `headlines`."""
     bootstrap: int = field(metadata=carrier(least=1, most=100_000))
     """Resamples behind each 95 % confidence interval."""
+
+    def __post_init__(self) -> None:
+        for key, words, package in (
+            ("conventions", self.conventions, "fedvlm_flwr.tasks.conventions"),
+            ("headlines", self.headlines, "fedvlm_flwr.tasks"),
+        ):
+            for word in words:
+                if word not in available(package):
+                    raise ConfigError(
+                        f"eval.{key} names '{word[:80]}'; choose one of: "
+                        f"{', '.join(available(package))}."
+                    )

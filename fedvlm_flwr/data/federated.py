@@ -65,7 +65,7 @@ class Example:
     """One question about one picture, with its answer and the task that scores it.
 
     Attributes:
-        others: further answers that count as right.
+        others: further answers that count as right, each as often as people gave it.
         closed: whether the question is a closed one; None: its record does not say.
         box_decimals: with so many a model is taught to write numbers of boxes.
     """
@@ -108,7 +108,7 @@ def examples(
     result = [replace(read_example(root, *row), box_decimals=box_decimals) for row in rows]
     if REFERENCES in more:
         result = [
-            replace(one, others=tuple(text for text in texts if text != one.answer))
+            replace(one, others=_without(one.answer, texts))
             for one, texts in zip(result, columns[REFERENCES], strict=True)
         ]
     if ANSWER_TYPE in more:
@@ -117,6 +117,13 @@ def examples(
             for one, word in zip(result, columns[ANSWER_TYPE], strict=True)
         ]
     return result
+
+
+def _without(answer: str, texts: Sequence[str]) -> tuple[str, ...]:
+    """The other answers: all but one of those that are this one."""
+    plain = [text.strip() for text in texts]
+    i = plain.index(answer) if answer in plain else len(texts)
+    return (*texts[:i], *texts[i + 1 :])
 
 
 def read_example(root: Path, name: str, image: str, turns: Any, task: str) -> Example:

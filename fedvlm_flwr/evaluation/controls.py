@@ -1,37 +1,46 @@
 """Controls: what a model scores that does not look at the images."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from fedvlm_flwr.data.federated import Example
+from fedvlm_flwr.evaluation.conventions import convention_scores
 from fedvlm_flwr.evaluation.scores import score
 from fedvlm_flwr.messages.scores import Scores
 from fedvlm_flwr.seeding import stream
 from fedvlm_flwr.tasks import load_task
+from fedvlm_flwr.tasks.base import most_frequent
 
 ByTask = Mapping[str, Sequence[Example]]
 
 
-def majority_scores(test: ByTask, training: ByTask) -> Scores:
+def majority_scores(test: ByTask, training: ByTask, conventions: Sequence[str] = ()) -> Scores:
     """What a model scores that always gives the training pool's most frequent answer.
 
-    A task without training examples is left out.
+    A task without training examples is left out. A convention, which may read letters and wording,
+    is given the answer as it stands in the records.
     """
     result: Scores = {}
     for task, examples in test.items():
         pool = training.get(task, ())
         if pool:
-            constant = load_task(task).majority([example.answer for example in pool])
-            result[task] = score(task, [constant] * len(examples), examples)
+            answers = [example.answer for example in pool]
+            constant, worded = load_task(task).majority(answers), most_frequent(answers)
+            count = len(examples)
+            result[task] = score(task, [constant] * count, examples) | convention_scores(
+                task, [worded] * count, examples, conventions
+            )
     return result
 
 
-def question_majority_scores(test: ByTask, training: ByTask) -> Scores:
+def question_majority_scores(
+    test: ByTask, training: ByTask, conventions: Sequence[str] = ()
+) -> Scores:
     """What a model scores that reads the question and never looks at the image.
 
     It gives the most frequent answer of the training pool to that very question, and of the whole
-    task where the pool does not hold the question.
+    task where the pool does not hold the question; to a convention as `majority_scores` does.
     """
     result: Scores = {}
     for task, examples in test.items():
@@ -39,12 +48,23 @@ def question_majority_scores(test: ByTask, training: ByTask) -> Scores:
         for example in training.get(task, ()):
             pool.setdefault(example.question, []).append(example.answer)
         if pool:
-            majority = load_task(task).majority
-            best = {question: majority(answers) for question, answers in pool.items()}
-            otherwise = majority([answer for answers in pool.values() for answer in answers])
-            blind = [best.get(example.question, otherwise) for example in examples]
-            result[task] = score(task, blind, examples)
+            blind = _by_question(pool, examples, load_task(task).majority)
+            worded = _by_question(pool, examples, most_frequent)
+            result[task] = score(task, blind, examples) | convention_scores(
+                task, worded, examples, conventions
+            )
     return result
+
+
+def _by_question(
+    pool: Mapping[str, Sequence[str]],
+    examples: Sequence[Example],
+    majority: Callable[[Sequence[str]], str],
+) -> list[str]:
+    """The most frequent answer to each example's question."""
+    best = {question: majority(answers) for question, answers in pool.items()}
+    otherwise = majority([answer for answers in pool.values() for answer in answers])
+    return [best.get(example.question, otherwise) for example in examples]
 
 
 def with_shuffled_images(examples: Sequence[Example], seed: int) -> list[Example]:

@@ -15,6 +15,12 @@ from fedvlm_flwr.evaluation.controls import (
     question_majority_scores,
     with_shuffled_images,
 )
+from fedvlm_flwr.evaluation.conventions import (
+    convention_scores,
+    convention_scores_each,
+    require_headlines,
+    require_tasks,
+)
 from fedvlm_flwr.evaluation.scores import score, score_each
 from fedvlm_flwr.evaluation.statistics import intervals, share_means
 from fedvlm_flwr.messages.scores import Scores
@@ -62,6 +68,8 @@ class Evaluator:
         self._threads = threads
         self._examples = examples(data.test, data.root, None, data.box_decimals)
         self.full = by_task(self._examples)
+        self._conventions = config.eval.conventions
+        require_tasks(self._conventions, list(self.full))
         self._client_of = {
             row: k for k, own in enumerate(process.test_shares(config)) for row in own
         }
@@ -91,10 +99,14 @@ class Evaluator:
         rows = self._rows if full else self._sample
         test = {task: [self._examples[row] for row in numbers] for task, numbers in rows.items()}
         predictions = self._predict(test, step)
-        scores = _score(predictions, test)
+        scores = self._score(predictions, test)
+        if full:
+            require_headlines(self._config.eval.headlines, scores)
         shares: dict[int, Scores] = {}
         for task in test if full else ():
-            values = score_each(task, predictions[task], test[task])
+            values = score_each(task, predictions[task], test[task]) | convention_scores_each(
+                task, predictions[task], test[task], self._conventions
+            )
             scores[task] |= self._interval_ends(task, values)
             clients = [self._client_of[row] for row in rows[task]]
             for client, own in share_means(values, clients).items():
@@ -111,16 +123,16 @@ class Evaluator:
         start = time.monotonic()
         seed = self._config.seed
         test = {task: with_shuffled_images(own, seed) for task, own in self.full.items()}
-        scores = _score(self._predict(test, step), test)
+        scores = self._score(self._predict(test, step), test)
         return scores, time.monotonic() - start
 
     def majority(self) -> Scores:
         """Scores of the constant answer on the whole test set."""
-        return majority_scores(self.full, self._training)
+        return majority_scores(self.full, self._training, self._conventions)
 
     def question_majority(self) -> Scores:
         """Scores of the most frequent answer to each question on the whole test set."""
-        return question_majority_scores(self.full, self._training)
+        return question_majority_scores(self.full, self._training, self._conventions)
 
     def _predict(
         self, test: Mapping[str, Sequence[Example]], step: StepFn | None
@@ -135,6 +147,15 @@ class Evaluator:
             predictions[task] = generate_answers(self._model, own, settings, onward)
             count += len(own)
         return predictions
+
+    def _score(
+        self, predictions: Mapping[str, Sequence[str]], test: Mapping[str, Sequence[Example]]
+    ) -> Scores:
+        return {
+            task: score(task, predictions[task], own)
+            | convention_scores(task, predictions[task], own, self._conventions)
+            for task, own in test.items()
+        }
 
     def _interval_ends(self, task: str, values: Mapping[str, Sequence[float]]) -> dict[str, float]:
         """Both ends of each metric's interval; the same examples are drawn in every round."""
@@ -153,12 +174,6 @@ class Evaluator:
             "reference": example.answer,
             "prediction": text,
         }
-
-
-def _score(
-    predictions: Mapping[str, Sequence[str]], test: Mapping[str, Sequence[Example]]
-) -> Scores:
-    return {task: score(task, predictions[task], own) for task, own in test.items()}
 
 
 def _counting_on(step: StepFn, before: int, total: int) -> StepFn:

@@ -13,7 +13,7 @@ def score(task: str, predictions: Sequence[str], examples: Sequence[Example]) ->
     Raises:
         DataError: there are no examples, or not one prediction for each.
     """
-    values: dict[str, float] = load_task(task).score(predictions, _references(examples))
+    values: dict[str, float] = load_task(task).score(predictions, references_of(examples))
     return values
 
 
@@ -25,9 +25,10 @@ def score_each(
     Raises:
         DataError: as `score`.
     """
-    values: dict[str, list[float]] = load_task(task).each(predictions, _references(examples))
+    values: dict[str, list[float]] = load_task(task).each(predictions, references_of(examples))
     return values
 
 
-def _references(examples: Sequence[Example]) -> list[str]:
+def references_of(examples: Sequence[Example]) -> list[str]:
+    """The right answer of each example, with what else is known of it."""
     return [Reference(example.answer, example.others, example.closed) for example in examples]

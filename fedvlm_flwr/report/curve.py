@@ -19,7 +19,7 @@ def draw_curve(folder: RunFolder) -> Path:
     Hollow points are scores on the sample used between the first and the last round.
     """
     values = server_values(folder)
-    metrics = headlines(values)
+    metrics = headlines(folder, values)
     figure = Figure(figsize=(3.2 * max(1, len(metrics)), 2.9), layout="constrained")
     panels = figure.subplots(1, max(1, len(metrics)), squeeze=False)[0]
     for panel, (task, metric) in zip(panels, metrics.items(), strict=False):

@@ -9,8 +9,8 @@ from typing import Any
 
 from fedvlm_flwr.config.keys import facts_at
 from fedvlm_flwr.errors import ConfigError, RunError
+from fedvlm_flwr.report.headlines import headline
 from fedvlm_flwr.run_folder import CONFIG, METRICS, RunFolder
-from fedvlm_flwr.tasks import load_task
 
 Key = tuple[tuple[str, str], ...]
 
@@ -186,7 +186,7 @@ def select_metrics(
         if task in replaced:
             pairs += [(pair[0], pair[1]) for pair in requests if pair[0] == task]
         else:
-            pairs.append((task, load_task(task).HEADLINE))
+            pairs += [(task, name) for name in dict.fromkeys(headline(task, r.keys) for r in runs)]
     return pairs
 
 

@@ -7,9 +7,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from fedvlm_flwr.report.headlines import headline, settings_of
 from fedvlm_flwr.report.live import size
 from fedvlm_flwr.run_folder import METRICS, RunFolder
-from fedvlm_flwr.tasks import load_task
 
 CONTROLS = {
     "majority": "majority answer",
@@ -45,10 +45,11 @@ def server_values(folder: RunFolder) -> Values:
     }
 
 
-def headlines(values: Values) -> dict[str, str]:
+def headlines(folder: RunFolder, values: Values) -> dict[str, str]:
     """The metric that is shown, by task."""
+    settings = settings_of(folder)
     tasks = sorted({task for _, task, _ in values if task != "train"})
-    return {task: load_task(task).HEADLINE for task in tasks}
+    return {task: headline(task, settings) for task in tasks}
 
 
 def result_table(folder: RunFolder, width: int = 120) -> str:
@@ -58,7 +59,7 @@ def result_table(folder: RunFolder, width: int = 120) -> str:
     Scores marked ~ come from the sample that is used between the first and the last round.
     """
     values = server_values(folder)
-    metrics = headlines(values)
+    metrics = headlines(folder, values)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("round", no_wrap=True)
     fixed = ("loss", "seconds", "down", "up")

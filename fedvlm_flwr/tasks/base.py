@@ -30,7 +30,7 @@ class Reference(str):
     """A right answer: the one that is taught, and what else is known of it.
 
     Attributes:
-        others: further answers that count as right.
+        others: further answers that count as right, each as often as people gave it.
         closed: whether the question is a closed one; None: nobody has said so.
     """
 
@@ -48,6 +48,12 @@ class Reference(str):
 
 def right_answers(reference: str) -> list[str]:
     """All answers that count as right, the one that is taught first."""
+    taught, *others = all_answers(reference)
+    return [taught, *(other for other in others if other != taught)]
+
+
+def all_answers(reference: str) -> list[str]:
+    """The answers that people gave, each as often as they did, the one that is taught first."""
     others = reference.others if isinstance(reference, Reference) else ()
     return [str(reference), *others]
 

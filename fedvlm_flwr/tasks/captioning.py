@@ -55,15 +55,8 @@ def each(predictions: Sequence[str], references: Sequence[str]) -> dict[str, lis
         DataError: empty or unequally long input, or a reference without a word.
     """
     captions, truth = _captions(predictions, references)
-    return {
-        "cider": Cider()
-        .compute_score(_texts(truth), _texts([[caption] for caption in captions]))[1]
-        .tolist(),
-        "rouge_l": Rouge()
-        .compute_score(_texts(truth), _texts([[caption] for caption in captions]))[1]
-        .tolist(),
-        "accuracy": _exact(captions, truth),
-    }
+    scores = package_scores_each(_texts([[caption] for caption in captions]), _texts(truth))
+    return {**scores, "accuracy": _exact(captions, truth)}
 
 
 def score(predictions: Sequence[str], references: Sequence[str]) -> dict[str, float]:
@@ -95,6 +88,14 @@ def package_scores(captions: Texts, truth: Texts) -> dict[str, float]:
         "cider": float(Cider().compute_score(truth, captions)[0]),
         "rouge_l": float(Rouge().compute_score(truth, captions)[0]),
         **{f"bleu_{n}": float(value) for n, value in enumerate(bleu, 1)},
+    }
+
+
+def package_scores_each(captions: Texts, truth: Texts) -> dict[str, list[float]]:
+    """CIDEr within this corpus and ROUGE-L of each picture, see `package_scores`."""
+    return {
+        "cider": Cider().compute_score(truth, captions)[1].tolist(),
+        "rouge_l": Rouge().compute_score(truth, captions)[1].tolist(),
     }
 
 

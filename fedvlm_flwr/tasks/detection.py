@@ -4,7 +4,8 @@ A box of the answer is matched with a box of the reference of the same normalise
 without a label only with one without; within a label one to one, the pair of highest IoU first.
 The IoU of an example is the sum over its matched pairs, divided by the number of boxes of the
 reference or of the answer, whichever is more: a box too many costs as much as a missing one, with
-a single box in the reference too.
+a single box in the reference too. By `accuracy_iou50` an example is right where each of its boxes
+is in such a pair of at least 0.5, and there is none too many.
 """
 
 from collections import Counter, defaultdict
@@ -18,6 +19,8 @@ from fedvlm_flwr.tasks.base import means, most_frequent, normalize, read, read_p
 HEADLINE = "iou"
 BOXES_IN = frozenset({"question", "answer"})
 
+ENOUGH = 0.5  # IoU of a box that is where it should be
+
 Groups = dict[str | None, list[Box]]  # boxes by their normalised label
 
 
@@ -25,8 +28,9 @@ def each(predictions: Sequence[str], references: Sequence[str]) -> dict[str, lis
     """IoU of every example, an answer without a box counting as 0.
 
     Returns:
-        `iou` in [0, 1], `accuracy_iou50` (1 where the IoU is at least 0.5) and `unparseable` (1
-        where the answer holds no box), one value an example.
+        `iou` in [0, 1], `accuracy_iou50` (1 where each box has its match of an IoU of at least 0.5,
+        and none is too many) and `unparseable` (1 where the answer holds no box), one value an
+        example.
 
     Raises:
         DataError: empty or unequally long input, or a reference without a box.
@@ -34,13 +38,12 @@ def each(predictions: Sequence[str], references: Sequence[str]) -> dict[str, lis
     answers, truths = read_pairs(predictions, references)
     expected = [[_reference(text) for text in right_answers(truth)] for truth in truths]
     boxes_of = [parse_boxes(text) for text in answers]
-    values = [
-        max(example_iou(ours, theirs) for theirs in right)
-        for ours, right in zip(boxes_of, expected, strict=True)
-    ]
+    pairs = list(zip(boxes_of, expected, strict=True))
     return {
-        "iou": values,
-        "accuracy_iou50": [float(value >= 0.5) for value in values],
+        "iou": [max(example_iou(ours, theirs) for theirs in right) for ours, right in pairs],
+        "accuracy_iou50": [
+            float(any(_all_match(ours, theirs) for theirs in right)) for ours, right in pairs
+        ],
         "unparseable": [float(not boxes) for boxes in boxes_of],
     }
 
@@ -56,9 +59,7 @@ def score(predictions: Sequence[str], references: Sequence[str]) -> dict[str, fl
 
 def example_iou(answer: Sequence[LabeledBox], reference: Sequence[LabeledBox]) -> float:
     """The IoU of an answer's boxes with the reference's, of which there is at least one."""
-    ours, theirs = _by_label(answer), _by_label(reference)
-    total = sum(_matched(ours[label], theirs[label]) for label in theirs if label in ours)
-    return total / max(len(answer), len(reference))
+    return sum(_matches(answer, reference)) / max(len(answer), len(reference))
 
 
 def majority(references: Sequence[str]) -> str:
@@ -81,18 +82,30 @@ def majority(references: Sequence[str]) -> str:
     return format_boxes([_middle(members[label]) for label in common], None)
 
 
-def _matched(ours: Sequence[Box], theirs: Sequence[Box]) -> float:
-    """The sum of IoUs over pairs, taken from the highest down, each box once."""
+def _all_match(answer: Sequence[LabeledBox], reference: Sequence[LabeledBox]) -> bool:
+    values = _matches(answer, reference)
+    return len(values) == len(answer) == len(reference) and min(values) >= ENOUGH
+
+
+def _matches(answer: Sequence[LabeledBox], reference: Sequence[LabeledBox]) -> list[float]:
+    """The IoU of every pair of boxes of one label."""
+    ours, theirs = _by_label(answer), _by_label(reference)
+    pairs = (_paired(ours[label], theirs[label]) for label in theirs if label in ours)
+    return [value for values in pairs for value in values]
+
+
+def _paired(ours: Sequence[Box], theirs: Sequence[Box]) -> list[float]:
+    """The IoUs of the pairs, taken from the highest down, each box once."""
     values = {
         (i, j): iou(one, other) for i, one in enumerate(ours) for j, other in enumerate(theirs)
     }
-    total, free, rest = 0.0, set(range(len(ours))), set(range(len(theirs)))
+    pairs, free, rest = [], set(range(len(ours))), set(range(len(theirs)))
     for i, j in sorted(values, key=lambda pair: -values[pair]):
         if i in free and j in rest:
-            total += values[i, j]
+            pairs.append(values[i, j])
             free.remove(i)
             rest.remove(j)
-    return total
+    return pairs
 
 
 def _key(box: LabeledBox) -> str | None:

@@ -115,7 +115,12 @@ def _parsed(predictions: Sequence[str], references: Sequence[str]) -> list[Pair]
     return [_pair(one, other) for one, other in zip(answers, truths, strict=True)]
 
 
+def is_closed(reference: str) -> bool:
+    """Whether the question is a closed one: its record says so, or else the answer is yes or no."""
+    closed = reference.closed if isinstance(reference, Reference) else None
+    return parse(reference) in CLOSED if closed is None else closed
+
+
 def _pair(answer: str, reference: str) -> Pair:
     right = [parse(text) for text in right_answers(reference)]
-    closed = reference.closed if isinstance(reference, Reference) else None
-    return Pair(parse(answer), right, right[0] in CLOSED if closed is None else closed)
+    return Pair(parse(answer), right, is_closed(reference))

@@ -8,9 +8,9 @@ import psutil
 
 from fedvlm_flwr.errors import RunError
 from fedvlm_flwr.messages import TrainReply
+from fedvlm_flwr.report.headlines import headline, settings_of
 from fedvlm_flwr.report.live import plain_line
 from fedvlm_flwr.run_folder import FOLLOWED, PROGRESS, RunFolder
-from fedvlm_flwr.tasks import load_task
 from strategies.core.events import Callback, Evaluation, Round
 from strategies.core.state import ServerState
 
@@ -86,7 +86,8 @@ class Progress(Callback):
 
     def on_evaluated(self, evaluation: Evaluation) -> None:
         """Each task's headline score."""
-        scores = evaluation.scores
+        settings = settings_of(self._folder)
+        metrics = {task: headline(task, settings) for task in evaluation.scores}
         self.tell(
             "evaluated",
             stage=evaluation.stage,
@@ -94,7 +95,11 @@ class Progress(Callback):
             rounds=self.rounds,
             where=evaluation.where,
             what=evaluation.what,
-            scores={task: values[load_task(task).HEADLINE] for task, values in scores.items()},
+            scores={
+                task: values[metrics[task]]
+                for task, values in evaluation.scores.items()
+                if metrics[task] in values  # a sample may have none of the questions it is of
+            },
             seconds=evaluation.seconds,
         )
 

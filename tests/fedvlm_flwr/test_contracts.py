@@ -19,6 +19,7 @@ from fedvlm_flwr.models import model_kind, require_whole_model
 from fedvlm_flwr.models.vlm import VLM
 from fedvlm_flwr.plugins import available, load_as
 from fedvlm_flwr.tasks import load_task, task_names
+from fedvlm_flwr.tasks.conventions import convention_names, load_convention
 from tests.facts import declared
 
 ROOMS: dict[str, tuple[list[str], Callable[[str], Any]]] = {
@@ -27,6 +28,7 @@ ROOMS: dict[str, tuple[list[str], Callable[[str], Any]]] = {
     "partition": (available("fedvlm_flwr.data.partitions"), partition_kind),
     "source": (available("fedvlm_flwr.data.sources"), source_module),
     "task": (task_names(), load_task),
+    "convention": (convention_names(), load_convention),
 }
 REFERENCES = declared("tests.fedvlm_flwr.tasks", task_names(), "REFERENCES")
 
@@ -43,7 +45,7 @@ def test_every_module_keeps_its_contract(room: str, name: str, load: Callable[[s
         own = params_class(room, name)
         assert room != "model" or issubclass(own, Loading)
     if room == "dataset":
-        assert "answer_tokens" in own.__dataclass_fields__
+        assert {"answer_tokens", "conventions", "headlines"} <= own.__dataclass_fields__.keys()
     if room == "task":
         assert {"question", "answer"} >= module.BOXES_IN
         references = REFERENCES[name]

@@ -222,6 +222,36 @@ def test_a_reader_of_questions_alone_gives_each_its_most_frequent_answer():
     assert scores["vqa"]["accuracy"] == pytest.approx(2 / 3)
 
 
+def test_the_scores_of_papers_stand_beside_the_task_s_own(folder, start):
+    """Easy-VQA's answers are one word, so that the VQA evaluation counts as ours does."""
+    papers = "eval.conventions=[vqav2,coco_caption]"
+    run = start(papers, "dataset.headlines.vqa=vqav2_accuracy", "num_rounds=1")
+    last = {
+        (line["where"], line["task"], line["metric"]): line["value"]
+        for line in run.lines(METRICS)
+        if line["round"] == 1
+    }
+    ends = ("", "_low", "_high")
+    for where, pattern in (
+        *(("server", "{}" + end) for end in ends),
+        *(
+            ("server", f"control_{control}_{{}}")
+            for control in ("majority", "question", "shuffled")
+        ),
+        *(("server", f"local_{{}}_{end}") for end in OVER_CLIENTS),
+        ("client:0", "local_{}"),
+    ):
+        own, papers_own = (
+            last[where, "vqa", pattern.format(name)] for name in ("accuracy", "vqav2_accuracy")
+        )
+        assert own == papers_own, (where, pattern)
+    assert ("server", "captioning", "coco_caption_bleu_4") in last
+    assert ("server", "captioning", "vqav2_accuracy") not in last
+    assert "vqav2_accuracy" in result_table(run)
+    names = {line["metric"] for line in folder.lines(METRICS)}  # a run that chose none
+    assert not any("vqav2" in name or "coco" in name for name in names)
+
+
 def test_bfloat16_on_the_wire_halves_the_bytes_and_still_learns(folder, start):
     half = start("wire.dtype=bfloat16")
 

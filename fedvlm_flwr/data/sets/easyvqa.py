@@ -12,7 +12,7 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ import easy_vqa
 from fedvlm_flwr.data import shape_pixels
 from fedvlm_flwr.data.cache import cached_tables
 from fedvlm_flwr.data.federated import BOX_DECIMALS, IMAGE_MARK, FederatedData
+from fedvlm_flwr.data.scored import Scored
 from fedvlm_flwr.data.shape_pixels import COLORS, SHAPES, MeasuredShape, measure
 from fedvlm_flwr.errors import ConfigError, DataError
 from fedvlm_flwr.images.boxes import format_box
@@ -38,7 +39,7 @@ Questions = Mapping[int, Sequence[tuple[str, str]]]  # the official questions an
 
 
 @dataclass(frozen=True)
-class Params:
+class Params(Scored):
     """How much of easy-VQA to take; by default all of it."""
 
     tasks: list[str] = field(default_factory=lambda: list(TASKS))
@@ -75,7 +76,10 @@ def load(params: Params) -> FederatedData:
 
 def _fingerprint(root: Path, params: Params) -> str:
     """Hash what determines the tables: the values, the code that builds them, the package."""
-    digest = hashlib.sha256(json.dumps(asdict(params), sort_keys=True).encode())
+    values = asdict(params)
+    for each in fields(Scored):
+        del values[each.name]
+    digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode())
     for path in (__file__, shape_pixels.__file__):
         digest.update(Path(path).read_bytes())
     for split in ("train", "test"):

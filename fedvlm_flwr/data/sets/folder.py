@@ -6,7 +6,7 @@ known (site, scanner, ward, ...) is a field that partitions may go by.
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from fedvlm_flwr.data.federated import FederatedData
 from fedvlm_flwr.data.formats import formats, read_table
 from fedvlm_flwr.data.limits import Limits
 from fedvlm_flwr.data.records import REFERENCES, Records
+from fedvlm_flwr.data.scored import Scored
 from fedvlm_flwr.data.tables.columns import USUAL, columns_of
 from fedvlm_flwr.data.tables.inside import Pictures, holds_bytes
 from fedvlm_flwr.data.tables.meaning import Meaning
@@ -29,7 +30,7 @@ from fedvlm_flwr.tasks import load_task, task_names
 
 
 @dataclass(frozen=True, kw_only=True)
-class Params(Limits, Meaning):
+class Params(Limits, Meaning, Scored):
     """Where the tables are, and how to read them."""
 
     title: str = field(metadata=setting(name=True))
@@ -99,7 +100,8 @@ def examine(params: Params) -> Checked:
             f"{root} holds no table ({', '.join(formats())}); put the table of questions there."
         )
     pictures = _pictures(root, tables, params)
-    other = ("title", "root", "allow_errors", "answer_tokens", "box_decimals")
+    other = {"title", "root", "allow_errors", "answer_tokens", "box_decimals"}
+    other |= {each.name for each in fields(Scored)}
     choices = {key: value for key, value in vars(params).items() if key not in other}
     return checked(
         params.title,

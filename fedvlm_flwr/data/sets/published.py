@@ -19,6 +19,7 @@ from fedvlm_flwr.data.layout import (
 from fedvlm_flwr.data.limits import Limits
 from fedvlm_flwr.data.making_settings import Making
 from fedvlm_flwr.data.records import Records, Row
+from fedvlm_flwr.data.scored import Scored
 from fedvlm_flwr.errors import DataError
 from fedvlm_flwr.paths import fedvlm_home
 from fedvlm_flwr.settings import TOKENS, setting
@@ -26,7 +27,7 @@ from fedvlm_flwr.tasks import task_names
 
 
 @dataclass(frozen=True, kw_only=True)
-class Params(Limits):
+class Params(Limits, Scored):
     """Where the files are, and what records do not say themselves."""
 
     title: str = field(metadata=setting(name=True))

@@ -156,4 +156,5 @@ def test_values_out_of_range_are_refused(values: dict[str, Any], why: str) -> No
 def test_the_shipped_yaml_takes_everything() -> None:
     values: Any = OmegaConf.to_container(OmegaConf.load(CONF / "dataset" / "easyvqa.yaml"))
     assert values.pop("name") == "easyvqa"
-    assert typed(easyvqa.Params, values, "dataset") == easyvqa.Params()
+    whole = easyvqa.Params(headlines=values["headlines"])
+    assert typed(easyvqa.Params, values, "dataset") == whole

@@ -84,6 +84,14 @@ def test_a_run_without_them_has_neither_the_rows_nor_the_notes(folder: RunFolder
     assert "95 %" not in text and "client" not in text
 
 
+def test_the_configuration_names_the_metric_that_is_shown(folder: RunFolder) -> None:
+    write(folder, 2, "vqa", vqav2_accuracy=0.625)
+    folder.write("config.yaml", "eval:\n  headlines: {vqa: vqav2_accuracy}\n")
+    heading, rows = heading_and_rows(folder)
+    assert set(heading) == set(HEADING) | {"detection", "iou", "vqa", "vqav2_accuracy"}
+    assert rows[2][-2:] == ["0.300", "0.625"]
+
+
 def test_clients_numbers_stay_out(folder: RunFolder) -> None:
     text = result_table(folder)
     assert "77.7" not in text

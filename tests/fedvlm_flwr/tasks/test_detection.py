@@ -37,6 +37,21 @@ def test_accuracy_counts_from_one_half() -> None:
     assert scores["unparseable"] == 0.0
 
 
+@pytest.mark.parametrize(
+    ("said", "truth", "right"),
+    [
+        (f"{UNIT}, {LEFT}", f"{UNIT}, {HALF}", True),  # 1 and 1/2
+        (f"{UNIT}, {LEFT}", f"{UNIT}, {UNIT}", False),  # 1 and 1/4: a mean of 0.625
+        (f"{UNIT}, {UNIT}", UNIT, False),  # one too many: a mean of 0.5
+        (UNIT, f"{UNIT}, {UNIT}", False),  # one too few: a mean of 0.5
+        (f"{{'heart': {UNIT}, 'lung': {UNIT}}}", f"{{'heart': {UNIT}, 'liver': {UNIT}}}", False),
+    ],
+)
+def test_an_example_is_right_if_each_of_its_objects_is(said: str, truth: str, right: bool) -> None:
+    assert score([said], [truth])["accuracy_iou50"] == float(right)
+    assert example_iou(said, truth) >= 0.5
+
+
 def test_every_example_has_its_value() -> None:
     values = each([HALF, "no idea", LEFT], [UNIT] * 3)
     assert values == {

@@ -1,0 +1,1 @@
+"""Penn Treebank tokens, as the COCO caption evaluation makes them."""
