@@ -17,7 +17,6 @@ NUMBER = rf"[-+]?{NUM}"
 HYPHEN = r"[-_\u058a\u2010\u2011]"
 ELISION = rf"(?:[dDoOlL]{ANY_APOSTROPHE}{ALNUM})?"
 SPACE = r"[ \t\u00a0\u2000-\u200a\u3000]"
-END = r"(?:\s|\Z)"
 TAIL = rf"(?:{APOSTROPHE}(?:[msdMSD]|re|ve|ll|RE|VE|LL))"
 NOT = rf"(?:[nN]{ANY_APOSTROPHE}[tT])"
 INITIALS = r"[A-Za-z](?:\.[A-Za-z])+"
@@ -122,4 +121,4 @@ DIGITS = [re.compile(rule) for rule in (*_WORDS, *_NUMBERS, _ANY)]
 OTHERS = [re.compile(rule) for rule in (*_NUMBERS, *_SIGNS, _ANY)]
 ENCLITIC = re.compile(f"{TAIL}|{NOT}")
 PLAIN = re.compile(r"[A-Za-z]+(?= |\Z)")  # a word that is a token, unless it is assimilated
-ASSIMILATED = frozenset(["cannot", "gonna", "wanna", "gotta", "lemme", "gimme", "dunno"])
+ASSIMILATED = frozenset(["cannot", "gonna", "wanna", "gotta", "lemme", "gimme"])
