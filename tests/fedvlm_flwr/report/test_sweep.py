@@ -13,7 +13,7 @@ import yaml
 from fedvlm_flwr.cli import main
 from fedvlm_flwr.errors import ConfigError, RunError
 from fedvlm_flwr.report.compare import as_csv, as_markdown, as_text, compare
-from fedvlm_flwr.report.sweep import mean_and_sd, read_sweep
+from fedvlm_flwr.report.sweep import RunSummary, mean_and_sd, read_sweep, select_metrics
 from fedvlm_flwr.sealed import sealed
 
 
@@ -218,3 +218,18 @@ def test_no_number_is_cut(two_by_two):
     for number in range(3):
         write_run(two_by_two, f"1{number}", 0.5, algorithm="x" * 90, seed=9, mu=number / 7)
     assert "…" not in as_text(compare(read_sweep(two_by_two)))
+
+
+def test_the_metric_that_the_runs_configurations_name_is_shown() -> None:
+    def run(**keys: str) -> RunSummary:
+        last = {
+            ("vqa", "accuracy"): 0.5,
+            ("vqa", "vqav2_accuracy"): 0.75,
+            ("detection", "iou"): 0.2,
+        }
+        return RunSummary("a", keys, 1, {}, last, {}, frozenset(), 0)
+
+    named = run(**{"eval.headlines.vqa": "vqav2_accuracy"})
+    assert select_metrics([named], []) == [("detection", "iou"), ("vqa", "vqav2_accuracy")]
+    both = [("vqa", "accuracy"), ("vqa", "vqav2_accuracy")]  # of runs that name different ones
+    assert select_metrics([run(), named], [])[1:] == both
