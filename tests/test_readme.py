@@ -129,7 +129,7 @@ def test_a_first_try_with_one_s_own_data(small, tmp_path, monkeypatch, capsys):
     (tmp_path / "my_data" / "questions.jsonl").write_text(text, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     shrunk = ["engine=inprocess", "output_dir=runs", *SHRUNK]
-    commands = [c for c in IN_DOCS if "my_data" in c]
+    commands = [c for c in IN_DOCS if "my_data" in c and "model.checkpoint" not in c]
     assert [shlex.split(command)[1] for command in commands] == ["prepare", "data", "run"]
     for command in commands:
         words = shlex.split(command, comments=True)[1:]

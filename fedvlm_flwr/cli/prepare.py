@@ -138,8 +138,11 @@ def check(config: Config) -> int:
         lengths, too_long = measure_answers(vlm, examination, config)
         for line in (*lengths, *too_long):
             print(line)
+    empty = [split for split in ("train", "test") if not len(getattr(examination, split))]
+    for split in empty:
+        print(f"bad: there is no good {split} record; without one nothing can be run")
     print(summary(examination))
-    return 1 if examination.problems or too_long else 0
+    return 1 if examination.problems or too_long or empty else 0
 
 
 def prepare(config: Config, console: Console) -> None:

@@ -17,7 +17,10 @@ from fedvlm_flwr.images.boxes import parse_boxes
 from fedvlm_flwr.images.reading import MOST_PIXELS
 from fedvlm_flwr.tasks import load_task, task_names
 
-SHARED = "training records on pictures of the test set (dataset.shared_pictures=allow keeps them)"
+SHARED = (
+    "records on pictures of the set they are judged by (dataset.shared_pictures=allow keeps them)"
+)
+JUDGES = {"train": ("test", "validation"), "validation": ("test",)}  # by what a split is judged
 VALUE = re.compile(r"[0-9]+|'[^']*'|\"[^\"]*\"")  # what differs between problems of one kind
 LINE = 1000  # characters of a problem that are told
 ROUNDING = 0.0101  # a corner and a size, each written with two decimals
@@ -54,23 +57,29 @@ def find_problems(rows: Sequence[Row], root: Path, max_pixels: int = MOST_PIXELS
 
 
 def shared_pictures(rows: Sequence[Row], root: Path) -> list[Problem]:
-    """Training records whose picture is, by its content, one of a test record of the same task.
+    """Records whose picture is, by its content, one of a record that they are judged by.
+
+    That is for training records one of the test or the validation set, and for validation records
+    one of the test set, of the same task.
 
     A picture that cannot be read is none of them.
     """
     digests = _digests({root / str(row.record["image"]) for row in rows})
-    test_records: dict[tuple[str, str], str] = {}
+    held: dict[tuple[str, str, str], str] = {}
     for row in rows:
         digest = digests.get(root / str(row.record["image"]))
-        if row.split == "test" and digest:
-            test_records.setdefault((str(row.record["task"]), digest), row.name)
+        if digest:
+            held.setdefault((row.split, str(row.record["task"]), digest), row.name)
     problems = []
     for i, row in enumerate(rows):
         digest = digests.get(root / str(row.record["image"]), "")
-        other = test_records.get((str(row.record["task"]), digest))
-        if row.split == "train" and other is not None:
-            text = f"the picture {row.record['image']} is in the test set too (record '{other}')"
-            problems.append(Problem(i, row.file, row.name, SHARED, text))
+        for split in JUDGES.get(row.split, ()):
+            other = held.get((split, str(row.record["task"]), digest))
+            if other is not None:
+                text = f"the picture {row.record['image']} is in the {split} set too"
+                text += f" (record '{other}')"
+                problems.append(Problem(i, row.file, row.name, SHARED, text))
+                break
     return problems
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 KEYS = ("id", "image", "conversations", "task")  # of every record
 REFERENCES = "references"  # of a record with several right answers: all of them
-UNIT = "kept_together"  # of a record that stays with others: what it shares with them
+UNIT = "__kept_together__"  # of a record that stays with others: what it shares with them
 
 
 @dataclass(frozen=True, slots=True)

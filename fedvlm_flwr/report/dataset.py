@@ -40,7 +40,7 @@ def sources(data: Checked) -> Iterator[str]:
     fields = sorted(set(data.train.column_names) - {*KEYS, REFERENCES, UNIT})
     if fields:
         yield f"fields that a partition may go by: {', '.join(fields)}"
-    if ANSWER_TYPE in fields:
+    if ANSWER_TYPE in fields and any(data.train[ANSWER_TYPE]):
         yield f"note: which questions are closed is read from {ANSWER_TYPE}"
     yield from (f"note: {note}" for note in data.notes)
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -34,10 +35,12 @@ def _rows(path: Path, features: "Features") -> Iterator[Values]:
     from datasets import ClassLabel
 
     names = {name: one.names for name, one in features.items() if isinstance(one, ClassLabel)}
+    singles = [name for name, one in features.items() if getattr(one, "dtype", "") == "float32"]
     try:
         for batch in parquet_batches(path, AT_ONCE):
             for row in batch.to_pylist():
-                yield row | {key: _name(row[key], own) for key, own in names.items()}
+                own = {key: _name(row[key], classes) for key, classes in names.items()}
+                yield row | own | {key: _short(row[key]) for key in singles}
     except UNREADABLE as error:
         raise _unreadable(path, error) from error
 
@@ -45,6 +48,11 @@ def _rows(path: Path, features: "Features") -> Iterator[Values]:
 def _name(number: Any, names: list[str]) -> str | None:
     """The class of a number; the hub writes -1 for none."""
     return None if number is None or number < 0 else names[number]
+
+
+def _short(number: float | None) -> float | None:
+    """The shortest number that is the same in single precision: 0.1, not 0.10000000149."""
+    return None if number is None else float(str(np.float32(number)))
 
 
 def _unreadable(path: Path, error: Exception) -> DataError:

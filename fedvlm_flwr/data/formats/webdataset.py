@@ -22,9 +22,9 @@ TEXTS = ("txt", "text", "cls")
 
 
 def read(path: Path) -> Table:
-    """See `fedvlm_flwr.data.formats`; the first record tells the columns."""
-    first = next(_rows(path), {})
-    return Table(list(first), _rows(path))
+    """See `fedvlm_flwr.data.formats`; records need not have the same columns."""
+    columns = dict.fromkeys(name for row in _rows(path) for name in row)
+    return Table(list(columns), _rows(path))
 
 
 def _rows(path: Path) -> Iterator[Values]:
@@ -44,7 +44,7 @@ def _rows(path: Path) -> Iterator[Values]:
 
 def _parts(name: str) -> tuple[str, str]:
     """A member's record, and which column of it it is: what stands after its first point."""
-    folder, slash, base = name.rpartition("/")
+    folder, slash, base = name.removeprefix("./").rpartition("/")
     key, _, column = base.partition(".")
     return f"{folder}{slash}{key}", column.lower()
 

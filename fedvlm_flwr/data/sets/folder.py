@@ -21,6 +21,7 @@ from fedvlm_flwr.data.tables.inside import Pictures, holds_bytes
 from fedvlm_flwr.data.tables.meaning import Meaning
 from fedvlm_flwr.data.tables.rows import Reader, grouped, straddling, with_splits
 from fedvlm_flwr.data.tables.splits import SPLITS, table_files
+from fedvlm_flwr.data.tables.values import is_missing
 from fedvlm_flwr.errors import ConfigError, DataError
 from fedvlm_flwr.images.boxes import Box, change_boxes
 from fedvlm_flwr.images.reading import image_size_of
@@ -114,18 +115,19 @@ def examine(params: Params) -> Checked:
 
 
 def _pictures(root: Path, tables: Sequence[Path], params: Params) -> Pictures:
-    """The pictures' place: the first row tells whether they stand in the tables."""
+    """The pictures' place: the first one tells whether they stand in the tables."""
+    first = None
     for path in tables:
         table = read_table(path)
         fixed = params.question is not None
         column = columns_of(str(path), table.columns, params.columns, fixed).image
-        row = next(table.rows, None)
-        if row is not None:
-            inside = column is not None and holds_bytes(row.get(column))
-            digest = hashlib.sha256(str(root).encode()).hexdigest()[:16]
-            cache = fedvlm_home() / "pictures" / f"{params.title}-{digest}"
-            return Pictures(root, cache if inside else None)
-    raise DataError(f"The table {tables[0]} holds no row, as all of {root}; fill it.")
+        values = (None if column is None else row.get(column) for row in table.rows)
+        first = next((value for value in values if not is_missing(value)), None)
+        if first is not None:
+            break
+    digest = hashlib.sha256(str(root).encode()).hexdigest()[:16]
+    cache = fedvlm_home() / "pictures" / f"{params.title}-{digest}"
+    return Pictures(root, cache if holds_bytes(first) else None)
 
 
 def _records(root: Path, tables: Sequence[Path], pictures: Pictures, params: Params) -> Records:

@@ -70,7 +70,8 @@ def columns_of(
                 f"{table} has no column '{name}' (it has: {_listed(names)}); change "
                 f"dataset.columns.{key}."
             )
-        result[key] = name or next((one for one in usual if one in names), None)
+        lower = {other.strip().lower(): other for other in reversed(names)}
+        result[key] = name or next((lower[one] for one in usual if one in lower), None)
     plain = own_names.get("question") or own_names.get("answer")
     talks = result["conversations"] is not None and not plain
     if talks:

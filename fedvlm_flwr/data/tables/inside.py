@@ -87,7 +87,10 @@ class Pictures:
         return name
 
     def _named(self, name: str, table: Path) -> str:
-        path = PurePosixPath(name.removeprefix("file://"))
+        plain = name.strip().removeprefix("file://")
+        if "\\" in plain and not os.path.isfile(self._root / plain):  # noqa: PTH113
+            plain = plain.replace("\\", "/")  # as Windows writes it
+        path = PurePosixPath(os.path.normpath(plain))
         if path.is_absolute():
             if not path.is_relative_to(self._root):
                 raise DataError(

@@ -1,5 +1,6 @@
 """The rows of a user's tables as records, each with its split."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -9,6 +10,7 @@ from typing import Any
 from fedvlm_flwr.data.federated import IMAGE_MARK
 from fedvlm_flwr.data.formats import read_table
 from fedvlm_flwr.data.formats.base import Values
+from fedvlm_flwr.data.formats.webdataset import KEY
 from fedvlm_flwr.data.layout import TEST, TRAIN
 from fedvlm_flwr.data.records import KEYS, REFERENCES, UNIT, Records, Row, several
 from fedvlm_flwr.data.tables.columns import Columns, columns_of
@@ -16,12 +18,18 @@ from fedvlm_flwr.data.tables.inside import Pictures
 from fedvlm_flwr.data.tables.meaning import Meaning
 from fedvlm_flwr.data.tables.splits import split_of_file, split_of_word
 from fedvlm_flwr.data.tables.turns import MARK, talk_of, unmarked
-from fedvlm_flwr.data.tables.values import field_text, references_of, taught, text_of
+from fedvlm_flwr.data.tables.values import (
+    field_text,
+    is_missing,
+    references_of,
+    taught,
+    text_of,
+)
 from fedvlm_flwr.errors import ConfigError, DataError
 from fedvlm_flwr.seeding import stream
 from fedvlm_flwr.tasks import task_names
 
-PEOPLE = frozenset({"patient", "patient_id", "subject", "subject_id", "study", "study_id"})
+PEOPLE = re.compile(r"(patient|subject|study|mrn)(id|instanceuid|uid|no|nr|number)?")
 
 
 class Reader:
@@ -56,6 +64,10 @@ class Reader:
                 raise DataError(
                     f"{path} holds no row; fill it, or leave it out with dataset.files=[...]."
                 )
+        texts = (repr((row.record["image"], row.record["conversations"])) for row in rows)
+        twice = sum(number - 1 for number in Counter(texts).values())
+        if twice:
+            self._notes["records are the same as one before them"] += twice
         return Records(rows, columns, [*several(self._notes)])
 
     def _rows(
@@ -65,7 +77,12 @@ class Reader:
         for number, values in enumerate(rows):
             where = f"Row {number + 1} of {path}"
             word = _of(values, columns.split)
-            own = split_of_word(str(word), self._meaning.splits, where) if word else split
+            own = split
+            if not is_missing(word):
+                own = split_of_word(field_text(word) or "", self._meaning.splits, where)
+            elif KEY in values:  # a file inside an archive
+                place = PurePosixPath(name, str(values[KEY])).with_suffix(".in")
+                own = split_of_file(place, self._meaning.splits) or ""
             record, problem = self._record(values, columns, path, where)
             record["id"] = self._id(_of(values, columns.id), f"{name}-{number}")
             yield Row(name, own, record, problem)
@@ -198,7 +215,8 @@ def grouped(records: Records, column: str) -> Records:
 
 def straddling(records: Records) -> Iterator[str]:
     """A note for each column that names patients or studies of both training and test records."""
-    for column in sorted({name for row in records.rows for name in row.record} & PEOPLE):
+    names = {name for row in records.rows for name in row.record}
+    for column in sorted(n for n in names if PEOPLE.fullmatch(re.sub("[^a-z]", "", n.lower()))):
         values = {
             split: {row.record.get(column, "") for row in records.rows if row.split == split}
             for split in (TRAIN, TEST)

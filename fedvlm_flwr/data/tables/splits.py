@@ -16,6 +16,11 @@ from fedvlm_flwr.data.layout import TEST, TRAIN, VALIDATION
 from fedvlm_flwr.errors import DataError
 
 SPLITS = (TRAIN, VALIDATION, TEST)
+HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")  # of TestSet
+JOINED = re.compile(r"\A(train|training|valid|validation|val|test|testing)(?:data|set|split)\Z")
+# Of tables that are not read, and would be missed without a word.
+OTHER: tuple[str, ...] = (".xlsx", ".xls", ".ods", ".feather", ".arrow", ".pkl", ".sav", ".dta")
+OTHER += (".csv.gz", ".tsv.gz", ".json.gz", ".jsonl.gz")
 
 
 @cache
@@ -33,15 +38,31 @@ def table_files(root: Path, endings: Collection[str], names: Sequence[str] | Non
     Args:
         endings: of tables, in lower case.
         names: what they are called, relative to the folder, with * and ?; None: anything.
+
+    Raises:
+        DataError: a table that is there, or is named, cannot be read; nothing has a name.
     """
     from datasets.data_files import FILES_TO_IGNORE
 
-    paths = []
+    paths, unmatched = [], set(names or ())
     for path in _files(root):
         name = path.relative_to(root).as_posix()
         is_table = path.suffix.lower() in endings and path.name not in FILES_TO_IGNORE
-        if is_table if names is None else any(fnmatchcase(name, one) for one in names):
+        own = [one for one in names or () if fnmatchcase(name, one.removeprefix("./"))]
+        unmatched -= set(own)
+        unread = name.lower().endswith(OTHER) if names is None else bool(own) and not is_table
+        if unread:
+            raise DataError(
+                f"{path} is no table that can be read ({', '.join(endings)}); save it as one of "
+                "these, or name the tables with dataset.files=[<the tables>]."
+            )
+        if is_table and (names is None or own):
             paths.append(path)
+    if unmatched:
+        raise DataError(
+            f"dataset.files names {sorted(unmatched)[0]}, and {root} has no such file; names are "
+            "relative to that folder."
+        )
     return sorted(paths)
 
 
@@ -56,7 +77,11 @@ def split_of_file(name: PurePosixPath, more: Mapping[str, str]) -> str | None:
         DataError: its names tell two splits.
     """
     meanings = {**split_words(), **more}
-    words = {word for part in name.parts for word in re.split(r"[-._ 0-9]+", part.lower())}
+    words = {
+        JOINED.sub(r"\1", word)
+        for part in name.parts
+        for word in re.split(r"[-._ 0-9]+", HUMP.sub(" ", part).lower())
+    }
     whole = {part.lower() for part in (*name.parts[:-1], name.stem)}
     splits = {meanings[word] for word in sorted(words | whole) if word in meanings}
     if len(splits) > 1:

@@ -2,15 +2,18 @@
 
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Sequence
+from datetime import date, time
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
 
 from fedvlm_flwr.errors import DataError
 
-ANSWERS = ("majority", "first", "any")
+WHOLE = re.compile(r"\A(-?\d+)\.0+\Z")  # a whole number as some tools write it
 
 
 def is_missing(value: Any) -> bool:
@@ -28,7 +31,7 @@ def text_of(value: Any, what: str) -> str:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, int):
+    if isinstance(value, int | Decimal | date | time):
         return str(value)
     if isinstance(value, float):
         return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
@@ -43,15 +46,25 @@ def text_of(value: Any, what: str) -> str:
 def references_of(value: Any) -> list[str]:
     """The texts that each count as right: one answer, or a list of several people's.
 
-    In a list an answer may also be an object with the text under `answer`, as VQAv2 has it.
+    Four numbers are a box. In a list an answer may also be an object with the text under `answer`,
+    as VQAv2 has it.
 
     Raises:
         DataError: as `text_of`.
     """
     if not isinstance(value, list):
         return [text_of(value, "answer")]
+    boxes = value if all(map(_is_box, value)) else [value] if _is_box(value) else []
+    if boxes:
+        return [", ".join(map(str, boxes))]
     several = [one.get("answer") if isinstance(one, dict) else one for one in value]
     return [text for one in several if (text := text_of(one, "answer").strip())] or [""]
+
+
+def _is_box(value: Any) -> bool:
+    """Whether a value is four numbers, and so no list of answers."""
+    numbers = isinstance(value, list) and len(value) == len("xywh")
+    return numbers and all(isinstance(one, int | float) for one in value)
 
 
 def taught(references: Sequence[str], rule: str, draw: np.random.Generator) -> str:
@@ -70,4 +83,4 @@ def field_text(value: Any) -> str | None:
     """A value that a partition may go by, 2 and 2.0 being one; None: it is not of one value."""
     if isinstance(value, list | dict | bytes | tuple):
         return None
-    return text_of(value, "field").strip() if isinstance(value, str | int | float) else ""
+    return WHOLE.sub(r"\1", text_of(value, "field").strip())

@@ -112,7 +112,8 @@ def test_the_check_tells_kinds_with_counts_and_three_examples(
 ) -> None:
     forms.pictures(tmp_path)
     rows = [row | {"answer": None if i < 8 else "yes"} for i, row in enumerate(forms.flat())]
-    forms.lines(tmp_path / "data.jsonl", rows)
+    forms.lines(tmp_path / "train.jsonl", rows[:-1])
+    forms.lines(tmp_path / "test.jsonl", rows[-1:])
     words = ["--check", "dataset=folder", f"dataset.root={tmp_path}", "dataset.task=vqa"]
     assert prepare(*words) == 1
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("bad: ")]

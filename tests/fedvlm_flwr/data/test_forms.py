@@ -1,6 +1,10 @@
 """The same twelve questions come in from every form, whatever tool has written it."""
 
+import io
 import json
+import tarfile
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -304,14 +308,153 @@ def test_a_group_that_is_no_column_or_has_no_value_is_told(tmp_path: Path) -> No
     ]
 
 
+# -- as hospitals have it ------------------------------------------------------------------------
+
+
+def table(root: Path, text: str, name: str = "data.csv") -> Path:
+    forms.pictures(root)
+    (root / name).write_text(text, encoding="utf-8")
+    return root
+
+
+def csv_of(header: str, row: str = "{image},{question},{answer}") -> str:
+    values = zip(forms.NAMES, forms.QUESTIONS, forms.ANSWERS, strict=True)
+    rows = [row.format(image=m, question=q, answer=a, i=i) for i, (m, q, a) in enumerate(values)]
+    return "\n".join([header, *rows]) + "\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        csv_of(" Image , Question ,ANSWER"),
+        "\n\n" + csv_of("image,question,answer") + ",,\n  \n\x1a",
+        "sep=;\n" + csv_of("image;question;answer", "{image};{question};{answer}"),
+        csv_of("image\tquestion\tanswer", "{image}\t{question}\t{answer}"),
+        csv_of('image;question;answer;"age, years"', "{image};{question};{answer};{i}"),
+        csv_of("image,question,answer").replace("images/", "images\\"),
+        csv_of("image,question,answer", " {image} ,{question},{answer}"),
+        csv_of("image,question,answer", "images/../{image},{question},{answer}"),
+    ],
+    ids=["case", "blank rows", "sep=", "tabs", "comma in a name", "windows", "blanks", "dots"],
+)
+def test_what_spreadsheets_leave_is_read(text: str, tmp_path: Path) -> None:
+    pairs = [(one.question, one.answer) for one in all_examples(load(table(tmp_path, text)))]
+    assert sorted(pairs) == sorted(zip(forms.QUESTIONS, forms.ANSWERS, strict=True))
+
+
+def test_a_column_that_stands_twice_is_named(tmp_path: Path) -> None:
+    root = table(tmp_path, csv_of("image,question,answer,answer", "{image},{question},yes,no"))
+    with pytest.raises(DataError, match="two columns called 'answer'"):
+        load(root)
+
+
+def test_two_writings_of_a_patient_are_one(tmp_path: Path) -> None:
+    patients = [f"{i // 2}" + ".0" * (i % 2) for i in range(forms.COUNT)]
+    header, *rows = csv_of("image,question,answer").splitlines()
+    rows = [f"{row},{patient}" for row, patient in zip(rows, patients, strict=True)]
+    root = table(tmp_path, "\n".join([f"{header},PatientID", *rows]))
+    assert set(load(root).train["PatientID"]) <= {str(i) for i in range(6)}
+    assert any("'PatientID' stand in both" in note for note in examine(root).notes)
+    data = load(root, group_by="PatientID")
+    assert not set(data.train["PatientID"]) & set(data.test["PatientID"])
+
+
+@pytest.mark.parametrize(("train", "test"), [("TrainSet", "TestSet"), ("traindata", "testdata")])
+def test_names_that_run_together_tell_splits_too(train: str, test: str, tmp_path: Path) -> None:
+    forms.pictures(tmp_path)
+    forms.lines(tmp_path / f"{train}.jsonl", forms.flat(*range(8)))
+    forms.lines(tmp_path / f"{test}.jsonl", forms.flat(*range(8, 12)))
+    assert sorted(load(tmp_path).test["image"]) == sorted(forms.NAMES[8:])
+
+
+@pytest.mark.parametrize("name", ["test.xlsx", "test.csv.gz"])
+def test_a_table_that_cannot_be_read_is_not_passed_over(name: str, tmp_path: Path) -> None:
+    root = table(tmp_path, csv_of("image,question,answer"), "train.csv")
+    (root / name).write_bytes(b"PK")
+    with pytest.raises(DataError, match=rf"{name} is no table that can be read.*dataset\.files"):
+        load(root)
+    assert len(all_examples(load(root, files=["./train.csv"]))) == 12
+    with pytest.raises(DataError, match=rf"{name} is no table that can be read"):
+        load(root, files=[name])
+    with pytest.raises(DataError, match=r"dataset\.files names lost\.csv"):
+        load(root, files=["train.csv", "lost.csv"])
+
+
+def archive(path: Path, place: str, *, splits: bool) -> None:
+    with tarfile.open(path, "w") as tar:
+        for i in range(forms.COUNT):
+            row = {"question": forms.QUESTIONS[i], "answer": forms.ANSWERS[i]}
+            if splits and i:
+                row["split"] = "Test" if i > 7 else "train"
+            folder = place.format("test" if i > 7 else "train")
+            for ending, data in (("png", forms.png(i)), ("json", json.dumps(row).encode())):
+                info = tarfile.TarInfo(f"{folder}{i:02d}.{ending}")
+                info.size = len(data)
+                tar.addfile(info, io.BytesIO(data))
+
+
+def test_an_archive_s_folders_and_later_columns_tell_splits(tmp_path: Path) -> None:
+    archive(tmp_path / "shard.tar", "./{}/", splits=False)
+    assert [len(load(tmp_path).train), len(load(tmp_path).test)] == [8, 4]
+    archive(tmp_path / "shard.tar", "", splits=True)
+    with pytest.raises(DataError, match="records that tell no split"):
+        load(tmp_path)
+
+
+def test_a_missing_first_picture_does_not_decide_for_the_others(tmp_path: Path) -> None:
+    forms.write("hub parquet", tmp_path)
+    path = tmp_path / "data" / "all.parquet"
+    rows = pq.read_table(path).to_pylist()
+    rows[0]["image"] = None
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    (problem,) = examine(tmp_path).problems
+    assert "it has no picture" in problem.text
+
+
+def test_dates_decimals_and_single_precision_keep_their_text(tmp_path: Path) -> None:
+    forms.pictures(tmp_path)
+    rows = [row | {"day": date(2020, 1, 2), "dose": Decimal("1.5")} for row in forms.flat()]
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    columns["answer"] = pa.array([0.1] * forms.COUNT, pa.float32())
+    pq.write_table(pa.table(columns), tmp_path / "all.parquet")
+    data = load(tmp_path)
+    assert {one.answer for one in all_examples(data)} == {"0.1"}
+    assert (set(data.train["day"]), set(data.train["dose"])) == ({"2020-01-02"}, {"1.5"})
+
+
+def test_numbers_as_splits_and_boxes_as_lists(tmp_path: Path) -> None:
+    forms.pictures(tmp_path)
+    box = [0.1, 0.2, 0.3, 0.4]
+    rows = [row | {"split": int(i > 7), "answer": box} for i, row in enumerate(forms.flat())]
+    forms.lines(tmp_path / "data.jsonl", rows)
+    data = load(tmp_path, splits={"0": "train", "1": "test"}, task="detection")
+    assert [len(data.train), len(data.test)] == [8, 4]
+    assert {one.answer for one in all_examples(data)} == {"[0.1, 0.2, 0.3, 0.4]"}
+
+
+def test_pictures_of_the_validation_set_are_not_trained_on(tmp_path: Path) -> None:
+    forms.pictures(tmp_path)
+    for name, numbers in (("train", range(7)), ("val", range(6, 10)), ("test", range(9, 12))):
+        forms.lines(tmp_path / f"{name}.jsonl", forms.flat(*numbers))
+    problems = [(problem.file, problem.text) for problem in examine(tmp_path).problems]
+    assert [file for file, _ in problems] == ["train.jsonl", "val.jsonl"]
+    assert "is in the validation set too" in problems[0][1]
+
+
+def test_a_table_in_two_forms_is_told(tmp_path: Path) -> None:
+    forms.write("lines", tmp_path)
+    forms.write("json list", tmp_path)
+    assert any("12 records are the same as one before" in note for note in examine(tmp_path).notes)
+
+
 # -- files that cannot be read -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("name", "content", "why"),
     [
-        ("data.csv", b"image,question,answer\na.png,where?\n", "Line 2 of .* has not 3 values"),
-        ("data.csv", b"image,question,answer\na.png,where?,x,y\n", "Line 2 of .* has not 3"),
+        ("data.csv", b"image,question,answer\na.png,where?\n", "Row 1 of .* has not 3 values"),
+        ("data.csv", b"image,question,answer\na.png,where?,x,y\n", "Row 1 of .* has not 3"),
         ("data.csv", b'image,question,answer\n"a.png,where?,x\n', "no CSV"),
         ("data.csv", b"image,question,answer\n", "holds no row"),
         ("data.csv", b"", "is empty"),
