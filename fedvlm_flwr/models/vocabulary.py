@@ -12,7 +12,7 @@ from fedvlm_flwr.errors import DataError
 from fedvlm_flwr.models.vlm import VLM
 
 USUAL = 99.5  # per cent of the answers that are not longer than the usual length
-WORD = re.compile(r"\w+(?:['\u2019-]\w+)*|[^\w\s]")
+SIGNS = re.compile(r"\A\W+|\W+\Z")  # around a word
 
 
 @dataclass(frozen=True)
@@ -39,12 +39,13 @@ def unknown_words(vlm: VLM, texts: Iterable[str]) -> Words:
     What has no token of its own can be neither learnt nor said. Tokenizers that spell any text,
     as those of the large models do, know everything.
     """
-    words = Counter(word for text in texts for word in WORD.findall(text))
+    # What stands between blanks, as a whole: a number may be known as one and not in pieces.
+    words = Counter(word for text in texts for word in text.split())
     unknown: Counter[str] = Counter()
     if vlm.unknown_id is not None:
         for word in words:
             if vlm.unknown_id in vlm.encode("?", word).answer_ids[:-1]:
-                unknown[word] = words[word]
+                unknown[SIGNS.sub("", word) or word] += words[word]
     return Words(unknown, words.total())
 
 
