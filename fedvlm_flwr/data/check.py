@@ -65,16 +65,16 @@ def shared_pictures(rows: Sequence[Row], root: Path) -> list[Problem]:
     A picture that cannot be read is none of them.
     """
     digests = _digests({root / str(row.record["image"]) for row in rows})
-    held: dict[tuple[str, str, str], str] = {}
+    first_record: dict[tuple[str, str, str], str] = {}
     for row in rows:
         digest = digests.get(root / str(row.record["image"]))
         if digest:
-            held.setdefault((row.split, str(row.record["task"]), digest), row.name)
+            first_record.setdefault((row.split, str(row.record["task"]), digest), row.name)
     problems = []
     for i, row in enumerate(rows):
         digest = digests.get(root / str(row.record["image"]), "")
         for split in JUDGES.get(row.split, ()):
-            other = held.get((split, str(row.record["task"]), digest))
+            other = first_record.get((split, str(row.record["task"]), digest))
             if other is not None:
                 text = f"the picture {row.record['image']} is in the {split} set too"
                 text += f" (record '{other}')"
