@@ -13,7 +13,7 @@ from fedvlm_flwr.errors import DataError
 ENDINGS: tuple[str, ...] = (".csv", ".tsv")
 LONGEST = 1 << 30  # characters of one value: a table may hold its pictures as base64
 SEPARATORS = ",;\t"
-SAID = re.compile(r"sep=(.)\s*")  # how Excel is told the separator
+SIGN = re.compile(r"sep=(.)\s*")  # how Excel is told the separator
 BLANK = " \t\r\n\ufeff\x1a"
 
 
@@ -39,9 +39,9 @@ def _rows(path: Path) -> Iterator[list[str]]:
     csv.field_size_limit(LONGEST)
     with opened(path) as text:
         first = next((line for line in text if line.strip(BLANK)), "")
-        said = SAID.fullmatch(first.strip("\ufeff"))
-        sign = said[1] if said else _separator(path, first)
-        reader = csv.reader(text if said else chain([first], text), delimiter=sign, strict=True)
+        match = SIGN.fullmatch(first.strip("\ufeff"))
+        sign = match[1] if match else _separator(path, first)
+        reader = csv.reader(text if match else chain([first], text), delimiter=sign, strict=True)
         try:
             yield from (row for row in reader if any(value.strip(BLANK) for value in row))
         except csv.Error as error:
