@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 PROBLEM_FIELDS = tuple(field.name for field in fields(Problem))
 LEVEL, BAD, ALLOWED = "level", "bad", "allowed"
 STATE_COLUMN = "watched"
+ROOT = "root"  # the table of the folder that pictures are relative to
 CODE = [PACKAGE / name for name in ("data", "tasks", "images")]
 
 
@@ -103,7 +104,6 @@ def checked(
     files: Sequence[Path],
     read: Callable[[], Records],
     choices: Mapping[str, Any],
-    pictures: Path | None = None,
 ) -> Checked:
     """Read and check a dataset, or take what an earlier call has kept of the same files.
 
@@ -114,24 +114,24 @@ def checked(
         read: gives them.
         choices: what else determines the tables; `shared_pictures` and `max_pixels`, see `Limits`,
             are among them.
-        pictures: the folder that its pictures are relative to; None: that of its files.
 
     Raises:
         DataError: a file cannot be read, or the cache cannot be used.
     """
-    root = pictures or folder
     place = fedvlm_home() / "datasets" / f"{name}-{fingerprint(files, choices)}"
     from datasets import Dataset
 
-    tables = _earlier_tables(place, root)
+    tables = _earlier_tables(place)
     if tables is None:
         records = read()
+        root = records.pictures or folder
         state_paths = _state_paths(records.rows, root)
         tables = cached_tables(
             _with_state(place, root, state_paths),
             lambda: (
                 build(records.rows, root, choices["shared_pictures"], choices["max_pixels"])
                 | {STATE_COLUMN: Dataset.from_dict({"picture": state_paths})}
+                | {ROOT: Dataset.from_dict({ROOT: [str(root)]})}
                 | {"sources": _source_table(sources_of(records))}
                 | {"notes": _note_table(records.notes)}
             ),
@@ -145,7 +145,7 @@ def checked(
     ]
     return Checked(
         name,
-        root,
+        _root_of(tables),
         tables[TRAIN],
         tables[VALIDATION],
         tables[TEST],
@@ -158,11 +158,16 @@ def checked(
     )
 
 
-def _earlier_tables(place: Path, root: Path) -> dict[str, Dataset] | None:
+def _root_of(tables: Mapping[str, Dataset]) -> Path:
+    return Path(tables[ROOT][ROOT][0])
+
+
+def _earlier_tables(place: Path) -> dict[str, Dataset] | None:
     """Tables of the same files whose pictures have not changed since; None where there are none."""
     for folder in sorted(place.parent.glob(f"{place.name}-*")):
         tables = read_tables(folder)
-        if folder == _with_state(place, root, tables[STATE_COLUMN]["picture"][:]):
+        pictures = tables[STATE_COLUMN]["picture"][:]
+        if folder == _with_state(place, _root_of(tables), pictures):
             return tables
     return None
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 KEYS = ("id", "image", "conversations", "task")  # of every record
@@ -39,11 +40,13 @@ class Records:
     Attributes:
         columns: of each file the columns that were taken, by what they hold.
         notes: what was changed in records, or is to be known of them; a line each.
+        pictures: the folder that pictures are relative to; None: that of the files.
     """
 
     rows: Sequence[Row]
     columns: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    pictures: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

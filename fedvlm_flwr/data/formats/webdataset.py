@@ -23,20 +23,25 @@ TEXTS = ("txt", "text", "cls")
 
 def read(path: Path) -> Table:
     """See `fedvlm_flwr.data.formats`; records need not have the same columns."""
-    columns = dict.fromkeys(name for row in _rows(path) for name in row)
-    return Table(list(columns), _rows(path))
+    columns = dict.fromkeys(name for row in _rows(path, pictures=False) for name in row)
+    return Table(list(columns), _rows(path, pictures=True))
 
 
-def _rows(path: Path) -> Iterator[Values]:
+def _rows(path: Path, *, pictures: bool) -> Iterator[Values]:
+    """The records; without `pictures` their places are empty, and nothing of them is read."""
     try:
         with tarfile.open(regular(path), "r:") as tar:
             members = (m for m in tar if m.isfile() and PurePosixPath(m.name).name[0] != ".")
             for key, group in groupby(members, lambda member: _parts(member.name)[0]):
                 row: dict[str, Any] = {KEY: key}
                 for member in group:
-                    file = tar.extractfile(member)
-                    assert file is not None  # a regular file has content
-                    _add(row, _parts(member.name)[1], file.read(), f"{member.name} of {path}")
+                    column = _parts(member.name)[1]
+                    data = b""
+                    if pictures or not _is_picture(column):
+                        file = tar.extractfile(member)
+                        assert file is not None  # a regular file has content
+                        data = file.read()
+                    _add(row, column, data, f"{member.name} of {path}")
                 yield row
     except (tarfile.TarError, OSError, EOFError) as error:
         raise DataError(f"{path} cannot be read as tar ({error}); write it again.") from error
@@ -49,10 +54,14 @@ def _parts(name: str) -> tuple[str, str]:
     return f"{folder}{slash}{key}", column.lower()
 
 
+def _is_picture(column: str) -> bool:
+    return f".{column.rpartition('.')[2]}" in Image.registered_extensions()
+
+
 def _add(row: dict[str, Any], column: str, data: bytes, where: str) -> None:
     name, _, ending = f".{column}".rpartition(".")
     name = name.lstrip(".")
-    if f".{ending}" in Image.registered_extensions():
+    if _is_picture(column):
         key = name or PICTURE
         row[key] = data if key not in row else [*_listed(row[key]), data]
     elif ending == "json":

@@ -100,18 +100,10 @@ def examine(params: Params) -> Checked:
         raise DataError(
             f"{root} holds no table ({', '.join(formats())}); put the table of questions there."
         )
-    pictures = _pictures(root, tables, params)
     other = {"title", "root", "allow_errors", "answer_tokens", "box_decimals"}
     other |= {each.name for each in fields(Scored)}
     choices = {key: value for key, value in vars(params).items() if key not in other}
-    return checked(
-        params.title,
-        root,
-        tables,
-        lambda: _records(root, tables, pictures, params),
-        choices,
-        pictures.folder,
-    )
+    return checked(params.title, root, tables, lambda: _records(root, tables, params), choices)
 
 
 def _pictures(root: Path, tables: Sequence[Path], params: Params) -> Pictures:
@@ -130,8 +122,9 @@ def _pictures(root: Path, tables: Sequence[Path], params: Params) -> Pictures:
     return Pictures(root, cache if holds_bytes(first) else None)
 
 
-def _records(root: Path, tables: Sequence[Path], pictures: Pictures, params: Params) -> Records:
+def _records(root: Path, tables: Sequence[Path], params: Params) -> Records:
     """All rows of all tables, in their splits, with boxes in fractions."""
+    pictures = _pictures(root, tables, params)
     records = Reader(root, pictures, params).read(tables)
     if params.group_by is not None:
         records = grouped(records, params.group_by)
@@ -140,7 +133,8 @@ def _records(root: Path, tables: Sequence[Path], pictures: Pictures, params: Par
         replace(row, record=_with_fractions(row.record, pictures.folder, params))
         for row in records.rows
     ]
-    return replace(records, rows=rows, notes=[*records.notes, *straddling(records)])
+    notes = [*records.notes, *straddling(records)]
+    return replace(records, rows=rows, notes=notes, pictures=pictures.folder)
 
 
 def _with_fractions(record: Mapping[str, Any], root: Path, params: Params) -> Mapping[str, Any]:

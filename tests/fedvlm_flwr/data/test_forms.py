@@ -481,3 +481,27 @@ def test_pictures_inside_and_beside_are_not_mixed(tmp_path: Path) -> None:
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "data" / "more.parquet")
     (problem,) = examine(tmp_path).problems
     assert "others' are files, or the other way round" in problem.text
+
+
+# -- what is kept --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", ["lines", *forms.INSIDE])
+def test_tables_that_were_read_once_are_not_opened_again(
+    form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = forms.write(form, tmp_path)
+    first = [(one.id, one.image, one.question) for one in all_examples(load(root))]
+
+    def opened_again(path: Path) -> None:
+        raise AssertionError(f"{path} is read again")
+
+    for module in ("sets.folder", "tables.rows"):
+        monkeypatch.setattr(f"fedvlm_flwr.data.{module}.read_table", opened_again)
+    assert [(one.id, one.image, one.question) for one in all_examples(load(root))] == first
+
+
+def test_a_user_s_column_may_have_any_name(tmp_path: Path) -> None:
+    forms.pictures(tmp_path)
+    forms.lines(tmp_path / "data.jsonl", forms.flat(kept_together="x", references="y"))
+    assert [len(load(tmp_path).train), len(load(tmp_path).test)] == [10, 2]
