@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 IMAGE_MARK = "<image>\n"
-COLUMNS = KEYS
 ANSWER_TYPE = "answer_type"  # a field of SLAKE's, VQA-RAD's and VQA's records
 BOX_DECIMALS = 2  # of data that is made here
 CLOSED = {"closed": True, "yes/no": True, "open": False, "number": False, "other": False}
@@ -95,7 +94,7 @@ def examples(
         DataError: a column is missing, a record's conversation is not one question with its
             `<image>` mark and one answer, or its picture lies outside `root`; names the record.
     """
-    missing = [name for name in COLUMNS if name not in table.column_names]
+    missing = [name for name in KEYS if name not in table.column_names]
     if missing:
         raise DataError(
             f"The table has no column '{missing[0]}' (its columns: "
@@ -103,8 +102,8 @@ def examples(
         )
     selection = table if indices is None else table.select(indices)
     more = [name for name in (REFERENCES, ANSWER_TYPE) if name in table.column_names]
-    columns = selection.select_columns([*COLUMNS, *more])[:]
-    rows = zip(*(columns[name] for name in COLUMNS), strict=True)
+    columns = selection.select_columns([*KEYS, *more])[:]
+    rows = zip(*(columns[name] for name in KEYS), strict=True)
     result = [replace(read_example(root, *row), box_decimals=box_decimals) for row in rows]
     if REFERENCES in more:
         result = [

@@ -62,6 +62,7 @@ def columns_of(
             f"{table} has {len(names)} columns, more than the {MOST_FIELDS} that a table may have; "
             "keep those that are asked about or that a partition goes by."
         )
+    lower = {name.strip().lower(): name for name in reversed(names)}
     result: dict[str, str | None] = {}
     for key, usual in USUAL.items():
         name = own_names.get(key)
@@ -70,7 +71,6 @@ def columns_of(
                 f"{table} has no column '{name}' (it has: {_listed(names)}); change "
                 f"dataset.columns.{key}."
             )
-        lower = {other.strip().lower(): other for other in reversed(names)}
         result[key] = name or next((lower[one] for one in usual if one in lower), None)
     plain = own_names.get("question") or own_names.get("answer")
     talks = result["conversations"] is not None and not plain

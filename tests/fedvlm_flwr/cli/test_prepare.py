@@ -153,3 +153,13 @@ def test_the_check_measures_answers_in_the_models_tokens(
     assert (
         "is ended after 4 (eval.max_new_tokens), which 1 of them exceed" in capsys.readouterr().out
     )
+
+
+def test_a_dataset_without_training_records_fails_the_check(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    forms.pictures(tmp_path)
+    forms.lines(tmp_path / "test.jsonl", forms.flat())
+    words = ["--check", "dataset=folder", f"dataset.root={tmp_path}", "dataset.task=vqa"]
+    assert prepare(*words) == 1
+    assert "bad: there is no good train record" in capsys.readouterr().out
