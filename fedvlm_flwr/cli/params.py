@@ -17,6 +17,7 @@ from functools import partial
 
 from fedvlm_flwr.cli.base import first_round
 from fedvlm_flwr.config import Config
+from fedvlm_flwr.messages.wire import packed_bytes
 from fedvlm_flwr.models.experts import experts_without_adapters
 from fedvlm_flwr.models.vlm import Skeleton
 from fedvlm_flwr.planning.counting import (
@@ -24,7 +25,6 @@ from fedvlm_flwr.planning.counting import (
     StageCount,
     adapted_skeleton,
     count_parts,
-    record_bytes,
     trained_shapes,
 )
 from fedvlm_flwr.planning.traffic import traffic
@@ -71,14 +71,14 @@ def count_stages(config: Config, skeleton: Skeleton) -> list[StageCount]:
     for number, stage in enumerate(config.tuning.stages):
         trained = trained_shapes(skeleton, stage)
         sent = traffic(trained, partial(first_round, config, number))
-        arrays = record_bytes(sent.shared, config.wire.dtype)
+        arrays = packed_bytes(sent.shared, config.wire.dtype)
         counts.append(
             StageCount(
                 stage.trained,
                 count_parts(skeleton, trained, sent.shared),
-                down=arrays + record_bytes(sent.down, config.wire.dtype),
-                up=arrays + record_bytes(sent.up, config.wire.dtype),
-                once=record_bytes(before, config.wire.dtype),
+                down=arrays + packed_bytes(sent.down, config.wire.dtype),
+                up=arrays + packed_bytes(sent.up, config.wire.dtype),
+                once=packed_bytes(before, config.wire.dtype),
                 clients=sent.clients,
             )
         )

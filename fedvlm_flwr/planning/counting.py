@@ -4,13 +4,10 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from io import BytesIO
 
-import numpy as np
 from transformers import PreTrainedModel
 
 from fedvlm_flwr.config import Config, Stage
-from fedvlm_flwr.messages.wire import BFLOAT16
 from fedvlm_flwr.models import model_skeleton
 from fedvlm_flwr.models.parts import fit_for, set_trainable
 from fedvlm_flwr.models.vlm import Skeleton
@@ -106,23 +103,3 @@ def _by_part(shapes: Shapes) -> Counter[str]:
     for name, shape in shapes.items():
         counts[name.partition(".")[0]] += math.prod(shape)
     return counts
-
-
-def record_bytes(shapes: Mapping[str, tuple[int, ...]], dtype: str) -> int:
-    """What an `ArrayRecord` of such arrays weighs (`payload_bytes`): numbers, headers, names.
-
-    Args:
-        dtype: `wire.dtype`.
-    """
-    numpy_type = np.dtype(np.uint16 if dtype == BFLOAT16 else np.float32)
-    return sum(
-        len(name) + _header_bytes(shape, numpy_type) + math.prod(shape) * numpy_type.itemsize
-        for name, shape in shapes.items()
-    )
-
-
-def _header_bytes(shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> int:
-    header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
-    stream = BytesIO()
-    np.lib.format.write_array_header_1_0(stream, header)
-    return stream.tell()

@@ -10,8 +10,7 @@ from flwr.common.logger import FLOWER_LOGGER
 from flwr.serverapp.strategy import FedAvg
 from numpy.typing import NDArray
 
-from fedvlm_flwr.arrays import Arrays
-from fedvlm_flwr.messages.wire import unpack
+from fedvlm_flwr.arrays import Arrays, float32
 
 WEIGHT = "num-examples"  # the stock strategies' name of a reply's weight
 
@@ -40,4 +39,4 @@ def aggregate_stock(stock: FedAvg, replies: Iterable[Mapping[str, NDArray[Any]]]
     with quiet():
         record, _ = stock.aggregate_train(1, [as_reply(arrays) for arrays in replies])
     assert isinstance(record, ArrayRecord)
-    return unpack(record)
+    return {name: float32(array.numpy()) for name, array in record.items()}

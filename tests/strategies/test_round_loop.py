@@ -185,7 +185,7 @@ def test_bfloat16_halves_what_is_sent(make_grid: MakeGrid, good_reply: GoodReply
         grid = make_grid(lambda client, number, shared: good_reply(shared), 1)
         result = run(strategy, grid, pack(start, dtype), rounds=2, callback=watcher)
         sent[dtype] = watcher.rounds[1].bytes_down
-        assert result.arrays["w"].dtype == dtype
+        assert result.arrays["packed"].dtype == dtype
     assert 40_000 < sent["float32"] < 41_000
     assert 20_000 < sent["bfloat16"] < 21_000
 

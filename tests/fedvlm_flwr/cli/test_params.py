@@ -37,7 +37,7 @@ def test_a_table_for_each_stage(capsys):
     assert re.search(r"^stage 1 of 2: connector full$", text, re.M)
     assert re.search(r"^stage 2 of 2: llm lora$", text, re.M)
     assert re.search(r"^ one client, each round +24.4 MB +24.4 MB$", text, re.M)  # 2 B a number
-    assert re.search(r"^ all 8 of a round +195.0 MB +195.0 MB$", text, re.M)
+    assert re.search(r"^ all 8 of a round +194.8 MB +194.8 MB$", text, re.M)
     assert re.search(r"^ more in a client's first message +23.6 MB +0 B$", text, re.M)
 
 

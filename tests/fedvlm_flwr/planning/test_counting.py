@@ -8,14 +8,13 @@ from flwr.app import RecordDict
 
 from fedvlm_flwr.config import compose
 from fedvlm_flwr.errors import ModelError
-from fedvlm_flwr.messages.wire import pack, payload_bytes
+from fedvlm_flwr.messages.wire import pack, packed_bytes, payload_bytes
 from fedvlm_flwr.models.llava.connectors import Connector
 from fedvlm_flwr.models.parts import read, set_trainable
 from fedvlm_flwr.planning.counting import (
     PartCount,
     adapted_skeleton,
     count_parts,
-    record_bytes,
     trained_shapes,
 )
 from fedvlm_flwr.process import this_process
@@ -76,7 +75,7 @@ def test_bytes_are_those_of_the_real_record(small, tuning, dtype):
     arrays = read(set_trainable(this_process().model(config, torch.device("cpu")).vlm, stage))
     assert told == {name: values.shape for name, values in arrays.items()}
     record = RecordDict({"arrays": pack(arrays, dtype)})
-    assert record_bytes(told, dtype) == payload_bytes(record)
+    assert packed_bytes(told, dtype) == payload_bytes(record)
 
 
 def test_a_head_of_its_own_lies_outside_the_parts(small):
