@@ -12,7 +12,7 @@ from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.common.logger import log
 
-from client_app.node import is_simulated
+from client_app.site import is_simulated
 from fedvlm_flwr.errors import FedVLMError
 from fedvlm_flwr.messages import Failure, SiteReply
 
@@ -31,26 +31,25 @@ def query(message: Message, context: Context) -> Message:
     return answer(introduce, message, context)
 
 
-def introduce(_: RecordDict, run_config: Scalars, node_config: Scalars) -> RecordDict:
+def introduce(content: RecordDict, run_config: Scalars, node_config: Scalars) -> RecordDict:
     """Who this node is.
 
     Raises:
-        FedVLMError: the configuration or the data cannot be used; one sentence.
+        FedVLMError: the node-config, the configuration or the data cannot be used; one sentence.
     """
-    partition = node_config.get("partition-id", -1)
-    number = partition if isinstance(partition, int) else -1
-    simulated = is_simulated(node_config)
-    nodes = int(node_config["num-partitions"]) if simulated else None
-    examples = count_examples(run_config, number, nodes) if number >= 0 else ()
-    return SiteReply(partition=number, simulated=simulated, examples=examples).pack()
+    if not is_simulated(node_config):
+        return worker().introduce(content, run_config, node_config)
+    client, nodes = int(node_config["partition-id"]), int(node_config["num-partitions"])
+    examples = count_examples(run_config, client, nodes)
+    return SiteReply(partition=client, simulated=True, examples=examples).pack()
 
 
-def count_examples(run_config: Scalars, client: int, nodes: int | None) -> tuple[int, ...]:
-    """Training examples of the clients that a node serves, where a weight depends on them.
+def count_examples(run_config: Scalars, client: int, nodes: int) -> tuple[int, ...]:
+    """Training examples of the clients that a simulated node serves, where a weight goes by them.
 
     Args:
         client: the node's own number.
-        nodes: of how many simulated nodes it is one, who serve the clients in turn; None: a site.
+        nodes: of how many it is one; they serve the clients in turn.
     """
     from fedvlm_flwr.process import this_process
 
@@ -58,9 +57,7 @@ def count_examples(run_config: Scalars, client: int, nodes: int | None) -> tuple
     config = process.compose(run_config)
     if config.max_weight_share is None:
         return ()
-    shares = process.shares(config)
-    own = shares[client::nodes] if nodes else shares[client : client + 1]
-    return tuple(len(share) for share in own)
+    return tuple(len(share) for share in process.shares(config)[client::nodes])
 
 
 @app.train()

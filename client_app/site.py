@@ -1,29 +1,116 @@
-"""What a node may be asked, and where it keeps what stays with it."""
+"""A real site: its name, its own data, and what it can be asked; a simulated node is none."""
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any, Self
 
-from client_app.node import is_simulated
-from fedvlm_flwr.config import Scalar
-from fedvlm_flwr.errors import RequestError, StateError
+from fedvlm_flwr.config import Config, Scalar
+from fedvlm_flwr.errors import RequestError, SiteError, StateError
 from fedvlm_flwr.messages import ScoresRequest, TrainRequest
 from fedvlm_flwr.messages.request import ClientRequest
 from fedvlm_flwr.paths import client_states
+from fedvlm_flwr.simulation import in_simulation
+
+# The node-config keys that Flower gives to a simulated node.
+SIMULATED_KEYS = {"partition-id", "num-partitions"}
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\-]{0,63}")
+EXAMPLE = """--node-config 'site="north" data-root="/data/north"'"""
 
 
-def check_request(request: TrainRequest | ScoresRequest, node_config: Mapping[str, Scalar]) -> None:
-    """Refuse what a site cannot do: be another client, or train on another one's examples.
+def is_simulated(node_config: Mapping[str, Scalar]) -> bool:
+    """Whether the node stands for whichever client it is asked to be."""
+    return set(node_config) == SIMULATED_KEYS and in_simulation()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """What the node-config of a SuperNode says of its site; a field's key has hyphens.
+
+    Attributes:
+        site: its name, by which the server addresses it.
+        data_root: the folder of its data, in the form that the run's dataset reads.
+        model_root: where its base models lie; None: in $FEDVLM_HOME/models.
+        state_dir: where it keeps what stays with it; None: in $FEDVLM_HOME/clients.
+        device: of its model; None: as the run's configuration says.
+    """
+
+    site: str
+    data_root: str
+    model_root: str | None = None
+    state_dir: str | None = None
+    device: str | None = None
+
+    @classmethod
+    def of(cls, node_config: Mapping[str, Scalar]) -> Self:
+        """The site of a node-config.
+
+        Raises:
+            SiteError: a key is unknown or missing, or a value is none that it can have.
+        """
+        keys = [each.name.replace("_", "-") for each in fields(cls)]
+        if odd := sorted(set(node_config) - set(keys)):
+            hint = " A site has a name and no number." if odd[0] in SIMULATED_KEYS else ""
+            raise SiteError(
+                f"The node-config key '{odd[0]}' is unknown; the keys are {', '.join(keys)}.{hint} "
+                f"Start the SuperNode with e.g. {EXAMPLE}."
+            )
+        for key in ("site", "data-root"):
+            if not node_config.get(key):
+                raise SiteError(f"The node-config has no {key}; start it with e.g. {EXAMPLE}.")
+        values = {key.replace("-", "_"): str(value) for key, value in node_config.items()}
+        if not NAME.fullmatch(values["site"]):
+            raise SiteError(
+                f"site={values['site'][:80]!r} is no name; use 1 to 64 letters, digits, '.', '_' "
+                "and '-', a letter or a digit first."
+            )
+        for key in ("data_root", "model_root"):
+            path = values.get(key)
+            if path is not None and not Path(path).expanduser().is_dir():
+                raise SiteError(
+                    f"{key.replace('_', '-')}={path} is no folder of this site; mend the "
+                    "node-config and start the SuperNode again."
+                )
+        return cls(**values)
+
+    def own(self, config: Config) -> Config:
+        """A run's configuration as it is here: on the site's folder, all of which is its own.
+
+        Raises:
+            SiteError: the dataset is none that lies in a folder.
+        """
+        choice = config.dataset
+        params: Any = choice.params
+        if "root" not in {each.name for each in fields(params)}:
+            raise SiteError(
+                f"dataset={choice.name} lies in no folder, and a site has data of its own; run "
+                "with dataset=folder, or one of the published layout."
+            )
+        root = str(Path(self.data_root).expanduser())
+        return replace(config, dataset=replace(choice, params=replace(params, root=root)))
+
+
+def site_of(node_config: Mapping[str, Scalar]) -> Site | None:
+    """The site that a node is; None: it is simulated.
+
+    Raises:
+        SiteError: see `Site.of`.
+    """
+    return None if is_simulated(node_config) else Site.of(node_config)
+
+
+def check_request(request: TrainRequest | ScoresRequest, site: Site | None) -> None:
+    """Refuse what a site cannot do: be another one, or train on another one's examples.
 
     Raises:
         RequestError: the request is for another site, or for pooled examples.
     """
-    if is_simulated(node_config):
+    if site is None:
         return
-    own = node_config.get("partition-id", -1)
-    if request.client != own:
+    if request.site != site.site:
         raise RequestError(
-            f"The message is for client {request.client}, but this site is client {own}."
+            f"The message is for the site '{request.site}', but this is '{site.site}'."
         )
     if isinstance(request, TrainRequest) and request.data != (request.client,):
         raise RequestError(
@@ -32,7 +119,7 @@ def check_request(request: TrainRequest | ScoresRequest, node_config: Mapping[st
         )
 
 
-def state_folder(request: ClientRequest, node_config: Mapping[str, Scalar]) -> Path:
+def state_folder(request: ClientRequest, site: Site | None) -> Path:
     """Where what stays with a client lies.
 
     A simulated client's is in the run folder, found by the link of the request's session. A site's
@@ -42,13 +129,14 @@ def state_folder(request: ClientRequest, node_config: Mapping[str, Scalar]) -> P
         RequestError: an id is not one that this version makes.
         StateError: the run that asks has ended.
     """
-    if is_simulated(node_config) and request.session:
+    if site is None and request.session:
         folder = client_states() / _checked(request.session)
         if not folder.is_dir():
             raise StateError(f"The run that asks has ended: there is no {folder}; resume it.")
         return folder
-    root = node_config.get("state-dir") or client_states()
-    return Path(str(root)).expanduser() / _checked(request.run)
+    own = site.state_dir if site else None
+    root = Path(own).expanduser() if own else client_states()
+    return root / _checked(request.run)
 
 
 def _checked(name: str) -> str:

@@ -8,18 +8,29 @@ import torch
 from flwr.app import ArrayRecord, RecordDict
 from torch import nn
 
+from client_app.disclosure import site_records, site_scores
 from client_app.local import LocalResult, train_locally
 from client_app.oom import explains_out_of_memory
 from client_app.private import PrivateState
-from client_app.site import check_request, state_folder
+from client_app.site import Site, check_request, site_of, state_folder
 from fedvlm_flwr.arrays import Arrays
 from fedvlm_flwr.config import Config, Scalar
 from fedvlm_flwr.data.federated import Example
 from fedvlm_flwr.evaluation.evaluator import Evaluator
-from fedvlm_flwr.messages import ScoresReply, ScoresRequest, TrainMetrics, TrainReply, TrainRequest
+from fedvlm_flwr.handshake import fingerprints
+from fedvlm_flwr.messages import (
+    ScoresReply,
+    ScoresRequest,
+    SiteReply,
+    TrainMetrics,
+    TrainReply,
+    TrainRequest,
+)
 from fedvlm_flwr.messages.wire import unpack
+from fedvlm_flwr.models import prepare_model
 from fedvlm_flwr.models.parts import read
 from fedvlm_flwr.models.resident import Resident, choose_device
+from fedvlm_flwr.paths import models_in
 from fedvlm_flwr.process import Process
 from fedvlm_flwr.schedule import round_lr, steps_of
 from fedvlm_flwr.seeding import stream, torch_seed
@@ -36,6 +47,7 @@ class Session:
             tensor is not shared, the client's own.
         start: what the algorithm's hook starts from.
         private: what stays with the client.
+        site: that it is; None: it is simulated.
     """
 
     config: Config
@@ -43,6 +55,7 @@ class Session:
     parameters: dict[str, nn.Parameter]
     start: RoundInput
     private: PrivateState
+    site: Site | None
 
     @classmethod
     def open(
@@ -57,12 +70,10 @@ class Session:
         Raises:
             FedVLMError: the configuration, the data or the model cannot be used; one sentence.
         """
-        check_request(request, node_config)
-        config = process.compose(run_config)
-        torch.set_num_threads(config.engine.threads)
-        device = choose_device(str(node_config.get("device", config.engine.device)))
-        model = process.model(config, device)
-        folder = state_folder(request, node_config)
+        site = site_of(node_config)
+        check_request(request, site)
+        config, model = model_of(process, run_config, site)
+        folder = state_folder(request, site)
         private = PrivateState(folder, request.run, request.client, request.stage)
         tensors, state = private.load(request.state_round)
         shared = unpack(request.arrays)
@@ -72,7 +83,7 @@ class Session:
         initial = model.initial[request.stage]
         own = {name: tensors.get(name, initial[name]) for name in initial if name not in shared}
         parameters = model.place(request.stage, shared | own, previous)
-        return cls(config, model, parameters, RoundInput(shared, extra, state), private)
+        return cls(config, model, parameters, RoundInput(shared, extra, state), private, site)
 
 
 class Worker:
@@ -96,7 +107,7 @@ class Worker:
         Args:
             content: a packed `TrainRequest`.
             run_config: Flower's run-config, the same on the server.
-            node_config: the site's own facts (`device`, `state-dir`).
+            node_config: the site's own facts, see `Site`.
 
         Raises:
             FedVLMError: see `Session.open`; or the loss is not finite.
@@ -104,7 +115,8 @@ class Worker:
         began = time.monotonic()
         request = TrainRequest.unpack(content)
         session = Session.open(self.process, request, run_config, node_config)
-        shares = [self.process.examples_of(session.config, c) for c in request.data]
+        owners = request.data if session.site is None else (0,)  # of all that there is
+        shares = [self.process.examples_of(session.config, c) for c in owners]
         hook = load_hook(session.config.algorithm)
         hook.on_start(session.parameters, session.start)
         result = self._train(session, request, shares, hook)
@@ -155,9 +167,10 @@ class Worker:
         run_config: Mapping[str, Scalar],
         node_config: Mapping[str, Scalar],
     ) -> RecordDict:
-        """Score the client's own model (shared and private tensors) on the global test set.
+        """Score the model that a client has: the shared tensors and its private ones.
 
-        On all of it, the client's own share is scored too, by the same answers.
+        A simulated client's is scored on the global test set, and where that is the whole one, on
+        the client's own share by the same answers; a real site's on the records that it holds out.
 
         Args:
             content: a packed `ScoresRequest`.
@@ -172,9 +185,54 @@ class Worker:
         config = session.config
         evaluator = Evaluator(config, session.model, self.process, config.engine.threads)
         result = evaluator.run(request.full)
+        if session.site is not None:
+            return site_scores(result, config.privacy.min_examples).pack()
         own = result.shares.get(request.client, {})
         scores = {task: values | own.get(task, {}) for task, values in result.scores.items()}
         return ScoresReply(scores, result.seconds).pack()
+
+    def introduce(
+        self,
+        content: RecordDict,
+        run_config: Mapping[str, Scalar],
+        node_config: Mapping[str, Scalar],
+    ) -> RecordDict:
+        """Who a real site is, what it holds and what it computes with; its data is read anew.
+
+        Args:
+            content: nothing.
+            run_config: as for `train`.
+            node_config: as for `train`.
+
+        Raises:
+            FedVLMError: the node-config, the configuration, the data or the model cannot be used.
+        """
+        site = Site.of(node_config)
+        self.process.forget_data()
+        config, model = model_of(self.process, run_config, site)
+        records = site_records(self.process.data(config), config.privacy.min_examples)
+        facts = fingerprints(self.process.compose(run_config), model)
+        return SiteReply(site=site.site, **vars(records), **vars(facts)).pack()
+
+
+def model_of(
+    process: Process, run_config: Mapping[str, Scalar], site: Site | None
+) -> tuple[Config, Resident]:
+    """The configuration as it is here, and its model on this process's device.
+
+    Raises:
+        FedVLMError: one of them cannot be used; one sentence.
+    """
+    config = process.compose(run_config)
+    if site is not None:
+        config = site.own(config)
+    torch.set_num_threads(config.engine.threads)
+    own = site.device if site else None
+    device = choose_device(own or config.engine.device)
+    with models_in(site.model_root if site else None):
+        if site is not None:
+            prepare_model(config.model)  # where it is made here and is not there
+        return config, process.model(config, device)
 
 
 def unpacked(record: ArrayRecord | None) -> Arrays:

@@ -9,12 +9,20 @@ class ConfigError(FedVLMError):
     """A configuration value is unknown, out of range or contradicts another."""
 
 
+class SiteError(ConfigError):
+    """What a site says of itself in its node-config cannot be used."""
+
+
 class DataError(FedVLMError):
     """A dataset, a record or a picture cannot be used as it is."""
 
 
 class ModelError(FedVLMError):
     """A model, one of its parts or its cached files cannot be used as they are."""
+
+
+class DisclosureError(FedVLMError):
+    """A site would tell of fewer records than it may."""
 
 
 class RunError(FedVLMError):

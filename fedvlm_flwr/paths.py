@@ -4,6 +4,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 from fedvlm_flwr.errors import ConfigError
@@ -49,6 +50,35 @@ def writable_home() -> Path:
 def client_states() -> Path:
     """Where clients keep what stays with them, a folder for each run's id."""
     return writable_home() / "clients"
+
+
+_MODELS: ContextVar[Path | None] = ContextVar("models", default=None)
+
+
+@contextmanager
+def models_in(folder: str | None) -> Iterator[None]:
+    """Have base models lie in a folder of the machine's own, see `models_folder`; None: no change.
+
+    Args:
+        folder: prepared models are looked for in it, and checkpoints by their hub id or name.
+    """
+    token = _MODELS.set(Path(folder).expanduser().resolve() if folder else _MODELS.get())
+    try:
+        yield
+    finally:
+        _MODELS.reset(token)
+
+
+def models_folder() -> Path:
+    """Where prepared models lie: `$FEDVLM_HOME/models`, unless `models_in` says otherwise."""
+    return _MODELS.get() or fedvlm_home() / "models"
+
+
+def own_checkpoint(source: str) -> Path | None:
+    """A checkpoint of that name in the machine's own folder of models; None: there is none."""
+    folder = _MODELS.get()
+    path = folder / source if folder and not source.startswith(("/", ".", "~")) else None
+    return path if path is not None and path.exists() else None
 
 
 def share(path: Path) -> None:

@@ -72,23 +72,38 @@ class Process:
     def data(self, config: Config) -> FederatedData:
         """The tables of the configured dataset; `test` is the split that is to be scored.
 
+        With real sites a table may be empty: a server need not train, nor a site score.
+
         Raises:
             ConfigError: the dataset has no such split.
             DataError: the dataset's files cannot be used.
         """
         data = self._tables.get(repr(config.dataset), lambda: load_data(config.dataset))
-        return data if config.eval.split == TEST else data.scored_by_validation()
+        if config.eval.split != TEST:
+            data = data.scored_by_validation()
+        if not config.engine.real_sites:
+            data.require("training", "test")
+        return data
+
+    def forget_data(self) -> None:
+        """Read tables anew when they are next asked for: their files may be others by now."""
+        self._tables = Once(TABLES)
+        self._shares = Once()
 
     def shares(self, config: Config) -> Shares:
         """Row indices of the training table for each client; the same in every process.
+
+        A real site holds all of its table, and there is no partition.
 
         Raises:
             ConfigError: the partition cannot be made (more clients than pictures, ...).
         """
         data = self.data(config)
+        if config.engine.real_sites:
+            return [list(range(len(data.train)))]
         return self._shares.get(
             self._key("train", config),
-            lambda: train_shares(config.partition, data, config.num_clients, config.seed),
+            lambda: train_shares(config.partition, data, config.fixed_clients, config.seed),
         )
 
     def test_shares(self, config: Config) -> Shares:
@@ -99,6 +114,8 @@ class Process:
             DataError: a test record has no value of the field, or is that of an unknown client.
         """
         shares, data = self.shares(config), self.data(config)
+        if config.engine.real_sites:
+            return [list(range(len(data.test)))]
         return self._shares.get(
             self._key("test", config),
             lambda: assign_test(config.partition, data, shares, config.seed),

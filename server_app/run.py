@@ -1,5 +1,6 @@
 """One run on the server's side: its checks, its stages, its files."""
 
+import json
 import time
 from collections.abc import Mapping
 from uuid import uuid4
@@ -11,6 +12,8 @@ from fedvlm_flwr.config import Scalar
 from fedvlm_flwr.data.federated import FederatedData
 from fedvlm_flwr.errors import ConfigError, RunError
 from fedvlm_flwr.evaluation.evaluator import Evaluator
+from fedvlm_flwr.handshake import Fingerprints, fingerprints
+from fedvlm_flwr.messages import SiteReply
 from fedvlm_flwr.models import model_parts, prepare_model
 from fedvlm_flwr.models.adapter import save_adapter
 from fedvlm_flwr.models.parts import require_part
@@ -18,7 +21,7 @@ from fedvlm_flwr.models.resident import Resident, choose_device
 from fedvlm_flwr.process import Process
 from fedvlm_flwr.report.curve import draw_curve
 from fedvlm_flwr.report.table import result_table
-from fedvlm_flwr.run_folder import ADAPTER, PROGRESS, RunFolder
+from fedvlm_flwr.run_folder import ADAPTER, PROGRESS, SITES, RunFolder
 from fedvlm_flwr.saved_config import cut_half_lines, record_start, require_same_config
 from server_app.callbacks.checkpoint import Checkpoint
 from server_app.callbacks.cost import CostMeter
@@ -29,11 +32,13 @@ from server_app.client_states import client_states_in
 from server_app.saved import Saved, read_checkpoint
 from server_app.scoring import Scoring
 from server_app.shortfalls import cut_answers, shortfalls
-from server_app.stage import StageRun
+from server_app.sites import described, judged, roster_of
+from server_app.stage import Places, StageRun
 from strategies import load_strategy
-from strategies.core.events import Callbacks
+from strategies.core.events import Callback, Callbacks
 from strategies.core.federation import Federation
 from strategies.core.flower import FederatedStrategy
+from strategies.core.roster import Roster
 
 
 class Run:
@@ -52,7 +57,10 @@ class Run:
         self._progress = progress
         self._progress.rounds = config.all_rounds
         self._cost = CostMeter(folder, process)
-        extra = [TensorBoard(folder)] if config.tensorboard else []
+        self._roster = roster_of(config, self._judge, self._warn)
+        self._fingerprints: Fingerprints | None = None
+        extra: list[Callback] = [TensorBoard(folder)] if config.tensorboard else []
+        extra += [self._roster] if self._roster else []
         self._metrics = MetricsWriter(folder)
         self._watchers = Callbacks([self._cost, self._metrics, *extra, progress])
         self._saved: Saved | None = None
@@ -98,22 +106,60 @@ class Run:
         if not (self._saved and self._saved.finished):
             self._recall()
             self._strategy(0)  # refuses its parameters
-            data = self._process.data(config)
-            self._process.test_shares(config)  # refuses what cannot be assigned to the clients
+            data = self._data()
             self._require_parts()
-            self._progress.tell("start", what=self._describe(data) + self._left_out(data.left_out))
+            self._progress.tell("start", what=self._describe(data))
             self._prepare()
             model = self._process.model(config, choose_device(config.engine.device))
             for message in shortfalls(config, model.vlm, data):
-                self._progress.tell("warning", message=message)
-            evaluator = Evaluator(config, model, self._process, config.eval.threads)
-            for message in cut_answers(evaluator):
-                self._progress.tell("warning", message=message)
+                self._warn(message)
+            evaluator = None
+            if data is not None:
+                evaluator = Evaluator(config, model, self._process, config.eval.threads)
+            for message in cut_answers(evaluator) if evaluator else ():
+                self._warn(message)
+            if self._roster is not None:
+                self._meet(grid, self._roster, model)
             with client_states_in(self._folder) as session:
                 self._stages(grid, session, model, evaluator)
         self._progress.tell("end", table=result_table(self._folder), folder=str(self._folder.path))
 
-    def _stages(self, grid: Grid, session: str, model: Resident, evaluator: Evaluator) -> None:
+    def _warn(self, message: str) -> None:
+        self._progress.tell("warning", message=message)
+
+    def _data(self) -> FederatedData | None:
+        """The server's tables; None: it has none, and real sites score.
+
+        Raises:
+            ConfigError: what there is cannot be assigned to the clients.
+            DataError: the tables cannot be used, or there is nothing to score by.
+        """
+        config = self._config
+        if config.eval.where == "sites":
+            return None
+        data = self._process.data(config)
+        data.require("test")
+        self._process.test_shares(config)
+        return data
+
+    def _judge(self, site: SiteReply) -> str:
+        return judged(self._fingerprints, site)
+
+    def _meet(self, grid: Grid, roster: Roster, model: Resident) -> None:
+        """Wait for the real sites, and refuse those that would compute something else.
+
+        Raises:
+            RunError: see `Roster.gather`.
+        """
+        self._fingerprints = fingerprints(self._config, model)
+        roster.gather(grid, self._config.round_timeout)
+        text = json.dumps(dict(enumerate(roster.names)), indent=2)
+        self._folder.write(SITES, f"{text}\n")
+        self._progress.tell("sites", what=described(roster))
+
+    def _stages(
+        self, grid: Grid, session: str, model: Resident, evaluator: Evaluator | None
+    ) -> None:
         config, saved = self._config, self._saved
         self._require_passed_on(model)
         scoring = Scoring(
@@ -123,9 +169,8 @@ class Run:
         for stage in range(saved.stage if saved else 0, len(config.tuning.stages)):
             checkpoint = Checkpoint(self._folder, self._id, stage, result, self._watchers)
             state = saved.state if saved and saved.stage == stage else None
-            run = StageRun(
-                config, self._id, session, stage, result, state, model, scoring, checkpoint
-            )
+            places = Places(self._id, session, self._roster)
+            run = StageRun(config, places, stage, result, state, model, scoring, checkpoint)
             result = result | run.execute(grid)
         scoring.controls(has_model=result.keys() == model.first.keys())
         if result:
@@ -183,14 +228,18 @@ class Run:
             self._metrics.write(0, "server", "train", {"records_left_out": records})
         return f"; {records} bad records left out"
 
-    def _describe(self, data: FederatedData) -> str:
+    def _describe(self, data: FederatedData | None) -> str:
         c = self._config
         rounds = " + ".join(str(c.rounds_of(stage)) for stage in range(len(c.tuning.stages)))
+        records = ""
+        if data is not None:
+            records = f"{len(data.train):,} training and {len(data.test):,} {c.eval.split} records"
+            records = f"; {records}{self._left_out(data.left_out)}"
+        who = f"{c.num_clients} clients" if c.num_clients is not None else "any sites"
+        what = f"{c.algorithm.name} on {c.dataset.name}"
         return (
-            f"{c.algorithm.name} on {c.dataset.name} ({c.partition.name}), "
-            f"{c.num_clients} clients, {rounds} rounds, "
-            f"{c.model.name} with {c.tuning.name}, seed {c.seed}; "
-            f"{len(data.train):,} training and {len(data.test):,} {c.eval.split} records"
+            f"{what}{'' if self._roster else f' ({c.partition.name})'}, {who}, {rounds} rounds, "
+            f"{c.model.name} with {c.tuning.name}, seed {c.seed}{records}"
         )
 
     def _prepare(self) -> None:

@@ -33,12 +33,13 @@ class Scoring:
     """Scores what the evaluator's model holds, and writes and tells it.
 
     Attributes:
+        evaluator: of the server's test set; None: it has none.
         watchers: are told of each evaluation, rounds counted over all stages.
     """
 
     config: Config
     folder: RunFolder
-    evaluator: Evaluator
+    evaluator: Evaluator | None
     watchers: Callback
     metrics: MetricsWriter
     progress: Progress
@@ -52,6 +53,7 @@ class Scoring:
         Returns:
             All metrics, flat: `vqa.accuracy`.
         """
+        assert self.evaluator is not None, "real sites score"
         what = "test set" if full else "test sample"
         result = self.evaluator.run(
             full, lambda done, total: self.progress.step("evaluating", done, total, what=what)
@@ -75,15 +77,19 @@ class Scoring:
     def controls(self, has_model: bool) -> None:
         """Score models that are blind to the image, by three ways of being blind.
 
+        Two of them answer as the training records do, and need some.
+
         Args:
             has_model: whether the evaluator's model holds the run's result, to be shown other
                 images than those that it is asked about.
         """
         evaluator, stage = self.evaluator, len(self.config.tuning.stages) - 1
-        controls: dict[str, tuple[Scores, float]] = {
-            "majority": (evaluator.majority(), 0.0),
-            "question": (evaluator.question_majority(), 0.0),
-        }
+        if evaluator is None:
+            return
+        controls: dict[str, tuple[Scores, float]] = {}
+        if evaluator.has_training:
+            controls["majority"] = evaluator.majority(), 0.0
+            controls["question"] = evaluator.question_majority(), 0.0
         if self.config.eval.shuffled and has_model:
             controls["shuffled"] = evaluator.shuffled(
                 lambda done, total: self.progress.step(

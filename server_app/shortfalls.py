@@ -17,14 +17,19 @@ TOO_MANY = 0.2  # ... and of the answers', an end
 NAMED = 10  # of those words
 
 
-def shortfalls(config: Config, vlm: VLM, data: FederatedData) -> Iterator[str]:
+def shortfalls(config: Config, vlm: VLM, data: FederatedData | None) -> Iterator[str]:
     """Warnings of experts without adapters, and of words without a token.
+
+    Args:
+        data: what is at hand here; None: real sites hold all of it.
 
     Raises:
         ConfigError: the model has no words for a large part of the answers, and it is not allowed.
     """
     if message := experts_without_adapters(vlm, config.tuning):
         yield message
+    if data is None or not len(data.train):
+        return
     rows = range(0, len(data.train), max(1, len(data.train) // SAMPLE))
     sample = examples(data.train, data.root, rows, data.box_decimals)
     answers = unknown_words(vlm, (example.answer for example in sample))

@@ -16,7 +16,23 @@ from strategies import load_strategy
 from strategies.core.events import Callbacks
 from strategies.core.federation import Federation
 from strategies.core.loop import RoundLoop
+from strategies.core.roster import Roster
 from strategies.core.state import ServerState
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where clients are, and where they keep what stays with them.
+
+    Attributes:
+        run: the run's id.
+        session: see `ClientRequest`.
+        roster: the real sites; None: clients are simulated.
+    """
+
+    run: str
+    session: str
+    roster: Roster | None
 
 
 @dataclass(frozen=True)
@@ -29,8 +45,7 @@ class StageRun:
     """
 
     config: Config
-    run: str
-    session: str
+    places: Places
     stage: int
     previous: Arrays
     resume: ServerState | None
@@ -47,9 +62,7 @@ class StageRun:
         config, stage, model = self.config, self.stage, self.model
         initial = model.initial[stage]
         trained = {name: self.previous.get(name, values) for name, values in initial.items()}
-        federation = Federation.of(
-            config, stage, run=self.run, session=self.session, previous=self.previous
-        )
+        federation = Federation.of(config, stage, previous=self.previous, **vars(self.places))
         rounds = RunRounds(self.scoring.watchers, config.rounds_before(stage))
         loop = RoundLoop(
             load_strategy(config.algorithm, federation),
@@ -57,10 +70,12 @@ class StageRun:
             config.round_timeout,
             Callbacks([rounds, self.checkpoint]),
             lambda number: full_scores_due(config, stage, number),
+            config.eval.where != "server",
             self.resume,
         )
         initial_record = pack(trained, config.wire.dtype)
-        result = loop.run(initial_record, config.rounds_of(stage), self._score_global)
+        score = self._score_global if self.scoring.evaluator else None
+        result = loop.run(initial_record, config.rounds_of(stage), score)
         arrays = unpack(result.arrays)
         if arrays.keys() == trained.keys():  # the last round's, whoever has used the model since
             model.place(stage, arrays, self.previous)

@@ -48,7 +48,7 @@ class RoundSteps:
     def choose(self, server_round: int) -> dict[int, tuple[int, ...]]:
         """The cohort; by member the clients whose examples it trains on. A seeded draw; its own."""
         f = self.federation
-        cohort = choose_cohort(f.num_clients, f.cohort_size, f.seed, f.stage, server_round)
+        cohort = choose_cohort(f.candidates, f.cohort_size, f.seed, f.stage, server_round)
         return {client: (client,) for client in cohort}
 
     def broadcast(self) -> Arrays:

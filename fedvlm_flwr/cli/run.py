@@ -187,7 +187,7 @@ def run_job(tree: DictConfig, sweep: Sweep) -> RunFolder:
     if settings.mode == RunMode.MULTIRUN:
         config = _in_sweep(config, sweep, _job_name(settings.job.num, overrides))
     require_closed(overrides)
-    if config.num_clients > MANY:
+    if not config.engine.real_sites and config.fixed_clients > MANY:
         this_process().test_shares(config)
     run_config: dict[str, Scalar] = {"overrides": shlex.join(overrides)}
     if config.resume:
@@ -269,7 +269,7 @@ def run_federation(config: Config, run_config: dict[str, Scalar], folder: RunFol
             if damage:
                 folder.append(PROGRESS, {"event": "warning", "message": damage})
             app = App(bundle, "server_app.app:app", "client_app.app:app")
-            run_app(app, run_config, config.engine, config.num_clients, folder.path / LOG)
+            run_app(app, run_config, config.engine, config.num_clients or 1, folder.path / LOG)
     except FedVLMError as error:
         events = list(folder.lines(PROGRESS))[lines_before:]
         messages = [event["message"] for event in events if event["event"] == "error"]

@@ -39,6 +39,9 @@ class Engine:
     """A Ray cluster to run on, `host:port`; null: each run starts a Ray of its own."""
     address_timeout: float = field(metadata=carrier(above=0, most=3600))
     """Seconds to wait for that cluster."""
+    sites: dict[str, str] | None = field(metadata=carrier())
+    """Real sites that stand in one process, their folders by name, to try `engine=superlink` out
+    with `engine=inprocess`; null: the clients are simulated."""
     features_on_disk: bool = field(metadata=carrier())
     """Whether image features are kept in $FEDVLM_HOME/features as well."""
 
@@ -48,3 +51,13 @@ class Engine:
             f"engine.address={self.address!r} is not host:port; write e.g. 10.0.0.1:6379, or null "
             "for a Ray of the run's own.",
         )
+        require(
+            not self.sites or self.name == "inprocess",
+            f"engine.sites are folders of one machine, which engine={self.name} does not use; "
+            "choose engine=inprocess, or set them to null.",
+        )
+
+    @property
+    def real_sites(self) -> bool:
+        """Whether the nodes are real sites, each with data of its own."""
+        return self.name == "superlink" or bool(self.sites)

@@ -7,9 +7,11 @@ from fedvlm_flwr.config.carrying import Engine, Wire
 from fedvlm_flwr.config.checks import require
 from fedvlm_flwr.config.choice import Choice, DatasetParams, choice_of
 from fedvlm_flwr.config.loading import Loading
+from fedvlm_flwr.config.privacy import Privacy
 from fedvlm_flwr.config.scoring import Eval
 from fedvlm_flwr.config.training import Train
 from fedvlm_flwr.config.tuning import Tuning
+from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.settings import SEEDS, carrier, setting
 
 
@@ -37,8 +39,15 @@ class Config:
     """What carries the messages."""
     num_rounds: int = field(metadata=setting(least=1, most=1_000_000))
     """Federated rounds of each stage that does not set its own."""
-    num_clients: int = field(metadata=setting(least=1, most=100_000))
-    """The federation's size: the training images are cut into so many parts."""
+    privacy: Privacy
+    """What of a real site may leave it."""
+    num_clients: int | None = field(metadata=setting(least=1, most=100_000))
+    """The federation's size: the training images are cut into so many parts; of real sites, how
+    many are waited for. Null: whichever sites are there in a round."""
+    sites: list[str] | None = field(metadata=setting(name=True))
+    """The real sites that take part, by name; null: any."""
+    min_sites: int = field(metadata=carrier(least=1, most=100_000))
+    """Sites without which a round does not begin, where `num_clients` is null."""
     clients_per_round: int | None = field(metadata=setting(least=1, most=100_000))
     """Clients that take part in a round; null: all, or as `client_fraction` says."""
     client_fraction: float | None = field(metadata=setting(above=0, most=1))
@@ -65,39 +74,82 @@ class Config:
     """Whether TensorBoard event files are written too."""
 
     def __post_init__(self) -> None:
-        fraction = self.client_fraction
-        require(
-            fraction is None or (fraction <= 1 and self.clients_per_round is None),
-            f"client_fraction={fraction} must be at most 1 and go without clients_per_round="
-            f"{self.clients_per_round}; set one of the two to null.",
-        )
-        require(
-            self.cohort_size <= self.num_clients,
-            f"clients_per_round={self.clients_per_round} is more than num_clients="
-            f"{self.num_clients}; lower it.",
-        )
-        require(
-            self.replies_needed <= self.cohort_size,
-            f"min_replies={self.min_replies} is more than the {self.cohort_size} clients of a "
-            "round; lower it.",
-        )
+        self._require_cohort()
+        self._require_sites()
         name = self.run_name
         require(
             name is None or not ({"/", "\\", "\0"} & set(name) or name in ("", ".", "..")),
             f"run_name='{name}' must be a plain folder name; choose the parent with output_dir.",
         )
 
-    @property
-    def cohort_size(self) -> int:
-        """Clients that take part in a round: a number, a rounded fraction (at least 1) or all."""
-        if self.client_fraction is not None:
-            return max(1, round(self.client_fraction * self.num_clients))
-        return self.clients_per_round or self.num_clients
+    def _require_cohort(self) -> None:
+        fraction, size = self.client_fraction, self.cohort_size
+        require(
+            fraction is None or (fraction <= 1 and self.clients_per_round is None),
+            f"client_fraction={fraction} must be at most 1 and go without clients_per_round="
+            f"{self.clients_per_round}; set one of the two to null.",
+        )
+        require(
+            self.num_clients is None or size is None or size <= self.num_clients,
+            f"clients_per_round={self.clients_per_round} is more than num_clients="
+            f"{self.num_clients}; lower it.",
+        )
+        require(
+            size is None or self.min_replies is None or self.min_replies <= size,
+            f"min_replies={self.min_replies} is more than the {size} clients of a round; lower it.",
+        )
+
+    def _require_sites(self) -> None:
+        number, names, real = self.num_clients, self.sites, self.engine.real_sites
+        simulated = f"engine={self.engine.name} simulates its clients"
+        require(
+            number is not None or (real and self.client_fraction is None),
+            "num_clients=null takes whichever real sites are there (engine=superlink) and goes "
+            f"without client_fraction, and {simulated}; give a number."
+            if not real
+            else "client_fraction goes without num_clients=null; set clients_per_round.",
+        )
+        require(real or names is None, f"sites names real sites, and {simulated}; set it to null.")
+        require(
+            real or self.eval.where == "server",
+            f"eval.where={self.eval.where} has real sites score, and {simulated}; set it to "
+            "server.",
+        )
+        require(
+            names is None or number in (None, len(names)),
+            f"num_clients={number}, but sites names {len(names or ())}; set num_clients to that, "
+            "or to null.",
+        )
+        alone = self.algorithm.name == "central" and real
+        require(
+            not alone,
+            "algorithm=central trains on pooled examples, which real sites do not hand over; "
+            "choose another, or run it in a simulation.",
+        )
 
     @property
-    def replies_needed(self) -> int:
-        """Good replies without which a round fails."""
-        return self.min_replies or self.cohort_size
+    def fixed_clients(self) -> int:
+        """How many clients there are, where that is fixed.
+
+        Raises:
+            ConfigError: it is not.
+        """
+        if self.num_clients is None:
+            raise ConfigError(
+                "num_clients=null takes whichever real sites are there; give a number to have this "
+                "looked at beforehand."
+            )
+        return self.num_clients
+
+    @property
+    def cohort_size(self) -> int | None:
+        """Clients that take part in a round: a number, a rounded fraction (at least 1) or all.
+
+        None where the number of all is not fixed.
+        """
+        if self.client_fraction is not None:
+            return max(1, round(self.client_fraction * self.fixed_clients))
+        return self.clients_per_round or self.num_clients
 
     def rounds_of(self, stage: int) -> int:
         """Rounds of a stage."""

@@ -11,6 +11,9 @@ from fedvlm_flwr.settings import TOKENS, carrier, setting
 class Eval:
     """Scoring by generation, on the global test set."""
 
+    where: str = field(metadata=setting(choices=("server", "sites", "both")))
+    """Whose records the global model is scored on: the server's test set, the held-out share of
+    each real site, or both."""
     split: str = field(metadata=setting(choices=("test", "validation")))
     """The records that are scored; settings are chosen by the `validation` ones of a dataset that
     has some, so that the test set stays unseen until the end."""

@@ -73,7 +73,7 @@ class Checked:
             box_decimals: see `FederatedData`.
 
         Raises:
-            DataError: more are, or nothing is left of one of the tables.
+            DataError: more are.
         """
         if self.bad > allow_errors:
             raise DataError(
@@ -82,9 +82,6 @@ class Checked:
                 "`fedvlm prepare --check`, mend them, or have them left out with "
                 f"dataset.allow_errors={self.bad}."
             )
-        for split, table in (("training", self.train), ("test", self.test)):
-            if not len(table):
-                raise DataError(f"{self.folder} has no good {split} record; see its files.")
         return FederatedData(
             self.name,
             self.root,

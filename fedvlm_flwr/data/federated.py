@@ -45,6 +45,20 @@ class FederatedData:
     box_decimals: int = BOX_DECIMALS
     max_pixels: int = MOST_PIXELS
 
+    def require(self, *splits: str) -> None:
+        """Refuse tables without a record.
+
+        Args:
+            splits: training, test.
+
+        Raises:
+            DataError: names the folder and the split.
+        """
+        tables = {"training": self.train, "test": self.test}
+        for split in splits:
+            if not len(tables[split]):
+                raise DataError(f"{self.root} has no good {split} record; see its files.")
+
     def scored_by_validation(self) -> FederatedData:
         """The same with the validation records as its test set.
 

@@ -3,7 +3,8 @@
 import importlib
 import secrets
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from uuid import uuid4
 
@@ -17,6 +18,7 @@ from flwr.supercore.task_identity import TaskIdentity
 from fedvlm_flwr.config import Engine, Scalar
 from fedvlm_flwr.engines import App
 from fedvlm_flwr.errors import ConfigError
+from fedvlm_flwr.simulation import simulating
 
 SEPARATE_PROCESSES = False
 
@@ -25,24 +27,37 @@ class InProcessGrid(Grid):
     """A grid whose nodes are contexts of one ClientApp, called when their reply is asked for.
 
     Only one reply exists at a time: a message is worked when it is pulled.
+
+    Args:
+        num_nodes: simulated nodes.
+        sites: the node-configs of real sites that stand here instead.
     """
 
     def __init__(
-        self, client_app: ClientApp, run_config: Mapping[str, Scalar], num_nodes: int
+        self,
+        client_app: ClientApp,
+        run_config: Mapping[str, Scalar],
+        num_nodes: int,
+        sites: Sequence[Mapping[str, Scalar]] = (),
     ) -> None:
         self._app = client_app
         self._run_id = secrets.randbits(62)
         self._pending: dict[str, Message] = {}
+        simulated: list[Mapping[str, Scalar]] = [
+            {"partition-id": partition, "num-partitions": num_nodes}
+            for partition in range(num_nodes)
+        ]
         self._contexts = {
             secrets.randbits(62): Context(
                 run_id=self._run_id,
                 node_id=0,
-                node_config={"partition-id": partition, "num-partitions": num_nodes},
+                node_config=dict(node_config),
                 state=RecordDict(),
                 run_config=dict(run_config),
             )
-            for partition in range(num_nodes)
+            for node_config in sites or simulated
         }
+        self._call = nullcontext if sites else simulating
         TaskIdentity.run_id = self._run_id
         TaskIdentity.node_id = SUPERLINK_NODE_ID
         TaskIdentity.task_id = secrets.randbits(62)
@@ -105,7 +120,8 @@ class InProcessGrid(Grid):
     def _work(self, message: Message) -> Message:
         context = self._contexts[message.metadata.dst_node_id]
         try:
-            return self._app(message, context)
+            with self._call():
+                return self._app(message, context)
         except Exception as error:  # every grid turns a client's exception into an error reply
             reason = f"{type(error).__name__}: {error}"
             return Message(Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, reason), reply_to=message)
@@ -131,7 +147,12 @@ def run(
     server_app = load_component(app.server)
     client_app = load_component(app.client)
     assert isinstance(server_app, ServerApp) and isinstance(client_app, ClientApp)
-    grid = InProcessGrid(client_app, run_config, num_nodes)
+    states = log_file.parent.resolve() / "clients"
+    sites = [
+        {"site": name, "data-root": folder, "state-dir": str(states / name)}
+        for name, folder in (engine.sites or {}).items()
+    ]
+    grid = InProcessGrid(client_app, run_config, num_nodes, sites)
     context = Context(
         run_id=TaskIdentity.run_id,
         node_id=SUPERLINK_NODE_ID,

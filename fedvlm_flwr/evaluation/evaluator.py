@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from statistics import fmean
 
 import torch
 
@@ -37,13 +38,18 @@ class EvaluationResult:
     Attributes:
         scores: metrics by task.
         shares: each client's `local_` metrics by task, on its own share of the test set; none
-            where a sample was scored.
+            where a sample was scored, or the set is no client's in particular.
+        counts: examples by task.
+        squares: by task, of the metrics that are means over examples, the mean of their squares;
+            none where a sample was scored.
         predictions: one record per answer.
         seconds: of answering and scoring.
     """
 
     scores: Scores
     shares: dict[int, Scores]
+    counts: dict[str, int]
+    squares: Scores
     predictions: list[dict[str, str | int]]
     seconds: float
 
@@ -70,9 +76,9 @@ class Evaluator:
         self.full = by_task(self._examples)
         self._conventions = config.eval.conventions
         require_tasks(self._conventions, list(self.full))
-        self._client_of = {
-            row: k for k, own in enumerate(process.test_shares(config)) for row in own
-        }
+        self._divided = not config.engine.real_sites
+        shares = process.test_shares(config) if self._divided else []
+        self._client_of = {row: k for k, own in enumerate(shares) for row in own}
         self._rows: dict[str, list[int]] = {task: [] for task in self.full}
         for row, example in enumerate(self._examples):
             self._rows[example.task].append(row)
@@ -80,6 +86,11 @@ class Evaluator:
         lengths = answer_lengths(model.vlm, [one.answer for one in self._examples])
         self.most_tokens = config.eval.max_new_tokens or usual_length(lengths)
         self.longer = sum(length > self.most_tokens for length in lengths)
+
+    @property
+    def has_training(self) -> bool:
+        """Whether there are training records, for the controls that answer as they do."""
+        return len(self._data.train) > 0
 
     @cached_property
     def _training(self) -> dict[str, list[Example]]:
@@ -103,12 +114,14 @@ class Evaluator:
         if full:
             require_headlines(self._config.eval.headlines, scores)
         shares: dict[int, Scores] = {}
+        squares: Scores = {}
         for task in test if full else ():
             values = score_each(task, predictions[task], test[task]) | convention_scores_each(
                 task, predictions[task], test[task], self._conventions
             )
             scores[task] |= self._interval_ends(task, values)
-            clients = [self._client_of[row] for row in rows[task]]
+            squares[task] = {name: fmean(v * v for v in own) for name, own in values.items()}
+            clients = [self._client_of[row] for row in rows[task]] if self._divided else []
             for client, own in share_means(values, clients).items():
                 shares.setdefault(client, {})[task] = own
         records = [
@@ -116,7 +129,9 @@ class Evaluator:
             for task, numbers in rows.items()
             for row, text in zip(numbers, predictions[task], strict=True)
         ]
-        return EvaluationResult(scores, shares, records, time.monotonic() - start)
+        counts = {task: len(own) for task, own in test.items()}
+        seconds = time.monotonic() - start
+        return EvaluationResult(scores, shares, counts, squares, records, seconds)
 
     def shuffled(self, step: StepFn | None = None) -> tuple[Scores, float]:
         """Scores on shuffled images, and seconds: what remains comes from the questions alone."""
@@ -169,7 +184,7 @@ class Evaluator:
         return {
             "task": example.task,
             "id": example.id,
-            "client": self._client_of[row],
+            **({"client": self._client_of[row]} if self._divided else {}),
             "question": example.question,
             "reference": example.answer,
             "prediction": text,

@@ -14,10 +14,12 @@ from flwr.app import ConfigRecord, RecordDict
 from fedvlm_flwr.errors import (
     ConfigError,
     DataError,
+    DisclosureError,
     DivergedError,
     ModelError,
     OutOfMemory,
     RequestError,
+    SiteError,
     StateError,
 )
 from fedvlm_flwr.messages.fields import RejectedMessage, record_of
@@ -29,8 +31,10 @@ LONGEST = 500  # characters of a failure's words
 class FailureCode(StrEnum):
     """What kind of thing went wrong."""
 
+    SITE = "site"
     CONFIGURATION = "configuration"
     DATA = "data"
+    DISCLOSURE = "disclosure"
     MODEL = "model"
     STATE = "state"
     REQUEST = "request"
@@ -40,8 +44,10 @@ class FailureCode(StrEnum):
 
 
 SENTENCES = {
+    FailureCode.SITE: "its node-config cannot be used",
     FailureCode.CONFIGURATION: "the configuration cannot be used on it",
     FailureCode.DATA: "a record or an image of its data cannot be used",
+    FailureCode.DISCLOSURE: "it has fewer records than privacy.min_examples",
     FailureCode.MODEL: "its base model is missing, damaged or does not fit",
     FailureCode.STATE: "what it saved in an earlier round cannot be read or written",
     FailureCode.REQUEST: "it refuses the request",
@@ -50,8 +56,10 @@ SENTENCES = {
     FailureCode.INTERNAL: "an unexpected error came up",
 }
 CODES: tuple[tuple[type[Exception], FailureCode], ...] = (
+    (SiteError, FailureCode.SITE),
     (ConfigError, FailureCode.CONFIGURATION),
     (DataError, FailureCode.DATA),
+    (DisclosureError, FailureCode.DISCLOSURE),
     (ModelError, FailureCode.MODEL),
     (StateError, FailureCode.STATE),
     (RequestError, FailureCode.REQUEST),

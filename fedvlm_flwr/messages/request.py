@@ -26,6 +26,7 @@ class ClientRequest:
 
     Attributes:
         client: its number, 0 .. num_clients - 1.
+        site: its name, where it is a real site; empty: it is simulated.
         stage: of the tuning, from 0.
         round: of the stage, from 1; 0 before the first.
         state_round: the round after which the client saved the private state that it starts from;
@@ -38,6 +39,7 @@ class ClientRequest:
     """
 
     client: int = declared("number", 0, MOST)
+    site: str = declared("characters", 0, 64, "")
     stage: int = declared("number, from 0", 0, 1000)
     round: int = declared("number, from 1", 0, MOST)
     state_round: int = declared("number of a round", 0, MOST, 0)

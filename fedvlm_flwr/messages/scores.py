@@ -1,15 +1,17 @@
 """Scoring the model that a client has: what it is asked, and what it sends back."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Self
 
 from flwr.app import MetricRecord, RecordDict
 
 from fedvlm_flwr.messages.failure import refuse_failure
 from fedvlm_flwr.messages.fields import RejectedMessage, declared, only, record_of
-from fedvlm_flwr.messages.names import SCORES
+from fedvlm_flwr.messages.names import COUNTS, SCORES, SQUARES
 from fedvlm_flwr.messages.request import ClientRequest
+from fedvlm_flwr.messages.train import MOST_EXAMPLES
 
 Scores = dict[str, dict[str, float]]  # metrics by task
 
@@ -32,23 +34,31 @@ class ScoresRequest(ClientRequest):
 
 @dataclass(frozen=True)
 class ScoresReply:
-    """A client's scores: metrics by task, and the seconds that they took."""
+    """A client's scores: metrics by task, and the seconds that they took.
+
+    Attributes:
+        counts: examples by task, of a real site, whose scores are of records of its own.
+        squares: for metrics that are means over these examples, the mean of their squares, from
+            which an interval over several sites follows.
+    """
 
     scores: Scores
     seconds: float
+    counts: dict[str, int] = field(default_factory=dict)
+    squares: Scores = field(default_factory=dict)
 
     def pack(self) -> RecordDict:
         """As a message's content, metrics flat: `vqa/accuracy`."""
-        return RecordDict({SCORES: self.record()})
+        content = RecordDict({SCORES: self.record()})
+        if self.counts:
+            content[COUNTS] = MetricRecord(dict(self.counts))
+        if self.squares:
+            content[SQUARES] = MetricRecord(dict(_flat(self.squares)))
+        return content
 
     def record(self) -> MetricRecord:
-        """The record alone."""
-        flat = {
-            f"{task}/{key}": value
-            for task, metrics in self.scores.items()
-            for key, value in metrics.items()
-        }
-        return MetricRecord({**flat, SECONDS: self.seconds})
+        """The record of the scores alone."""
+        return MetricRecord({**_flat(self.scores), SECONDS: self.seconds})
 
     @classmethod
     def unpack(cls, content: RecordDict) -> Self:
@@ -59,21 +69,39 @@ class ScoresReply:
         """
         refuse_failure(content)
         record = record_of(content, SCORES, MetricRecord)
-        only(content, SCORES)
-        if len(record) > MOST_METRICS:
-            raise RejectedMessage(f"it reports {len(record)} scores, more than {MOST_METRICS}")
-        scores: Scores = {}
-        seconds = 0.0
-        for name, value in record.items():
-            number = _number(name, value)
-            if name == SECONDS:
-                seconds = number
-                continue
-            if not NAME.fullmatch(name):
-                raise RejectedMessage(f"it reports a score named {name[:40]!r}, not task/metric")
-            task, _, key = name.partition("/")
-            scores.setdefault(task, {})[key] = number
-        return cls(scores, seconds)
+        only(content, SCORES, COUNTS, SQUARES)
+        numbers = _numbers(record, SCORES)
+        seconds = numbers.pop(SECONDS, 0.0)
+        scores, squares = _by_task(numbers), Scores()
+        if SQUARES in content:
+            squares = _by_task(_numbers(record_of(content, SQUARES, MetricRecord), SQUARES))
+        counts = {}
+        if COUNTS in content:
+            for task, count in _numbers(record_of(content, COUNTS, MetricRecord), COUNTS).items():
+                if task not in scores or not 1 <= count <= MOST_EXAMPLES or count != int(count):
+                    raise RejectedMessage(f"it counts {count:g} examples of {task[:40]!r}")
+                counts[task] = int(count)
+        return cls(scores, seconds, counts, squares)
+
+
+def _flat(scores: Scores) -> dict[str, float]:
+    return {f"{task}/{key}": v for task, metrics in scores.items() for key, v in metrics.items()}
+
+
+def _numbers(record: MetricRecord, name: str) -> dict[str, float]:
+    if len(record) > MOST_METRICS:
+        raise RejectedMessage(f"it reports {len(record)} {name}, more than {MOST_METRICS}")
+    return {key: _number(key, value) for key, value in record.items()}
+
+
+def _by_task(numbers: Mapping[str, float]) -> Scores:
+    scores: Scores = {}
+    for name, number in numbers.items():
+        if not NAME.fullmatch(name):
+            raise RejectedMessage(f"it reports a score named {name[:40]!r}, not task/metric")
+        task, _, key = name.partition("/")
+        scores.setdefault(task, {})[key] = number
+    return scores
 
 
 def _number(name: str, value: object) -> float:

@@ -1,6 +1,8 @@
 """The base model that stays in the process: loaded once, only its trained parts are exchanged."""
 
+import hashlib
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from torch import nn
@@ -42,6 +44,23 @@ class Resident:
         self._tensors = {name: p for parameters in by_stage for name, p in parameters.items()}
         self.first = read(self._tensors)
         self.initial = [{name: self.first[name] for name in parameters} for parameters in by_stage]
+
+    @cached_property
+    def base_fingerprint(self) -> str:
+        """The sha256 over the weights that no stage trains, in hex, made when first asked for.
+
+        Of a quantized base it is over what is not quantized, since CPUs and GPUs may round the rest
+        differently.
+        """
+        trained = {id(parameter) for parameter in self._tensors.values()}
+        tensors = self.vlm.module.state_dict(keep_vars=True)
+        digest = hashlib.sha256()
+        for name, tensor in sorted(tensors.items()):
+            if id(tensor) not in trained and tensor.is_floating_point():
+                plain = tensor.detach().cpu().contiguous().reshape(-1)
+                digest.update(f"{name} {plain.dtype} {tuple(tensor.shape)}".encode())
+                digest.update(plain.view(torch.uint8).numpy().data)
+        return digest.hexdigest()
 
     def place(self, stage: int, arrays: Arrays, previous: Arrays) -> dict[str, nn.Parameter]:
         """Put the model where a stage has it, whoever has used it since.

@@ -65,7 +65,9 @@ def need(config: Config, estimator: Estimator) -> Need:
 def fit(card: int, config: Config, estimator: Estimator) -> Fit:
     """How a run fits a card of so many bytes."""
     demand = need(config, estimator)
-    clients = max(0, min(config.cohort_size, (card - demand.server) // demand.client))
+    clients = max(
+        0, min(config.cohort_size or config.fixed_clients, (card - demand.server) // demand.client)
+    )
     if clients:
         return Fit(clients, 1000 // clients / 1000, (), demand)
     changes: dict[str, str] = {}

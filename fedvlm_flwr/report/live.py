@@ -8,6 +8,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 Event = Mapping[str, Any]
 
+PLACES = {"server": "", "clients": "mean of the clients, ", "sites": "all sites, "}
+
 
 def plain_line(event: Event) -> str | None:
     """The line that tells an event; None for those that only move a bar."""
@@ -20,10 +22,13 @@ def plain_line(event: Event) -> str | None:
             return f"{event['what']}"
         case "warning":
             return f"warning: {event['message']}"
+        case "sites":
+            return f"sites: {event['what']}"
         case "resumed":
             return f"going on after round {event['round']} ({event['folder']})"
         case "reply" if event["failure"]:
-            return f"{_round(event)}: client {event['client']} failed: {event['failure']}"
+            who = event.get("site") or f"client {event['client']}"
+            return f"{_round(event)}: {who} failed: {event['failure']}"
         case "limited":
             return f"{_round(event)}: {event['message']}"
         case "round_end":
@@ -34,9 +39,7 @@ def plain_line(event: Event) -> str | None:
             )
         case "evaluated":
             scores = ", ".join(f"{name} {value:.3f}" for name, value in event["scores"].items())
-            where = {"server": "", "clients": "mean of the clients, "}.get(
-                event.get("where", "server"), f"{event.get('where')}, "
-            )
+            where = PLACES.get(event.get("where", "server"), f"{event.get('where')}, ")
             return f"{_round(event)}: {where}{event['what']}: {scores} ({event['seconds']:.1f} s)"
         case "end":
             return f"\n{event['table']}\nrun folder: {event['folder']}"

@@ -36,12 +36,15 @@ Values = dict[tuple[int, str, str], Any]
 def server_values(folder: RunFolder) -> Values:
     """The scores and training numbers by (round, task, metric); a later line replaces an earlier.
 
-    They are the server's, or the mean over the clients where each has a model of its own.
+    They are the server's, or the mean over the clients where each has a model of its own, or those
+    over all records of real sites, where the server has none of its own.
     """
+    lines = list(folder.lines(METRICS))
     return {
         (line["round"], line["task"], line["metric"]): line["value"]
-        for line in folder.lines(METRICS)
-        if line["where"] in ("server", "clients")
+        for places in (("sites",), ("server", "clients"))
+        for line in lines
+        if line["where"] in places
     }
 
 

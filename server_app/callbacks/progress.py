@@ -11,7 +11,7 @@ from fedvlm_flwr.messages import TrainReply
 from fedvlm_flwr.report.headlines import headline, settings_of
 from fedvlm_flwr.report.live import plain_line
 from fedvlm_flwr.run_folder import FOLLOWED, PROGRESS, RunFolder
-from strategies.core.events import Callback, Evaluation, Round
+from strategies.core.events import Callback, Evaluation, Round, label
 from strategies.core.state import ServerState
 
 SECONDS_BETWEEN = 0.2  # events that only move a bar are thinned to this
@@ -63,13 +63,14 @@ class Progress(Callback):
             "reply",
             **self._place(account),
             client=client,
+            site=account.names[client] if account.names else "",
             done=done,
             clients=len(account.cohort),
             failure=account.failures.get(client),
         )
         if client in account.limited and client not in self._limited:
             self._limited.add(client)
-            words = f"client {client}: {account.limited[client]}"
+            words = f"{label(client, account.names)}: {account.limited[client]}"
             self.tell("limited", **self._place(account), message=words)
 
     def on_round_end(self, account: Round, state: ServerState) -> None:
@@ -93,7 +94,7 @@ class Progress(Callback):
             stage=evaluation.stage,
             round=evaluation.number,
             rounds=self.rounds,
-            where=evaluation.where,
+            where=_place(evaluation),
             what=evaluation.what,
             scores={
                 task: values[metrics[task]]
@@ -105,3 +106,10 @@ class Progress(Callback):
 
     def _place(self, account: Round) -> dict[str, int]:
         return {"stage": account.stage, "round": account.number, "rounds": self.rounds}
+
+
+def _place(evaluation: Evaluation) -> str:
+    """Whose scores they are; a real site by its name."""
+    number = evaluation.where.partition(":")[2]
+    has_name = bool(number) and bool(evaluation.names)
+    return label(int(number), evaluation.names) if has_name else evaluation.where

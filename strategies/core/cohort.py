@@ -1,7 +1,7 @@
 """Which clients there are, where they are reached, and who takes part in a round."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from flwr.app import Message, MessageType, RecordDict
@@ -49,6 +49,11 @@ def find_clients(grid: Grid, num_clients: int, timeout: float) -> Clients:
     if len(nodes) < num_clients and not simulated:
         nodes = _wait_for_nodes(grid, num_clients, deadline, settle=timeout)
         sites = _ask(grid, nodes, timeout)
+    if real := [site.site for site in sites.values() if site.site]:
+        raise RunError(
+            f"The SuperNode of '{real[0]}' is a real site, and this run simulates its clients; "
+            "choose engine=superlink."
+        )
     by_partition = _by_partition(sites)
     missing = [client for client in range(num_clients) if client not in by_partition]
     if not missing:
@@ -124,10 +129,11 @@ def _examples(sites: Mapping[int, SiteReply], simulated: bool) -> dict[int, int]
 
 
 def choose_cohort(
-    num_clients: int, size: int, seed: int, stage: int, server_round: int
+    candidates: Sequence[int], size: int, seed: int, stage: int, server_round: int
 ) -> list[int]:
     """The clients of a round, sorted: all of them, or a seeded sample without replacement."""
-    if size >= num_clients:
-        return list(range(num_clients))
-    sample = stream(seed, "cohort", stage, server_round).choice(num_clients, size, replace=False)
-    return sorted(int(client) for client in sample)
+    if size >= len(candidates):
+        return sorted(candidates)
+    draw = stream(seed, "cohort", stage, server_round)
+    picks = draw.choice(len(candidates), size, replace=False)
+    return sorted(candidates[int(pick)] for pick in picks)

@@ -22,6 +22,7 @@ class Round:
         retried: reason by client, for each that failed at first and was asked once more.
         limited: what of a good reply's examples does not count, by client.
         replies: metrics by client, for each good one.
+        names: of real sites, by number.
     """
 
     stage: int
@@ -36,6 +37,7 @@ class Round:
     retried: dict[int, str] = field(default_factory=dict)
     limited: dict[int, str] = field(default_factory=dict)
     replies: dict[int, TrainMetrics] = field(default_factory=dict)
+    names: Sequence[str] = ()
 
     @property
     def num_examples(self) -> float:
@@ -54,9 +56,20 @@ def mean_loss(replies: Mapping[int, TrainMetrics]) -> float:
     return sum(examples * loss for examples, loss in pairs) / weight if pairs else float("nan")
 
 
-def reasons(failures: Mapping[int, str]) -> str:
-    """Who failed, and why, in one line."""
-    return "; ".join(f"client {client}: {reason}" for client, reason in sorted(failures.items()))
+def reasons(failures: Mapping[int, str], names: Sequence[str] = ()) -> str:
+    """Who failed, and why, in one line.
+
+    Args:
+        names: of real sites, by number.
+    """
+    return "; ".join(
+        f"{label(client, names)}: {reason}" for client, reason in sorted(failures.items())
+    )
+
+
+def label(client: int, names: Sequence[str]) -> str:
+    """A client as messages call it: by the name of its site, where it has one."""
+    return f"site {names[client]}" if client < len(names) else f"client {client}"
 
 
 @dataclass(frozen=True)
@@ -65,11 +78,13 @@ class Evaluation:
 
     Attributes:
         where: `server` (the global model), `client:5` (the model with that client's private
-            tensors) or `clients` (the mean over those).
+            tensors, or by a real site's records), `clients` (the mean over those) or `sites` (over
+            the records of all real sites).
         what: the set in words.
         scores: metrics by task.
         full: whether it was the whole test set; None for a control.
         control: the way of being blind to the picture (`majority`, ...), empty for a model.
+        names: of real sites, by number.
     """
 
     stage: int
@@ -80,6 +95,7 @@ class Evaluation:
     seconds: float
     full: bool | None = None
     control: str = ""
+    names: Sequence[str] = ()
 
 
 class Callback:

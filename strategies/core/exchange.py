@@ -1,56 +1,132 @@
 """Messages out, replies back as they come."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 
-from flwr.app import Message
+from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 
 from fedvlm_flwr.errors import RunError
+from strategies.core.roster import LOST, Roster
 
-POLL_SECONDS = 0.05
+# A pause grows with the time that nothing has come: a poll costs a SuperLink a request, and a pause
+# of a twentieth of the wait delays a round by so much at most.
+SHORTEST_PAUSE, LONGEST_PAUSE, PART = 0.05, 2.0, 0.05
+LOOK_SECONDS = 2.0  # between two looks at which sites are there
+GRACE_SECONDS = 600.0  # that a message lives longer than its round
+MOST_LOSSES = 3  # of one message at one node, until it counts as the client's failure
 
 
 class Exchange:
     """Sends one message to each of several clients and hands out their replies one at a time.
 
+    Where real sites are concerned (`roster`), one that is not there, or is lost while it works, is
+    sent its message when it is there again, perhaps as another node, until the round's time is up.
+
+    Args:
+        timeout: seconds for the replies: of each call of `run`; of all together with a roster.
+        where: the node of a client; None: it is not there.
+
     Attributes:
         waiting: seconds spent on sending and on waiting for replies, so far.
     """
 
-    def __init__(self, grid: Grid, timeout: float) -> None:
+    def __init__(
+        self,
+        grid: Grid,
+        timeout: float,
+        where: Callable[[int], int | None],
+        roster: Roster | None = None,
+    ) -> None:
         self._grid = grid
         self._timeout = timeout
+        self._where = where
+        self._roster = roster
+        self._deadline = time.monotonic() + timeout
         self.waiting = 0.0
 
-    def run(self, messages: Mapping[int, Message]) -> Iterator[tuple[int, Message | None]]:
-        """Push the messages and yield (client, reply) as each arrives.
+    def run(
+        self, contents: Mapping[int, RecordDict], kind: str, group: str
+    ) -> Iterator[tuple[int, Message | None]]:
+        """Send the contents and yield (client, reply) as each arrives.
 
         Whoever has not answered in time comes last, with None.
+
+        Args:
+            kind: Flower's type of the messages.
+            group: the round, as text.
 
         Raises:
             RunError: the grid does not take every message.
         """
-        mark = time.monotonic()
-        deadline = mark + self._timeout
-        pushed = list(self._grid.push_messages(messages.values()))
-        if len(pushed) != len(messages):
-            raise RunError(
-                f"Only {len(pushed)} of {len(messages)} messages could be sent; see the SuperLink."
-            )
-        waiting = dict(zip(pushed, messages, strict=True))
-        while waiting and time.monotonic() < deadline:
-            arrived = list(self._grid.pull_messages(waiting))
+        mark = came = time.monotonic()
+        deadline = self._deadline if self._roster else mark + self._timeout
+        outbox, sent = dict(contents), dict[str, tuple[int, int]]()  # client and node by message
+        losses: Counter[tuple[int, int]] = Counter()
+        looked, first = mark, True
+        while (outbox or sent) and (first or time.monotonic() < deadline):
+            first = False
+            for key, client, node in self._push(outbox, kind, group):
+                sent[key] = client, node
+                outbox.pop(client, None)
+            arrived = list(self._grid.pull_messages(list(sent))) if sent else []
             for reply in arrived:
-                client = waiting.pop(reply.metadata.reply_to_message_id)
+                place = sent.pop(reply.metadata.reply_to_message_id)
+                client = place[0]
+                if self._is_lost(reply) and losses[place] < MOST_LOSSES:
+                    losses[place] += 1
+                    if all(client != other for other, _ in sent.values()):
+                        outbox[client] = contents[client]
+                    continue
+                sent = {key: other for key, other in sent.items() if other[0] != client}
+                outbox.pop(client, None)
                 self.waiting += time.monotonic() - mark
                 yield client, reply
-                mark = time.monotonic()
-            if waiting and not arrived:
-                time.sleep(POLL_SECONDS)
+                mark = came = time.monotonic()
+            if arrived or not (outbox or sent) or time.monotonic() >= deadline:
+                continue
+            if self._roster and time.monotonic() - looked > LOOK_SECONDS:
+                self._roster.look(self._grid)
+                looked = time.monotonic()
+                outbox |= {c: contents[c] for c, node in sent.values() if self._has_moved(c, sent)}
+            pause = PART * (time.monotonic() - came)
+            time.sleep(min(max(pause, SHORTEST_PAUSE), LONGEST_PAUSE))
         self.waiting += time.monotonic() - mark
-        for client in waiting.values():
+        for client in sorted({*outbox, *(client for client, _ in sent.values())}):
             yield client, None
+
+    def _push(
+        self, outbox: Mapping[int, RecordDict], kind: str, group: str
+    ) -> list[tuple[str, int, int]]:
+        """Send what can be sent now: message, client and node of each."""
+        places = {client: self._where(client) for client in outbox}
+        there = {client: node for client, node in places.items() if node is not None}
+        messages = [
+            Message(outbox[client], node, kind, ttl=self._timeout + GRACE_SECONDS, group_id=group)
+            for client, node in there.items()
+        ]
+        keys = list(self._grid.push_messages(messages)) if messages else []
+        lost = len(messages) - sum(map(bool, keys))
+        if lost and self._roster is None:
+            raise RunError(
+                f"Only {len(messages) - lost} of {len(messages)} messages could be sent; see the "
+                "SuperLink."
+            )
+        return [
+            (key, client, node)
+            for key, (client, node) in zip(keys, there.items(), strict=False)
+            if key
+        ]
+
+    def _is_lost(self, reply: Message) -> bool:
+        """Whether a message went down with its node, and may be sent again."""
+        return self._roster is not None and reply.has_error() and reply.error.code in LOST
+
+    def _has_moved(self, client: int, sent: Mapping[str, tuple[int, int]]) -> bool:
+        """Whether a client's site is there as another node than those that have its message."""
+        node = self._where(client)
+        return node is not None and (client, node) not in sent.values()
 
     def late(self) -> str:
         """What is said of a client that has not answered."""

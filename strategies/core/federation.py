@@ -1,7 +1,7 @@
 """The facts of a federation that a strategy needs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Self
 from uuid import uuid4
@@ -9,6 +9,7 @@ from uuid import uuid4
 from fedvlm_flwr.arrays import Arrays
 from fedvlm_flwr.config import Config, Train
 from fedvlm_flwr.schedule import steps_of
+from strategies.core.roster import Roster
 from strategies.core.weights import Cohort, WeightLimit
 
 
@@ -17,7 +18,9 @@ class Federation:
     """Who takes part, what travels, and what is refused.
 
     Attributes:
-        num_clients: how many clients there are, numbered from 0.
+        num_clients: how many clients there are, numbered from 0; of real sites that may join in
+            any round, how many there have been.
+        present: the clients that are there in a round; None: all.
         clients_per_round: the cohort's size; None: everybody.
         min_replies: fewer good replies than this end the run; None: the whole cohort.
         seed: of the draw of cohorts.
@@ -35,6 +38,7 @@ class Federation:
         session: by which simulated clients find the run's folder, see `ClientRequest`.
         nodes: node id by client, when they are known already; asked for otherwise.
         examples: training examples by client, where the nodes are known already.
+        roster: the real sites, where the clients are such; None: they are simulated.
     """
 
     num_clients: int
@@ -52,18 +56,20 @@ class Federation:
     session: str = ""
     nodes: dict[int, int] | None = None
     examples: dict[int, int] = field(default_factory=dict)
+    roster: Roster | None = None
+    present: tuple[int, ...] | None = None
 
     @classmethod
     def of(cls, config: Config, stage: int = 0, **more: Any) -> Self:
         """The federation of a configuration's stage.
 
         Args:
-            more: what no configuration says (`previous`, `run`, `session`, `nodes`).
+            more: what no configuration says (`previous`, `run`, `session`, `nodes`, `roster`).
         """
         return cls(
-            num_clients=config.num_clients,
+            num_clients=config.num_clients or len(config.sites or ()) or config.min_sites,
             clients_per_round=config.cohort_size,
-            min_replies=config.replies_needed,
+            min_replies=config.min_replies,
             seed=config.seed,
             stage=stage,
             wire_dtype=config.wire.dtype,
@@ -74,10 +80,30 @@ class Federation:
             **more,
         )
 
+    def at_hand(self) -> "Federation":
+        """The same for the round that begins: with the sites that are there, where any may be."""
+        roster = self.roster
+        if roster is None:
+            return self
+        there = roster.present if roster.wanted.is_open else None
+        return replace(
+            self,
+            num_clients=max(1, len(roster.names)),
+            present=there,
+            nodes={k: n for k in range(len(roster.names)) if (n := roster.node(k)) is not None},
+            examples=roster.examples,
+        )
+
+    @property
+    def candidates(self) -> tuple[int, ...]:
+        """The clients that a round's cohort is drawn from."""
+        return tuple(range(self.num_clients)) if self.present is None else self.present
+
     @property
     def cohort_size(self) -> int:
         """Clients that take part in a round."""
-        return self.num_clients if self.clients_per_round is None else self.clients_per_round
+        there = len(self.candidates)
+        return there if self.clients_per_round is None else self.clients_per_round
 
     def weight_limit(self, examples: Mapping[int, int], cohort: Cohort) -> WeightLimit:
         """How much a client may weigh in a round, see `WeightLimit.of`.
@@ -93,4 +119,5 @@ class Federation:
     @property
     def replies_needed(self) -> int:
         """Good replies without which a round fails; one at least."""
-        return max(1, self.cohort_size if self.min_replies is None else self.min_replies)
+        size = min(self.cohort_size, len(self.candidates))
+        return max(1, size if self.min_replies is None else self.min_replies)

@@ -1,6 +1,6 @@
 """An algorithm's steps as Flower's `Strategy`, whoever runs the rounds."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from logging import INFO, WARNING
 from typing import Any
@@ -68,12 +68,14 @@ class FederatedStrategy(RoundSteps, Strategy):
 
     def open_round(self, server_round: int) -> dict[int, TrainRequest]:
         """Begin a round: the request to each client of its cohort, all with the same tensors."""
+        self.federation = self.federation.at_hand()
         extra = self.broadcast()
         packed = pack(extra, self.federation.wire_dtype) if extra else None
         self.accepted, self.limited = {}, {}
         self.begin_round()
         cohort = self.choose(server_round)
-        self.limit = self.federation.weight_limit(self._examples, cohort)
+        examples = self.federation.examples or self._examples
+        self.limit = self.federation.weight_limit(examples, cohort)
         return {
             client: TrainRequest(**self._address(client, server_round), data=data, extra=packed)
             for client, data in sorted(cohort.items())
@@ -124,10 +126,11 @@ class FederatedStrategy(RoundSteps, Strategy):
         state.number, state.scored = server_round, False
 
     def score_requests(self, server_round: int, full: bool) -> dict[int, ScoresRequest]:
-        """The request to every client to score its own model."""
+        """The request to every client to score its own model; of real sites, the shared one too."""
+        self.federation = self.federation.at_hand()
         return {
             client: ScoresRequest(**self._address(client, server_round), full=full)
-            for client in range(self.federation.num_clients)
+            for client in self.federation.candidates
         }
 
     def _address(self, client: int, server_round: int) -> dict[str, Any]:
@@ -136,6 +139,7 @@ class FederatedStrategy(RoundSteps, Strategy):
         lacks = f.previous and client not in state.have_previous
         return {
             "client": client,
+            "site": f.roster.names[client] if f.roster else "",
             "stage": f.stage,
             "round": server_round,
             "state_round": state.saved_rounds.get(client, 0),
@@ -215,7 +219,7 @@ class FederatedStrategy(RoundSteps, Strategy):
             except RejectedMessage as verdict:
                 failures[client] = str(verdict)
         if failures:
-            raise unscored(server_round, failures)
+            raise unscored(server_round, failures, self.names)
         if not scores:
             return None
         mean = mean_scores([scores[client].scores for client in sorted(scores)])
@@ -229,12 +233,19 @@ class FederatedStrategy(RoundSteps, Strategy):
         """A message to the node that serves a client."""
         return Message(content, self.connect(grid)[client], kind)
 
+    def node_of(self, client: int) -> int | None:
+        """The node that serves a client, once connected; None: its site is not there."""
+        roster = self.federation.roster
+        return roster.node(client) if roster else (self._nodes or {})[client]
+
     def connect(self, grid: Grid, timeout: float = 3600.0) -> dict[int, int]:
         """The node of each client; the first time every node is asked who it is.
 
         Raises:
             RunError: too few nodes connect within `timeout` seconds, or one cannot say who it is.
         """
+        if self.federation.roster is not None:
+            return self.federation.at_hand().nodes or {}
         if self._nodes is None:
             clients = find_clients(grid, self.federation.num_clients, timeout)
             self._nodes, self._examples = clients.nodes, clients.examples
@@ -250,8 +261,13 @@ class FederatedStrategy(RoundSteps, Strategy):
         if good < needed:
             raise RunError(
                 f"Round {server_round} got {good} good replies and needs {needed} (min_replies). "
-                f"{reasons(failures)}"
+                f"{reasons(failures, self.names)}"
             )
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The names of real sites, by number; empty where clients are simulated."""
+        return self.federation.roster.names if self.federation.roster else ()
 
     def _sender(self, message: Message) -> int:
         """The client that a reply is from: by the message it replies to, else by its node.
@@ -271,6 +287,8 @@ class FederatedStrategy(RoundSteps, Strategy):
         return clients[0]
 
 
-def unscored(server_round: int, failures: dict[int, str]) -> RunError:
+def unscored(server_round: int, failures: Mapping[int, str], names: Sequence[str] = ()) -> RunError:
     """What ends a run in which a client's model could not be scored."""
-    return RunError(f"After round {server_round} a client could not be scored. {reasons(failures)}")
+    return RunError(
+        f"After round {server_round} a client could not be scored. {reasons(failures, names)}"
+    )

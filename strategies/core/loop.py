@@ -5,17 +5,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from logging import WARNING
 
-from flwr.app import ArrayRecord, Message, MessageType, MetricRecord
+from flwr.app import ArrayRecord, MessageType, MetricRecord
 from flwr.common.logger import log
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Result
 
 from fedvlm_flwr.evaluation.personal import mean_scores
+from fedvlm_flwr.evaluation.pooled import pooled_scores
 from fedvlm_flwr.messages import RejectedMessage, ScoresReply
 from fedvlm_flwr.messages.request import ClientRequest
 from fedvlm_flwr.messages.scores import Scores
 from fedvlm_flwr.messages.wire import payload_bytes, unpack
-from strategies.core.events import Callback, Evaluation, Round, mean_loss
+from strategies.core.events import Callback, Evaluation, Round, label, mean_loss
 from strategies.core.exchange import Exchange
 from strategies.core.flower import FederatedStrategy, unscored
 from strategies.core.state import ServerState
@@ -39,6 +40,7 @@ class RoundLoop:
 
     Attributes:
         timeout: seconds to wait for the replies of a round.
+        ask_sites: whether the clients are real sites that score the global model too.
         full_scores: whether a round's evaluation is on the whole test set; None: none is due. Asked
             where clients score models of their own.
         resume: where to go on; None: at the initial arrays.
@@ -49,6 +51,7 @@ class RoundLoop:
     timeout: float = 3600.0
     callback: Callback = field(default_factory=Callback)
     full_scores: Callable[[int], bool | None] = never
+    ask_sites: bool = False
     resume: ServerState | None = None
 
     def run(
@@ -83,10 +86,11 @@ class RoundLoop:
 
     def _round(self, number: int) -> Round:
         strategy, began = self.strategy, time.monotonic()
+        self._wait_for_sites()
         requests = strategy.open_round(number)
-        account = Round(strategy.federation.stage, number, sorted(requests))
+        account = Round(strategy.federation.stage, number, sorted(requests), names=strategy.names)
         self.callback.on_round_start(account)
-        exchange = Exchange(self.grid, self.timeout)
+        exchange = self._exchange()
         self._ask(exchange, account, requests)
         if len(account.replies) < strategy.federation.replies_needed:
             again = sorted(account.failures)
@@ -101,19 +105,30 @@ class RoundLoop:
         self.callback.on_round_end(account, strategy.state)
         return account
 
+    def _wait_for_sites(self) -> None:
+        """Look which real sites are there; where any may join, wait for as many as are needed."""
+        roster = self.strategy.federation.roster
+        if roster is not None:
+            roster.require(self.grid, self.timeout)
+
+    def _exchange(self) -> Exchange:
+        strategy = self.strategy
+        return Exchange(self.grid, self.timeout, strategy.node_of, strategy.federation.roster)
+
     def _ask(
         self, exchange: Exchange, account: Round, requests: Mapping[int, ClientRequest]
     ) -> None:
         """Send requests and take in each reply, or note why it is left out."""
-        messages = self._messages(requests, MessageType.TRAIN)
-        account.bytes_down += sum(payload_bytes(m.content) for m in messages.values())
-        for client, message in exchange.run(messages):
+        contents = {client: request.pack() for client, request in requests.items()}
+        account.bytes_down += sum(map(payload_bytes, contents.values()))
+        for client, message in exchange.run(contents, MessageType.TRAIN, str(account.number)):
             try:
                 if message is None:
                     raise RejectedMessage(exchange.late())
                 reply = self.strategy.receive(client, message)
             except RejectedMessage as verdict:
-                log(WARNING, "Round %d: client %d is left out: %s", account.number, client, verdict)
+                who = label(client, account.names)
+                log(WARNING, "Round %d: %s is left out: %s", account.number, who, verdict)
                 account.failures[client] = str(verdict)
                 self.callback.on_reply(account, client, None)
                 continue
@@ -122,35 +137,39 @@ class RoundLoop:
             account.limited = self.strategy.limited
             self.callback.on_reply(account, client, reply)
 
-    def _messages(self, requests: Mapping[int, ClientRequest], kind: str) -> dict[int, Message]:
-        return {
-            client: self.strategy.message(self.grid, request.pack(), client, kind)
-            for client, request in requests.items()
-        }
-
     def _score(self, result: Result, score_global: ScoreGlobal | None) -> None:
-        """Have the model scored: by the server, or by each client with its private tensors."""
-        state = self.strategy.state
-        if self.strategy.personal:
+        """Have the model scored: by the server, by each client with its private tensors, or both.
+
+        Where real sites score the global model, the server may do so too.
+        """
+        state, personal = self.strategy.state, self.strategy.personal
+        metrics = None
+        if personal or self.ask_sites:
             metrics = self._score_clients(state.number)
-        else:
-            metrics = score_global(state.number, self.strategy.record()) if score_global else None
+        if score_global and not personal:
+            metrics = score_global(state.number, self.strategy.record()) or metrics
         if metrics is not None:
             result.evaluate_metrics_serverapp[state.number] = metrics
         state.scored = True
         self.callback.on_scored(state)
 
     def _score_clients(self, number: int) -> MetricRecord | None:
-        """Each client's scores, told one by one, and their mean over the clients."""
+        """Each client's scores, told one by one, and what they come to together.
+
+        For simulated clients that is their mean, which takes all of them. For real sites it is over
+        all records of those that answer.
+        """
         full = self.full_scores(number)
         if full is None:
             return None
-        requests = self.strategy.score_requests(number, full)
-        exchange = Exchange(self.grid, self.timeout)
-        scores: dict[int, Scores] = {}
+        strategy = self.strategy
+        self._wait_for_sites()
+        requests = strategy.score_requests(number, full)
+        exchange = self._exchange()
+        replies: dict[int, ScoresReply] = {}
         failures: dict[int, str] = {}
-        total = 0.0
-        for client, message in exchange.run(self._messages(requests, MessageType.EVALUATE)):
+        contents = {client: request.pack() for client, request in requests.items()}
+        for client, message in exchange.run(contents, MessageType.EVALUATE, str(number)):
             try:
                 if message is None:
                     raise RejectedMessage(exchange.late())
@@ -158,15 +177,24 @@ class RoundLoop:
             except RejectedMessage as verdict:
                 failures[client] = str(verdict)
                 continue
-            scores[client] = reply.scores
-            total += reply.seconds
+            replies[client] = reply
             self._tell(number, f"client:{client}", reply.scores, reply.seconds, full)
-        if failures:
-            raise unscored(number, failures)
-        mean = mean_scores([scores[client] for client in sorted(scores)])
-        self._tell(number, "clients", mean, total, full)
-        return ScoresReply(mean, total).record()
+        if failures and (strategy.federation.roster is None or not replies):
+            raise unscored(number, failures, strategy.names)
+        for client, reason in failures.items():
+            log(WARNING, "Round %d: %s is not scored: %s", number, strategy.names[client], reason)
+        seconds = sum(reply.seconds for reply in replies.values())
+        if strategy.federation.roster is None:
+            together = mean_scores([replies[client].scores for client in sorted(replies)])
+            self._tell(number, "clients", together, seconds, full)
+        else:
+            together = pooled_scores(replies)
+            self._tell(number, "sites", together, seconds, full)
+        return ScoresReply(together, seconds).record()
 
     def _tell(self, number: int, where: str, scores: Scores, seconds: float, full: bool) -> None:
         stage, what = self.strategy.federation.stage, "test set" if full else "test sample"
-        self.callback.on_evaluated(Evaluation(stage, number, where, what, scores, seconds, full))
+        names = self.strategy.names
+        self.callback.on_evaluated(
+            Evaluation(stage, number, where, what, scores, seconds, full, names=names)
+        )

@@ -14,7 +14,7 @@ from typing import Any
 
 from fedvlm_flwr.errors import ModelError
 from fedvlm_flwr.machine_errors import machine_sentence
-from fedvlm_flwr.paths import fedvlm_home, share
+from fedvlm_flwr.paths import models_folder, share
 
 MANIFEST = "manifest.json"
 
@@ -22,7 +22,7 @@ MANIFEST = "manifest.json"
 def prepared_folder(name: str, recipe: Mapping[str, Any]) -> Path:
     """`$FEDVLM_HOME/models/<name>-<hash>`, the hash over everything that determines the model."""
     text = json.dumps(recipe, sort_keys=True)
-    return fedvlm_home() / "models" / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+    return models_folder() / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
 def prepare(name: str, recipe: Mapping[str, Any], build: Callable[[Path], None]) -> Path:

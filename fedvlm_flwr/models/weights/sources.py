@@ -12,6 +12,7 @@ from transformers import AutoConfig, AutoImageProcessor, PreTrainedConfig
 
 from fedvlm_flwr.errors import ModelError
 from fedvlm_flwr.models.weights.hub import reach_hub
+from fedvlm_flwr.paths import own_checkpoint
 
 GGUF = ".gguf"
 UNREADABLE = (
@@ -36,7 +37,7 @@ def locate(source: str, *, local_files_only: bool = False) -> tuple[str, dict[st
     Raises:
         ModelError: a path that does not exist.
     """
-    path = Path(source).expanduser()
+    path = own_checkpoint(source) or Path(source).expanduser()
     if source.endswith(GGUF):
         if path.is_file():
             return str(path.parent), {"gguf_file": path.name}

@@ -1,0 +1,89 @@
+"""What must be equal on a server and its sites, so that they compute the same."""
+
+import hashlib
+import importlib.metadata
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from fedvlm_flwr.config import Config
+from fedvlm_flwr.config.compose import to_yaml
+from fedvlm_flwr.messages import SiteReply
+from fedvlm_flwr.models.resident import Resident
+from fedvlm_flwr.paths import PACKAGE, conf_dir
+
+# Whose versions decide numbers; the last only where it is used.
+PACKAGES = ("flwr", "torch", "transformers", "tokenizers", "peft", "numpy", "pillow", "datasets")
+QUANTIZES = "bitsandbytes"
+ROOMS = ("fedvlm_flwr", "strategies", "client_app", "server_app")
+
+
+@dataclass(frozen=True)
+class Fingerprints:
+    """What one side computes with; see `SiteReply`."""
+
+    versions: str
+    source: str
+    configuration: str
+    base: str
+
+    def difference(self, site: SiteReply) -> str:
+        """What a site has otherwise, in words; empty: nothing."""
+        here, there = (dict(_pairs(text)) for text in (self.versions, site.versions))
+        for name, version in here.items():
+            if there.get(name) != version:
+                return (
+                    f"it has {name} {there.get(name, 'not at all')} and the server {version}; "
+                    "install the same version on both"
+                )
+        if site.source != self.source:
+            return (
+                f"its fedvlm_flwr is of the source {site.source[:12]} and the server's of "
+                f"{self.source[:12]}; install the same version on both"
+            )
+        if site.configuration != self.configuration:
+            return "it composes another configuration from the same run-config; update it"
+        if site.base != self.base:
+            return (
+                f"its base model has the fingerprint {site.base[:12]} and the server's "
+                f"{self.base[:12]}; prepare it again at the one that is wrong "
+                "(`fedvlm site prepare`)"
+            )
+        return ""
+
+
+def fingerprints(config: Config, model: Resident) -> Fingerprints:
+    """What this process computes a run with."""
+    text = to_yaml(config)
+    return Fingerprints(
+        versions=", ".join(f"{name} {version}" for name, version in versions(config)),
+        source=source(),
+        configuration=hashlib.sha256(text.encode()).hexdigest(),
+        base=model.base_fingerprint,
+    )
+
+
+def versions(config: Config) -> list[tuple[str, str]]:
+    """Packages and their public versions: what is built for a CPU or a GPU is the same one."""
+    names = (*PACKAGES, QUANTIZES) if config.model.params.quantize else PACKAGES
+    return [(name, importlib.metadata.version(name).partition("+")[0]) for name in names]
+
+
+def _pairs(text: str) -> list[tuple[str, str]]:
+    words = [word.partition(" ") for word in text.split(", ") if word]
+    return [(name, version) for name, _, version in words]
+
+
+@cache
+def source() -> str:
+    """The sha256 over our Python files and conf/, by their names; read once in a process."""
+    digest = hashlib.sha256()
+    conf = conf_dir()
+    files = [(f"conf/{path.relative_to(conf)}", path) for path in conf.rglob("*.yaml")]
+    for room in ROOMS:
+        folder = PACKAGE.parent / room
+        files += [(str(Path(room) / p.relative_to(folder)), p) for p in folder.rglob("*.py")]
+    for name, path in sorted(files):
+        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest.update(f"{name} {content}\n".encode())
+    return digest.hexdigest()

@@ -1,0 +1,52 @@
+"""The real sites of a run, as the server meets them before the first round."""
+
+from collections.abc import Callable
+
+from fedvlm_flwr.config import Config
+from fedvlm_flwr.handshake import Fingerprints
+from fedvlm_flwr.messages import SiteReply
+from fedvlm_flwr.messages.site import TOO_FEW
+from strategies.core.roster import Judge, Roster, Wanted
+
+
+def roster_of(config: Config, judge: Judge, tell: Callable[[str], None]) -> Roster | None:
+    """The roster of a run with real sites, nobody in it yet; None: its clients are simulated.
+
+    Args:
+        judge: see `Roster`.
+        tell: see `Roster`.
+    """
+    if not config.engine.real_sites:
+        return None
+    names = None if config.sites is None else tuple(sorted(config.sites))
+    roster = Roster(Wanted(config.num_clients, names, config.min_sites), judge, tell)
+    roster.names = list(names or ())
+    return roster
+
+
+def judged(facts: Fingerprints | None, site: SiteReply) -> str:
+    """What of a site's answer does not fit the run, in words; empty: it fits."""
+    assert facts is not None, "sites are asked once the model is loaded"
+    return facts.difference(site)
+
+
+def described(roster: Roster) -> str:
+    """The sites and what they hold, in one line."""
+    return "; ".join(
+        f"{roster.names[client]}: {_records(answer)}"
+        for client, answer in sorted(roster.answers.items())
+    )
+
+
+def _records(answer: SiteReply) -> str:
+    parts = [
+        f"{task} {_count(training)} to train and {_count(held_out)} to score"
+        for task, training, held_out in zip(
+            answer.tasks.split(), answer.training, answer.held_out, strict=False
+        )
+    ]
+    return ", ".join(parts)
+
+
+def _count(number: int) -> str:
+    return "too few to tell" if number == TOO_FEW else f"{number:,}"

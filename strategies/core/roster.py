@@ -1,0 +1,252 @@
+"""The real sites of a run: their numbers, and the nodes where they are reached now."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from flwr.app import Message, MessageType, RecordDict
+from flwr.common.constant import ErrorCode
+from flwr.serverapp import Grid
+
+from fedvlm_flwr.errors import RunError
+from fedvlm_flwr.messages import RejectedMessage, SiteReply
+from strategies.core.events import Callback
+from strategies.core.validation import require_answer
+
+LOOK_SECONDS = 0.5  # between two looks, while sites are waited for
+TELL_SECONDS = 10.0  # between two words on whom is waited for
+TWICE_SECONDS = 75.0  # Flower holds a SuperNode that was killed to be there for a minute
+
+# Flower's codes for a message that was lost with its node, and not refused by it.
+LOST = frozenset(
+    {
+        ErrorCode.MESSAGE_UNAVAILABLE,
+        ErrorCode.REPLY_MESSAGE_UNAVAILABLE,
+        ErrorCode.NODE_UNAVAILABLE,
+    }
+)
+
+Judge = Callable[[SiteReply], str]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which sites take part.
+
+    Attributes:
+        number: how many; None: whichever are there in a round.
+        names: who; None: any.
+        least: sites without which a round does not begin, where their number is open.
+    """
+
+    number: int | None = None
+    names: tuple[str, ...] | None = None
+    least: int = 1
+
+    @property
+    def is_open(self) -> bool:
+        """Whether any site may join in any round."""
+        return self.number is None and self.names is None
+
+    @property
+    def enough(self) -> int:
+        """Sites with which the run begins."""
+        return len(self.names) if self.names is not None else self.number or self.least
+
+
+@dataclass
+class Roster(Callback):
+    """Sites by name and number; nodes come and go, and a site that is back has perhaps another.
+
+    Numbers are those of the sorted names of the sites that are there at the start; who joins later
+    has the next one. They are remembered, since a site's state and draws go by its number.
+
+    Attributes:
+        judge: what of a site's answer does not fit this run, in words; empty: it fits.
+        tell: takes words for the user.
+        names: of the sites, by number.
+        answers: what each site last said of itself, by number.
+    """
+
+    wanted: Wanted
+    judge: Judge
+    tell: Callable[[str], None]
+    names: list[str] = field(default_factory=list)
+    answers: dict[int, SiteReply] = field(default_factory=dict)
+    _nodes: dict[str, list[int]] = field(default_factory=dict)  # by name, in order of appearance
+    _replies: dict[str, SiteReply] = field(default_factory=dict)
+    _answered: set[int] = field(default_factory=set)  # nodes that are not asked again
+    _asked: dict[str, int] = field(default_factory=dict)  # node by the id of an open question
+    _online: set[int] = field(default_factory=set)
+    _strict: bool = True  # before the first round a site that does not fit ends the run
+
+    @property
+    def examples(self) -> dict[int, int]:
+        """Training examples of the sites, by number."""
+        return {k: sum(answer.examples) for k, answer in self.answers.items()}
+
+    @property
+    def present(self) -> tuple[int, ...]:
+        """The numbers of the sites that are there, as of the last look."""
+        return tuple(k for k in range(len(self.names)) if self.node(k) is not None)
+
+    def node(self, client: int) -> int | None:
+        """Where a site is reached; None: it is not there.
+
+        Of two nodes of one name it is the earlier, as long as that is there.
+        """
+        nodes = self._nodes.get(self.names[client], [])
+        return next((node for node in nodes if node in self._online), None)
+
+    def gather(self, grid: Grid, timeout: float) -> None:
+        """Wait for the sites that the run begins with.
+
+        Raises:
+            RunError: they are not there in time; two have one name, or more are there than take
+                part; or one does not fit this run: says who, and why.
+        """
+        began = told = time.monotonic()
+        while True:
+            self.look(grid)
+            there = sorted(name for name in self._nodes if self._online & {*self._nodes[name]})
+            missing = self._missing(there)
+            twice = [name for name in there if len(self._online & {*self._nodes[name]}) > 1]
+            waited = time.monotonic() - began
+            if not missing and not twice:
+                break
+            if twice and waited > TWICE_SECONDS:
+                raise RunError(
+                    f"Two SuperNodes call themselves '{twice[0]}'; give each site a name of its "
+                    "own."
+                )
+            if missing and waited > timeout:
+                raise RunError(
+                    f"The run needs {missing}, and after {timeout:g} s there are: "
+                    f"{', '.join(there) or 'none'}; start their SuperNodes, or raise round_timeout."
+                )
+            if time.monotonic() - told >= TELL_SECONDS:
+                told = time.monotonic()
+                self.tell(
+                    f"waiting for {missing or twice[0]} (there: {', '.join(there) or 'none'})"
+                )
+            time.sleep(LOOK_SECONDS)
+        self._number(there)
+        self._strict = False
+
+    def require(self, grid: Grid, timeout: float) -> None:
+        """Before a round: look who is there, and wait until as many are as a round takes.
+
+        Raises:
+            RunError: they are not there in time.
+        """
+        began = told = time.monotonic()
+        while True:
+            self.look(grid)
+            missing = self.wanted.least - len(self.present) if self.wanted.is_open else 0
+            if missing <= 0:
+                return
+            if time.monotonic() - began > timeout:
+                raise RunError(
+                    f"A round takes {self.wanted.least} sites (min_sites), and after {timeout:g} s "
+                    f"{missing} are missing; start their SuperNodes, or lower min_sites."
+                )
+            if time.monotonic() - told >= TELL_SECONDS:
+                told = time.monotonic()
+                self.tell(f"waiting for {missing} more sites (min_sites={self.wanted.least})")
+            time.sleep(LOOK_SECONDS)
+
+    def _missing(self, there: Sequence[str]) -> str:
+        """Whom the run cannot begin without, in words; empty: it can."""
+        names = self.wanted.names
+        if names is not None:
+            return ", ".join(f"the site '{name}'" for name in names if name not in there)
+        more = self.wanted.enough - len(there)
+        return "" if more <= 0 else f"{more} more site{'s' if more > 1 else ''}"
+
+    def _number(self, there: Sequence[str]) -> None:
+        number = self.wanted.number
+        known = [name for name in there if name in self.names]
+        if number is not None and self.names and len(known) < number:
+            absent = ", ".join(name for name in self.names if name not in there)
+            raise RunError(f"This run began with the site {absent}, which is not there; start it.")
+        if number is not None and not self.names and len(there) > number:
+            raise RunError(
+                f"num_clients={number}, but {len(there)} sites are there ({', '.join(there)}); "
+                "name those that take part: sites=[...]."
+            )
+        if self.wanted.is_open or not self.names:
+            self.names += [name for name in there if name not in self.names]
+        for name in there:
+            self._note(name)
+
+    def look(self, grid: Grid) -> None:
+        """See which nodes are there, and ask those that are new who they are; waits for nothing.
+
+        Raises:
+            RunError: before the first round a site does not fit this run; says who, and why.
+        """
+        self._online = set(grid.get_node_ids())
+        asked = set(self._asked.values())
+        new = sorted(self._online - self._answered - asked)
+        if new:
+            questions = [Message(RecordDict(), node, MessageType.QUERY) for node in new]
+            sent = grid.push_messages(questions)
+            self._asked |= {key: node for key, node in zip(sent, new, strict=True) if key}
+        while self._asked:
+            arrived = list(grid.pull_messages(list(self._asked)))
+            for answer in arrived:
+                self._take(self._asked.pop(answer.metadata.reply_to_message_id), answer)
+            if not arrived:
+                return
+
+    def _take(self, node: int, answer: Message) -> None:
+        """What a node says of itself."""
+        if answer.has_error() and answer.error.code in LOST:
+            return  # it is asked again when it is there again
+        self._answered.add(node)
+        try:
+            require_answer(answer)
+            reply = SiteReply.unpack(answer.content)
+        except RejectedMessage as verdict:
+            return self._refuse(f"SuperNode {node} cannot take part: {verdict}.")
+        if reply.simulated or not reply.site:
+            return self._refuse(
+                f"SuperNode {node} is a simulated one, and engine=superlink runs on real sites; "
+                "choose engine=ray for a simulation."
+            )
+        names = self.wanted.names
+        if names is not None and reply.site not in names:
+            return self.tell(f"The site '{reply.site}' takes no part: sites={list(names)}.")
+        if difference := self.judge(reply):
+            return self._refuse(f"The site '{reply.site}' does not fit this run: {difference}.")
+        self._nodes.setdefault(reply.site, []).append(node)
+        self._replies[reply.site] = reply
+        if not self._strict:
+            self._join(reply.site)
+
+    def _join(self, name: str) -> None:
+        """A site that comes while rounds are running: back, or new where that is allowed."""
+        if name not in self.names:
+            if not self.wanted.is_open:
+                return self.tell(f"The site '{name}' takes no part: the run began without it.")
+            self.names.append(name)
+            self.tell(f"The site '{name}' has joined.")
+        self._note(name)
+
+    def _note(self, name: str) -> None:
+        if name in self.names:
+            self.answers[self.names.index(name)] = self._replies[name]
+
+    def _refuse(self, sentence: str) -> None:
+        if self._strict:
+            raise RunError(sentence)
+        self.tell(sentence)
+
+    def memory(self) -> dict[str, Any]:
+        """The names, by number."""
+        return {"names": self.names}
+
+    def recall(self, memory: Mapping[str, Any]) -> None:
+        """Give each site its number again."""
+        self.names = [str(name) for name in memory.get("names", ())]
