@@ -6,7 +6,7 @@ from fedvlm_flwr.config import Config
 from fedvlm_flwr.handshake import Fingerprints
 from fedvlm_flwr.messages import SiteReply
 from fedvlm_flwr.messages.site import TOO_FEW
-from strategies.core.roster import Judge, Roster, Wanted
+from strategies.core.roster import Judge, Membership, Roster
 
 
 def roster_of(config: Config, judge: Judge, tell: Callable[[str], None]) -> Roster | None:
@@ -19,7 +19,7 @@ def roster_of(config: Config, judge: Judge, tell: Callable[[str], None]) -> Rost
     if not config.engine.real_sites:
         return None
     names = None if config.sites is None else tuple(sorted(config.sites))
-    roster = Roster(Wanted(config.num_clients, names, config.min_sites), judge, tell)
+    roster = Roster(Membership(config.num_clients, names, config.min_sites), judge, tell)
     roster.names = list(names or ())
     return roster
 

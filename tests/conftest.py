@@ -14,6 +14,7 @@ from fedvlm_flwr.evaluation.answers import by_task
 from fedvlm_flwr.models import prepare_model
 from fedvlm_flwr.process import this_process
 from fedvlm_flwr.run_folder import RunFolder
+from fedvlm_flwr.simulation import simulating
 from tests.hf_tiny import tiny_checkpoint
 from tests.llava_sources import clip_checkpoint, llama_checkpoint
 
@@ -106,7 +107,15 @@ def start(small: list[str], app: App, tmp_path_factory: pytest.TempPathFactory) 
         chosen = App(app.folder, app.server, client or app.client)
         folder = RunFolder(root / name)
         folder.path.mkdir()
-        run_app(chosen, run_config, config.engine, config.num_clients, folder.path / "engine.log")
+        clients = config.num_clients or 1
+        run_app(chosen, run_config, config.engine, clients, folder.path / "engine.log")
         return folder
 
     return run
+
+
+@pytest.fixture
+def simulation() -> Iterator[None]:
+    """What is called in a test is a simulated node's work, as inside the in-process engine."""
+    with simulating():
+        yield

@@ -60,11 +60,11 @@ class Exchange:
         Raises:
             RunError: the grid does not take every message.
         """
-        mark = came = time.monotonic()
+        mark = last_reply = time.monotonic()
         deadline = self._deadline if self._roster else mark + self._timeout
         outbox, sent = dict(contents), dict[str, tuple[int, int]]()  # client and node by message
         losses: Counter[tuple[int, int]] = Counter()
-        looked, first = mark, True
+        last_look, first = mark, True
         while (outbox or sent) and (first or time.monotonic() < deadline):
             first = False
             for key, client, node in self._push(outbox, kind, group):
@@ -83,14 +83,14 @@ class Exchange:
                 outbox.pop(client, None)
                 self.waiting += time.monotonic() - mark
                 yield client, reply
-                mark = came = time.monotonic()
+                mark = last_reply = time.monotonic()
             if arrived or not (outbox or sent) or time.monotonic() >= deadline:
                 continue
-            if self._roster and time.monotonic() - looked > LOOK_SECONDS:
+            if self._roster and time.monotonic() - last_look > LOOK_SECONDS:
                 self._roster.look(self._grid)
-                looked = time.monotonic()
+                last_look = time.monotonic()
                 outbox |= {c: contents[c] for c, node in sent.values() if self._has_moved(c, sent)}
-            pause = PART * (time.monotonic() - came)
+            pause = PART * (time.monotonic() - last_reply)
             time.sleep(min(max(pause, SHORTEST_PAUSE), LONGEST_PAUSE))
         self.waiting += time.monotonic() - mark
         for client in sorted({*outbox, *(client for client, _ in sent.values())}):

@@ -85,7 +85,7 @@ class Federation:
         roster = self.roster
         if roster is None:
             return self
-        there = roster.present if roster.wanted.is_open else None
+        there = roster.present if roster.members.is_open else None
         return replace(
             self,
             num_clients=max(1, len(roster.names)),

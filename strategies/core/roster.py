@@ -31,7 +31,7 @@ Judge = Callable[[SiteReply], str]
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Membership:
     """Which sites take part.
 
     Attributes:
@@ -69,15 +69,15 @@ class Roster(Callback):
         answers: what each site last said of itself, by number.
     """
 
-    wanted: Wanted
+    members: Membership
     judge: Judge
     tell: Callable[[str], None]
     names: list[str] = field(default_factory=list)
     answers: dict[int, SiteReply] = field(default_factory=dict)
     _nodes: dict[str, list[int]] = field(default_factory=dict)  # by name, in order of appearance
     _replies: dict[str, SiteReply] = field(default_factory=dict)
-    _answered: set[int] = field(default_factory=set)  # nodes that are not asked again
-    _asked: dict[str, int] = field(default_factory=dict)  # node by the id of an open question
+    _acquainted: set[int] = field(default_factory=set)  # nodes that have said who they are
+    _questions: dict[str, int] = field(default_factory=dict)  # node by the id of an open question
     _online: set[int] = field(default_factory=set)
     _strict: bool = True  # before the first round a site that does not fit ends the run
 
@@ -106,7 +106,7 @@ class Roster(Callback):
             RunError: they are not there in time; two have one name, or more are there than take
                 part; or one does not fit this run: says who, and why.
         """
-        began = told = time.monotonic()
+        began = last_word = time.monotonic()
         while True:
             self.look(grid)
             there = sorted(name for name in self._nodes if self._online & {*self._nodes[name]})
@@ -125,8 +125,8 @@ class Roster(Callback):
                     f"The run needs {missing}, and after {timeout:g} s there are: "
                     f"{', '.join(there) or 'none'}; start their SuperNodes, or raise round_timeout."
                 )
-            if time.monotonic() - told >= TELL_SECONDS:
-                told = time.monotonic()
+            if time.monotonic() - last_word >= TELL_SECONDS:
+                last_word = time.monotonic()
                 self.tell(
                     f"waiting for {missing or twice[0]} (there: {', '.join(there) or 'none'})"
                 )
@@ -140,34 +140,34 @@ class Roster(Callback):
         Raises:
             RunError: they are not there in time.
         """
-        began = told = time.monotonic()
+        began = last_word = time.monotonic()
         while True:
             self.look(grid)
-            missing = self.wanted.least - len(self.present) if self.wanted.is_open else 0
+            missing = self.members.least - len(self.present) if self.members.is_open else 0
             if missing <= 0:
                 return
             if time.monotonic() - began > timeout:
                 raise RunError(
-                    f"A round takes {self.wanted.least} sites (min_sites), and after {timeout:g} s "
+                    f"A round takes {self.members.least} sites (min_sites), and after {timeout:g} s "
                     f"{missing} are missing; start their SuperNodes, or lower min_sites."
                 )
-            if time.monotonic() - told >= TELL_SECONDS:
-                told = time.monotonic()
-                self.tell(f"waiting for {missing} more sites (min_sites={self.wanted.least})")
+            if time.monotonic() - last_word >= TELL_SECONDS:
+                last_word = time.monotonic()
+                self.tell(f"waiting for {missing} more sites (min_sites={self.members.least})")
             time.sleep(LOOK_SECONDS)
 
     def _missing(self, there: Sequence[str]) -> str:
         """Whom the run cannot begin without, in words; empty: it can."""
-        names = self.wanted.names
+        names = self.members.names
         if names is not None:
             return ", ".join(f"the site '{name}'" for name in names if name not in there)
-        more = self.wanted.enough - len(there)
+        more = self.members.enough - len(there)
         return "" if more <= 0 else f"{more} more site{'s' if more > 1 else ''}"
 
     def _number(self, there: Sequence[str]) -> None:
-        number = self.wanted.number
-        known = [name for name in there if name in self.names]
-        if number is not None and self.names and len(known) < number:
+        number = self.members.number
+        back = [name for name in there if name in self.names]
+        if number is not None and self.names and len(back) < number:
             absent = ", ".join(name for name in self.names if name not in there)
             raise RunError(f"This run began with the site {absent}, which is not there; start it.")
         if number is not None and not self.names and len(there) > number:
@@ -175,7 +175,7 @@ class Roster(Callback):
                 f"num_clients={number}, but {len(there)} sites are there ({', '.join(there)}); "
                 "name those that take part: sites=[...]."
             )
-        if self.wanted.is_open or not self.names:
+        if self.members.is_open or not self.names:
             self.names += [name for name in there if name not in self.names]
         for name in there:
             self._note(name)
@@ -187,16 +187,15 @@ class Roster(Callback):
             RunError: before the first round a site does not fit this run; says who, and why.
         """
         self._online = set(grid.get_node_ids())
-        asked = set(self._asked.values())
-        new = sorted(self._online - self._answered - asked)
+        new = sorted(self._online - self._acquainted - {*self._questions.values()})
         if new:
             questions = [Message(RecordDict(), node, MessageType.QUERY) for node in new]
             sent = grid.push_messages(questions)
-            self._asked |= {key: node for key, node in zip(sent, new, strict=True) if key}
-        while self._asked:
-            arrived = list(grid.pull_messages(list(self._asked)))
+            self._questions |= {key: node for key, node in zip(sent, new, strict=True) if key}
+        while self._questions:
+            arrived = list(grid.pull_messages(list(self._questions)))
             for answer in arrived:
-                self._take(self._asked.pop(answer.metadata.reply_to_message_id), answer)
+                self._take(self._questions.pop(answer.metadata.reply_to_message_id), answer)
             if not arrived:
                 return
 
@@ -204,7 +203,7 @@ class Roster(Callback):
         """What a node says of itself."""
         if answer.has_error() and answer.error.code in LOST:
             return  # it is asked again when it is there again
-        self._answered.add(node)
+        self._acquainted.add(node)
         try:
             require_answer(answer)
             reply = SiteReply.unpack(answer.content)
@@ -215,7 +214,7 @@ class Roster(Callback):
                 f"SuperNode {node} is a simulated one, and engine=superlink runs on real sites; "
                 "choose engine=ray for a simulation."
             )
-        names = self.wanted.names
+        names = self.members.names
         if names is not None and reply.site not in names:
             return self.tell(f"The site '{reply.site}' takes no part: sites={list(names)}.")
         if difference := self.judge(reply):
@@ -228,7 +227,7 @@ class Roster(Callback):
     def _join(self, name: str) -> None:
         """A site that comes while rounds are running: back, or new where that is allowed."""
         if name not in self.names:
-            if not self.wanted.is_open:
+            if not self.members.is_open:
                 return self.tell(f"The site '{name}' takes no part: the run began without it.")
             self.names.append(name)
             self.tell(f"The site '{name}' has joined.")

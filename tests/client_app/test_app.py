@@ -1,6 +1,7 @@
 """The door: what it answers, and what a failing client says."""
 
 import logging
+import shlex
 import subprocess
 import sys
 
@@ -16,6 +17,8 @@ from fedvlm_flwr.config import compose
 from fedvlm_flwr.messages import Failure, RejectedMessage, SiteReply, TrainRequest
 from fedvlm_flwr.messages.wire import pack
 from fedvlm_flwr.process import this_process
+from fedvlm_flwr.simulation import simulating
+from tests.layout import picture
 
 HEAVY = ("torch", "transformers", "peft", "datasets")
 
@@ -45,66 +48,98 @@ def test_importing_the_door_imports_nothing_heavy():
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize(
-    ("node_config", "simulated"),
-    [
-        ({"partition-id": 3, "num-partitions": 8}, True),
-        ({"partition-id": 3}, False),
-        ({"partition-id": 3, "num-partitions": 8, "device": "cpu"}, False),
-    ],
-)
-def test_a_query_tells_the_client_and_whether_it_is_simulated(node_config, simulated):
-    reply = client_app(message("query"), context(**node_config))
-    config = compose({})
-    counts = [len(share) for share in this_process().shares(config)]
-    expected = SiteReply(partition=3, simulated=simulated, examples=(counts[3],))
-    assert SiteReply.unpack(reply.content) == expected
-    free = {"overrides": "max_weight_share=null"}  # then nobody needs them
-    reply = client_app(message("query"), context(free, **node_config))
-    assert SiteReply.unpack(reply.content) == SiteReply(partition=3, simulated=simulated)
+NODE = {"partition-id": 3, "num-partitions": 8}
 
 
-def test_simulated_nodes_tell_of_the_clients_that_they_serve_in_turn():
+def test_a_simulated_node_tells_which_clients_it_serves_in_turn_and_of_their_examples():
     counts = [len(share) for share in this_process().shares(compose({}))]
-    reply = client_app(message("query"), context(**{"partition-id": 1, "num-partitions": 3}))
-    assert SiteReply.unpack(reply.content).examples == (counts[1], counts[4], counts[7])
+
+    def answer(overrides="", **node_config) -> SiteReply:
+        with simulating():
+            return asked({"overrides": overrides}, **node_config)
+
+    expected = SiteReply(partition=3, simulated=True, examples=(counts[3],))
+    assert answer(**NODE) == expected
+    third = {"partition-id": 1, "num-partitions": 3}
+    assert answer(**third).examples == (counts[1], counts[4], counts[7])
+    assert answer("max_weight_share=null", **NODE).examples == ()  # then nobody needs them
 
 
-def test_a_node_that_cannot_count_its_examples_says_why():
-    bad = {"overrides": "dataset=folder dataset.root=/nowhere dataset.task=vqa"}
-    reply = client_app(message("query"), context(bad, **{"partition-id": 1}))
-    with pytest.raises(RejectedMessage, match="code data"):
-        SiteReply.unpack(reply.content)
+def asked(run_config=None, **node_config) -> SiteReply:
+    return SiteReply.unpack(
+        client_app(message("query"), context(run_config, **node_config)).content
+    )
+
+
+WORDS = {  # of a node that is no simulated one
+    "Flower's own keys": (NODE, "The node-config key 'num-partitions' is unknown"),
+    "a number": ({"site": "a", "partition-id": 0, "data-root": "."}, "'partition-id' is unknown"),
+    "a misspelled key": ({"site": "a", "data_root": "/x"}, "'data_root' is unknown; the keys are"),
+    "no name": ({"data-root": "."}, "has no site"),
+    "no data": ({"site": "a"}, "has no data-root"),
+    "no folder": ({"site": "a", "data-root": "/nowhere"}, "data-root=/nowhere is no folder"),
+    "no models": ({"site": "a", "data-root": ".", "model-root": "/x"}, "model-root=/x is no fold"),
+    "a path as name": ({"site": "../a", "data-root": "."}, "site='../a' is no name"),
+}
+
+
+@pytest.mark.parametrize(("node_config", "words"), WORDS.values(), ids=WORDS.keys())
+def test_a_node_config_that_makes_no_site_is_refused_by_key(log, node_config, words):
+    with pytest.raises(RejectedMessage, match=r"node-config cannot be used \(code site"):
+        asked(**node_config)
+    assert words in log[-1]
+
+
+def test_a_site_needs_a_dataset_that_lies_in_a_folder(log, tmp_path):
+    with pytest.raises(RejectedMessage, match="code site"):
+        asked({"engine": "inprocess", "overrides": "engine.sites={a:.}"}, **site_at(tmp_path))
+    assert "dataset=easyvqa lies in no folder" in log[-1]
+
+
+def site_at(root) -> dict[str, str]:
+    return {"site": "north", "data-root": str(root)}
 
 
 def request(client: int, arrays=None, **more) -> RecordDict:
     tensors = arrays or {"connector.linear_9.weight": np.zeros(2, np.float32)}
-    fields = {"data": (client,), "run": "0" * 32, **more}
+    fields = {"data": (client,), "run": "0" * 32, "site": "north", **more}
     train = TrainRequest(client=client, stage=0, round=1, arrays=pack(tensors), **fields)
     return train.pack()
 
 
 @pytest.fixture
-def told(small, monkeypatch):
-    """Sends a request to a site: the code that the server is told, and the words in the log."""
-    records = []
+def log():
+    """What the log of the process says, line by line."""
+    lines = []
 
     class Lines(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            records.append(str(record.exc_info[1]) if record.exc_info else record.getMessage())
+            lines.append(str(record.exc_info[1]) if record.exc_info else record.getMessage())
 
     handler = Lines()
     FLOWER_LOGGER.addHandler(handler)
+    yield lines
+    FLOWER_LOGGER.removeHandler(handler)
+
+
+@pytest.fixture
+def told(small, log, tmp_path):
+    """Sends a request to a site: the code that the server is told, and the words in the log."""
+    questions = [f'{{"image": "{i}.png", "question": "what", "answer": "a"}}' for i in range(9)]
+    (tmp_path / "questions.jsonl").write_text("\n".join(questions))
+    for i in range(9):
+        picture(tmp_path / f"{i}.png", (20 * i, 0, 0), (8, 8))
+    words = [*small, "dataset=folder", "dataset.task=vqa", "engine.sites={north: .}"]
 
     def send(content: RecordDict, **node_config) -> tuple[str, str]:
-        site = context({"overrides": " ".join(small)}, **{"partition-id": 0, **node_config})
+        run_config = {"overrides": shlex.join(words)}
+        site = context(run_config, **site_at(tmp_path), **node_config)
         reply = client_app(message("train", content), site)
         assert set(reply.content) == {"failure"}
         assert set(reply.content["failure"]) == {"code"}, "a site's words stay at the site"
-        return Failure.unpack(reply.content).code.value, records[-1]
+        return Failure.unpack(reply.content).code.value, log[-1]
 
-    yield send
-    FLOWER_LOGGER.removeHandler(handler)
+    return send
 
 
 @pytest.fixture
@@ -113,26 +148,22 @@ def base_arrays(small):
     return this_process().model(config, torch.device("cpu")).initial[0]
 
 
-def test_a_client_that_does_not_exist_says_so(told, base_arrays):
-    code, words = told(request(99, base_arrays), **{"partition-id": 99})
-    assert code == "configuration"
-    assert words == "partition-id=99 but num_clients=3; ids go from 0 to 2."
-
-
-def test_in_a_simulation_the_words_travel(small, base_arrays):
+def test_in_a_simulation_the_words_travel(small, base_arrays, simulation):
     simulated = {"partition-id": 0, "num-partitions": 3}
     site = context({"overrides": " ".join(small)}, **simulated)
-    reply = client_app(message("train", request(99, base_arrays)), site)
+    reply = client_app(message("train", request(99, base_arrays, site="")), site)
     words = "partition-id=99 but num_clients=3; ids go from 0 to 2."
     assert Failure.unpack(reply.content).reason == words
 
 
-def test_a_site_is_no_other_client_and_has_nobody_elses_examples(told):
-    code, words = told(request(1))
-    assert (code, words) == (
-        "request",
-        "The message is for client 1, but this site is client 0.",
-    )
+@pytest.mark.parametrize("name", ["", "south", "North"])
+def test_a_site_is_no_other_one(told, name):
+    code, words = told(request(0, site=name))
+    assert code == "request"
+    assert words == f"The message is for the site '{name}', but this is 'north'."
+
+
+def test_a_site_has_nobody_elses_examples(told):
     code, words = told(request(0, data=(0, 1)))
     assert code == "request" and "asks for the examples of clients [0, 1]" in words
 

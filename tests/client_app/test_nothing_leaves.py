@@ -8,14 +8,13 @@ the server may hold it. The site's own log does, so that whoever runs the site c
 import json
 import logging
 import platform
-import shlex
 import shutil
 import socket
 import sys
 from pathlib import Path
 
 import pytest
-from flwr.app import Context, Message, RecordDict
+from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 from flwr.common.logger import FLOWER_LOGGER
 
@@ -35,16 +34,9 @@ site.query()(query)
 
 
 def as_site(context: Context) -> Context:
-    partition = context.node_config["partition-id"]
-    state = Path(str(FAULTS["root"])) / f"state_{MARK}"
-    config = {"partition-id": partition, "site": MARK, "state-dir": str(state)}
-    return Context(
-        run_id=context.run_id,
-        node_id=context.node_id,
-        node_config=config,
-        state=RecordDict(),
-        run_config=dict(context.run_config),
-    )
+    """The same site, which keeps its state in a folder whose name holds the marker."""
+    context.node_config["state-dir"] = str(Path(str(FAULTS["root"])) / f"state_{MARK}")
+    return context
 
 
 def noted(reply: Message) -> Message:
@@ -73,7 +65,7 @@ def evaluate_at_a_site(message: Message, context: Context) -> Message:
     return noted(evaluate(message, as_site(context)))
 
 
-def records(root: Path) -> Path:
+def records(root: Path) -> None:
     """Twelve records with the marker in their ids, paths, questions and answers."""
     rows = []
     for i in range(12):
@@ -86,21 +78,20 @@ def records(root: Path) -> Path:
                 "question": f"what has {MARK} here?",
                 "answer": f"lung {MARK}",
                 "task": "vqa",
-                "site": ("a", "b")[i % 2],
             }
         )
     text = "\n".join(json.dumps(row) for row in rows)
     (root / "questions.jsonl").write_text(text, encoding="utf-8")
-    return root
 
 
 @pytest.fixture
 def data(tmp_path):
     SENT.clear()
     FAULTS.clear()
-    root = tmp_path / f"data_{MARK}"
     FAULTS["root"] = tmp_path
-    return records(root)
+    for site_name in ("north", "south"):
+        records(tmp_path / f"data_{MARK}" / site_name)
+    return tmp_path / f"data_{MARK}"
 
 
 @pytest.fixture
@@ -118,12 +109,12 @@ def log():
 
 
 def broken_image(message: Message, root: Path) -> None:
-    for path in (root / MARK).glob("*.png"):
+    for path in (root / "south" / MARK).glob("*.png"):
         path.write_bytes(b"no image: " + MARK.encode())
 
 
 def missing_image(message: Message, root: Path) -> None:
-    for path in (root / MARK).glob("*.png"):
+    for path in (root / "south" / MARK).glob("*.png"):
         path.unlink(missing_ok=True)
 
 
@@ -176,7 +167,9 @@ def test_the_marker_stays_at_the_site(start, data, log, monkeypatch, fault):
     words = (
         "dataset=folder",
         "dataset.allow_unknown_words=true",
-        f"dataset.root={shlex.quote(str(data))}",
+        f"engine.sites={{north: {data}/north, south: {data}/south}}",
+        "privacy.min_examples=1",
+        "eval.where=sites",
         "algorithm=scaffold",
         "num_clients=2",
         "num_rounds=1",
@@ -187,14 +180,10 @@ def test_the_marker_stays_at_the_site(start, data, log, monkeypatch, fault):
     assert SENT, "nobody has answered"
     own = (MARK, str(data))
     assert [word for word in own if word.encode() in b"".join(SENT)] == []
-    # What the server writes of its own test set is its own; nothing else may hold the marker.
     server = [path for path in folder.path.rglob("*") if path.is_file()]
-    owned = {"predictions.jsonl", "config.yaml", "run_config.json"}
-    texts = {path.name: path.read_bytes() for path in server if path.name not in owned}
-    lines = [line for text in texts.values() for line in text.splitlines()]
-    of_its_data = b"has no token for"  # names words of the records that the server itself holds
-    leaks = [line for line in lines if MARK.encode() in line and of_its_data not in line]
-    assert leaks == []
+    own = {"config.yaml", "run_config.json"}  # this engine's sites stand in the configuration
+    texts = {path.name: path.read_bytes() for path in server if path.name not in own}
+    assert [name for name, text in texts.items() if MARK.encode() in text] == []
     if fault:
         lines = [line for line in folder.lines("metrics.jsonl") if line["metric"] == "failure"]
         assert [line["where"] for line in lines] == ["client:1"]

@@ -17,6 +17,8 @@ from fedvlm_flwr.messages.wire import pack, unpack
 from fedvlm_flwr.models.llava.model import Llava
 from fedvlm_flwr.process import this_process
 
+pytestmark = pytest.mark.usefixtures("simulation")
+
 NODE = {"partition-id": 0, "num-partitions": 3}
 HUGE = 2**58  # numbers: more than any machine has room for
 

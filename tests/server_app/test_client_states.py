@@ -2,7 +2,7 @@
 
 import pytest
 
-from client_app.site import state_folder
+from client_app.site import Site, state_folder
 from fedvlm_flwr.arrays import Arrays
 from fedvlm_flwr.errors import StateError
 from fedvlm_flwr.messages import TrainRequest
@@ -11,7 +11,7 @@ from fedvlm_flwr.paths import client_states
 from fedvlm_flwr.run_folder import RunFolder
 from server_app.client_states import client_states_in
 
-SIMULATED = {"partition-id": 0, "num-partitions": 2}
+SIMULATED = None
 RUN = "a" * 32
 
 
@@ -68,5 +68,5 @@ def test_links_of_killed_runs_go_and_those_of_running_ones_stay(folder, tmp_path
 
 
 def test_a_site_keeps_its_state_under_the_runs_id(folder, tmp_path):
-    site = {"partition-id": 0, "state-dir": str(tmp_path / "state")}
+    site = Site(site="north", data_root=str(tmp_path), state_dir=str(tmp_path / "state"))
     assert state_folder(request("b" * 32), site) == tmp_path / "state" / RUN

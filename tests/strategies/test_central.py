@@ -35,7 +35,7 @@ def test_client_0_trains_on_the_cohorts_examples(
     np.testing.assert_array_equal(strategy.state.arrays["w"], [2.0])
     requests.clear()
     federate("central", train, START, rounds=4, num_clients=6, clients_per_round=2)
-    cohorts = [tuple(choose_cohort(6, 2, 0, 0, number)) for number in range(1, 5)]
+    cohorts = [tuple(choose_cohort(range(6), 2, 0, 0, number)) for number in range(1, 5)]
     drawn = [(request.client, request.data) for request in requests]
     assert drawn == [(0, data) for data in cohorts]
 

@@ -22,30 +22,40 @@ def test_cohort_is_sorted_distinct_and_seeded(data: st.DataObject) -> None:
     size = data.draw(st.integers(1, num_clients))
     place = data.draw(st.tuples(st.integers(0, 2**32), st.integers(0, 2), st.integers(1, 500)))
     np.random.seed(data.draw(st.integers(0, 9)))  # must not matter
-    chosen = choose_cohort(num_clients, size, *place)
+    chosen = choose_cohort(range(num_clients), size, *place)
     np.random.random(3)
-    assert chosen == choose_cohort(num_clients, size, *place)
+    assert chosen == choose_cohort(range(num_clients), size, *place)
     assert chosen == sorted(set(chosen))
     assert len(chosen) == size
     assert set(chosen) <= set(range(num_clients))
 
 
+def test_of_those_that_are_there_only() -> None:
+    drawn = [choose_cohort((2, 5, 9, 11), 2, 0, 0, number) for number in range(1, 40)]
+    assert {client for cohort in drawn for client in cohort} == {2, 5, 9, 11}
+    assert drawn == [
+        [(2, 5, 9, 11)[k] for k in choose_cohort(range(4), 2, 0, 0, number)]
+        for number in range(1, 40)
+    ]
+    assert choose_cohort((9, 2), 5, 0, 0, 1) == [2, 9]
+
+
 def test_everyone_when_the_cohort_is_the_federation() -> None:
-    assert choose_cohort(4, 4, 0, 0, 1) == [0, 1, 2, 3]
-    assert choose_cohort(4, 9, 0, 0, 1) == [0, 1, 2, 3]
+    assert choose_cohort(range(4), 4, 0, 0, 1) == [0, 1, 2, 3]
+    assert choose_cohort(range(4), 9, 0, 0, 1) == [0, 1, 2, 3]
 
 
 def test_differs_over_rounds_stages_and_seeds() -> None:
-    first = [choose_cohort(20, 5, 0, 0, number) for number in range(1, 11)]
+    first = [choose_cohort(range(20), 5, 0, 0, number) for number in range(1, 11)]
     assert len({tuple(chosen) for chosen in first}) > 8
-    assert first != [choose_cohort(20, 5, 1, 0, number) for number in range(1, 11)]
-    assert first != [choose_cohort(20, 5, 0, 1, number) for number in range(1, 11)]
+    assert first != [choose_cohort(range(20), 5, 1, 0, number) for number in range(1, 11)]
+    assert first != [choose_cohort(range(20), 5, 0, 1, number) for number in range(1, 11)]
 
 
 def test_everyone_has_a_turn() -> None:
     turns = np.zeros(10)
     for number in range(1, 401):
-        turns[choose_cohort(10, 3, 0, 0, number)] += 1
+        turns[choose_cohort(range(10), 3, 0, 0, number)] += 1
     # 400 rounds, probability 0.3: mean 120, standard deviation 9.2; five of them either way
     assert turns.sum() == 1200
     assert turns.min() > 74

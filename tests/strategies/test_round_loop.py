@@ -200,7 +200,7 @@ def test_only_the_cohort_is_asked(make_grid: MakeGrid, good_reply: GoodReply) ->
     watcher = Watcher()
     strategy = fedavg(6, 2, clients_per_round=2)
     run(strategy, make_grid(train, 6), START, rounds=4, callback=watcher)
-    expected = {n: cohort.choose_cohort(6, 2, 0, 0, n) for n in range(1, 5)}
+    expected = {n: cohort.choose_cohort(range(6), 2, 0, 0, n) for n in range(1, 5)}
     assert {number: sorted(clients) for number, clients in asked.items()} == expected
     assert [account.cohort for account in watcher.rounds] == list(expected.values())
 

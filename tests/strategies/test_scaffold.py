@@ -40,7 +40,7 @@ def test_server_by_hand_under_partial_participation(
     def train(content: RecordDict) -> RecordDict:
         request = TrainRequest.unpack(content)
         told.append((request.round, float(unpack(request.extra)["w"][0])))
-        upper = request.client == max(choose_cohort(4, 2, 0, 0, request.round))
+        upper = request.client == max(choose_cohort(range(4), 2, 0, 0, request.round))
         w = unpack(request.arrays)["w"]
         return good_reply(
             {"w": w + (5 if upper else 1)}, 3 if upper else 1, extra=numbers(6 if upper else 2)

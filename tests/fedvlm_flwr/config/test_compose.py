@@ -14,6 +14,7 @@ from fedvlm_flwr.config import Scalar, compose, from_hydra, to_yaml
 from fedvlm_flwr.data.partitions import iid
 from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.process import Process
+from strategies.core.federation import Federation
 
 ROOT = Path(__file__).parents[3]
 
@@ -59,12 +60,13 @@ def test_defaults_are_those_of_conf() -> None:
 
 
 def test_whole_cohort_and_all_replies_unless_told_otherwise() -> None:
-    config = compose({"num-clients": 6})
-    assert (config.cohort_size, config.replies_needed) == (6, 6)
-    config = compose({"num-clients": 6, "clients-per-round": 4})
-    assert (config.cohort_size, config.replies_needed) == (4, 4)
-    config = compose({"num-clients": 6, "clients-per-round": 4, "min-replies": 2})
-    assert (config.cohort_size, config.replies_needed) == (4, 2)
+    def sizes(**more: int) -> tuple[int, int]:
+        federation = Federation.of(compose({k.replace("_", "-"): v for k, v in more.items()}))
+        return federation.cohort_size, federation.replies_needed
+
+    assert sizes(num_clients=6) == (6, 6)
+    assert sizes(num_clients=6, clients_per_round=4) == (4, 4)
+    assert sizes(num_clients=6, clients_per_round=4, min_replies=2) == (4, 2)
 
 
 def test_rounds_of_a_stage_that_sets_its_own() -> None:
