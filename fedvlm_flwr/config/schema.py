@@ -74,8 +74,8 @@ class Config:
     """Whether TensorBoard event files are written too."""
 
     def __post_init__(self) -> None:
-        self._require_cohort()
         self._require_sites()
+        self._require_cohort()
         name = self.run_name
         require(
             name is None or not ({"/", "\\", "\0"} & set(name) or name in ("", ".", "..")),

@@ -24,7 +24,7 @@ def draw_curve(folder: RunFolder) -> Path:
     panels = figure.subplots(1, max(1, len(metrics)), squeeze=False)[0]
     for panel, (task, metric) in zip(panels, metrics.items(), strict=False):
         _draw(panel, values, task, metric)
-    if metrics:
+    if metrics and panels[-1].get_legend_handles_labels()[0]:  # sites score without controls
         panels[-1].legend(fontsize=7, loc="lower right")
     path = folder.path / CURVE
     figure.savefig(path, dpi=110)

@@ -26,6 +26,7 @@ BESIDE = {
     "client deviation": "local_{}_std",
 }
 INTERVAL = "95 %: bootstrap interval of the score, over the examples of the test set"
+OF_SITES = "95 %: normal interval of the score, over the examples that all sites hold out"
 OF_CLIENTS = (
     "client mean, worst, deviation (standard deviation): each on its own share of the test set"
 )
@@ -91,7 +92,8 @@ def _notes(values: Values, metrics: dict[str, str], last: int) -> list[str]:
         for task in metrics
         if (last, task, "local_clients") in values
     ]
-    interval = [INTERVAL] if has_interval else []
+    of_sites = any((last, task, "examples") in values for task in metrics)
+    interval = [OF_SITES if of_sites else INTERVAL] if has_interval else []
     return [*interval, f"{OF_CLIENTS}; clients: {', '.join(counts)}"] if counts else interval
 
 

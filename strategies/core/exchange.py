@@ -67,15 +67,22 @@ class Exchange:
         last_look, first = mark, True
         while (outbox or sent) and (first or time.monotonic() < deadline):
             first = False
+            if self._roster and time.monotonic() - last_look > LOOK_SECONDS:
+                self._roster.look(self._grid)
+                last_look = time.monotonic()
+                outbox |= {c: contents[c] for c, _ in sent.values() if self._has_moved(c, sent)}
             for key, client, node in self._push(outbox, kind, group):
                 sent[key] = client, node
                 outbox.pop(client, None)
             arrived = list(self._grid.pull_messages(list(sent))) if sent else []
             for reply in arrived:
-                place = sent.pop(reply.metadata.reply_to_message_id)
+                place = sent.pop(reply.metadata.reply_to_message_id, None)
+                if place is None:  # its client has answered just before, as another node
+                    continue
                 client = place[0]
                 if self._is_lost(reply) and losses[place] < MOST_LOSSES:
                     losses[place] += 1
+                    last_look = 0.0  # its node is perhaps not there: look before it is sent again
                     if all(client != other for other, _ in sent.values()):
                         outbox[client] = contents[client]
                     continue
@@ -86,10 +93,6 @@ class Exchange:
                 mark = last_reply = time.monotonic()
             if arrived or not (outbox or sent) or time.monotonic() >= deadline:
                 continue
-            if self._roster and time.monotonic() - last_look > LOOK_SECONDS:
-                self._roster.look(self._grid)
-                last_look = time.monotonic()
-                outbox |= {c: contents[c] for c, node in sent.values() if self._has_moved(c, sent)}
             pause = PART * (time.monotonic() - last_reply)
             time.sleep(min(max(pause, SHORTEST_PAUSE), LONGEST_PAUSE))
         self.waiting += time.monotonic() - mark

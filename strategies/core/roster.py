@@ -148,8 +148,8 @@ class Roster(Callback):
                 return
             if time.monotonic() - began > timeout:
                 raise RunError(
-                    f"A round takes {self.members.least} sites (min_sites), and after {timeout:g} s "
-                    f"{missing} are missing; start their SuperNodes, or lower min_sites."
+                    f"A round takes {self.members.least} sites (min_sites), and {missing} are not "
+                    f"there after {timeout:g} s; start their SuperNodes, or lower min_sites."
                 )
             if time.monotonic() - last_word >= TELL_SECONDS:
                 last_word = time.monotonic()
