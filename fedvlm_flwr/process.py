@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from fedvlm_flwr.config import Config, Scalar, compose
@@ -44,6 +44,16 @@ class Once(Generic[Value]):
                     del self._values[next(iter(self._values))]
                 self._values[key] = make()
             return self._values[key]
+
+    def clear(self) -> None:
+        """Let go of all values."""
+        with self._lock:
+            self._values.clear()
+
+    def __iter__(self) -> Iterator[Value]:
+        """The values that are there now."""
+        with self._lock:
+            return iter(list(self._values.values()))
 
 
 class Process:
@@ -158,6 +168,13 @@ class Process:
         model = load_resident(config, device)
         self._loads += 1
         return model
+
+    def refresh(self) -> None:
+        """Let go of all that was read from the data's files, which may have changed by now."""
+        self._tables.clear()
+        self._shares.clear()
+        for model in self._model:
+            model.features.forget()
 
     @property
     def model_loads(self) -> int:
