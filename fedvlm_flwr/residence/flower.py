@@ -29,7 +29,11 @@ from flwr.supercore.inflatable.inflatable_utils import (
     pull_and_inflate_object_from_tree,
 )
 from flwr.supercore.interceptors import RuntimeTokenHttpInterceptor, SuperExecAuthHttpInterceptor
-from flwr.supercore.protobuf.client import ProtobufCall, ProtobufRequestContext
+from flwr.supercore.protobuf.client import (
+    ProtobufCall,
+    ProtobufClientInterceptor,
+    ProtobufRequestContext,
+)
 from flwr.supercore.retry import RetryInvoker, exponential
 from flwr.supercore.runtime import RuntimeHttpClient
 from flwr.supercore.runtime_version_compatibility import RuntimeVersionMetadata
@@ -169,12 +173,16 @@ class SuperNode:
 
     def __init__(self, address: str, secret: bytes | None) -> None:
         self.address = address
-        signing = [SuperExecAuthHttpInterceptor(master_secret=secret, protected_methods=SIGNED)]
+        interceptors: list[ProtobufClientInterceptor] = [Versioned()]
+        if secret is not None:
+            interceptors.append(
+                SuperExecAuthHttpInterceptor(master_secret=secret, protected_methods=SIGNED)
+            )
         self._client = RuntimeHttpClient.from_server_address(
             address,
             insecure=True,
             root_certificates=None,
-            interceptors=[Versioned(), *(signing if secret else [])],
+            interceptors=interceptors,
         )
 
     def acquire(self) -> Task | None:

@@ -7,10 +7,10 @@ It takes the place of `flower-superexec` beside a SuperNode that starts no proce
     flower-supernode --isolation process --superexec-auth-secret-file FILE ... &
     fedvlm site serve secret=FILE
 
-    address    the SuperNode's Runtime API (default 127.0.0.1:9094, as the SuperNode's --host, --port)
-    secret     the file of the SuperNode's --superexec-auth-secret-file; without one anybody on this
-               machine can take its tasks
-    state-dir  that of the SuperNode's node-config; its site-policy.yaml is then checked at the start
+    address    the SuperNode's Runtime API, its --host and --port (default 127.0.0.1:9094)
+    secret     the file of the SuperNode's --superexec-auth-secret-file; without one anybody on
+               this machine can take its tasks
+    state-dir  as in the SuperNode's node-config: the site-policy.yaml in it is checked at the start
 
 The app that is installed here answers; the code that a server sends along is not run. One line is
 printed for each message. A SuperNode that is not there yet, or is started anew, is waited for;
