@@ -36,8 +36,8 @@ def read_words(words: list[str], *keys: str) -> dict[str, str]:
     for word in words:
         key, sign, value = word.partition("=")
         if not sign or not value or key not in keys:
-            known = ", ".join(f"{each}=..." for each in keys)
-            raise ConfigError(f"'{word[:80]}' is none of what can be set here: {known}.")
+            choices = ", ".join(f"{each}=..." for each in keys)
+            raise ConfigError(f"'{word[:80]}' is none of what can be set here: {choices}.")
         if key in values:
             raise ConfigError(f"{key} is set twice, to {values[key]} and {value}; set it once.")
         values[key] = value
