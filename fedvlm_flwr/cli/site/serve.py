@@ -50,17 +50,20 @@ def serve(address: str, secret: bytes | None) -> None:
     """Work the tasks of the SuperNode at an address with the installed ClientApp.
 
     Raises:
+        ConfigError: the address is none.
         RunError: the installed Flower is another one, or the SuperNode refuses this process.
     """
-    host = address.rpartition(":")[0].strip("[]")
-    os.environ |= without_proxy(os.environ, host)
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal():
+        raise ConfigError(f"address={address} is no HOST:PORT; write {ADDRESS} or the like.")
+    os.environ |= without_proxy(os.environ, host.strip("[]"))
     try:
         from fedvlm_flwr.residence.flower import SuperNode
         from fedvlm_flwr.residence.loop import Residence
     except ImportError as error:
         raise RunError(
-            f"Flower {importlib.metadata.version('flwr')} has not the parts that a resident "
-            f"process needs ({error}); install flwr>=1.41,<1.43, or start the SuperNode without "
+            f"Flower {importlib.metadata.version('flwr')} lacks what a resident process needs "
+            f"({error}); install flwr>=1.41,<1.43, or start the SuperNode without "
             "`--isolation process`: it then starts a process for each message, with equal numbers."
         ) from error
     from client_app.app import app
