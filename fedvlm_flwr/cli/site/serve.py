@@ -18,6 +18,7 @@ SIGTERM and Ctrl-C end the process. Where the installed Flower is none that it k
 `--isolation process`: the SuperNode then starts a process for each message, with equal numbers.
 """
 
+import importlib
 import importlib.metadata
 import os
 from datetime import datetime
@@ -70,6 +71,7 @@ def serve(address: str, secret: bytes | None) -> None:
 
     residence = Residence(SuperNode(address, secret), app, this_process(), say)
     residence.stop_at_signals()
+    importlib.import_module("client_app.worker")  # takes longer than a short round: not in one
     residence.serve()
 
 
