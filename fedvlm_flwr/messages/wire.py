@@ -74,9 +74,10 @@ def array_names(record: ArrayRecord) -> list[str]:
     try:
         data = record[PACKED].data
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        return sorted(name for name in header if name != METADATA)
-    except (KeyError, ValueError, TypeError):
+    except (KeyError, ValueError, RecursionError):
         return sorted(record)
+    names = sorted(header) if isinstance(header, dict) else []
+    return [name for name in names if name != METADATA] or sorted(record)
 
 
 def packed_bytes(shapes: Mapping[str, tuple[int, ...]], dtype: str) -> int:

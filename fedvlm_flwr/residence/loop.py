@@ -19,8 +19,8 @@ from fedvlm_flwr.residence.heartbeat import beating
 
 App = Callable[[Message, Context], Message]
 
-# While nothing comes it is asked again after a tenth of the time that nothing has come for.
-PART, SOONEST, LATEST = 0.1, 0.1, 2.0
+# While nothing comes it is asked again after a fifth of the time that nothing has come for.
+PART, SOONEST, LATEST = 0.2, 0.3, 2.0
 AWAY_SECONDS = 1.0
 
 
