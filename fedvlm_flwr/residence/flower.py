@@ -201,7 +201,7 @@ class SuperNode:
             if error.response.status_code in AWAY:
                 raise SuperNodeAway(str(error)) from error
             raise RunError(self._refusal(error.response)) from error
-        except ValueError as error:
+        except (ValueError, httpx.InvalidURL) as error:
             raise RunError(f"What answers at {self.address} is no SuperNode ({error}).") from error
         return Task(self.address, answer.token) if answer.token else None
 

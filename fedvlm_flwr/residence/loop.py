@@ -107,8 +107,13 @@ class Residence:
                 line = account(task.message, reply)
                 task.push(reply)
         except TaskLost as lost:
-            log(WARNING, "A message could not be answered: %s", lost)
+            log(WARNING, "A message cannot be answered: %s", lost)
             self._say("a message is lost: the SuperNode no longer waits for its reply")
+        except (
+            Exception
+        ) as fault:  # whatever a stranger's bytes set off
+            log(ERROR, "A message cannot be read or answered", exc_info=fault)
+            self._say(f"a message is lost: {type(fault).__name__}; see the log")
         else:
             self._say(f"{line}, {time.monotonic() - began:.2f} s")
 

@@ -20,8 +20,10 @@ SIGTERM and Ctrl-C end the process. Where the installed Flower is none that it k
 
 import importlib
 import importlib.metadata
+import logging
 import os
-from datetime import datetime
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from fedvlm_flwr.cli.site import read_words
@@ -30,6 +32,7 @@ from fedvlm_flwr.errors import ConfigError, RunError
 from fedvlm_flwr.process import this_process
 
 ADDRESS = "127.0.0.1:9094"
+PORTS = 65_536
 
 
 def main(arguments: list[str]) -> int:
@@ -55,7 +58,7 @@ def serve(address: str, secret: bytes | None) -> None:
         RunError: the installed Flower is another one, or the SuperNode refuses this process.
     """
     host, _, port = address.rpartition(":")
-    if not host or not port.isdecimal():
+    if not host or not port.isdecimal() or not 0 < int(port) < PORTS:
         raise ConfigError(f"address={address} is no HOST:PORT; write {ADDRESS} or the like.")
     os.environ |= without_proxy(os.environ, host.strip("[]"))
     try:
@@ -69,7 +72,7 @@ def serve(address: str, secret: bytes | None) -> None:
         ) from error
     from client_app.app import app
 
-    residence = Residence(SuperNode(address, secret), app, this_process(), say)
+    residence = Residence(SuperNode(address, secret), app, this_process(), printing())
     residence.stop_at_signals()
     importlib.import_module("client_app.worker")  # takes longer than a short round: not in one
     residence.serve()
@@ -93,6 +96,10 @@ def read_secret(path: Path) -> bytes:
     return secret
 
 
-def say(text: str) -> None:
-    """Print a line with its time."""
-    print(f"{datetime.now():%Y-%m-%d %H:%M:%S}  {text}", flush=True)
+def printing() -> Callable[[str], None]:
+    """What prints a line with its time; one that a full disk does not take is no failure."""
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s", "%Y-%m-%d %H:%M:%S"))
+    lines = logging.Logger("fedvlm site serve", logging.INFO)
+    lines.addHandler(handler)
+    return lines.info

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from fedvlm_flwr.cli import main
+from fedvlm_flwr.cli.site.serve import printing
 from fedvlm_flwr.engines.simulation.superlink import free_port
 from fedvlm_flwr.plugins import available
 
@@ -38,6 +39,8 @@ def test_the_commands_of_a_site_are_listed_and_explain_themselves(capsys):
         ("secret=/nowhere", "secret=/nowhere cannot be read (No such file or directory)"),
         ("secret=/dev/null", "secret=/dev/null is empty"),
         ("address=here", "address=here is no HOST:PORT"),
+        ("address=here:70000", "address=here:70000 is no HOST:PORT"),
+        ("address=a b:9094", "a b:9094"),
     ],
 )
 def test_words_that_cannot_be_used_are_named(word, why, capsys):
@@ -80,6 +83,14 @@ def test_the_process_waits_for_its_supernode_past_a_proxy_and_ends_at_sigterm():
     out, err = process.communicate(timeout=20)
     assert (process.returncode, err) == (0, "")
     assert "stopped" in out and time.monotonic() - began < 10
+
+
+def test_a_line_that_the_disk_does_not_take_ends_nothing(monkeypatch):
+    with Path("/dev/full").open("w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        printing()("a message")
+        monkeypatch.undo()
+        full.detach()  # closing would flush what it still holds
 
 
 def test_the_log_is_printed_as_a_table(tmp_path, capsys):

@@ -18,7 +18,7 @@ from flwr.common.constant import ErrorCode
 
 from fedvlm_flwr.errors import RunError
 from fedvlm_flwr.process import Process
-from fedvlm_flwr.residence.flower import SuperNode
+from fedvlm_flwr.residence.flower import SuperNode, Task
 from fedvlm_flwr.residence.heartbeat import beating
 from fedvlm_flwr.residence.loop import Residence
 from tests.fedvlm_flwr.residence.conftest import Node, message
@@ -79,6 +79,19 @@ def test_a_message_that_fails_is_that_messages_failure_and_no_word_of_it_leaves(
         assert reply.error.reason == "KeyError; see the site's log"
         node.send("train", content(1.0))
         assert not node.reply().has_error()
+
+
+def test_a_message_that_cannot_be_read_is_lost_alone(node, port, monkeypatch):
+    def broken(task: Task) -> None:
+        monkeypatch.undo()
+        raise KeyError("bytes of a stranger")
+
+    monkeypatch.setattr(Task, "pull", broken)
+    with serving(port) as lines:
+        node.send("train", content(1.0))
+        node.send("train", content(2.0))
+        assert not node.reply().has_error()
+    assert [line for line in lines if line.startswith("a message is lost: KeyError")]
 
 
 def test_a_supernode_that_comes_late_or_is_started_anew_is_waited_for(port):
