@@ -6,7 +6,7 @@ loaded. In a resident process the site's installed code holds it; a process that
 runs the code that the server has sent, so that there it binds those alone who send this app.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -17,7 +17,7 @@ from flwr.app import ConfigRecord, Message, MetricRecord, RecordDict
 from fedvlm_flwr.errors import ConfigError, PolicyError
 from fedvlm_flwr.messages import TrainMetrics
 from fedvlm_flwr.messages.fields import is_needed
-from fedvlm_flwr.messages.names import METRICS, REQUEST, SCORES
+from fedvlm_flwr.messages.names import COUNTS, METRICS, REQUEST, SCORES, SQUARES
 from fedvlm_flwr.settings import setting
 
 if TYPE_CHECKING:
@@ -92,6 +92,11 @@ class Policy:
         run = str(message.metadata.run_id)
         if self.runs is not None and run not in self.runs:
             yield f"run {run} is not one of: {_listed(self.runs)}"
+        if self.sources is not None:
+            from fedvlm_flwr.handshake import source
+
+            if source() not in self.sources:
+                yield f"this app's source {source()} is not one of: {_listed(self.sources)}"
         config = this_process().compose(run_config)
         for key in _keys(run_config):
             if self.keys is not None and not _allowed(key, self.keys):
@@ -107,16 +112,21 @@ class Policy:
 
     def release(self, content: RecordDict) -> RecordDict:
         """A reply without the metrics that may not leave."""
-        if self.metrics is None:
-            return content
-        for name, needed in ((METRICS, NEEDED), (SCORES, set())):
-            record = content.get(name)
-            if isinstance(record, MetricRecord):
-                leaving = {
-                    k: v for k, v in record.items() if k in needed or _allowed(k, self.metrics)
-                }
-                content[name] = MetricRecord(leaving)
+        patterns = self.metrics
+        if patterns is not None:
+            _keep(content, METRICS, lambda name: name in NEEDED or _allowed(name, patterns))
+            for record in (SCORES, SQUARES):
+                _keep(content, record, lambda name: _allowed(name, patterns))
+            tasks = {name.partition("/")[0] for name in content.get(SCORES, {})}
+            _keep(content, COUNTS, tasks.__contains__)
         return content
+
+
+def _keep(content: RecordDict, name: str, leaves: Callable[[str], bool]) -> None:
+    """Take from a record, where there is one, what may not leave."""
+    record = content.get(name)
+    if isinstance(record, MetricRecord):
+        content[name] = MetricRecord({key: v for key, v in record.items() if leaves(key)})
 
 
 def _allowed(name: str, patterns: Sequence[str]) -> bool:

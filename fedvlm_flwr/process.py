@@ -45,11 +45,6 @@ class Once(Generic[Value]):
                 self._values[key] = make()
             return self._values[key]
 
-    def clear(self) -> None:
-        """Let go of all values."""
-        with self._lock:
-            self._values.clear()
-
     def __iter__(self) -> Iterator[Value]:
         """The values that are there now."""
         with self._lock:
@@ -96,9 +91,11 @@ class Process:
         return data
 
     def forget_data(self) -> None:
-        """Read tables anew when they are next asked for: their files may be others by now."""
+        """Read tables and pictures anew when next asked for them: their files may have changed."""
         self._tables = Once(TABLES)
         self._shares = Once()
+        for model in self._model:
+            model.features.forget()
 
     def shares(self, config: Config) -> Shares:
         """Row indices of the training table for each client; the same in every process.
@@ -168,13 +165,6 @@ class Process:
         model = load_resident(config, device)
         self._loads += 1
         return model
-
-    def refresh(self) -> None:
-        """Let go of all that was read from the data's files, which may have changed by now."""
-        self._tables.clear()
-        self._shares.clear()
-        for model in self._model:
-            model.features.forget()
 
     @property
     def model_loads(self) -> int:

@@ -109,9 +109,7 @@ class Residence:
         except TaskLost as lost:
             log(WARNING, "A message cannot be answered: %s", lost)
             self._say("a message is lost: the SuperNode no longer waits for its reply")
-        except (
-            Exception
-        ) as fault:  # whatever a stranger's bytes set off
+        except Exception as fault:  # whatever a stranger's bytes set off
             log(ERROR, "A message cannot be read or answered", exc_info=fault)
             self._say(f"a message is lost: {type(fault).__name__}; see the log")
         else:
@@ -131,9 +129,6 @@ class Residence:
 
     def _attempt(self, message: Message, context: Context) -> Message:
         run, loads = message.metadata.run_id, self._process.model_loads
-        if run not in self._loads:
-            self._process.refresh()
-            self._loads[run] = 0
         try:
             self._at_work = True
             if self._stop.is_set():
@@ -141,7 +136,7 @@ class Residence:
             return self._app(message, context)
         finally:
             self._at_work = False
-            self._loads[run] += self._process.model_loads - loads
+            self._loads[run] = self._loads.get(run, 0) + self._process.model_loads - loads
             if self._loads[run] > 1 and not self._taking_turns:
                 self._taking_turns = True
                 self._say(

@@ -17,16 +17,24 @@ from client_app.policy import FILE as POLICY
 from client_app.policy import NEEDED, Policy
 from fedvlm_flwr.config import compose
 from fedvlm_flwr.errors import PolicyError
+from fedvlm_flwr.handshake import source
 from fedvlm_flwr.messages import Failure, ScoresReply, TrainReply, TrainRequest
 from fedvlm_flwr.messages.wire import pack
 from fedvlm_flwr.process import this_process
+from fedvlm_flwr.simulation import simulating
+from tests.layout import questions
+
+RECORDS = 12
 
 
 def at_site(folder, run_config=None) -> Context:
+    """A site with its states in a folder and its data in `data` below it."""
+    (folder / "data").mkdir(exist_ok=True)
+    facts = {"site": "a", "data-root": str(folder / "data"), "state-dir": str(folder)}
     return Context(
         run_id=17,
         node_id=2,
-        node_config={"partition-id": 0, "site": "a", "state-dir": str(folder)},
+        node_config=facts,
         state=RecordDict(),
         run_config=run_config or {},
     )
@@ -40,20 +48,28 @@ def to_site(content: RecordDict, kind: str = "train") -> Message:
 
 
 @pytest.fixture
-def base(small):
+def site_words(small, tmp_path) -> list[str]:
+    """Those of a run at the site, which has some records."""
+    data = questions(tmp_path / "data", RECORDS)
+    place = [f"engine.sites={{a: '{data}'}}", "dataset=folder", "dataset.task=vqa"]
+    return [*small, *place, "dataset.allow_unknown_words=true"]
+
+
+@pytest.fixture
+def base(site_words):
     """The shared tensors before training."""
-    config = compose({"overrides": shlex.join(small)})
+    config = compose({"overrides": shlex.join(site_words)})
     return this_process().model(config, torch.device("cpu")).initial[0]
 
 
 @pytest.fixture
-def train(small, base, tmp_path):
+def train(site_words, base, tmp_path):
     """Asks the site for a round of training; the reply, and the lines of the site's log."""
 
-    def send(*words: str, **more):
+    def send(*further: str, **more):
         fields = {"client": 0, "stage": 0, "round": 1, "data": (0,), "run": "0" * 32, **more}
-        request = TrainRequest(arrays=pack(base), **fields)
-        context = at_site(tmp_path, {"overrides": shlex.join([*small, *words])})
+        request = TrainRequest(arrays=pack(base), site="a", **fields)
+        context = at_site(tmp_path, {"overrides": shlex.join([*site_words, *further])})
         reply = client_app(to_site(request.pack()), context)
         return reply.content, lines(tmp_path)
 
@@ -85,10 +101,11 @@ def test_both_ways_of_a_message_are_in_the_sites_log(train, base, tmp_path):
     assert stat.S_IMODE((tmp_path / FILE).stat().st_mode) == 0o600
 
 
-def test_a_failure_and_its_words_stand_there_and_the_words_do_not_travel(train):
-    content, (_, sent) = train("dataset=folder", "dataset.root=/nowhere", "dataset.task=vqa")
+def test_a_failure_and_its_words_stand_there_and_the_words_do_not_travel(train, tmp_path):
+    (tmp_path / "data" / "questions.jsonl").unlink()
+    content, (_, sent) = train()
     assert dict(content["failure"]) == {"code": "data"}
-    assert sent["decision"] == "failed (data)" and "/nowhere" in sent["words"]
+    assert sent["decision"] == "failed (data)" and f"{tmp_path}/data holds no" in sent["words"]
     assert sent["values"] == {"failure": {"code": "data"}}
 
 
@@ -111,7 +128,8 @@ def test_in_a_simulation_nothing_is_written(small, base, tmp_path, monkeypatch):
     monkeypatch.setenv("FEDVLM_HOME", str(tmp_path))
     context = at_site(tmp_path)
     context.node_config = {"partition-id": 0, "num-partitions": 2}
-    answer(lambda *_: RecordDict(), to_site(RecordDict()), context)
+    with simulating():
+        answer(lambda *_: RecordDict(), to_site(RecordDict()), context)
     assert not list(tmp_path.rglob(FILE))
 
 
@@ -139,9 +157,10 @@ def test_nothing_is_worked_and_nothing_leaves_where_the_log_is_full(tmp_path):
         ("max_rounds: 3", ["num_rounds=4"], "its 4 rounds are more than 3"),
         ("max_rounds: 3", [4], "its 4 rounds are more than 3"),
         ("runs: [16]", [], "run 17 is not one of: 16"),
+        ("sources: [0490]", [], "is not one of: 0490"),
         ("runs: []", [], "run 17 is not one of: (none)"),
-        ("keys: [experiment, engine]", ["++train.lr=1"], "the server sets train.lr"),
-        ("keys: [experiment, 'train.*']", ["tuning=f_c"], "the server sets engine"),
+        ("keys: [experiment, 'engine*', 'dataset*']", ["++train.lr=1"], "the server sets train.lr"),
+        ("keys: [experiment, 'dataset*', 'train.*']", ["tuning=f_c"], "the server sets engine"),
         ("rounds: 3", [], "Unknown key rounds; the keys there are: keys, runs, sources"),
         ("max_rounds: many", [], "max_rounds='many' must be of type int"),
         ("max_rounds: -1", [], "max_rounds=-1 must be in [0, 1e+06]"),
@@ -165,7 +184,8 @@ def test_the_policy_refuses_before_anything_is_loaded(
 def test_what_the_policy_allows_is_trained(train, tmp_path):
     policy(
         tmp_path,
-        "keys: [experiment, engine, 'train.*', 'max_*', 'num_*']\nruns: [17]\n"
+        f"sources: [{source()}]\n"
+        "keys: [experiment, 'engine*', 'dataset*', 'train.*', 'max_*', 'num_*']\nruns: [17]\n"
         "algorithms: [fedavg]\nmax_update_norm: 100\nmax_rounds: 3\n",
     )
     content, (_, sent) = train("++train.lr=0.1", "max_update_norm=100", "num_rounds=3")
@@ -190,9 +210,10 @@ def test_metrics_that_may_not_leave_are_left_out(train, tmp_path):
 
 def test_scores_that_may_not_leave_are_left_out():
     scores = {"vqa": {"accuracy": 0.5, "f1": 0.25}, "grounding": {"iou": 0.75}}
-    content = Policy(metrics=["vqa/acc*", "grounding/*"]).release(ScoresReply(scores, 1.0).pack())
-    expected = ScoresReply({"vqa": {"accuracy": 0.5}, "grounding": {"iou": 0.75}}, 0.0)
-    assert ScoresReply.unpack(content) == expected
+    reply = ScoresReply(scores, 1.0, {"vqa": 20, "grounding": 30}, scores)
+    content = Policy(metrics=["vqa/acc*"]).release(reply.pack())
+    left = {"vqa": {"accuracy": 0.5}}
+    assert ScoresReply.unpack(content) == ScoresReply(left, 0.0, {"vqa": 20}, left)
 
 
 def test_a_policy_is_read_at_each_message(train, tmp_path):

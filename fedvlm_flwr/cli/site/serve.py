@@ -22,6 +22,7 @@ import importlib
 import importlib.metadata
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -33,6 +34,7 @@ from fedvlm_flwr.process import this_process
 
 ADDRESS = "127.0.0.1:9094"
 PORTS = 65_536
+PLACE = re.compile(r"(?P<host>\[[0-9A-Fa-f:]+\]|[A-Za-z0-9._\-]{1,253}):(?P<port>[0-9]{1,5})")
 
 
 def main(arguments: list[str]) -> int:
@@ -57,10 +59,10 @@ def serve(address: str, secret: bytes | None) -> None:
         ConfigError: the address is none.
         RunError: the installed Flower is another one, or the SuperNode refuses this process.
     """
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdecimal() or not 0 < int(port) < PORTS:
+    match = PLACE.fullmatch(address)
+    if match is None or not 0 < int(match["port"]) < PORTS:
         raise ConfigError(f"address={address} is no HOST:PORT; write {ADDRESS} or the like.")
-    os.environ |= without_proxy(os.environ, host.strip("[]"))
+    os.environ |= without_proxy(os.environ, match["host"].strip("[]"))
     try:
         from fedvlm_flwr.residence.flower import SuperNode
         from fedvlm_flwr.residence.loop import Residence

@@ -1,7 +1,6 @@
 """A resident process beside the real Runtime API of a SuperNode."""
 
 import http.server
-import json
 import os
 import shlex
 import signal
@@ -13,16 +12,19 @@ from datetime import timedelta
 import numpy as np
 import pytest
 import torch
-from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
+from flwr.app import ArrayRecord, Context, Message, RecordDict
 from flwr.common.constant import ErrorCode
 
+from client_app.app import app as client_app
 from fedvlm_flwr.errors import RunError
-from fedvlm_flwr.process import Process
+from fedvlm_flwr.messages import SiteReply, TrainReply, TrainRequest, decision
+from fedvlm_flwr.messages.wire import pack
+from fedvlm_flwr.process import Process, this_process
 from fedvlm_flwr.residence.flower import SuperNode, Task
 from fedvlm_flwr.residence.heartbeat import beating
 from fedvlm_flwr.residence.loop import Residence
 from tests.fedvlm_flwr.residence.conftest import Node, message
-from tests.layout import picture
+from tests.layout import questions
 from tests.patience import within
 
 
@@ -203,29 +205,27 @@ def test_runs_that_take_turns_with_two_models_are_told_of_once(small, node, port
     assert line.startswith("run 1 has loaded its base model again")
 
 
-def test_a_new_run_reads_the_sites_files_anew(node, port, tmp_path):
-    """They may have changed since the process was started, weeks ago."""
-    process = Process()
-
-    def count(message: Message, context: Context) -> Message:
-        data = process.data(process.compose(context.run_config))
-        return Message(RecordDict({"n": MetricRecord({"n": len(data.train)})}), reply_to=message)
-
-    def records(number: int) -> None:
-        for i in range(number):
-            picture(tmp_path / f"{i}.png", (20 * i, 0, 0), (8, 8))
-        rows = [
-            {"id": f"{i}", "image": f"{i}.png", "question": "a b", "answer": "c", "task": "vqa"}
-            for i in range(number)
-        ]
-        text = "\n".join(json.dumps(row) for row in rows)
-        (tmp_path / "questions.jsonl").write_text(text, encoding="utf-8")
-
-    config = {"overrides": shlex.join(["dataset=folder", f"dataset.root={tmp_path}"])}
-    with serving(port, count, process=process):
-        counts = []
-        for run, number in ((1, 10), (1, 20), (2, 20)):
-            records(number)
-            node.send("query", None, run, config)
-            counts.append(node.reply().content["n"]["n"])
-    assert counts[0] == counts[1] < counts[2]
+def test_the_installed_app_answers_a_run_and_loads_its_model_once(small, node, port, tmp_path):
+    data = questions(tmp_path / "data", 12)
+    words = [*small, f"engine.sites={{a: '{data}'}}", "dataset=folder", "dataset.task=vqa"]
+    config = {"overrides": shlex.join([*words, "dataset.allow_unknown_words=true", "seed=3"])}
+    facts = {"site": "a", "data-root": str(data), "state-dir": str(tmp_path / "states")}
+    process = this_process()
+    loads = process.model_loads
+    with serving(port, client_app, process=process) as lines:
+        node.send("query", None, 1, config, facts)
+        assert SiteReply.unpack(node.reply().content).site == "a"
+        start = process.model(process.compose(config), torch.device("cpu")).initial[0]
+        fields = {"client": 0, "site": "a", "stage": 0, "round": 1, "run": "0" * 32}
+        for number in (1, 2):
+            fields["round"] = number
+            request = TrainRequest(arrays=pack(start), data=(0,), **fields)
+            node.send("train", request.pack(), 1, config)
+            assert TrainReply.unpack(node.reply().content).metrics.num_examples > 0
+        fields["site"] = "b"
+        refused = TrainRequest(arrays=pack(start), data=(0,), **fields)
+        node.send("train", refused.pack(), 1, config)
+        assert decision(node.reply().content) == "refused (request)"
+    assert process.model_loads == loads + 1
+    decisions = [line.split(": ")[1].split(",")[0] for line in lines if line.startswith("run ")]
+    assert decisions == ["worked"] * 3 + ["refused (request)"]
