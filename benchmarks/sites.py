@@ -1,13 +1,13 @@
-"""What a training message costs at a real site, in place and resident: real processes, loopback.
+"""What a message costs at a real site, in place and resident: real processes on the loopback.
 
     python benchmarks/sites.py [--rounds 3] [--sites 2] [--algorithm scaffold] [--out FILE.json]
 
 In place, a SuperNode starts a process for every message; resident, the site's own process takes
-them. Each way is a deployment of its own on the loopback, with TLS and node authentication, whose
-first run of one round is not counted: the second one has no imports or pretraining of a first.
-CPU seconds are of the site's processes, Flower's and ours together, over that run, for each of its
-training messages; waiting for the server and the questions before round 1 are in them. Wall time
-means little on a busy machine. The scores of both ways are compared, and must be equal.
+them. Each way is a deployment of its own, with TLS and node authentication. The first run, of one
+round, is not counted. CPU seconds are of all the site's processes, Flower's and ours together, over
+the second run, for each message of it (questions before round 1, training, scoring); waiting for
+the server is in them. Wall time means little on a busy machine. The numbers of both ways are
+compared.
 """
 
 import argparse
@@ -19,29 +19,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import psutil
-from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from deploy.loopback import Result, Server, Site, run, started, superlink
+from deploy.trial_data import WORDS, write_sites
+
 from client_app.audit import entries
-from deploy.loopback import Result, Server, Site, fedvlm, run, started, superlink
 from fedvlm_flwr.engines.simulation.processes import family
 from fedvlm_flwr.models import prepare_model
 from fedvlm_flwr.paths import fedvlm_home
 from fedvlm_flwr.process import this_process
 from fedvlm_flwr.run_folder import METRICS
 
-RECORDS = 48  # of a site
-COLORS = {"red": (200, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 200)}
 LOOK_SECONDS = 0.25
 ROWS = {
-    "cpu_seconds_a_message": "CPU s a training message at a site",
+    "cpu_seconds_a_message": "CPU s a message at a site",
     "megabytes_a_message": "MB started for each message",
     "superlink_cpu_seconds": "SuperLink CPU s a run",
-    "base_loads": "base loads for training, all sites",
+    "base_loads": "base loads of both runs, all sites",
     "seconds_a_round": "wall s a round",
 }
 
@@ -65,8 +64,8 @@ def main() -> None:
     parser.add_argument("--algorithm", default="scaffold")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    words = [f"algorithm={options.algorithm}", "experiment=smoke", "dataset=folder"]
-    words += ["dataset.task=vqa", "dataset.allow_unknown_words=true", "eval.where=sites"]
+    words = ["experiment=smoke", *WORDS, "num_clients=null", f"min_sites={options.sites}"]
+    words.append(f"algorithm={options.algorithm}")
     prepare_model(this_process().compose({"overrides": "experiment=smoke"}).model)
     costs: dict[str, Cost] = {}
     scores = []
@@ -89,25 +88,36 @@ def measure(
     folder: Path, resident: bool, options: argparse.Namespace, words: list[str]
 ) -> tuple[Cost, list[object]]:
     """One way's cost, and the numbers that its run came to."""
+    states = folder / "states"
+    folders = list(write_sites(folder / "records").items())[: options.sites]
     with superlink(folder, fedvlm_home() / "models") as server:
-        sites = [make_site(server, folder, number) for number in range(options.sites)]
-        with started(*sites, serve=serve if resident else None):
+        sites = [
+            Site(server, name, node_config(name, data, states), resident=resident)
+            for name, data in folders
+        ]
+        with started(*sites):
             complete(server, *words, "num_rounds=1", name="warm")
-            before, link = [cpu(site) for site in sites], own_cpu(server)
-            with watched(sites) as peak:
+            spent, link = sum(map(cpu, sites)), own_cpu(server)
+            messages = sum(len(answers(states / site.name)) for site in sites)
+            with watched(sites) as sizes:
                 result = complete(server, *words, f"num_rounds={options.rounds}", name="run")
-            spent = sum(cpu(site) - start for site, start in zip(sites, before, strict=True))
-            link = own_cpu(server) - link
-        cost = json.loads((result.folder.path / "cost.json").read_text())
-        loads = [loads_of(folder / f"state_{i}", resident) for i in range(options.sites)]
-    lines = [
-        [line[key] for key in ("round", "where", "task", "metric", "value")]
-        for line in result.folder.lines(METRICS)
-        if "/" in str(line["metric"]) or line["metric"] == "loss" or line["task"]
-    ]
-    messages = options.rounds * options.sites
-    seconds = cost["seconds"]["rounds"] / options.rounds
-    return Cost(spent / messages, max(peak) / 1e6, link, sum(loads), seconds), lines
+            spent, link = sum(map(cpu, sites)) - spent, own_cpu(server) - link
+    logs = [answers(states / name) for name, _ in folders]
+    messages = sum(map(len, logs)) - messages
+    loads = sum(base_loads(log, resident) for log in logs)
+    seconds = result.folder.cost()["seconds"]["rounds"] / options.rounds
+    return Cost(spent / messages, max(sizes) / 1e6, link, loads, seconds), numbers(result)
+
+
+def numbers(result: Result) -> list[object]:
+    """Losses and scores of a run."""
+    lines = result.folder.lines(METRICS)
+    return [line for line in lines if line["task"] or line["metric"] == "loss"]
+
+
+def node_config(name: str, data: Path, states: Path) -> str:
+    """What a site's SuperNode is started with."""
+    return f'site="{name}" data-root="{data}" state-dir="{states / name}"'
 
 
 def complete(server: Server, *words: str, name: str) -> Result:
@@ -116,27 +126,6 @@ def complete(server: Server, *words: str, name: str) -> Result:
     if result.status != 0:
         raise RuntimeError(f"the run failed: {result.output}")
     return result
-
-
-def make_site(server: Server, folder: Path, number: int) -> Site:
-    """A site with colored pictures of its own."""
-    data, state = folder / f"data_{number}", folder / f"state_{number}"
-    data.mkdir()
-    draw, rows = np.random.default_rng(number), []
-    for i in range(RECORDS):
-        color = str(draw.choice(list(COLORS)))
-        pixels = np.array(COLORS[color]) + draw.integers(-20, 20, (32, 32, 3))
-        Image.fromarray(pixels.astype(np.uint8)).save(data / f"{i}.png")
-        row = {"id": str(i), "image": f"{i}.png", "question": "what color is it?"}
-        rows.append(json.dumps({**row, "answer": color, "task": "vqa"}))
-    (data / "questions.jsonl").write_text("\n".join(rows))
-    name = f"site-{number}"
-    return Site(server, name, f'site="{name}" data-root="{data}" state-dir="{state}"')
-
-
-def serve(site: Site) -> list[str]:
-    """The words that start a site's resident process."""
-    return fedvlm("site", "serve", f"address=127.0.0.1:{site.port}")
 
 
 def cpu(site: Site) -> float:
@@ -187,11 +176,17 @@ def resident_bytes(process: psutil.Process) -> int:
         return 0
 
 
-def loads_of(state: Path, resident: bool) -> int:
-    """Base models that a site has loaded, by its log: each message of a process tells its own."""
-    sent = [entry["values"].get("metrics") for entry in entries(state) if entry["way"] == "sent"]
-    loads = [metrics["model_loads"] for metrics in sent if metrics]
-    return max(loads) if resident else sum(loads)
+def answers(state: Path) -> list[dict[str, Any]]:
+    """What a site has answered, by its log."""
+    return [entry for entry in entries(state) if entry["way"] == "sent"]
+
+
+def base_loads(log: list[dict[str, Any]], resident: bool) -> int:
+    """Base models that a site has loaded: in place, every message is worked by a new process."""
+    if not resident:
+        return len(log)
+    counts = [entry["values"].get("metrics", {}).get("model_loads", 0) for entry in log]
+    return max(counts)
 
 
 if __name__ == "__main__":
