@@ -12,8 +12,9 @@ from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.common.logger import log
 
+from client_app.gate import Gate
 from client_app.site import is_simulated
-from fedvlm_flwr.errors import FedVLMError
+from fedvlm_flwr.errors import FedVLMError, StateError
 from fedvlm_flwr.messages import Failure, SiteReply
 
 if TYPE_CHECKING:
@@ -89,19 +90,36 @@ def worker() -> "Worker":
 
 
 def answer(work: Work, message: Message, context: Context) -> Message:
-    """The reply to a message.
+    """The reply to a message that a site's policy admits; the site's log tells of both.
 
     A failure becomes a reply that carries its code, the same on every engine. What it says in words
     goes to the log of the process, and to the server in a simulation only: it may hold a record's
     text or a path.
     """
+    run_config, node_config = context.run_config, context.node_config
+    gate, words = Gate(None), ""
     try:
-        content = work(message.content, context.run_config, context.node_config)
+        gate = Gate.of(node_config)
+        gate.admit(message, run_config)
+        content = gate.release(work(message.content, run_config, node_config))
     except Exception as error:
-        log(ERROR, "A client failed in round %s", message.metadata.group_id, exc_info=error)
-        words = reason(error) if is_simulated(context.node_config) else ""
-        content = Failure.of(error, words).pack()
+        words = reason(error)
+        content = failed(error, message, words if is_simulated(node_config) else "")
+    try:
+        gate.log(message, content, words)
+    except StateError as error:
+        content = failed(error, message, "")
     return Message(content, reply_to=message)
+
+
+def failed(error: Exception, message: Message, words: str) -> RecordDict:
+    """The reply of a client that failed, which the log of its process tells of.
+
+    Args:
+        words: what happened, as far as the server may know it.
+    """
+    log(ERROR, "A client failed in round %s", message.metadata.group_id, exc_info=error)
+    return Failure.of(error, words).pack()
 
 
 def reason(error: Exception) -> str:

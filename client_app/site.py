@@ -74,6 +74,11 @@ class Site:
                 )
         return cls(**values)
 
+    @property
+    def states(self) -> Path:
+        """Where what stays with it lies."""
+        return Path(self.state_dir).expanduser() if self.state_dir else client_states()
+
     def own(self, config: Config) -> Config:
         """A run's configuration as it is here: on the site's folder, all of which is its own.
 
@@ -134,9 +139,7 @@ def state_folder(request: ClientRequest, site: Site | None) -> Path:
         if not folder.is_dir():
             raise StateError(f"The run that asks has ended: there is no {folder}; resume it.")
         return folder
-    own = site.state_dir if site else None
-    root = Path(own).expanduser() if own else client_states()
-    return root / _checked(request.run)
+    return (site.states if site else client_states()) / _checked(request.run)
 
 
 def _checked(name: str) -> str:

@@ -37,6 +37,10 @@ class RequestError(RunError):
     """A client cannot or will not do what it is asked."""
 
 
+class PolicyError(RequestError):
+    """A site's own policy does not allow what it is asked."""
+
+
 class StateError(RunError):
     """What a client saved in an earlier round cannot be read or written."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from fedvlm_flwr.config import Config, Scalar, compose
@@ -44,6 +44,11 @@ class Once(Generic[Value]):
                     del self._values[next(iter(self._values))]
                 self._values[key] = make()
             return self._values[key]
+
+    def __iter__(self) -> Iterator[Value]:
+        """The values that are there now."""
+        with self._lock:
+            return iter(list(self._values.values()))
 
 
 class Process:
@@ -86,9 +91,11 @@ class Process:
         return data
 
     def forget_data(self) -> None:
-        """Read tables anew when they are next asked for: their files may be others by now."""
+        """Read tables and pictures anew when next asked for them: their files may have changed."""
         self._tables = Once(TABLES)
         self._shares = Once()
+        for model in self._model:
+            model.features.forget()
 
     def shares(self, config: Config) -> Shares:
         """Row indices of the training table for each client; the same in every process.

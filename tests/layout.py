@@ -63,3 +63,14 @@ def published_params(root: Path, **changes: Any) -> Mapping[str, Any]:
         "max_pixels": 1_000_000,
         **changes,
     }
+
+
+def questions(root: Path, number: int) -> Path:
+    """A folder of `dataset=folder dataset.task=vqa`: pictures with a question each."""
+    rows = []
+    for i in range(number):
+        picture(root / f"{i}.png", (20 * i % 256, i, 0), (40, 30))
+        row = {"id": f"{i}", "image": f"{i}.png", "question": "which organ?", "answer": "lung"}
+        rows.append(json.dumps({**row, "task": "vqa"}))
+    (root / "questions.jsonl").write_text("\n".join(rows), encoding="utf-8")
+    return root

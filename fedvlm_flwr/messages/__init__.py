@@ -3,7 +3,7 @@
 Each has `pack` and `unpack`, used by both sides; the names of records stand in `names` alone.
 """
 
-from fedvlm_flwr.messages.failure import Failure, FailureCode
+from fedvlm_flwr.messages.failure import Failure, FailureCode, decision
 from fedvlm_flwr.messages.fields import RejectedMessage
 from fedvlm_flwr.messages.scores import ScoresReply, ScoresRequest
 from fedvlm_flwr.messages.site import SiteReply
@@ -19,4 +19,5 @@ __all__ = [
     "TrainMetrics",
     "TrainReply",
     "TrainRequest",
+    "decision",
 ]

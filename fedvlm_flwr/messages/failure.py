@@ -18,6 +18,7 @@ from fedvlm_flwr.errors import (
     DivergedError,
     ModelError,
     OutOfMemory,
+    PolicyError,
     RequestError,
     SiteError,
     StateError,
@@ -38,6 +39,7 @@ class FailureCode(StrEnum):
     MODEL = "model"
     STATE = "state"
     REQUEST = "request"
+    POLICY = "policy"
     DIVERGED = "diverged"
     MEMORY = "memory"
     INTERNAL = "internal"
@@ -51,10 +53,12 @@ SENTENCES = {
     FailureCode.MODEL: "its base model is missing, damaged or does not fit",
     FailureCode.STATE: "what it saved in an earlier round cannot be read or written",
     FailureCode.REQUEST: "it refuses the request",
+    FailureCode.POLICY: "its own policy does not allow the request",
     FailureCode.DIVERGED: "its loss is not finite; lower train.lr",
     FailureCode.MEMORY: "it ran out of memory; lower train.batch_size",
     FailureCode.INTERNAL: "an unexpected error came up",
 }
+REFUSALS = (FailureCode.REQUEST, FailureCode.POLICY)
 CODES: tuple[tuple[type[Exception], FailureCode], ...] = (
     (SiteError, FailureCode.SITE),
     (ConfigError, FailureCode.CONFIGURATION),
@@ -62,6 +66,7 @@ CODES: tuple[tuple[type[Exception], FailureCode], ...] = (
     (DisclosureError, FailureCode.DISCLOSURE),
     (ModelError, FailureCode.MODEL),
     (StateError, FailureCode.STATE),
+    (PolicyError, FailureCode.POLICY),
     (RequestError, FailureCode.REQUEST),
     (DivergedError, FailureCode.DIVERGED),
     (OutOfMemory, FailureCode.MEMORY),
@@ -118,6 +123,14 @@ def refuse_failure(content: RecordDict) -> None:
     """
     if FAILURE in content:
         raise RejectedMessage(Failure.unpack(content).reason)
+
+
+def decision(content: RecordDict) -> str:
+    """What became of a request, by its reply: `worked`, `refused (policy)`, `failed (memory)`."""
+    if FAILURE not in content:
+        return "worked"
+    code = Failure.unpack(content).code
+    return f"{'refused' if code in REFUSALS else 'failed'} ({code.value})"
 
 
 def one_line(text: str) -> str:

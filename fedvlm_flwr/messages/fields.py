@@ -16,7 +16,9 @@ class RejectedMessage(Exception):  # noqa: N818  # a verdict, caught where repli
     """A message that is left out; the text is the reason."""
 
 
-def declared(unit: str, low: float, high: float, default: Any = MISSING) -> Any:
+def declared(
+    unit: str, low: float, high: float, default: Any = MISSING, *, needed: bool = False
+) -> Any:
     """A dataclass field that travels.
 
     Args:
@@ -24,13 +26,20 @@ def declared(unit: str, low: float, high: float, default: Any = MISSING) -> Any:
         low: the least good value (of a text: of its length; of a list: of each entry).
         high: the largest one.
         default: what an absent value means; none: it must be there.
+        needed: it has a default, and a round goes wrong where it is left out all the same.
     """
-    return field(default=default, metadata={"unit": unit, "low": low, "high": high})
+    facts = {"unit": unit, "low": low, "high": high, "needed": needed or default is MISSING}
+    return field(default=default, metadata=facts)
 
 
 def declared_fields(cls: type[Any]) -> list[Field[Any]]:
     """The fields of a message class that `declared` made."""
     return [item for item in fields(cls) if "unit" in item.metadata]
+
+
+def is_needed(item: Field[Any]) -> bool:
+    """Whether a round goes wrong without the field."""
+    return bool(item.metadata.get("needed"))
 
 
 def to_values(message: Any) -> dict[str, Any]:

@@ -63,10 +63,10 @@ class TrainMetrics:
 
     num_examples: float = declared("examples", 1e-9, MOST_EXAMPLES)
     loss: float | None = declared("nats per token", -LARGEST, LARGEST, None)
-    steps: int = declared("steps", 0, MOST_STEPS, 0)
+    steps: int = declared("steps", 0, MOST_STEPS, 0, needed=True)
     examples_seen: int = declared("examples", 0, MOST_EXAMPLES, 0)
     seconds: float = declared("seconds", 0, MOST_SECONDS, 0.0)
-    saved_state: bool = declared("0 or 1", 0, 1, False)
+    saved_state: bool = declared("0 or 1", 0, 1, False, needed=True)
     truncated_questions: int = declared("questions", 0, MOST_EXAMPLES, 0)
     images_encoded: int = declared("images", 0, MOST_EXAMPLES, 0)
     peak_memory_bytes: int = declared("bytes", 0, MOST_BYTES, 0)

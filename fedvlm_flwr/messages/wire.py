@@ -4,6 +4,7 @@ A record holds one array, the bytes of a safetensors file: Flower pays for every
 (about 20 ms of a SuperLink's CPU, there and back), whatever it weighs.
 """
 
+import json
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -18,6 +19,7 @@ from fedvlm_flwr.arrays import Arrays
 BFLOAT16 = "bfloat16"
 PACKED = "packed"  # the name of a record's one array
 FORMAT = "safetensors"
+METADATA = "__metadata__"  # what a safetensors header may hold beside the arrays
 HEADER_BYTES = 256  # an upper bound on what one array adds to its numbers: name, shape, place
 NUMBERS = {"float32": np.dtype(np.float32), BFLOAT16: np.dtype(np.uint16)}
 
@@ -65,6 +67,17 @@ def unpack(record: ArrayRecord) -> Arrays:
         return {name: from_bfloat16(tensors[name]) for name in sorted(tensors)}
     # a copy: the bytes of a message cannot be written to
     return {name: np.array(tensors[name], dtype=np.float32) for name in sorted(tensors)}
+
+
+def array_names(record: ArrayRecord) -> list[str]:
+    """The names of a record's arrays, by the header alone; Flower's where they are not packed."""
+    try:
+        data = record[PACKED].data
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    except (KeyError, ValueError, RecursionError):
+        return sorted(record)
+    names = sorted(header) if isinstance(header, dict) else []
+    return [name for name in names if name != METADATA] or sorted(record)
 
 
 def packed_bytes(shapes: Mapping[str, tuple[int, ...]], dtype: str) -> int:

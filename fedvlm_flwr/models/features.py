@@ -76,6 +76,12 @@ class FeatureCache:
             rows |= self._batch(distinct[start : start + IMAGES_AT_ONCE])
         return [rows[image] for image in images]
 
+    def forget(self) -> None:
+        """Let go of what is known of pictures by their paths, whose files may have changed."""
+        self._rows.clear()
+        self._digests.clear()
+        self._bytes = 0
+
     def _batch(self, images: Sequence[Path]) -> dict[Path, Features]:
         rows: dict[Path, Features] = {}
         missing = []

@@ -49,15 +49,19 @@ def engine_environment(
     return {**variables, **FIXED, **own, **without_proxy(variables)}
 
 
-def without_proxy(variables: Mapping[str, str]) -> dict[str, str]:
-    """`no_proxy` as it is, and this machine: what is local never goes through a proxy."""
+def without_proxy(variables: Mapping[str, str], *hosts: str) -> dict[str, str]:
+    """`no_proxy` as it is, and this machine: what is local never goes through a proxy.
+
+    Args:
+        hosts: others that never do.
+    """
     names = [
         name.strip()
         for key in ("no_proxy", "NO_PROXY")
         for name in variables.get(key, "").split(",")
         if name.strip()
     ]
-    text = ",".join(dict.fromkeys([*names, *LOOPBACK]))
+    text = ",".join(dict.fromkeys([*names, *LOOPBACK, *hosts]))
     return {"no_proxy": text, "NO_PROXY": text}
 
 

@@ -10,7 +10,7 @@ from fedvlm_flwr.cli import main
 from fedvlm_flwr.plugins import available
 from fedvlm_flwr.run_folder import METRICS, RunFolder
 
-COMMANDS = available("fedvlm_flwr.cli")
+COMMANDS = available("fedvlm_flwr.cli", packages=True)
 
 
 def run_folders(text: str) -> list[Path]:

@@ -14,6 +14,7 @@ from fedvlm_flwr.errors import (
     DataError,
     ModelError,
     OutOfMemory,
+    PolicyError,
     RequestError,
     RunError,
     StateError,
@@ -28,6 +29,7 @@ from fedvlm_flwr.messages import (
     TrainMetrics,
     TrainReply,
     TrainRequest,
+    decision,
 )
 from fedvlm_flwr.messages.failure import LONGEST, SENTENCES, one_line
 from fedvlm_flwr.messages.fields import declared_fields
@@ -144,6 +146,7 @@ def test_scores_come_back_as_they_were():
         (ModelError("x"), FailureCode.MODEL),
         (StateError("x"), FailureCode.STATE),
         (RequestError("x"), FailureCode.REQUEST),
+        (PolicyError("x"), FailureCode.POLICY),
         (OutOfMemory("x"), FailureCode.MEMORY),
         (RunError("x"), FailureCode.INTERNAL),
         (KeyError("x"), FailureCode.INTERNAL),
@@ -176,3 +179,17 @@ def test_one_line_is_one_printable_line(text):
 @pytest.mark.parametrize("kind", [TrainRequest, TrainMetrics, SiteReply, ScoresRequest])
 def test_every_field_that_travels_has_its_unit(kind):
     assert all(item.metadata["unit"] for item in declared_fields(kind))
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (PolicyError("x"), "refused (policy)"),
+        (RequestError("x"), "refused (request)"),
+        (DataError("x"), "failed (data)"),
+        (KeyError("x"), "failed (internal)"),
+    ],
+)
+def test_a_reply_tells_what_became_of_its_request(error, words):
+    assert decision(Failure.of(error, "").pack()) == words
+    assert decision(RecordDict({"arrays": pack(ARRAYS)})) == "worked"

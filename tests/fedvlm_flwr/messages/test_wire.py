@@ -16,6 +16,7 @@ from safetensors.numpy import save
 
 from fedvlm_flwr.messages.wire import (
     HEADER_BYTES,
+    array_names,
     from_bfloat16,
     pack,
     packed_bytes,
@@ -243,3 +244,17 @@ def test_arrays_beside_the_packed_one_are_named() -> None:
     for record, name in ((more, "llm.y"), (record_of(whole(), name="llm.x"), "llm.x")):
         with pytest.raises(ValueError, match=f"holds the array '{name}' and not 'packed' alone"):
             unpack(record)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_the_names_of_arrays_are_read_without_the_arrays(dtype: str) -> None:
+    arrays = {name: np.ones(2, np.float32) for name in ("llm.b", "llm.a")}
+    assert array_names(pack(arrays, dtype)) == ["llm.a", "llm.b"]
+    assert array_names(ArrayRecord()) == []
+    assert array_names(ArrayRecord({"w": Array(np.ones(2, np.float32))})) == ["w"]
+
+
+@pytest.mark.parametrize("data", GARBAGE.values(), ids=GARBAGE.keys())
+def test_where_there_are_no_names_the_record_has_its_own(data: bytes) -> None:
+    names = array_names(record_of(data))
+    assert names and all(isinstance(name, str) for name in names)

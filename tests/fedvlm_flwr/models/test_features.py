@@ -49,6 +49,16 @@ def test_changed_pictures_and_changed_weights_are_encoded_anew(model, pictures):
     assert other.encoded == 5
 
 
+@pytest.mark.parametrize("on_disk", [True, False])
+def test_a_process_that_outlives_its_pictures_forgets_them_when_told(model, pictures, on_disk):
+    cache = FeatureCache(model, 10, on_disk=on_disk)
+    cache.encode(pictures)
+    Image.new("RGB", (64, 64), (1, 2, 3)).save(pictures[0])
+    assert not same(cache(pictures), model.features(pictures))
+    cache.forget()
+    assert same(cache(pictures), model.features(pictures))
+
+
 def test_memory_is_bounded_and_nothing_is_lost(model, pictures):
     one = 16 * 32 * 4  # bytes of a picture's tokens
     cache = FeatureCache(model, 2 * one / 1e6, on_disk=True)

@@ -1,0 +1,218 @@
+"""All that a resident process uses of Flower's inside: the Runtime API of a SuperNode.
+
+Flower's own `flower-superexec` and `flwr-clientapp` make the same calls, a new process for each
+message. What is imported here is the same in Flower 1.41 and 1.42, and no public interface.
+"""
+
+import time
+
+import httpx
+from flwr.app import Context, Message
+from flwr.common.constant import SubStatus
+from flwr.common.serde import context_from_proto, context_to_proto
+from flwr.proto.node_pb2 import Node
+from flwr.proto.runtime_pb2 import (
+    AcquireTaskRequest,
+    PullAppMessagesRequest,
+    PullTaskInputRequest,
+    PushTaskOutputRequest,
+    SendTaskHeartbeatRequest,
+)
+from flwr.supercore.constant import TaskType
+from flwr.supercore.inflatable.inflatable_protobuf_utils import (
+    make_confirm_message_received_fn_protobuf,
+    make_pull_object_fn_protobuf,
+)
+from flwr.supercore.inflatable.inflatable_utils import (
+    ObjectPullError,
+    ObjectPushError,
+    pull_and_inflate_object_from_tree,
+)
+from flwr.supercore.interceptors import RuntimeTokenHttpInterceptor, SuperExecAuthHttpInterceptor
+from flwr.supercore.protobuf.client import (
+    ProtobufCall,
+    ProtobufClientInterceptor,
+    ProtobufRequestContext,
+)
+from flwr.supercore.retry import RetryInvoker, exponential
+from flwr.supercore.runtime import RuntimeHttpClient
+from flwr.supercore.runtime_version_compatibility import RuntimeVersionMetadata
+from flwr.supercore.task_identity import TaskIdentity
+from flwr.supernode.runtime.run_clientapp import push_message
+
+from fedvlm_flwr.errors import RunError
+
+RETRY_SECONDS = 20.0  # a SuperNode that was away for longer has forgotten its tasks
+MESSAGE_SECONDS = 30.0  # a task is announced shortly before its message is stored
+WAIT_SECONDS = 0.05
+SIGNED = frozenset({"/flwr.proto.Runtime/AcquireTask"})
+AWAY = (502, 503, 504)
+
+
+class SuperNodeAway(Exception):  # noqa: N818  # a state of affairs, which ends by itself
+    """Nobody answers at the SuperNode's address."""
+
+
+class TaskLost(Exception):  # noqa: N818  # a state of affairs
+    """The SuperNode has given the task up, was restarted, or cannot hand out its message."""
+
+
+class Versioned:
+    """Tells the SuperNode which Flower this is, as Flower's own processes do."""
+
+    def __init__(self) -> None:
+        self._headers = dict(RuntimeVersionMetadata.from_local_component("resident").as_metadata())
+
+    def intercept(self, context: ProtobufRequestContext, call: ProtobufCall) -> httpx.Response:
+        """Add the headers."""
+        context.request.headers.update(self._headers)
+        return call(context)
+
+
+class Task:
+    """One message that the SuperNode has handed out, and its reply.
+
+    Attributes:
+        message: what the server sent; there after `pull`.
+        context: the run's configuration and the node's; there after `pull`.
+    """
+
+    message: Message
+    context: Context
+
+    def __init__(self, address: str, token: str) -> None:
+        retries = RetryInvoker(
+            lambda: exponential(base_delay=0.2, max_delay=2),
+            httpx.TransportError,
+            max_tries=None,
+            max_time=RETRY_SECONDS,
+        )
+        self._client = RuntimeHttpClient.from_server_address(
+            address,
+            insecure=True,
+            root_certificates=None,
+            interceptors=[Versioned(), RuntimeTokenHttpInterceptor(token)],
+            retry_invoker=retries,
+        )
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
+
+    def pull(self) -> None:
+        """Fetch the message, waiting for what the SuperNode has not received yet.
+
+        The code that the server sent along is left where it is.
+
+        Raises:
+            TaskLost: it cannot be had.
+        """
+        try:
+            opening = self._client.PullTaskInput(PullTaskInputRequest())
+            TaskIdentity.task_id = opening.task_id
+            TaskIdentity.run_id = opening.run.run_id
+            TaskIdentity.node_id = opening.context.node_id
+            self.context = context_from_proto(opening.context)
+            self.message = self._pull_message()
+        except (httpx.HTTPError, ObjectPullError) as error:
+            raise TaskLost(str(error)) from error
+
+    def _pull_message(self) -> Message:
+        deadline = time.monotonic() + MESSAGE_SECONDS
+        while not (answer := self._client.PullMessages(PullAppMessagesRequest())).messages_list:
+            if time.monotonic() > deadline:
+                raise TaskLost(f"its message did not come within {MESSAGE_SECONDS:g} s")
+            time.sleep(WAIT_SECONDS)
+        node, run_id = Node(node_id=self.context.node_id), self.context.run_id
+        tree = answer.message_object_trees[0]
+        message = pull_and_inflate_object_from_tree(
+            tree,
+            make_pull_object_fn_protobuf(self._client.PullObject, node, run_id),
+            make_confirm_message_received_fn_protobuf(
+                self._client.ConfirmMessageReceived, node, run_id
+            ),
+            return_type=Message,
+            initial_backoff=WAIT_SECONDS,
+        )
+        # The object id is no part of the object.
+        message.metadata.__dict__["_message_id"] = tree.object_id
+        return message
+
+    def push(self, reply: Message) -> None:
+        """Hand the reply over and end the task.
+
+        Raises:
+            TaskLost: the SuperNode no longer waits for it.
+        """
+        ending = PushTaskOutputRequest(
+            context=context_to_proto(self.context), sub_status=SubStatus.COMPLETED, details=""
+        )
+        try:
+            push_message(self._client, reply, self.context)
+            self._client.PushTaskOutput(ending)
+        except (httpx.HTTPError, ObjectPushError) as error:
+            raise TaskLost(str(error)) from error
+
+    def beat(self) -> bool:
+        """Say that the task is being worked; false: the SuperNode has given it up."""
+        try:
+            return bool(self._client.SendTaskHeartbeat(SendTaskHeartbeatRequest()).success)
+        except httpx.HTTPStatusError:
+            return False
+        except httpx.TransportError:
+            return True  # it may come back; the reply will tell
+
+
+class SuperNode:
+    """The SuperNode of this site, which hands out tasks.
+
+    Args:
+        address: of its Runtime API, `host:port`.
+        secret: what its `--superexec-auth-secret-file` holds; None: it was started without.
+    """
+
+    def __init__(self, address: str, secret: bytes | None) -> None:
+        self.address = address
+        interceptors: list[ProtobufClientInterceptor] = [Versioned()]
+        if secret is not None:
+            interceptors.append(
+                SuperExecAuthHttpInterceptor(master_secret=secret, protected_methods=SIGNED)
+            )
+        self._client = RuntimeHttpClient.from_server_address(
+            address,
+            insecure=True,
+            root_certificates=None,
+            interceptors=interceptors,
+        )
+
+    def acquire(self) -> Task | None:
+        """The next task; None: there is none now.
+
+        Raises:
+            SuperNodeAway: nobody answers.
+            RunError: what answers is no such SuperNode, or refuses this process; says why.
+        """
+        request = AcquireTaskRequest(supported_task_types=[TaskType.CLIENT_APP])
+        try:
+            answer = self._client.AcquireTask(request)
+        except httpx.TransportError as error:
+            raise SuperNodeAway(str(error)) from error
+        except httpx.HTTPStatusError as error:
+            if error.response.status_code in AWAY:
+                raise SuperNodeAway(str(error)) from error
+            raise RunError(self._refusal(error.response)) from error
+        except (ValueError, httpx.InvalidURL) as error:
+            raise RunError(f"What answers at {self.address} is no SuperNode ({error}).") from error
+        return Task(self.address, answer.token) if answer.token else None
+
+    def _refusal(self, response: httpx.Response) -> str:
+        if response.status_code == httpx.codes.UNAUTHORIZED:
+            return (
+                f"The SuperNode at {self.address} does not take this process's secret; set "
+                "secret=FILE to the very file of its --superexec-auth-secret-file."
+            )
+        return (
+            f"The SuperNode at {self.address} hands out no tasks ({response.status_code}: "
+            f"{' '.join(response.text.split())[:200]}); start `flower-supernode --isolation "
+            "process` of the same Flower version there, or set address=HOST:PORT to it."
+        )
