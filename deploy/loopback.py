@@ -12,6 +12,7 @@ started, by its id.
 import contextlib
 import os
 import re
+import secrets
 import shutil
 import signal
 import socket
@@ -192,15 +193,24 @@ class Site:
     """A SuperNode with a key, a home and a port of its own."""
 
     def __init__(
-        self, server: Server, name: str, node_config: str, *, key: str | None = None
+        self,
+        server: Server,
+        name: str,
+        node_config: str,
+        *,
+        resident: bool = False,
+        key: str | None = None,
     ) -> None:
         """Make the site's key and register it.
 
         Args:
             node_config: as Flower's option has it, `site="north" data-root="/data/north"`.
+            resident: messages are taken by the site's own long-lived process, not by one that
+                Flower starts for each.
             key: the name of another site's key to use in its place.
         """
         self.name, self._server, self._node_config = name, server, node_config
+        self._resident = resident
         self.folder = server.folder / "sites" / name
         self.environment = environment_of(self.folder, server.models)
         self.port = free_port()
@@ -211,12 +221,10 @@ class Site:
             make_keys(server.certificates, name)
             server.flwr("supernode", "register", f"{self.key}.pub")
 
-    def start(self, serve: Sequence[str] = (), wait: bool = True) -> None:
-        """Start the SuperNode.
+    def start(self, wait: bool = True) -> None:
+        """Start the SuperNode, and the resident process where the site has one.
 
         Args:
-            serve: the words of the site's own process, which takes the messages in the place of
-                one that is started for each of them; empty: Flower's way.
             wait: until the SuperLink has it online.
         """
         command = [script("flower-supernode"), "--superlink", self._server.address]
@@ -224,12 +232,21 @@ class Site:
         command += ["--auth-supernode-private-key", str(self.key)]
         command += ["--host", LOOPBACK, "--port", str(self.port)]
         command += ["--node-config", self._node_config]
-        command += ["--isolation", "process"] if serve else []
+        if self._resident:
+            secret = self.folder / "secret"
+            secret.write_text(secrets.token_hex())
+            command += ["--isolation", "process", "--superexec-auth-secret-file", str(secret)]
         self.supernode = Child(command, self.environment, self.folder / "supernode.log")
-        if serve:
-            self.serve = Child(serve, self.environment, self.folder / "serve.log")
+        if self._resident:
+            self.start_serve()
         if wait:
             wait_until(lambda: self.is_online, f"site {self.name} is online", self.supernode)
+
+    def start_serve(self) -> None:
+        """Start the resident process, `fedvlm site serve`, beside the SuperNode."""
+        place = [f"address={LOOPBACK}:{self.port}", f"secret={self.folder / 'secret'}"]
+        words = fedvlm("site", "serve", *place)
+        self.serve = Child(words, self.environment, self.folder / "serve.log")
 
     @property
     def is_online(self) -> bool:
@@ -252,10 +269,10 @@ class Site:
         assert self.supernode is not None
         os.kill(self.supernode.pid, signal.SIGCONT)
 
-    def restart(self, serve: Sequence[str] = ()) -> None:
+    def restart(self) -> None:
         """What a supervisor does; within 60 s of a kill Flower refuses it (code 2004)."""
         self.stop()
-        self.start(serve)
+        self.start()
 
     def stop(self) -> None:
         """End all of the site's processes."""
@@ -265,16 +282,12 @@ class Site:
 
 
 @contextmanager
-def started(*sites: Site, serve: Callable[[Site], Sequence[str]] | None = None) -> Iterator[None]:
-    """Sites that are online, until the block ends.
-
-    Args:
-        serve: gives the words of a site's own process, see `Site.start`.
-    """
+def started(*sites: Site) -> Iterator[None]:
+    """Sites that are online, until the block ends."""
     with ExitStack() as stack:
         for site in sites:
             stack.callback(site.stop)
-            site.start(serve(site) if serve else (), wait=False)
+            site.start(wait=False)
         for site in sites:
             wait_until(lambda s=site: s.is_online, f"site {site.name} is online", site.supernode)
         yield

@@ -13,35 +13,44 @@ from fedvlm_flwr.errors import ConfigError
 Contract = TypeVar("Contract")
 
 
-def available(package: str, inner: str | None = None) -> list[str]:
+def available(package: str, inner: str | None = None, packages: bool = False) -> list[str]:
     """Names in a package that can be chosen, sorted.
 
     Args:
         package: its modules are the choices; `base` and subpackages hold what they share.
         inner: where given, the choices are the subpackages that have a module of this name.
+        packages: subpackages are choices like modules.
     """
     root = importlib.import_module(package)
     modules = list(pkgutil.iter_modules(root.__path__))
     if inner is None:
-        return sorted(m.name for m in modules if not m.ispkg and m.name != "base")
+        return sorted(m.name for m in modules if (packages or not m.ispkg) and m.name != "base")
     folders = [Path(place) / m.name for place in root.__path__ for m in modules if m.ispkg]
     return sorted({folder.name for folder in folders if (folder / f"{inner}.py").is_file()})
 
 
-def load_module(package: str, name: str, what: str, inner: str | None = None) -> ModuleType:
-    """Import `package.name`, or `package.name.inner`.
+def load_module(
+    package: str, name: str, what: str, inner: str | None = None, packages: bool = False
+) -> ModuleType:
+    """Import `package.name`, or `package.name.inner`; see `available` for what is there.
 
     Raises:
         ConfigError: there is no such module; lists the ones there are.
     """
-    names = available(package, inner)
+    names = available(package, inner, packages)
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or name not in names:
         raise ConfigError(f"Unknown {what} '{name}'; choose one of: {', '.join(names)}.")
     return importlib.import_module(".".join(filter(None, (package, name, inner))))
 
 
 def load_as(
-    contract: type[Contract], package: str, name: str, what: str, inner: str | None = None
+    contract: type[Contract],
+    package: str,
+    name: str,
+    what: str,
+    inner: str | None = None,
+    *,
+    packages: bool = False,
 ) -> Contract:
     """Import a module, see `load_module`, that keeps a contract.
 
@@ -51,7 +60,7 @@ def load_as(
     Raises:
         ConfigError: there is no such module, or it lacks something of the contract; names it.
     """
-    module = load_module(package, name, what, inner)
+    module = load_module(package, name, what, inner, packages)
     missing = [text for text, there in _members(contract, module) if not there]
     if missing:
         raise ConfigError(

@@ -20,7 +20,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit status (0 success, 1 failure, 2 wrong usage).
 
     A command is a module with a docstring, whose first line is its summary, and
-    `main(arguments) -> int`.
+    `main(arguments) -> int`; one that has commands of its own is a package (see `cli/site`).
     """
     accept_any_text()
     words = [from_home(word) for word in (sys.argv[1:] if arguments is None else arguments)]
@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(usage())
         return 0 if words else USAGE_ERROR
     try:
-        command = load_as(Command, PACKAGE, words[0], "command")
+        command = load_as(Command, PACKAGE, words[0], "command", packages=True)
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         return USAGE_ERROR
@@ -59,10 +59,22 @@ def from_home(word: str) -> str:
 
 def usage() -> str:
     """The list of commands with their summaries."""
-    lines = ["fedvlm: federated fine-tuning of vision-language models", "", "commands:"]
-    for name in available(PACKAGE):
+    title = "fedvlm: federated fine-tuning of vision-language models"
+    return commands_of(PACKAGE, Path(__file__).parent, title, "fedvlm")
+
+
+def commands_of(package: str, folder: Path, title: str, command: str) -> str:
+    """A title, the commands of a package with their summaries, and how to read more.
+
+    Args:
+        folder: the package's own.
+        command: how the commands begin, `fedvlm site`.
+    """
+    lines = [title, "", "commands:"]
+    for name in available(package, packages=True):
         # Read, not imported: some commands bring torch with them.
-        source = Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8")
+        module, inner = folder / f"{name}.py", folder / name / "__init__.py"
+        source = (module if module.is_file() else inner).read_text(encoding="utf-8")
         summary = (ast.get_docstring(ast.parse(source)) or "").splitlines()[0]
         lines.append(f"  {name:<10} {summary}")
-    return "\n".join([*lines, "", "fedvlm COMMAND --help tells more."])
+    return "\n".join([*lines, "", f"{command} COMMAND --help tells more."])
