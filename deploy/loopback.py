@@ -15,7 +15,6 @@ import re
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -28,7 +27,7 @@ import psutil
 
 from fedvlm_flwr.engines.simulation.environment import FIXED, without_proxy
 from fedvlm_flwr.engines.simulation.processes import Watch, family
-from fedvlm_flwr.engines.simulation.superlink import free_port, script
+from fedvlm_flwr.engines.simulation.superlink import free_port, listens, script
 from fedvlm_flwr.run_folder import RunFolder
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -115,7 +114,7 @@ class Server:
     def start(self) -> None:
         """Start it on its database, and wait until it answers."""
         self.child = Child(self._command(), self.environment, self.folder / "superlink.log")
-        wait_until(lambda: _listens(self.port), "the SuperLink listens", self.child)
+        wait_until(lambda: listens(self.port), "the SuperLink listens", self.child)
 
     def kill(self) -> None:
         """End the SuperLink's own process, as a crash would."""
@@ -389,9 +388,3 @@ def wait_until(
             words = f"exit {child.status}, log:\n{child.output[-LOG_TAIL:]}" if child else ""
             raise RuntimeError(f"not in {seconds:g} s: {what}; {words}")
         time.sleep(0.2)
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.settimeout(1.0)
-        return probe.connect_ex((LOOPBACK, port)) == 0
