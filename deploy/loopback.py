@@ -167,8 +167,12 @@ class Server:
             f'address = "{self.address}"',
             f'root-certificates = "{self.certificates / "ca.crt"}"',
         )
-        home = Path(self.user["FLWR_HOME"])
-        (home / "config.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        self.flower_config.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    @property
+    def flower_config(self) -> Path:
+        """Where the user's Flower knows the SuperLink."""
+        return Path(self.user["FLWR_HOME"]) / "config.toml"
 
 
 @contextmanager
@@ -199,6 +203,7 @@ class Site:
         *,
         resident: bool = False,
         key: str | None = None,
+        superlink: str | None = None,
     ) -> None:
         """Make the site's key and register it.
 
@@ -207,9 +212,10 @@ class Site:
             resident: messages are taken by the site's own long-lived process, not by one that
                 Flower starts for each.
             key: the name of another site's key to use in its place.
+            superlink: the address that the site uses, as of a reverse proxy; None: the server's.
         """
         self.name, self._server, self._node_config = name, server, node_config
-        self._resident = resident
+        self._resident, self._superlink = resident, superlink or server.address
         self.folder = server.folder / "sites" / name
         self.environment = environment_of(self.folder, server.models)
         self.port = free_port()
@@ -226,7 +232,7 @@ class Site:
         Args:
             wait: until the SuperLink has it online.
         """
-        command = [script("flower-supernode"), "--superlink", self._server.address]
+        command = [script("flower-supernode"), "--superlink", self._superlink]
         command += ["--root-certificates", str(self._server.certificates / "ca.crt")]
         command += ["--auth-supernode-private-key", str(self.key)]
         command += ["--host", LOOPBACK, "--port", str(self.port)]

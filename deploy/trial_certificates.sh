@@ -23,7 +23,7 @@ umask 077
 mkdir -p "$folder/sites"
 
 if [ ! -f "$folder/ca.crt" ]; then
-    openssl req -x509 -newkey rsa:4096 -nodes -keyout "$folder/ca.key" -out "$folder/ca.crt" \
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-384 -nodes -keyout "$folder/ca.key" -out "$folder/ca.crt" \
         -sha256 -days "$days" -subj "/O=fedvlm trial CA" 2>/dev/null
 fi
 
@@ -36,7 +36,7 @@ if [ ! -f "$folder/server.pem" ]; then
     trap 'rm -f "$request" "$extensions"' EXIT
     printf 'subjectAltName=%s,DNS:localhost,IP:127.0.0.1\nbasicConstraints=CA:FALSE\n' "$name" \
         > "$extensions"
-    openssl req -newkey rsa:4096 -nodes -keyout "$folder/server.key" -out "$request" \
+    openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-384 -nodes -keyout "$folder/server.key" -out "$request" \
         -subj "/O=fedvlm/CN=$host" 2>/dev/null
     openssl x509 -req -in "$request" -CA "$folder/ca.crt" -CAkey "$folder/ca.key" \
         -set_serial "0x$(openssl rand -hex 16)" -out "$folder/server.pem" -days "$days" -sha256 \

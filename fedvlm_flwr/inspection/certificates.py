@@ -1,7 +1,7 @@
 """Certificates and keys: whether they can be read, are in time, and belong together."""
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,9 +9,15 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    load_pem_private_key,
+    load_ssh_private_key,
+)
 
 from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.findings import Finding
+
+Load = Callable[[bytes, None], object]
 
 SOON_DAYS = 7
 CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)  # those of Flower's node keys
@@ -71,7 +77,7 @@ def server_certificate(path: Path, key: Path, ca: Path, host: str | None) -> Ite
             certificate.verify_directly_issued_by(issuer)
         except (InvalidSignature, ValueError, TypeError):
             yield Finding("FAIL", f"{path} is not signed by the CA in {ca}; name that of its CA")
-        private = _private_key(key.read_bytes())
+        private = _private_key(key.read_bytes(), load_pem_private_key)
     except ConfigError as error:
         yield Finding("FAIL", str(error))
         return
@@ -96,7 +102,7 @@ def server_certificate(path: Path, key: Path, ca: Path, host: str | None) -> Ite
 def node_key(path: Path) -> Iterator[Finding]:
     """A site's own key, with which Flower knows it."""
     try:
-        private = _private_key(path.read_bytes())
+        private = _private_key(path.read_bytes(), load_ssh_private_key)
     except OSError as error:
         yield Finding("FAIL", f"key {path} cannot be read ({error.strerror}); name the file")
         return
@@ -104,7 +110,7 @@ def node_key(path: Path) -> Iterator[Finding]:
     if not isinstance(curve, CURVES):
         yield Finding(
             "FAIL",
-            f"{path} is no elliptic-curve key without a password, which Flower needs; make one "
+            f"{path} is no elliptic-curve key in OpenSSH's form without a password; make one "
             f'with: ssh-keygen -t ecdsa -b 384 -N "" -f {path}',
         )
         return
@@ -117,14 +123,12 @@ def _secrecy(path: Path) -> Finding:
     return Finding("ok", f"key {path}")
 
 
-def _private_key(content: bytes) -> object | None:
-    """The private key of a file, in OpenSSH's form or PEM; None where it holds none."""
-    for load in (serialization.load_ssh_private_key, serialization.load_pem_private_key):
-        try:
-            return load(content, None)
-        except (ValueError, TypeError, UnsupportedAlgorithm):
-            continue
-    return None
+def _private_key(content: bytes, load: Load) -> object | None:
+    """The private key of a file; None where it holds none that needs no password."""
+    try:
+        return load(content, None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return None
 
 
 def _public(holder: object) -> bytes:
