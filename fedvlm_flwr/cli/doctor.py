@@ -7,8 +7,8 @@ usage: fedvlm doctor [KEY=VALUE ...]
 Keys are those of `fedvlm run`: the machine is looked at for a run with them. A site of a deployed
 run, and the server of one, are looked at where they are; what is not given is not looked at.
 
-    site    superlink=HOST:PORT ca=FILE key=FILE data-root=FOLDER state-dir=FOLDER device=cuda
-            port=9094 (of the SuperNode's own API)
+    site    superlink=HOST:PORT ca=FILE key=FILE data-root=FOLDER model-root=FOLDER
+            state-dir=FOLDER device=cuda port=9094 (of the SuperNode's own API)
     server  certificate=FILE key=FILE ca=FILE host=NAME (as sites call it) database=FILE port=8000
 
 Each line is `ok`, `warn` or `FAIL`. The exit status is 1 if a line says FAIL.
@@ -40,16 +40,17 @@ from fedvlm_flwr.findings import (
     resources,
     temporary,
 )
+from fedvlm_flwr.handshake import source
 from fedvlm_flwr.inspection import certificates, places, reach
 from fedvlm_flwr.models import prepared_model
-from fedvlm_flwr.paths import client_states, conf_dir, fedvlm_home, writable_home
+from fedvlm_flwr.paths import client_states, conf_dir, fedvlm_home, models_in, writable_home
 from fedvlm_flwr.process import this_process
 from fedvlm_flwr.run_folder import runs_root
 
 NEEDED = ("flwr", "ray", "torch", "transformers", "peft", "datasets", "hydra-core", "omegaconf")
 OPTIONAL = {"bitsandbytes": "a 4-bit or 8-bit base model", "tensorboard": "TensorBoard curves"}
 ELSEWHERE = (temporary, packages, network)  # of a machine's environment, what concerns every place
-SITE = ("superlink", "ca", "key", "data-root", "state-dir", "device", "port")
+SITE = ("superlink", "ca", "key", "data-root", "model-root", "state-dir", "device", "port")
 SERVER = ("certificate", "key", "ca", "host", "database", "port")
 FREE_DISK, FREE_MEMORY = 2e9, 3e9  # bytes: caches and a run; a server and two small clients
 
@@ -70,10 +71,15 @@ def main(arguments: list[str]) -> int:
 def checks(arguments: list[str]) -> list[Callable[[], Iterator[Finding]]]:
     """What is looked at."""
     if arguments[:1] == ["site"]:
-        return [versions, devices, *ELSEWHERE, partial(at_site, arguments[1:])]
+        return [versions, sources, devices, *ELSEWHERE, partial(at_site, arguments[1:])]
     if arguments[:1] == ["server"]:
-        return [versions, devices, *ELSEWHERE, partial(at_server, arguments[1:])]
+        return [versions, sources, devices, *ELSEWHERE, partial(at_server, arguments[1:])]
     return [versions, devices, *ENVIRONMENT, partial(configured, arguments)]
+
+
+def sources() -> Iterator[Finding]:
+    """What the server compares before the first round."""
+    yield Finding("ok", f"fedvlm_flwr's source {source()[:12]} (the same everywhere)")
 
 
 def at_site(arguments: list[str]) -> Iterator[Finding]:
@@ -95,7 +101,10 @@ def at_site(arguments: list[str]) -> Iterator[Finding]:
         yield from reach.superlink(words["superlink"], ca)
     if "data-root" in words:
         yield from places.records(config, f"data-root {words['data-root']}")
-    yield from places.base(config, shlex.join(["fedvlm", "site", "prepare", *keys_of(arguments)]))
+    own = [word for word in arguments if word.startswith("model-root=")]
+    command = shlex.join(["fedvlm", "site", "prepare", *own, *keys_of(arguments)])
+    with models_in(words.get("model-root")):
+        yield from places.base(config, command)
     yield from places.device(words.get("device", config.engine.device))
     yield from places.room(fedvlm_home(), "caches")
     yield from places.room(path_of(words, "state-dir") or client_states(), "states of runs")

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from deploy.loopback import Server, superlink
+from deploy.trial_data import write_sites
 
 
 @pytest.fixture(scope="module")
@@ -15,3 +16,9 @@ def server(
     """A SuperLink whose homes, the sites' and the user's too, have the small run's base."""
     with superlink(tmp_path_factory.mktemp("deployment"), home / "models") as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def records(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The sites' folders by name, each in another form."""
+    return write_sites(tmp_path_factory.mktemp("records"), pictures=12)

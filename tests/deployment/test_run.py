@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from deploy.demo import node_config
 from deploy.loopback import Server, Site, folder_of, run, start_run, started, wait_until
+from deploy.trial_data import WORDS
 from fedvlm_flwr.engines.deployed.note import Note
 from fedvlm_flwr.run_folder import ADAPTER, COST, METRICS, RunFolder
 
@@ -14,15 +16,17 @@ pytestmark = pytest.mark.slow
 SMOKE = ("experiment=smoke", "num_rounds=1", "eval.shuffled=false")
 
 
-def test_the_result_comes_to_the_user(server: Server, tmp_path) -> None:
+def test_the_result_comes_to_the_user(server: Server, records: dict[str, Path]) -> None:
+    """The server scores by a folder of its own; the sites have theirs, in other forms."""
     sites = [
-        Site(server, name, f'partition-id={i} site="{name}" state-dir="{tmp_path / name}"')
-        for i, name in enumerate(("north", "south"))
+        Site(server, name, node_config(server.folder, name, records[name]))
+        for name in ("north", "south")
     ]
+    scored = ["eval.where=server", f"dataset.root={records['west']}"]
     with started(*sites):
-        result = run(server, *SMOKE, "num_clients=2", name="good")
+        result = run(server, *SMOKE, *WORDS, *scored, "num_clients=2", name="good")
     assert result.status == 0, result.output
-    assert "round 1/1: loss" in result.output and "client mean" in result.output
+    assert "north: vqa" in result.output and "round 1/1: loss" in result.output
     assert f"run folder: {result.folder.path}" in result.output
     assert result.folder.is_finished()  # the metrics are those of the checkpoint's checksum
     place = RunFolder(Path(Note.read(result.folder).place))

@@ -1,24 +1,23 @@
 """Fetch or prepare the base model of a run at this site, and say where it is.
 
-usage: fedvlm site prepare [KEY=VALUE ...]
+usage: fedvlm site prepare [model-root=FOLDER] [KEY=VALUE ...]
 
 Keys are those of the run, as whoever starts it has told: the base's folder is named by them.
-HF_HOME and FEDVLM_HOME must be those of the site's SuperNode. What is printed as the sha256 is the
-same at every site and at the server where the base is the same.
+model-root is that of the node-config; HF_HOME and FEDVLM_HOME must be those of the SuperNode.
+The fingerprint that is printed at the end is what the server compares before the first round.
 """
 
-import hashlib
 import shlex
-from collections.abc import Iterable
-from pathlib import Path
 
+import torch
 from rich.console import Console
 
 from fedvlm_flwr.cli.prepare import prepare
-from fedvlm_flwr.models import prepared_model
+from fedvlm_flwr.cli.site import read_words
+from fedvlm_flwr.paths import models_in
 from fedvlm_flwr.process import this_process
 
-CHUNK = 2**20
+PLACE = "model-root"
 
 
 def main(arguments: list[str]) -> int:
@@ -31,21 +30,12 @@ def main(arguments: list[str]) -> int:
     if "-h" in arguments or "--help" in arguments:
         print(__doc__)
         return 0
-    config = this_process().compose({"overrides": shlex.join(arguments)})
-    prepare(config, Console())
-    folder = prepared_model(config.model)
-    if folder is not None:
-        files = sorted(path for path in folder.rglob("*") if path.is_file())
-        print(f"sha256 {sha256_of(files, folder)} ({len(files)} files)")
+    own = [word for word in arguments if word.partition("=")[0] == PLACE]
+    keys = [word for word in arguments if word not in own]
+    process = this_process()
+    config = process.compose({"overrides": shlex.join(keys)})
+    with models_in(read_words(own, PLACE).get(PLACE)):
+        prepare(config, Console())
+        model = process.model(config, torch.device("cpu"))
+    print(f"fingerprint of the base: {model.base_fingerprint[:12]}")
     return 0
-
-
-def sha256_of(files: Iterable[Path], folder: Path) -> str:
-    """The sha256 over names and contents of files in a folder, in hex."""
-    digest = hashlib.sha256()
-    for path in files:
-        digest.update(path.relative_to(folder).as_posix().encode() + b"\0")
-        with path.open("rb") as file:
-            while chunk := file.read(CHUNK):
-                digest.update(chunk)
-    return digest.hexdigest()
