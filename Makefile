@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 DEV_STAMP := .venv/.installed-dev
 ARGS ?=
 
-.PHONY: run test lint format clean
+.PHONY: run test lint format deploy-demo clean
 
 run: $(STAMP)  ## the default federation; e.g. make run ARGS="num_rounds=3 engine=inprocess"
 	$(BIN)/fedvlm run $(ARGS)
@@ -21,6 +21,9 @@ lint: $(DEV_STAMP)
 format: $(DEV_STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+deploy-demo: $(STAMP)  ## three sites with TLS and node keys on this machine, a run, all stopped
+	$(BIN)/python -m deploy.demo
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

@@ -223,9 +223,11 @@ class EngineKind(Protocol[App_contra]):
 
     Attributes:
         SEPARATE_PROCESSES: whether clients run in other processes than the server.
+        OUTLIVES_COMMAND: whether a run goes on when the command that started it is ended.
     """
 
     SEPARATE_PROCESSES: bool
+    OUTLIVES_COMMAND: bool
 
     def run(
         self,

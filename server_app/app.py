@@ -1,9 +1,14 @@
 """The ServerApp's door."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
+from fedvlm_flwr.config import Engine
 from fedvlm_flwr.errors import FedVLMError
+from fedvlm_flwr.log_stream import LogSender
 from fedvlm_flwr.machine_errors import machine_sentence
 from fedvlm_flwr.models.out_of_memory import explaining
 from fedvlm_flwr.process import this_process
@@ -25,14 +30,34 @@ def main(grid: Grid, context: Context) -> None:
     process = this_process()
     config = process.compose(context.run_config)
     folder = RunFolder.existing(config.resume) if config.resume else RunFolder.create(config)
-    progress = Progress(folder)
-    with folder.locked():  # whoever is refused here leaves nothing in the other's files
+    sender = log_sender(config.engine, folder)
+    progress = Progress(folder, sender)
+    with folder.locked(), sending(sender):  # who is refused leaves nothing in the other's files
         try:
             run = Run(process, folder, progress, context.run_config)
+            if sender is not None:
+                sender.start()
             explaining("answering", lambda: config, lambda: run.execute(grid))
         except Exception as error:
             progress.tell("error", message=" ".join(_words(error).split()))
             raise
+
+
+def log_sender(engine: Engine, folder: RunFolder) -> LogSender | None:
+    """Who sends events and results through Flower's log; None where the user has the folder."""
+    if engine.connection is None:
+        return None
+    return LogSender(folder, largest=engine.result_megabytes * 1e6)
+
+
+@contextmanager
+def sending(sender: LogSender | None) -> Iterator[None]:
+    """Send what the run came to when the block ends, well or not."""
+    try:
+        yield
+    finally:
+        if sender is not None:
+            sender.end()
 
 
 def _words(error: Exception) -> str:

@@ -1,8 +1,16 @@
 """Look at this machine: versions, devices, ports, caches; what would fail, and how to mend it.
 
 usage: fedvlm doctor [KEY=VALUE ...]
+       fedvlm doctor site [WORD=VALUE ...] [KEY=VALUE ...]
+       fedvlm doctor server [WORD=VALUE ...] [KEY=VALUE ...]
 
-Keys are those of `fedvlm run`: the machine is looked at for a run with them.
+Keys are those of `fedvlm run`: the machine is looked at for a run with them. A site of a deployed
+run, and the server of one, are looked at where they are; what is not given is not looked at.
+
+    site    superlink=HOST:PORT ca=FILE key=FILE data-root=FOLDER model-root=FOLDER
+            state-dir=FOLDER device=cuda port=9094 (of the SuperNode's own API)
+    server  certificate=FILE key=FILE ca=FILE host=NAME (as sites call it) database=FILE port=8000
+
 Each line is `ok`, `warn` or `FAIL`. The exit status is 1 if a line says FAIL.
 """
 
@@ -18,14 +26,32 @@ from pathlib import Path
 import psutil
 
 from fedvlm_flwr.bundle import COMPONENTS, hiding
-from fedvlm_flwr.errors import FedVLMError
-from fedvlm_flwr.findings import ENVIRONMENT, LEAST_DISK, Finding, Level, resources
+from fedvlm_flwr.cli.site import read_words
+from fedvlm_flwr.config import Config
+from fedvlm_flwr.config.compose import quoted
+from fedvlm_flwr.errors import ConfigError, FedVLMError
+from fedvlm_flwr.findings import (
+    ENVIRONMENT,
+    LEAST_DISK,
+    Finding,
+    Level,
+    network,
+    packages,
+    resources,
+    temporary,
+)
+from fedvlm_flwr.handshake import source
+from fedvlm_flwr.inspection import certificates, places, reach
 from fedvlm_flwr.models import prepared_model
-from fedvlm_flwr.paths import conf_dir, fedvlm_home, writable_home
+from fedvlm_flwr.paths import client_states, conf_dir, fedvlm_home, models_in, writable_home
 from fedvlm_flwr.process import this_process
+from fedvlm_flwr.run_folder import runs_root
 
 NEEDED = ("flwr", "ray", "torch", "transformers", "peft", "datasets", "hydra-core", "omegaconf")
 OPTIONAL = {"bitsandbytes": "a 4-bit or 8-bit base model", "tensorboard": "TensorBoard curves"}
+ELSEWHERE = (temporary, packages, network)  # of a machine's environment, what concerns every place
+SITE = ("superlink", "ca", "key", "data-root", "model-root", "state-dir", "device", "port")
+SERVER = ("certificate", "key", "ca", "host", "database", "port")
 FREE_DISK, FREE_MEMORY = 2e9, 3e9  # bytes: caches and a run; a server and two small clients
 
 
@@ -35,17 +61,115 @@ def main(arguments: list[str]) -> int:
         print(__doc__)
         return 0
     failed = False
-    checks: list[Callable[[], Iterator[Finding]]] = [
-        versions,
-        devices,
-        *ENVIRONMENT,
-        partial(configured, arguments),
-    ]
-    for check in checks:
+    for check in checks(arguments):
         for finding in check():
             print(f"{finding.level:<5} {finding.text}", flush=True)
             failed |= finding.level == "FAIL"
     return 1 if failed else 0
+
+
+def checks(arguments: list[str]) -> list[Callable[[], Iterator[Finding]]]:
+    """What is looked at."""
+    if arguments[:1] == ["site"]:
+        return [versions, sources, devices, *ELSEWHERE, partial(at_site, arguments[1:])]
+    if arguments[:1] == ["server"]:
+        return [versions, sources, devices, *ELSEWHERE, partial(at_server, arguments[1:])]
+    return [versions, devices, *ENVIRONMENT, partial(configured, arguments)]
+
+
+def sources() -> Iterator[Finding]:
+    """What the server compares before the first round."""
+    yield Finding("ok", f"fedvlm_flwr's source {source()[:12]} (the same everywhere)")
+
+
+def at_site(arguments: list[str]) -> Iterator[Finding]:
+    """What a site has, and whom it reaches.
+
+    Raises:
+        ConfigError: a word or a key is wrong.
+    """
+    words, config = read(arguments, SITE, "data-root")
+    yield from reach.installation()
+    yield from reach.proxy()
+    yield from reach.local_port(port_of(words, "9094"), "SuperNode")
+    ca = path_of(words, "ca")
+    if ca is not None:
+        yield from certificates.authority(ca)
+    if "key" in words:
+        yield from certificates.node_key(Path(words["key"]).expanduser())
+    if "superlink" in words:
+        yield from reach.superlink(words["superlink"], ca)
+    if "data-root" in words:
+        yield from places.records(config, f"data-root {words['data-root']}")
+    own = [word for word in arguments if word.startswith("model-root=")]
+    command = shlex.join(["fedvlm", "site", "prepare", *own, *keys_of(arguments)])
+    with models_in(words.get("model-root")):
+        yield from places.base(config, command)
+    yield from places.device(words.get("device", config.engine.device))
+    yield from places.room(fedvlm_home(), "caches")
+    yield from places.room(path_of(words, "state-dir") or client_states(), "states of runs")
+
+
+def at_server(arguments: list[str]) -> Iterator[Finding]:
+    """What the SuperLink's host has.
+
+    Raises:
+        ConfigError: a word or a key is wrong.
+    """
+    words, config = read(arguments, SERVER)
+    yield from reach.installation()
+    yield from reach.proxy()
+    yield from reach.local_port(port_of(words, "8000"), "SuperLink")
+    files = [path_of(words, name) for name in ("certificate", "key", "ca")]
+    if all(files):
+        certificate, key, ca = filter(None, files)
+        yield from certificates.server_certificate(certificate, key, ca, words.get("host"))
+    elif any(files):
+        raise ConfigError("certificate=, key= and ca= belong together; give all three, or none.")
+    database = path_of(words, "database")
+    if database is not None:
+        yield from places.room(database.parent, "the SuperLink's database")
+    yield from places.base(config, shlex.join(["fedvlm", "prepare", *keys_of(arguments)]))
+    yield from places.device(config.engine.device)
+    yield from places.room(runs_root(config), "runs")
+
+
+def read(
+    arguments: list[str], names: tuple[str, ...], root: str = ""
+) -> tuple[dict[str, str], Config]:
+    """The words of a place, and the configuration of the keys among them.
+
+    Args:
+        names: of the words.
+        root: the word that stands for `dataset.root`.
+    """
+    own = [word for word in arguments if word.partition("=")[0] in names]
+    words, keys = read_words(own, *names), keys_of(arguments)
+    if root in words:
+        keys.append(f"dataset.root={quoted(str(Path(words[root]).expanduser().resolve()))}")
+    return words, this_process().compose({"overrides": shlex.join(keys)})
+
+
+def keys_of(arguments: list[str]) -> list[str]:
+    """The words that are keys of a run's configuration."""
+    return [w for w in arguments if w.partition("=")[0] not in (*SITE, *SERVER)]
+
+
+def path_of(words: dict[str, str], name: str) -> Path | None:
+    """The path that a word has; None where it is not given."""
+    return Path(words[name]).expanduser() if name in words else None
+
+
+def port_of(words: dict[str, str], usual: str) -> int:
+    """The port that the words name.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    text = words.get("port", usual)
+    if not text.isdecimal() or not 0 < int(text) < 65536:
+        raise ConfigError(f"port={text} is no port; give a number from 1 to 65535.")
+    return int(text)
 
 
 def versions() -> Iterator[Finding]:

@@ -10,6 +10,7 @@ Keys and values are Hydra's, from the YAML files in conf/:
     fedvlm run -m seed=0,1,2 partition=iid,task    six runs, one after the other
     fedvlm run resume=<run folder>                 go on with a run that was ended
     fedvlm run -m ... resume=<sweep folder>        go on with a sweep: finished runs are kept
+    fedvlm run engine=superlink engine.connection=NAME ...    on real sites: docs/deploy.md
 
 --cfg job prints the whole configuration, --info all where each value comes from. The exit status
 is 0 only if every run succeeded.
@@ -37,7 +38,7 @@ from fedvlm_flwr.config import Config, Scalar, from_hydra
 from fedvlm_flwr.config.compose import quoted, to_overrides, unquoted
 from fedvlm_flwr.config.keys import Kinds, facts_at, kinds_of
 from fedvlm_flwr.config.outside import require_closed
-from fedvlm_flwr.engines import App, run_app
+from fedvlm_flwr.engines import App, engine_kind, run_app
 from fedvlm_flwr.errors import ConfigError, DamagedRun, FedVLMError, RunError
 from fedvlm_flwr.machine_errors import machine_sentence
 from fedvlm_flwr.paths import conf_dir
@@ -277,8 +278,9 @@ def run_federation(config: Config, run_config: dict[str, Scalar], folder: RunFol
             raise
         raise RunError(f"{messages[-1]}\nrun folder: {folder.path}") from error
     except (KeyboardInterrupt, SystemExit):
-        place = shlex.quote(str(folder.path))
-        print(f"ended; go on with: fedvlm run resume={place}", file=sys.stderr)
+        if not engine_kind(config.engine.name).OUTLIVES_COMMAND:
+            place = shlex.quote(str(folder.path))
+            print(f"ended; go on with: fedvlm run resume={place}", file=sys.stderr)
         raise
     finally:
         del os.environ[FOLLOWED]

@@ -22,7 +22,7 @@ class Engine:
     """What carries the messages, and each client process's share of the machine."""
 
     name: str = field(metadata=carrier(name=True))
-    """The module in `fedvlm_flwr.engines` that runs the app: ray or inprocess."""
+    """The module in `fedvlm_flwr.engines` that runs the app: ray, inprocess or superlink."""
     cpus_per_client: int = field(metadata=carrier(least=1, most=1024))
     """CPU cores that Ray reserves for one client process."""
     gpus_per_client: float = field(metadata=carrier(least=0, most=64))
@@ -38,10 +38,14 @@ class Engine:
     address: str | None = field(metadata=carrier())
     """A Ray cluster to run on, `host:port`; null: each run starts a Ray of its own."""
     address_timeout: float = field(metadata=carrier(above=0, most=3600))
-    """Seconds to wait for that cluster."""
+    """Seconds to wait for that cluster, or for a SuperLink that does not answer any more."""
     sites: dict[str, str] | None = field(metadata=carrier())
     """Real sites that stand in one process, their folders by name, to try `engine=superlink` out
     with `engine=inprocess`; null: the clients are simulated."""
+    connection: str | None = field(metadata=carrier(name=True))
+    """A SuperLink with real sites, as `$FLWR_HOME/config.toml` names it; null: none."""
+    result_megabytes: float = field(metadata=carrier(least=0, most=1000))
+    """Largest file that comes back from that SuperLink, in megabytes; larger ones stay there."""
     features_on_disk: bool = field(metadata=carrier())
     """Whether image features are kept in $FEDVLM_HOME/features as well."""
 
@@ -55,6 +59,11 @@ class Engine:
             not self.sites or self.name == "inprocess",
             f"engine.sites are folders of one machine, which engine={self.name} does not use; "
             "choose engine=inprocess, or set them to null.",
+        )
+        require(
+            self.connection is None or self.name == "superlink",
+            f"engine.connection={self.connection} names a SuperLink, which engine={self.name} does "
+            "not use; set it to null or choose engine=superlink.",
         )
 
     @property

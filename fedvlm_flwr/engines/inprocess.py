@@ -21,6 +21,7 @@ from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.simulation import simulating
 
 SEPARATE_PROCESSES = False
+OUTLIVES_COMMAND = False
 
 
 class InProcessGrid(Grid):

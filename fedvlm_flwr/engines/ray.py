@@ -1,6 +1,5 @@
 """Flower's simulation on Ray, in a SuperLink of the run's own that ends with it."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -9,6 +8,7 @@ from pathlib import Path
 
 from fedvlm_flwr.config import Engine, Scalar
 from fedvlm_flwr.engines import App
+from fedvlm_flwr.engines.base import write_run_config
 from fedvlm_flwr.engines.simulation.environment import engine_environment, socket_parent
 from fedvlm_flwr.engines.simulation.last_words import last_words
 from fedvlm_flwr.engines.simulation.processes import wait_for
@@ -18,6 +18,7 @@ from fedvlm_flwr.errors import RunError
 from fedvlm_flwr.temporary import temporary_folder
 
 SEPARATE_PROCESSES = True
+OUTLIVES_COMMAND = False
 COMPLETED = f"{FINISHED}:completed"
 DIED = "died"
 LEAST_DISK = 1e6  # bytes; a fuller disk takes no log
@@ -60,10 +61,7 @@ def _command(
     app: App, run_config: Mapping[str, Scalar], engine: Engine, num_nodes: int, home: Path
 ) -> list[str]:
     """The words of `flwr run`."""
-    config_file = home / "run-config.toml"
-    config_file.write_text(
-        "".join(f"{_toml(k)} = {_toml(v)}\n" for k, v in run_config.items()), encoding="utf-8"
-    )
+    config_file = write_run_config(home, run_config)
     federation = (
         f"num-supernodes={num_nodes} "
         f"client-resources-num-cpus={engine.cpus_per_client} "
@@ -99,8 +97,3 @@ def _finished(environment: Mapping[str, str]) -> str | None:
     except RunError:
         return None
     return text if text.startswith(FINISHED) else None
-
-
-def _toml(value: Scalar) -> str:
-    """A value in TOML: JSON's form, its letters as they are (TOML knows no pairs of escapes)."""
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

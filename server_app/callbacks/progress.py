@@ -1,4 +1,4 @@
-"""Live progress: events in progress.jsonl, and on standard output unless somebody follows them."""
+"""Live progress: events in progress.jsonl, and on standard output for who cannot follow that."""
 
 import os
 import time
@@ -7,6 +7,7 @@ from typing import Any
 import psutil
 
 from fedvlm_flwr.errors import RunError
+from fedvlm_flwr.log_stream import LogSender
 from fedvlm_flwr.messages import TrainReply
 from fedvlm_flwr.report.headlines import headline, settings_of
 from fedvlm_flwr.report.live import plain_line
@@ -20,8 +21,13 @@ SECONDS_BETWEEN = 0.2  # events that only move a bar are thinned to this
 class Progress(Callback):
     """Turns what happens into events."""
 
-    def __init__(self, folder: RunFolder) -> None:
-        self._folder = folder
+    def __init__(self, folder: RunFolder, sender: LogSender | None = None) -> None:
+        """Take the folder.
+
+        Args:
+            sender: for a run that is followed through Flower's log; None: it is not.
+        """
+        self._folder, self._sender = folder, sender
         self._last = 0.0
         self._limited: set[int] = set()  # clients of whom it has been said
         self.rounds = 0
@@ -30,6 +36,9 @@ class Progress(Callback):
         """Record an event, and print its line when nobody follows."""
         record = {"event": event, **facts}
         self._folder.append(PROGRESS, record)
+        if self._sender is not None:
+            self._sender.event(record)
+            return
         line = plain_line(record)
         if line is not None and not os.environ.get(FOLLOWED):
             print(line, flush=True)

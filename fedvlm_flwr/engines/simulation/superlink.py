@@ -42,6 +42,13 @@ def free_port() -> int:
         return port
 
 
+def listens(port: int) -> bool:
+    """Whether somebody listens on a TCP port of this machine."""
+    with socket.socket() as probe:
+        probe.settimeout(1.0)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 @contextmanager
 def superlink(home: Path, environment: Mapping[str, str], log_file: Path) -> Iterator[Watch]:
     """A SuperLink in simulation mode, known to `flwr` as CONNECTION; it ends with all its children.
@@ -97,10 +104,8 @@ def _wait_until_up(process: "subprocess.Popen[bytes]", port: int) -> None:
     while time.monotonic() < deadline:
         if process.poll() is not None:
             raise RunError(f"Flower's SuperLink exited with {process.returncode}")
-        with socket.socket() as probe:
-            probe.settimeout(1.0)
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
+        if listens(port):
+            return
         time.sleep(0.1)
     raise RunError(f"Flower's SuperLink did not start in {START_SECONDS:g} s")
 

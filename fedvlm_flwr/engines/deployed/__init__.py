@@ -1,0 +1,1 @@
+"""What the SuperLink engine is made of: Flower's commands, the following of a run, its note."""

@@ -1,0 +1,1 @@
+"""What a deployed run would meet at a site or at the server; each finding with its cure."""
