@@ -25,10 +25,9 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from client_app.audit import entries
 from deploy.loopback import Result, Server, Site, run, started, superlink
 from deploy.trial_data import WORDS, write_sites
-
-from client_app.audit import entries
 from fedvlm_flwr.engines.simulation.processes import family
 from fedvlm_flwr.models import prepare_model
 from fedvlm_flwr.paths import fedvlm_home

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+
 from deploy.loopback import Child, Server, Site, run, started, wait_until
 from deploy.trial_data import WORDS
 
