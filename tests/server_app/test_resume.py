@@ -80,7 +80,7 @@ class Runner:
 
     def run(self, *how: object) -> int:
         child = self.process(*how)
-        child.join(120)
+        child.join(400)  # seconds; ten processes may share the cores
         assert child.exitcode is not None
         return child.exitcode
 
