@@ -4,14 +4,20 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 DEV_STAMP := .venv/.installed-dev
 ARGS ?=
+# The tests are shared among JOBS processes, file by file, the slowest first.
+JOBS ?= 2
+PYTEST := $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: run test lint format deploy-demo clean
+.PHONY: run test quick lint format deploy-demo clean
 
 run: $(STAMP)  ## the default federation; e.g. make run ARGS="num_rounds=3 engine=inprocess"
 	$(BIN)/fedvlm run $(ARGS)
 
 test: lint  ## lint, types and all tests
-	$(BIN)/pytest
+	$(PYTEST)
+
+quick: lint  ## lint, types and the tests that take no more than a few seconds each
+	$(PYTEST) -m "not slow"
 
 lint: $(DEV_STAMP)
 	$(BIN)/ruff check .

@@ -5,6 +5,11 @@ import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+# Before torch is loaded, and for the programs that tests start. Threads that wait for their turn
+# by spinning take the cores from the other test process: the same run takes three times the CPU.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # where nothing is configured
+
 import pytest
 
 from fedvlm_flwr.config import Config, compose
@@ -15,6 +20,7 @@ from fedvlm_flwr.models import prepare_model
 from fedvlm_flwr.process import this_process
 from fedvlm_flwr.run_folder import RunFolder
 from fedvlm_flwr.simulation import simulating
+from tests.duration import mark_slow, slowest_first
 from tests.hf_tiny import tiny_checkpoint
 from tests.llava_sources import clip_checkpoint, llama_checkpoint
 
@@ -24,6 +30,13 @@ ROOT = Path(__file__).resolve().parents[1]
 SMALL = ("experiment=smoke", "engine=inprocess")
 
 Start = Callable[..., RunFolder]
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What `make quick` leaves out is marked, and starts first where it is run."""
+    mark_slow(items)
+    items[:] = slowest_first(items)
 
 
 def global_test_set(config: Config) -> dict[str, list[Example]]:
@@ -36,7 +49,8 @@ def global_test_set(config: Config) -> dict[str, list[Example]]:
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """$FEDVLM_HOME of the session: nothing is read from or left in the user's own cache.
 
-    A session that is started by a test may go on with that test's, $FEDVLM_TESTS_HOME.
+    A session that is started by a test may go on with that test's, $FEDVLM_TESTS_HOME. Each process
+    that shares a session's tests has one of its own: they never wait for each other.
     """
     folder = Path(os.environ.get("FEDVLM_TESTS_HOME") or tmp_path_factory.mktemp("home"))
     with pytest.MonkeyPatch.context() as patch:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.duration import SLOW
+
 ROOT = Path(__file__).parents[1]
 PRINTED = re.compile(r"`([a-z_/]+\.(?:py|yaml))`:\n\n```(?:python|yaml)\n(.*?)```", re.DOTALL)
 PACKAGES = ("fedvlm_flwr", "strategies", "client_app", "server_app", "conf", "tests")
@@ -69,6 +71,17 @@ def test_whole_examples_are_printed() -> None:
         "fedvlm_flwr/tasks/counting.py",
         "tests/fedvlm_flwr/tasks/test_counting.py",
     ]
+
+
+@pytest.mark.parametrize("start", SLOW)
+def test_what_is_named_as_slow_is_there(start):
+    file, _, test = start.partition("::")
+    assert f"def {test}" in (ROOT / file).read_text(encoding="utf-8")
+
+
+def test_the_quick_part_is_all_but_the_slow_tests():
+    commands = re.findall(r"^\t(\$\(PYTEST\).*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert commands == ["$(PYTEST)", '$(PYTEST) -m "not slow"']
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ FORKS.set_forkserver_preload(
 )
 ROUNDS = 4
 RUN = (f"num_rounds={ROUNDS}", "eval.shuffled=false", "eval.every=1", "eval.max_examples=5")
+RUN += ("dataset.test_pictures=4",)  # one for each client
 
 
 def kill_at(moment: str, count: int) -> None:
@@ -79,7 +80,7 @@ class Runner:
 
     def run(self, *how: object) -> int:
         child = self.process(*how)
-        child.join(120)
+        child.join(400)  # seconds; ten processes may share the cores
         assert child.exitcode is not None
         return child.exitcode
 

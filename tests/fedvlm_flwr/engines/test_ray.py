@@ -16,6 +16,8 @@ from fedvlm_flwr.run_folder import METRICS, RunFolder
 
 TOLERANCE = 1e-5  # Ray's replies arrive in any order: the mean may differ in its last bits
 
+FEW = "dataset.test_pictures=4"  # where scores do not matter: answering takes most of a run's time
+
 
 def fedvlm(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     # A real program of its own: the follower must not think that somebody else follows.
@@ -94,16 +96,17 @@ def test_nothing_is_left_running(ray_run):
 
 
 def test_a_failing_client_gives_a_sentence_and_exit_1(small):
-    done = fedvlm("run", *small, "engine=ray", "num_rounds=1", "train.lr=1000")
+    done = fedvlm("run", *small, "engine=ray", "num_rounds=1", "train.lr=1000", FEW)
     assert done.returncode == 1
     assert re.search(r"^error: Round 1 got 0 good replies and needs 3 .*client 0: ", done.stderr)
 
 
 def test_ending_the_command_ends_everything_it_started(small, tmp_path):
-    arguments = ["run", *small, "engine=ray", "num_rounds=500", f"output_dir={tmp_path}"]
+    arguments = ["run", *small, "engine=ray", "num_rounds=500", FEW, f"output_dir={tmp_path}"]
     program = str(Path(sys.executable).with_name("fedvlm"))
     process = subprocess.Popen([program, *arguments], stdout=subprocess.DEVNULL)
     wait_for(lambda: list(tmp_path.glob("*/metrics.jsonl")), 120)
+    assert started_by_us()
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=60) == 143
     wait_for(lambda: not started_by_us(), 60)
@@ -115,7 +118,7 @@ def test_scaffold_killed_on_ray_and_resumed_equals_in_process(small, start, tmp_
     What the killed command had started ends by itself.
     """
     words = ["algorithm=scaffold", "num_clients=4", "client_fraction=0.5", "num_rounds=4"]
-    words += ["eval.every=4", "eval.shuffled=false"]
+    words += ["eval.every=4", "eval.shuffled=false", FEW]
     place = [f"output_dir={tmp_path}", "run_name=run"]
     program = str(Path(sys.executable).with_name("fedvlm"))
     process = subprocess.Popen([program, "run", *small, "engine=ray", *words, *place])
@@ -140,7 +143,14 @@ def test_scaffold_killed_on_ray_and_resumed_equals_in_process(small, start, tmp_
 
 
 def started_by_us() -> list[str]:
-    commands = [" ".join(p.info["cmdline"] or []) for p in psutil.process_iter(["cmdline"])]
+    """The engine's processes of this session: another one's have another $FEDVLM_HOME."""
+    home, fields = os.environ["FEDVLM_HOME"], ["cmdline", "environ"]
+    ours = [
+        p.info
+        for p in psutil.process_iter(fields)
+        if (p.info["environ"] or {}).get("FEDVLM_HOME") == home
+    ]
+    commands = [" ".join(info["cmdline"] or []) for info in ours]
     return [c for c in commands if "fedvlm-flwr-" in c or "flwr-simulation" in c]
 
 

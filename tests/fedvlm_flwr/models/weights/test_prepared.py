@@ -24,11 +24,12 @@ def weights(folder):
     return (folder / "model.safetensors").read_bytes()
 
 
-def test_the_same_seed_gives_the_same_weights(cheap, tmp_path, monkeypatch):
-    one = weights(prepare_model(choices.model("tiny_llava", "llava", cheap)))
-    monkeypatch.setenv("FEDVLM_HOME", str(tmp_path / "other"))
+def test_the_same_seed_gives_the_same_weights(cheap, cheap_once):
+    one = weights(cheap_once)
     torch.manual_seed(99)  # what else drew random numbers before does not matter
-    two = weights(prepare_model(choices.model("tiny_llava", "llava", cheap)))
+    again = prepare_model(choices.model("tiny_llava", "llava", cheap))
+    assert again != cheap_once
+    two = weights(again)
     assert one == two
 
 
@@ -56,9 +57,8 @@ def test_unprepared_model_says_what_to_run(cheap):
 
 
 @pytest.mark.parametrize("harm", ["corrupt", "missing", "manifest"])
-def test_a_broken_file_is_named_with_its_mending(cheap, harm):
-    folder = prepare_model(choices.model("tiny_llava", "llava", cheap))
-    path = folder / ("manifest.json" if harm == "manifest" else "model.safetensors")
+def test_a_broken_file_is_named_with_its_mending(cheap, cheap_folder, harm):
+    path = cheap_folder / ("manifest.json" if harm == "manifest" else "model.safetensors")
     if harm == "missing":
         path.unlink()
     else:
@@ -94,10 +94,10 @@ def test_a_failed_build_leaves_nothing(home):
     assert [p.name for p in (home / "models").iterdir() if p.is_dir()] == []
 
 
-def test_another_recipe_is_another_folder(cheap):
-    one = prepare_model(choices.model("tiny_llava", "llava", cheap))
+def test_another_recipe_is_another_folder(cheap, cheap_folder):
+    assert prepare_model(choices.model("tiny_llava", "llava", cheap)) == cheap_folder
     cheap["tiny"]["pretrain"]["seed"] += 1
-    assert prepare_model(choices.model("tiny_llava", "llava", cheap)) != one
+    assert prepare_model(choices.model("tiny_llava", "llava", cheap)) != cheap_folder
 
 
 def test_unknown_kind_key_and_contradiction_are_refused(cheap):

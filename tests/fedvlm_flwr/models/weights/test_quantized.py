@@ -7,7 +7,7 @@ import torch
 
 from fedvlm_flwr.config import Lora, Stage
 from fedvlm_flwr.errors import ConfigError
-from fedvlm_flwr.models import load_model, prepare_model
+from fedvlm_flwr.models import load_model
 from fedvlm_flwr.models.parts import add_lora, set_trainable, train_in_float32
 from tests import choices
 
@@ -34,8 +34,9 @@ def gradients(model, features, batch, trained):
 @needs_bitsandbytes
 @pytest.mark.parametrize("bits", ["4bit", "8bit"])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_only_the_llms_linears_are_quantised_and_adapters_train(cheap, pictures, bits, dtype):
-    prepare_model(choices.model("tiny_llava", "llava", cheap))
+def test_only_the_llms_linears_are_quantised_and_adapters_train(
+    cheap, cheap_folder, pictures, bits, dtype
+):
     plain = load_model(choices.model("tiny_llava", "llava", cheap), CPU)
     small = load_model(
         choices.model("tiny_llava", "llava", {**cheap, "quantize": bits, "dtype": dtype}), CPU
@@ -65,8 +66,7 @@ def test_only_the_llms_linears_are_quantised_and_adapters_train(cheap, pictures,
         train_in_float32(small, "llm")
 
 
-def test_a_machine_without_bitsandbytes_says_so_in_one_sentence(cheap, monkeypatch):
-    prepare_model(choices.model("tiny_llava", "llava", cheap))
+def test_a_machine_without_bitsandbytes_says_so_in_one_sentence(cheap, cheap_folder, monkeypatch):
     found = importlib.util.find_spec
     monkeypatch.setattr(
         importlib.util,

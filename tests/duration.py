@@ -1,0 +1,51 @@
+"""Which tests take long: they start first, so that no process is left alone with one at the end."""
+
+from collections.abc import Sequence
+
+import pytest
+
+# The beginnings of node ids, the files that take longest first: seconds to minutes on a quiet core.
+# `make quick` leaves these out, and whatever else is marked as slow.
+SLOW = (
+    "tests/deployment/test_faults.py",
+    "tests/fedvlm_flwr/engines/test_ray.py",
+    "tests/server_app/test_resume.py",
+    "tests/server_app/test_all_algorithms.py",
+    "tests/test_contributing.py::test_the_worked_examples",
+    "tests/fedvlm_flwr/engines/test_failures.py",
+    "tests/test_readme.py::test_fedvlm_run",
+    "tests/test_readme.py::test_a_bare_flwr_run",
+    "tests/server_app/test_models_and_tunings.py",
+    "tests/server_app/test_damage.py",
+    "tests/server_app/test_adapter.py",
+    "tests/server_app/test_datasets.py",
+    "tests/fedvlm_flwr/cli/test_environment.py",
+    "tests/fedvlm_flwr/models/llava/test_language_models.py",
+    "tests/fedvlm_flwr/models/weights/test_prepared.py",
+    "tests/fedvlm_flwr/models/weights/test_quantized.py",
+    "tests/fedvlm_flwr/cli/test_plan.py::test_the_estimate_for_a_cpu",
+)
+
+
+def mark_slow(items: Sequence[pytest.Item]) -> None:
+    """Mark the tests of SLOW; those that are marked by themselves stay so."""
+    for item in items:
+        if item.nodeid.startswith(SLOW):
+            item.add_marker(pytest.mark.slow)
+
+
+def slowest_first(items: Sequence[pytest.Item]) -> list[pytest.Item]:
+    """Files with slow tests first, in the order of SLOW; a file's tests stay together."""
+    files: dict[str, int] = {}
+    for item in items:
+        rank = _rank(item)
+        file = item.nodeid.partition("::")[0]
+        files[file] = min(rank, files.get(file, rank))
+    return sorted(items, key=lambda item: files[item.nodeid.partition("::")[0]])
+
+
+def _rank(item: pytest.Item) -> int:
+    """The place in SLOW; a test marked by itself comes after these, and all others last."""
+    own = (place for place, start in enumerate(SLOW) if item.nodeid.startswith(start))
+    unlisted = len(SLOW) if item.get_closest_marker("slow") else len(SLOW) + 1
+    return next(own, unlisted)
