@@ -127,7 +127,7 @@ def no_memory(message: Message, root: Path) -> None:
 
 
 def unwritable_state(message: Message, root: Path) -> None:
-    state = root.parent / f"state_{MARK}"
+    state = root.parent / f"state_{MARK}" / str(message.content["request"]["run"])
     shutil.rmtree(state, ignore_errors=True)
     state.write_text("a file where the folder should be")
 

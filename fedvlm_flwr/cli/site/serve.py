@@ -76,8 +76,19 @@ def serve(address: str, secret: bytes | None) -> None:
 
     residence = Residence(SuperNode(address, secret), app, this_process(), printing())
     residence.stop_at_signals()
-    importlib.import_module("client_app.worker")  # takes longer than a short round: not in one
+    warm()
     residence.serve()
+
+
+def warm() -> None:
+    """Do what would take longer than a short round before the first message comes.
+
+    The code's fingerprint is taken while the files are those that are imported here.
+    """
+    importlib.import_module("client_app.worker")
+    from fedvlm_flwr.handshake import source
+
+    source()
 
 
 def read_secret(path: Path) -> bytes:
