@@ -107,7 +107,7 @@ class LogReceiver:
         """
         self._folder, self._run = folder, run
         events = [event for event in folder.lines(PROGRESS) if event.get(OF_RUN) == run]
-        self._seen = max((int(event[NUMBER]) for event in events), default=0)
+        self._newest = max((int(event[NUMBER]) for event in events), default=0)
         self._heads: dict[str, Mapping[str, Any]] = {}
         self._parts: dict[str, dict[int, bytes]] = {}
         self._whole: set[str] = set()
@@ -145,8 +145,8 @@ class LogReceiver:
         record = {**event, OF_RUN: self._run, NUMBER: number}
         if event.get("event") == "end":
             self.last = record
-        elif number > self._seen:
-            self._seen = number
+        elif number > self._newest:
+            self._newest = number
             self._folder.append(PROGRESS, record)
 
     def _file(self, name: str, entry: Mapping[str, Any]) -> None:

@@ -42,7 +42,7 @@ class Engine:
     sites: dict[str, str] | None = field(metadata=carrier())
     """Real sites that stand in one process, their folders by name, to try `engine=superlink` out
     with `engine=inprocess`; null: the clients are simulated."""
-    connection: str | None = field(metadata=carrier(name=True))
+    connection: str | None = field(metadata=carrier())
     """A SuperLink with real sites, as `$FLWR_HOME/config.toml` names it; null: none."""
     result_megabytes: float = field(metadata=carrier(least=0, most=1000))
     """Largest file that comes back from that SuperLink, in megabytes; larger ones stay there."""

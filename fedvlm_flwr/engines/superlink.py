@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from fedvlm_flwr.config import Engine, Scalar
+from fedvlm_flwr.config.keys import facts_at
 from fedvlm_flwr.engines import App
 from fedvlm_flwr.engines.base import write_run_config
 from fedvlm_flwr.engines.deployed.connection import Connection, State
@@ -20,7 +21,6 @@ from fedvlm_flwr.temporary import temporary_folder
 
 SEPARATE_PROCESSES = True
 OUTLIVES_COMMAND = True
-PLACES = ("output-dir", "run-name", "resume")  # of the user's folder; the run has another there
 
 
 def run(
@@ -75,7 +75,12 @@ def _started(
     app: App, run_config: Mapping[str, Scalar], connection: Connection, folder: RunFolder
 ) -> Note:
     """Start a run there: a new one in a folder that nobody else's has, or one that goes on."""
-    values = {key: value for key, value in run_config.items() if key not in PLACES}
+    # What names the user's folder stays here: the run has another one there.
+    values = {
+        key: value
+        for key, value in run_config.items()
+        if not facts_at(key.replace("-", "_"), {}).place
+    }
     place = Note.read(folder).place if "resume" in run_config else None
     if place is None:
         values["run-name"] = f"{folder.path.name}-{secrets.token_hex(4)}"

@@ -46,7 +46,7 @@ class _Log:
     """A file of log lines that are read several times from the first, and written once."""
 
     def __init__(self, path: Path) -> None:
-        self._path, self._written = path, 0
+        self._path, self._length = path, 0
 
     @contextmanager
     def read_again(self) -> Iterator[Callable[[str], None]]:
@@ -57,8 +57,8 @@ class _Log:
             def take(line: str) -> None:
                 nonlocal count
                 count += 1
-                if count > self._written:
-                    self._written = count
+                if count > self._length:
+                    self._length = count
                     file.write(line)
                     file.flush()
 
@@ -71,10 +71,10 @@ def _read(
     """Read the log from its beginning to where it ends now."""
     with log.read_again() as keep:
         for line in lines:
-            known = receiver.place
+            before = receiver.place
             if not receiver.take(line) and line.strip():
                 keep(line)
-            if receiver.place != known and receiver.place:
+            if receiver.place != before and receiver.place:
                 on_place(receiver.place)
 
 
