@@ -110,8 +110,8 @@ def measure(
 
 def numbers(result: Result) -> list[str]:
     """Losses and scores of a run, whoever's reply was there first."""
-    lines = result.folder.lines(METRICS)
-    return sorted(json.dumps(line) for line in lines if line["task"] or line["metric"] == "loss")
+    lines = (line for line in result.folder.lines(METRICS) if line["task"])
+    return sorted(json.dumps(line) for line in lines if line["metric"] != "seconds")
 
 
 def node_config(name: str, data: Path, states: Path) -> str:
