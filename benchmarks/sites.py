@@ -85,7 +85,7 @@ def main() -> None:
 
 def measure(
     folder: Path, resident: bool, options: argparse.Namespace, words: list[str]
-) -> tuple[Cost, list[object]]:
+) -> tuple[Cost, list[str]]:
     """One way's cost, and the numbers that its run came to."""
     states = folder / "states"
     folders = list(write_sites(folder / "records").items())[: options.sites]
@@ -108,10 +108,10 @@ def measure(
     return Cost(spent / messages, max(sizes) / 1e6, link, loads, seconds), numbers(result)
 
 
-def numbers(result: Result) -> list[object]:
-    """Losses and scores of a run."""
-    lines = result.folder.lines(METRICS)
-    return [line for line in lines if line["task"] or line["metric"] == "loss"]
+def numbers(result: Result) -> list[str]:
+    """Losses and scores of a run, whoever's reply was there first."""
+    lines = (line for line in result.folder.lines(METRICS) if line["task"])
+    return sorted(json.dumps(line) for line in lines if line["metric"] != "seconds")
 
 
 def node_config(name: str, data: Path, states: Path) -> str:
