@@ -28,7 +28,7 @@ from server_app.callbacks.tensorboard import TensorBoard
 from server_app.client_states import client_states_in
 from server_app.saved import Saved, read_checkpoint
 from server_app.scoring import Scoring
-from server_app.shortfalls import cut_answers, shortfalls
+from server_app.shortfalls import shortfalls, unfinished_answers
 from server_app.stage import StageRun
 from strategies import load_strategy
 from strategies.core.events import Callbacks
@@ -107,7 +107,7 @@ class Run:
             for message in shortfalls(config, model.vlm, data):
                 self._progress.tell("warning", message=message)
             evaluator = Evaluator(config, model, self._process, config.eval.threads)
-            for message in cut_answers(evaluator):
+            for message in unfinished_answers(evaluator):
                 self._progress.tell("warning", message=message)
             with client_states_in(self._folder) as session:
                 self._stages(grid, session, model, evaluator)

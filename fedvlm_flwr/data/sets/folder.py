@@ -13,7 +13,7 @@ from typing import Any
 from fedvlm_flwr.data.checked import Checked, checked
 from fedvlm_flwr.data.federated import FederatedData
 from fedvlm_flwr.data.formats import formats, read_table
-from fedvlm_flwr.data.limits import Limits
+from fedvlm_flwr.data.limits import CUT, Limits
 from fedvlm_flwr.data.records import REFERENCES, Records
 from fedvlm_flwr.data.scored import Scored
 from fedvlm_flwr.data.tables.columns import USUAL, columns_of
@@ -77,7 +77,9 @@ def load(params: Params) -> FederatedData:
     Raises:
         DataError: the folder or its files cannot be used, or more records are bad than may be.
     """
-    return examine(params).within(params.allow_errors, params.box_decimals)
+    return examine(params).within(
+        params.allow_errors, params.box_decimals, cut_answers=params.long_answers == CUT
+    )
 
 
 def examine(params: Params) -> Checked:
@@ -100,7 +102,7 @@ def examine(params: Params) -> Checked:
         raise DataError(
             f"{root} holds no table ({', '.join(formats())}); put the table of questions there."
         )
-    other = {"title", "root", "allow_errors", "answer_tokens", "box_decimals"}
+    other = {"title", "root", "allow_errors", "answer_tokens", "box_decimals", "long_answers"}
     other |= {each.name for each in fields(Scored)}
     choices = {key: value for key, value in vars(params).items() if key not in other}
     return checked(params.title, root, tables, lambda: _records(root, tables, params), choices)
@@ -162,12 +164,12 @@ def _with_fractions(record: Mapping[str, Any], root: Path, params: Params) -> Ma
     def changed(text: str, place: str) -> str:
         return change_boxes(text, change, None) if place in places else text
 
-    human, answer = record["conversations"]
+    places_of = {"human": "question", "gpt": "answer"}
     return {
         **record,
         "conversations": [
-            {**human, "value": changed(human["value"], "question")},
-            {**answer, "value": changed(answer["value"], "answer")},
+            {**turn, "value": changed(turn["value"], places_of[turn["from"]])}
+            for turn in record["conversations"]
         ],
         REFERENCES: [changed(text, "answer") for text in record[REFERENCES]],
     }

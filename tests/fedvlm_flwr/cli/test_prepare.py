@@ -149,6 +149,9 @@ def test_the_check_measures_answers_in_the_models_tokens(
     assert any("up to 121 tokens" in line and "which 0 of them exceed" in line for line in lines)
     (bad,) = [line for line in lines if line.startswith("bad: ")]
     assert bad.startswith("bad: data.jsonl-5: its answer does not fit model.max_text_tokens=")
+    assert bad.endswith("set dataset.long_answers=cut")
+    assert prepare(*words, "dataset.long_answers=cut", "dataset.split_seed=3") == 0
+    assert "1 training answers do not fit" in capsys.readouterr().out
     prepare(*words, "eval.max_new_tokens=4")
     assert (
         "is ended after 4 (eval.max_new_tokens), which 1 of them exceed" in capsys.readouterr().out
