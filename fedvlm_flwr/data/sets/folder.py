@@ -16,7 +16,7 @@ from fedvlm_flwr.data.formats import formats, read_table
 from fedvlm_flwr.data.limits import CUT, Limits
 from fedvlm_flwr.data.records import REFERENCES, Records
 from fedvlm_flwr.data.scored import Scored
-from fedvlm_flwr.data.tables.columns import USUAL, columns_of
+from fedvlm_flwr.data.tables.columns import USUAL, columns_in
 from fedvlm_flwr.data.tables.inside import Pictures, holds_bytes
 from fedvlm_flwr.data.tables.meaning import Meaning
 from fedvlm_flwr.data.tables.rows import Reader, grouped, straddling, with_splits
@@ -114,7 +114,7 @@ def _pictures(root: Path, tables: Sequence[Path], params: Params) -> Pictures:
     for path in tables:
         table = read_table(path)
         fixed = params.question is not None
-        column = columns_of(str(path), table.columns, params.columns, fixed).image
+        column = columns_in(path, table, params.columns, fixed).image
         values = (None if column is None else row.get(column) for row in table.rows)
         first = next((value for value in values if not is_missing(value)), None)
         if first is not None:

@@ -14,7 +14,7 @@ from fedvlm_flwr.data.formats.base import Values
 from fedvlm_flwr.data.formats.webdataset import KEY
 from fedvlm_flwr.data.layout import TEST, TRAIN
 from fedvlm_flwr.data.records import KEYS, REFERENCES, UNIT, Records, Row, several
-from fedvlm_flwr.data.tables.columns import Columns, columns_of
+from fedvlm_flwr.data.tables.columns import Columns, columns_in
 from fedvlm_flwr.data.tables.inside import Pictures
 from fedvlm_flwr.data.tables.meaning import Meaning
 from fedvlm_flwr.data.tables.splits import split_of_file, split_of_word
@@ -22,6 +22,7 @@ from fedvlm_flwr.data.tables.turns import MARK, talk_of, unmarked
 from fedvlm_flwr.data.tables.values import (
     field_text,
     is_missing,
+    is_written_out,
     references_of,
     taught,
     text_of,
@@ -69,12 +70,12 @@ class Reader:
         for path in paths:
             table = read_table(path)
             name = path.relative_to(self._root).as_posix()
-            own = columns_of(
-                str(path), table.columns, self._meaning.columns, self._meaning.question is not None
-            )
+            fixed = self._meaning.question is not None
+            own = columns_in(path, table, self._meaning.columns, fixed)
             columns[name] = own.by_content
             before = len(rows)
-            rows += self._rows(path, name, own, table.rows)
+            values = table.rows if table.typed else self._without_words(table.rows, own.answer)
+            rows += self._rows(path, name, own, values)
             if len(rows) == before:
                 raise DataError(
                     f"{path} holds no row; fill it, or leave it out with dataset.files=[...]."
@@ -84,6 +85,17 @@ class Reader:
         if twice:
             self._notes["records are the same as one before them"] += twice
         return Records(rows, columns, [*several(self._notes)])
+
+    def _without_words(self, rows: Iterable[Values], column: str | None) -> Iterator[Values]:
+        """The rows without answers that are words for a missing one."""
+        for row in rows:
+            if column is not None and is_written_out(row.get(column)):
+                self._notes[
+                    "answers are a word for none (NaN, N/A, null) and count as missing"
+                ] += 1
+                yield {**row, column: None}
+            else:
+                yield row
 
     def _rows(
         self, path: Path, name: str, columns: Columns, rows: Iterable[Values]

@@ -513,6 +513,59 @@ def test_a_table_in_two_forms_is_told(tmp_path: Path) -> None:
     assert any("12 records are the same as one before" in note for note in examine(tmp_path).notes)
 
 
+@pytest.mark.parametrize(("name", "gap"), [("data.csv", ","), ("data.tsv", "\t")])
+def test_words_for_no_value_are_no_answers_in_tables_of_text(
+    name: str, gap: str, tmp_path: Path
+) -> None:
+    text = csv_of(
+        gap.join(("image", "question", "answer")), gap.join(("{image}", "{question}", "{answer}"))
+    )
+    for word, answer in zip(("NaN", "N/A", " null "), ("left", "right", "left"), strict=True):
+        text = text.replace(f"{gap}{answer}\n", f"{gap}{word}\n", 1)
+    report = examine(table(tmp_path, text, name))
+    assert [problem.record[-1] for problem in report.problems] == ["0", "1", "2"]
+    assert all("empty answer" in problem.text for problem in report.problems)
+    assert any("3 answers are a word for none" in note for note in report.notes)
+
+
+def test_words_that_are_answers_and_texts_of_json_stay(tmp_path: Path) -> None:
+    root = table(tmp_path, csv_of("image,question,answer", "{image},{question},None"))
+    assert {one.answer for one in all_examples(load(root))} == {"None"}
+    (root / "data.csv").unlink()
+    forms.lines(root / "data.jsonl", forms.flat(answer="null"))
+    assert {one.answer for one in all_examples(load(root))} == {"null"}
+
+
+def test_an_empty_column_of_conversations_gives_way_to_questions(tmp_path: Path) -> None:
+    text = csv_of("conversations,image,question,answer", ",{image},{question},{answer}")
+    report = examine(table(tmp_path, text))
+    assert report.sources[0].columns["question"] == "question"
+    pairs = [(one.question, one.answer) for one in all_examples(load(tmp_path))]
+    assert sorted(pairs) == sorted(zip(forms.QUESTIONS, forms.ANSWERS, strict=True))
+
+
+def test_filled_conversations_are_taken_and_a_label_beside_them_is_a_field(tmp_path: Path) -> None:
+    forms.pictures(tmp_path)
+    rows = [row | {"question": "", "label": "x"} for row in forms.talks()]
+    forms.lines(tmp_path / "data.jsonl", rows)
+    data = load(tmp_path)
+    assert set(data.train["label"]) == {"x"}
+    assert {one.answer for one in all_examples(data)} == {"left", "right"}
+
+
+def test_files_of_an_archive_in_any_order_are_one_record(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "shard.tar", "w") as tar:
+        for ending in ("json", "png"):  # all texts, then all pictures
+            for i in range(forms.COUNT):
+                row = {"question": forms.QUESTIONS[i], "answer": forms.ANSWERS[i]}
+                data = forms.png(i) if ending == "png" else json.dumps(row).encode()
+                info = tarfile.TarInfo(f"{i:02d}.{ending}")
+                info.size = len(data)
+                tar.addfile(info, io.BytesIO(data))
+    pairs = [(one.question, one.answer) for one in all_examples(load(tmp_path))]
+    assert sorted(pairs) == sorted(zip(forms.QUESTIONS, forms.ANSWERS, strict=True))
+
+
 # -- files that cannot be read -------------------------------------------------------------------
 
 
@@ -522,6 +575,21 @@ def test_a_table_in_two_forms_is_told(tmp_path: Path) -> None:
         ("data.csv", b"image,question,answer\na.png,where?\n", "Row 1 of .* has not 3 values"),
         ("data.csv", b"image,question,answer\na.png,where?,x,y\n", "Row 1 of .* has not 3"),
         ("data.csv", b'image,question,answer\n"a.png,where?,x\n', "no CSV"),
+        (
+            "data.csv",
+            b'\nimage,question,answer\na.png,where?,x\n"b.png,where?,x\nc.png,where?,x\n',
+            "begins in line 4 of .*data.csv is no CSV .*in line 5.*quotes",
+        ),
+        (
+            "data.csv",
+            b'image,question,answer\na.png,"where?,x\nb.png,where?",x\nc.png,"why"?,x\n',
+            "begins in line 4 of .*data.csv is no CSV",
+        ),
+        (
+            "data.csv",
+            b'sep=,\nimage,question,answer\n"a.png,where?,x\nb.png",where?\n',
+            "Row 1 of .*csv, which begins in line 3 and goes on to line 4, perhaps for a stray",
+        ),
         ("data.csv", b"image,question,answer\n", "holds no row"),
         ("data.csv", b"", "is empty"),
         ("data.jsonl", b"", "is empty"),
