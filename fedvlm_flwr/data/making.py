@@ -93,7 +93,7 @@ def straddling(name: str, items: Sequence[Item], reading: object) -> str:
     )
     if isinstance(reading, SplitsByPicture):
         key = f"dataset.making.sources.{name}.reading.split={PICTURE}"
-        return f"{note}, since its languages split them differently; one split for all: {key}"
+        return f"{note}, where its languages split them differently; one split for all: {key}"
     return f"{note} (dataset.shared_pictures=allow keeps them)"
 
 
