@@ -13,6 +13,7 @@ from typing import Any
 from fedvlm_flwr.data.checked import Checked, checked
 from fedvlm_flwr.data.federated import FederatedData
 from fedvlm_flwr.data.formats import formats, read_table
+from fedvlm_flwr.data.hub import fetched
 from fedvlm_flwr.data.limits import CUT, Limits
 from fedvlm_flwr.data.records import REFERENCES, Records
 from fedvlm_flwr.data.scored import Scored
@@ -37,7 +38,10 @@ class Params(Limits, Meaning, Scored):
     title: str = field(metadata=setting(name=True))
     """A name for messages and cache folders."""
     root: str | None = field(metadata=setting(path=True))
-    """The folder of the tables; images are named relative to it. Null has to be replaced."""
+    """The folder of the tables; images are named relative to it. Null: see `hub`, or to be set."""
+    hub: str | None
+    """A dataset of the Hugging Face hub (organization/name), fetched once through `datasets` and
+    kept in the cache folder; null: the tables lie in `root`."""
     files: list[str] | None
     """The tables below it, with * and ? in their names; null: every file of a known ending."""
     test_fraction: float = field(metadata=setting(above=0, below=1))
@@ -56,6 +60,11 @@ class Params(Limits, Meaning, Scored):
     the length that 99.5 % of the right answers do not exceed."""
 
     def __post_init__(self) -> None:
+        if self.root is not None and self.hub is not None:
+            raise ConfigError(
+                f"dataset.root={self.root} and dataset.hub={self.hub} are both set; set one of "
+                "them to null."
+            )
         for key, choices, names in (
             ("columns", USUAL, self.columns),
             ("splits", SPLITS, self.splits.values()),
@@ -89,12 +98,7 @@ def examine(params: Params) -> Checked:
         ConfigError: the folder is not set.
         DataError: the folder or its files cannot be used.
     """
-    if params.root is None:
-        raise ConfigError(
-            "dataset.root is not set; name the folder of your tables and pictures with "
-            "dataset.root=<folder>."
-        )
-    root = Path(params.root).expanduser().resolve()
+    root = _root(params)
     if not root.is_dir():
         raise DataError(f"There is no dataset folder {root}; set dataset.root to one.")
     tables = table_files(root, formats(), params.files)
@@ -102,10 +106,29 @@ def examine(params: Params) -> Checked:
         raise DataError(
             f"{root} holds no table ({', '.join(formats())}); put the table of questions there."
         )
-    other = {"title", "root", "allow_errors", "answer_tokens", "box_decimals", "long_answers"}
+    other = {
+        "title",
+        "root",
+        "hub",
+        "allow_errors",
+        "answer_tokens",
+        "box_decimals",
+        "long_answers",
+    }
     other |= {each.name for each in fields(Scored)}
     choices = {key: value for key, value in vars(params).items() if key not in other}
     return checked(params.title, root, tables, lambda: _records(root, tables, params), choices)
+
+
+def _root(params: Params) -> Path:
+    if params.hub is not None:
+        return fetched(params.hub)
+    if params.root is None:
+        raise ConfigError(
+            "dataset.root is not set; name the folder of your tables and pictures with "
+            "dataset.root=<folder>, or a dataset of the hub with dataset.hub=<organization>/<name>."
+        )
+    return Path(params.root).expanduser().resolve()
 
 
 def _pictures(root: Path, tables: Sequence[Path], params: Params) -> Pictures:
