@@ -69,7 +69,10 @@ def train_locally(  # noqa: PLR0913  # the round's ingredients, each from anothe
     vlm = resident.vlm
     resident.features.encode([example.image for example in examples])
     inputs = [to_model_frame(example, frame_of(example, vlm.frame)) for example in examples]
-    encoded = [vlm.encode(example.question, example.answer) for example in inputs]
+    encoded = [
+        vlm.encode(one.question, one.answer, one.history, cut_answer=one.cut_answer)
+        for one in inputs
+    ]
     trained = list(parameters.values())
     optimizer = make_optimizer(settings, trained, lr)
     picks = batches(len(examples), settings, order)

@@ -123,6 +123,15 @@ class IsMade(Protocol[Recipe_co]):
         """How; None: it is not."""
 
 
+@runtime_checkable
+class SplitsByPicture(Protocol):
+    """The `Params` of a source that can be split by picture, whatever its files say."""
+
+    @property
+    def split(self) -> str:
+        """`published` or `picture`."""
+
+
 class PartitionKind(Protocol[P_contra]):
     """`fedvlm_flwr/data/partitions/<kind>.py`."""
 

@@ -31,7 +31,7 @@ from server_app.callbacks.tensorboard import TensorBoard
 from server_app.client_states import client_states_in
 from server_app.saved import Saved, read_checkpoint
 from server_app.scoring import Scoring
-from server_app.shortfalls import cut_answers, shortfalls
+from server_app.shortfalls import shortfalls, unfinished_answers
 from server_app.sites import described, judged, roster_of
 from server_app.stage import Places, StageRun
 from strategies import load_strategy
@@ -116,7 +116,7 @@ class Run:
             evaluator = None
             if data is not None:
                 evaluator = Evaluator(config, model, self._process, config.eval.threads)
-            for message in cut_answers(evaluator) if evaluator else ():
+            for message in unfinished_answers(evaluator) if evaluator else ():
                 self._warn(message)
             if self._roster is not None:
                 self._meet(grid, self._roster, model)

@@ -2,6 +2,9 @@
 
 from collections.abc import Iterator
 
+import pyarrow.compute as pc
+from datasets import Dataset
+
 from fedvlm_flwr.config import Config
 from fedvlm_flwr.data.federated import FederatedData, examples
 from fedvlm_flwr.data.limits import Limits
@@ -10,6 +13,7 @@ from fedvlm_flwr.evaluation.evaluator import Evaluator
 from fedvlm_flwr.models.experts import experts_without_adapters
 from fedvlm_flwr.models.vlm import VLM
 from fedvlm_flwr.models.vocabulary import unknown_words
+from fedvlm_flwr.report.tokens import cut_answers, cuts_answers
 
 SAMPLE = 500  # training records that are looked at
 UNKNOWN = 0.05  # a larger share of their words without a token is worth a warning ...
@@ -18,18 +22,37 @@ NAMED = 10  # of those words
 
 
 def shortfalls(config: Config, vlm: VLM, data: FederatedData | None) -> Iterator[str]:
-    """Warnings of experts without adapters, and of words without a token.
+    """Warnings of experts without adapters, of answers that are cut, of words without a token.
 
     Args:
         data: what is at hand here; None: real sites hold all of it.
 
     Raises:
         ConfigError: the model has no words for a large part of the answers, and it is not allowed.
+        ModelError: records have earlier turns, and the model's prompt has no form for them.
     """
     if message := experts_without_adapters(vlm, config.tuning):
         yield message
-    if data is None or not len(data.train):
+    if data is None:
         return
+    for table in (data.train, data.test):
+        if longest := longest_talk(table):
+            (one,) = examples(table, data.root, longest)
+            vlm.encode(one.question, None, one.history)
+    if len(data.train):
+        yield from of_training(config, vlm, data)
+
+
+def of_training(config: Config, vlm: VLM, data: FederatedData) -> Iterator[str]:
+    """Warnings of training answers that are cut, and of words without a token.
+
+    Raises:
+        ConfigError: see `shortfalls`.
+    """
+    if cuts_answers(config.dataset.params):
+        training = examples(data.train, data.root, None, data.box_decimals)
+        for line in cut_answers(vlm, training, config.model.params.max_text_tokens):
+            yield f"{line}."
     rows = range(0, len(data.train), max(1, len(data.train) // SAMPLE))
     sample = examples(data.train, data.root, rows, data.box_decimals)
     answers = unknown_words(vlm, (example.answer for example in sample))
@@ -50,7 +73,14 @@ def shortfalls(config: Config, vlm: VLM, data: FederatedData | None) -> Iterator
     yield f"{message}."
 
 
-def cut_answers(evaluator: Evaluator) -> Iterator[str]:
+def longest_talk(table: Dataset) -> list[int]:
+    """The row of the longest conversation, in a list; of no row, none."""
+    turns = table.with_format("arrow")["conversations"][:]
+    lengths = pc.list_value_length(turns).to_pylist()
+    return [lengths.index(max(lengths))] if lengths else []
+
+
+def unfinished_answers(evaluator: Evaluator) -> Iterator[str]:
     """A warning of right answers that can never be given whole."""
     if evaluator.longer:
         yield (

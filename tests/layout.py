@@ -56,6 +56,7 @@ def published_params(root: Path, **changes: Any) -> Mapping[str, Any]:
         "tasks": None,
         "box_decimals": 3,
         "allow_unknown_words": True,
+        "long_answers": "refuse",
         "answer_tokens": 8,
         "making": None,
         "allow_errors": 0,

@@ -27,5 +27,6 @@ def test_a_table_of_the_page_is_read(block: str, tmp_path: Path) -> None:
     names = sorted(set(re.findall(r"[\w/]+\.png", block)))
     for i, name in enumerate(names):
         picture(tmp_path / name, (i, 0, 0))
-    report = examine_data(choices.dataset("folder", params(tmp_path, task="vqa")))
-    assert (report.records, report.bad) == (len(names), 0), report.problems
+    questions = max(1, block.count('"human"'), block.count('"user"'))
+    report = examine_data(choices.dataset("folder", params(tmp_path, task="vqa", turns="all")))
+    assert (report.records, report.bad) == (len(names) * questions, 0), report.problems

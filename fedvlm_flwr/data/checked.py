@@ -66,11 +66,13 @@ class Checked:
         """How many records there are, the bad ones among them."""
         return self.bad + len(self.train) + len(self.validation) + len(self.test)
 
-    def within(self, allow_errors: int, box_decimals: int) -> FederatedData:
+    def within(
+        self, allow_errors: int, box_decimals: int, *, cut_answers: bool = False
+    ) -> FederatedData:
         """The dataset, if not more records are bad than may be.
 
         Args:
-            box_decimals: see `FederatedData`.
+            box_decimals, cut_answers: see `FederatedData`.
 
         Raises:
             DataError: more are.
@@ -92,6 +94,7 @@ class Checked:
             self.validation,
             box_decimals,
             self.max_pixels,
+            cut_answers,
         )
 
 

@@ -117,6 +117,8 @@ def client_examples(data: FederatedData, shares: Shares, client: int) -> list[Ex
             f"partition-id={client} but num_clients={len(shares)}; ids go from 0 to "
             f"{len(shares) - 1}."
         )
-    own = examples(data.train, data.root, shares[client], data.box_decimals)
+    own = examples(
+        data.train, data.root, shares[client], data.box_decimals, cut_answers=data.cut_answers
+    )
     check_pictures(own, data.max_pixels)
     return own

@@ -32,7 +32,8 @@ class FederatedData:
     `root`. `left_out` counts the records that failed the check and are in none of the tables.
     `validation` is nobody's training data and no part of the final scores: settings may be chosen
     by it; None: the dataset has none. With `box_decimals` a model is taught to write numbers of
-    boxes; scores are of the records' own. An image may have `max_pixels`.
+    boxes; scores are of the records' own. An image may have `max_pixels`. With `cut_answers` an
+    answer that is too long for a model is cut where it is learnt.
     """
 
     name: str
@@ -44,6 +45,7 @@ class FederatedData:
     validation: Dataset | None = None
     box_decimals: int = BOX_DECIMALS
     max_pixels: int = MOST_PIXELS
+    cut_answers: bool = False
 
     def require(self, *splits: str) -> None:
         """Refuse tables without a record.
@@ -81,6 +83,8 @@ class Example:
         others: further answers that count as right, each as often as people gave it.
         closed: whether the question is a closed one; None: its record does not say.
         box_decimals: with so many a model is taught to write numbers of boxes.
+        history: earlier questions about the picture and their answers, which the model is shown.
+        cut_answer: whether an answer that is too long for the model is cut, or refused.
     """
 
     id: str
@@ -91,6 +95,8 @@ class Example:
     others: tuple[str, ...] = ()
     closed: bool | None = None
     box_decimals: int = BOX_DECIMALS
+    history: tuple[tuple[str, str], ...] = ()
+    cut_answer: bool = False
 
 
 def examples(
@@ -98,15 +104,18 @@ def examples(
     root: Path,
     indices: Sequence[int] | None = None,
     box_decimals: int = BOX_DECIMALS,
+    *,
+    cut_answers: bool = False,
 ) -> list[Example]:
     """Read records as examples, in the order of `indices` (all rows when None).
 
     Args:
-        box_decimals: see `Example`.
+        box_decimals, cut_answers: see `Example` and `FederatedData`.
 
     Raises:
-        DataError: a column is missing, a record's conversation is not one question with its
-            `<image>` mark and one answer, or its picture lies outside `root`; names the record.
+        DataError: a column is missing, a record's conversation is not questions and answers in turn
+            with an `<image>` mark at the beginning, or its picture lies outside `root`; names the
+            record.
     """
     missing = [name for name in KEYS if name not in table.column_names]
     if missing:
@@ -118,7 +127,10 @@ def examples(
     more = [name for name in (REFERENCES, ANSWER_TYPE) if name in table.column_names]
     columns = selection.select_columns([*KEYS, *more])[:]
     rows = zip(*(columns[name] for name in KEYS), strict=True)
-    result = [replace(read_example(root, *row), box_decimals=box_decimals) for row in rows]
+    result = [
+        replace(read_example(root, *row), box_decimals=box_decimals, cut_answer=cut_answers)
+        for row in rows
+    ]
     if REFERENCES in more:
         result = [
             replace(one, others=_without(one.answer, texts))
@@ -140,36 +152,41 @@ def _without(answer: str, texts: Sequence[str]) -> tuple[str, ...]:
 
 
 def read_example(root: Path, name: str, image: str, turns: Any, task: str) -> Example:
-    """One record's example.
+    """One record's example: its last question, with the turns before it as history.
 
     Raises:
         DataError: see `examples`.
     """
-    question, answer = _question_and_answer(name, turns)
+    *history, (question, answer) = _pairs(name, turns)
     path = PurePosixPath(image)
     if path.is_absolute() or ".." in path.parts:
         raise DataError(
             f"Record '{name}' names the picture '{image}'; write its path relative to {root}."
         )
-    return Example(id=name, image=root / path, question=question, answer=answer, task=task)
+    return Example(name, root / path, question, answer, task, history=tuple(history))
 
 
-def _question_and_answer(name: str, turns: Any) -> tuple[str, str]:
+def _pairs(name: str, turns: Any) -> list[tuple[str, str]]:
+    """The questions of a record and their answers."""
     speakers = [turn.get("from") for turn in turns or []]
-    if speakers != ["human", "gpt"]:
+    if not speakers or speakers != ["human", "gpt"] * (len(speakers) // 2):
         raise DataError(
             f"Record '{name}' has turns from {speakers}; a conversation is one turn from 'human' "
-            "and then one from 'gpt'."
+            "and then one from 'gpt', and so on."
         )
-    text, answer = (turn.get("value") or "" for turn in turns)
-    question = text.removeprefix(IMAGE_MARK).strip()
-    if not text.startswith(IMAGE_MARK) or not question or "<image>" in question:
+    first, *texts = (turn.get("value") or "" for turn in turns)
+    texts = [first.removeprefix(IMAGE_MARK), *texts]
+    questions, answers = ([text.strip() for text in texts[i::2]] for i in range(2))
+    marked = first.startswith(IMAGE_MARK)
+    bad = [text for text in questions if not text or "<image>" in text] if marked else [first]
+    if bad:
         raise DataError(
-            f"Record '{name}' asks {text[:80]!r}; a question is '<image>', a line break and text."
+            f"Record '{name}' asks {bad[0][:80]!r}; a question is '<image>', a line break and "
+            "text, and a further one in its conversation is text."
         )
-    if not answer.strip():
+    if not all(answers):
         raise DataError(f"Record '{name}' has an empty answer; give it one or remove the record.")
-    return question, answer.strip()
+    return list(zip(questions, answers, strict=True))
 
 
 def check_pictures(records: Iterable[Example], max_pixels: int = MOST_PIXELS) -> None:

@@ -11,7 +11,7 @@ from fedvlm_flwr.tasks import load_task
 
 
 def to_model_frame(example: Example, frame: Frame) -> Example:
-    """An example whose question and answer tell boxes as the model sees them.
+    """An example whose questions and answers tell boxes as the model sees them.
 
     Boxes are looked for where the example's task holds some (`BOXES_IN`), and are written with the
     example's `box_decimals`; nothing else of the text changes.
@@ -19,11 +19,18 @@ def to_model_frame(example: Example, frame: Frame) -> Example:
     places = load_task(example.task).BOXES_IN
     if not places:
         return example
-    question, answer = (
-        change_boxes(text, frame.to_frame, example.box_decimals) if place in places else text
-        for place, text in (("question", example.question), ("answer", example.answer))
-    )
-    return replace(example, question=question, answer=answer)
+
+    def in_frame(question: str, answer: str) -> tuple[str, str]:
+        texts = (("question", question), ("answer", answer))
+        first, second = (
+            change_boxes(text, frame.to_frame, example.box_decimals) if place in places else text
+            for place, text in texts
+        )
+        return first, second
+
+    question, answer = in_frame(example.question, example.answer)
+    history = tuple(in_frame(*pair) for pair in example.history)
+    return replace(example, question=question, answer=answer, history=history)
 
 
 def to_image_frame(text: str, task: str, frame: Frame) -> str:

@@ -8,12 +8,13 @@ from pathlib import Path
 from datasets import Dataset
 
 from fedvlm_flwr.config import make_choice
+from fedvlm_flwr.contracts import SplitsByPicture
 from fedvlm_flwr.data.clients import assign_alike
 from fedvlm_flwr.data.layout import TEST, TRAIN
 from fedvlm_flwr.data.making_settings import Making
 from fedvlm_flwr.data.partitions import partition_table
 from fedvlm_flwr.data.sources import source_module
-from fedvlm_flwr.data.sources.base import Item
+from fedvlm_flwr.data.sources.base import PICTURE, Item
 from fedvlm_flwr.errors import ConfigError, DataError
 from fedvlm_flwr.seeding import stream
 
@@ -69,8 +70,31 @@ def assign(raw: Path, settings: Making, tell: Callable[[str], None]) -> Assignme
         if left_out:
             reasons = "; ".join(f"{reason}: {count}" for reason, count in left_out.most_common())
             tell(f"{name}: {left_out.total()} records of the source left out ({reasons})")
+        if note := straddling(name, selection, source.reading):
+            tell(f"{name}: {note}")
         pairs += [(name, item) for item in selection]
     return assign_items(pairs, settings)
+
+
+def straddling(name: str, items: Sequence[Item], reading: object) -> str:
+    """What is to be known of pictures in both splits, and the cure; empty where there are none.
+
+    Args:
+        name: of the source.
+        items: that are taken of it.
+        reading: the source's own settings.
+    """
+    pictures = [{item.image for item in items if item.split == split} for split in (TRAIN, TEST)]
+    both = len(set.intersection(*pictures))
+    if not both:
+        return ""
+    note = (
+        f"{both:,} of {len(set.union(*pictures)):,} pictures are asked about in training and test"
+    )
+    if isinstance(reading, SplitsByPicture):
+        key = f"dataset.making.sources.{name}.reading.split={PICTURE}"
+        return f"{note}, where its languages split them differently; one split for all: {key}"
+    return f"{note} (dataset.shared_pictures=allow keeps them)"
 
 
 def _read(items: Iterator[Item]) -> tuple[list[Item], Counter[str]]:

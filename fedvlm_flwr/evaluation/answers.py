@@ -61,10 +61,8 @@ def generate_answers(
     vlm, most = model.vlm, settings.max_new_tokens
     assert most is not None  # the evaluator has settled it
     frames = [frame_of(example, vlm.frame) for example in examples]
-    prompts = [
-        vlm.encode(to_model_frame(example, frame).question)
-        for example, frame in zip(examples, frames, strict=True)
-    ]
+    inputs = [to_model_frame(*pair) for pair in zip(examples, frames, strict=True)]
+    prompts = [vlm.encode(one.question, None, one.history) for one in inputs]
     # Prompts of one length together: less padding, and no row waits for a longer one.
     order = sorted(range(len(examples)), key=lambda i: (len(prompts[i].prompt_ids), i))
     result = [""] * len(examples)

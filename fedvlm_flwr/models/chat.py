@@ -1,5 +1,6 @@
 """A model's own chat template as what stands around a question and its answer."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -10,7 +11,8 @@ from transformers import PreTrainedTokenizerBase
 
 from fedvlm_flwr.errors import ModelError
 from fedvlm_flwr.models.marks import specials
-from fedvlm_flwr.models.prompts import Wording
+from fedvlm_flwr.models.prompts import ONE_QUESTION, Wording
+from fedvlm_flwr.models.vlm import History
 
 QUESTION, ANSWER = "{question}", "{answer}"
 
@@ -27,6 +29,8 @@ class Turn:
         lead: between prompt and answer, taught with the answer.
         closing: between answer and end token, taught with the answer.
         end: the token that ends an answer; None: the tokenizer's own end of text.
+        earlier: what stands behind an earlier question and behind its answer; None: there is no
+            form for earlier turns.
     """
 
     before: str
@@ -34,14 +38,28 @@ class Turn:
     lead: str = ""
     closing: str = ""
     end: str | None = None
+    earlier: tuple[str, str] | None = None
 
-    def prompt(self, question: str) -> str:
-        """Everything before the answer."""
-        return f"{self.before}{question}{self.after}"
+    def prompt(self, question: str, history: History = ()) -> str:
+        """Everything before the answer.
 
-    def with_answer(self, question: str, answer: str) -> str:
+        Raises:
+            ModelError: there are earlier turns, and no form for them.
+        """
+        if not history:
+            return f"{self.before}{question}{self.after}"
+        if self.earlier is None:
+            raise ModelError(
+                "The model's own prompt has no form for the earlier turns of a conversation; "
+                f"choose a model whose chat template has one, or {ONE_QUESTION}."
+            )
+        reply, onward = self.earlier
+        turns = "".join(f"{text}{reply}{answer}{onward}" for text, answer in history)
+        return f"{self.before}{turns}{question}{self.after}"
+
+    def with_answer(self, question: str, answer: str, history: History = ()) -> str:
         """The prompt and the answer, without the end token."""
-        return f"{self.prompt(question)}{self.lead}{answer}{self.closing}"
+        return f"{self.prompt(question, history)}{self.lead}{answer}{self.closing}"
 
 
 def turn_of(
@@ -49,7 +67,7 @@ def turn_of(
 ) -> Turn:
     """The turn that a chat template writes for a picture followed by a question.
 
-    The template is rendered twice, with and without an answer. Some write the answer's beginning
+    The template is rendered with and without an answer. Some write the answer's beginning
     otherwise when it is there already; then the answer follows the prompt as it is asked.
 
     Args:
@@ -63,13 +81,13 @@ def turn_of(
         ModelError: the template leaves the question or the answer out or writes it twice.
     """
     render = partial(_render, tokenizer, SAME_DAY + template)
-    content: Any = [{"type": "image"}, {"type": "text", "text": QUESTION}]
-    reply_content: Any = [{"type": "text", "text": ANSWER}]
+    content = _parts(QUESTION, picture=True)
+    say: Callable[..., Any] = _parts
     if place is not None and not _writes_pictures(render, content, place):
-        content, reply_content = f"{place}\n{QUESTION}", ANSWER
-    user = {"role": "user", "content": content}
+        say = partial(_text, place)
+    user = {"role": "user", "content": say(QUESTION, picture=True)}
     prompt = render([user], add_generation_prompt=True)
-    whole = render([user, {"role": "assistant", "content": reply_content}])
+    whole = render([user, {"role": "assistant", "content": say(ANSWER)}])
     for mark, text in ((QUESTION, prompt), (ANSWER, whole)):
         if text.count(mark) != 1:
             raise ModelError(
@@ -80,7 +98,40 @@ def turn_of(
     head, tail = whole.split(ANSWER)
     lead = head.removeprefix(prompt) if head.startswith(prompt) else ""
     closing, end = first_mark(tail, specials(tokenizer))
-    return Turn(before, after, lead, closing, end)
+    return Turn(before, after, lead, closing, end, _earlier(render, say, before, after))
+
+
+def _parts(text: str, *, picture: bool = False) -> Any:
+    return [{"type": "image"}] * picture + [{"type": "text", "text": text}]
+
+
+def _text(place: str, text: str, *, picture: bool = False) -> Any:
+    return f"{place}\n{text}" if picture else text
+
+
+def _earlier(
+    render: Callable[..., str], say: Callable[..., Any], before: str, after: str
+) -> tuple[str, str] | None:
+    """What a template writes behind earlier questions and behind their answers.
+
+    None where it fails at them, writes two of them unlike each other, or changes what stands around
+    the first and the last question for their sake.
+    """
+    slots = [f"{{turn {i}}}" for i in range(5)]
+    turns = [
+        {"role": "assistant" if i % 2 else "user", "content": say(slot, picture=i == 0)}
+        for i, slot in enumerate(slots)
+    ]
+    try:
+        text = render(turns, add_generation_prompt=True)
+    except (TemplateError, TypeError):
+        return None
+    pattern = "|".join(map(re.escape, slots))
+    if re.findall(pattern, text) != slots:
+        return None
+    head, reply, onward, reply_again, onward_again, tail = re.split(pattern, text)
+    same = (head, reply, onward, tail) == (before, reply_again, onward_again, after)
+    return (reply, onward) if same else None
 
 
 def _render(

@@ -10,9 +10,13 @@ from transformers import PreTrainedTokenizerBase
 
 from fedvlm_flwr.errors import ConfigError, DataError, ModelError
 from fedvlm_flwr.models.marks import MarkedText
-from fedvlm_flwr.models.vlm import Encoded
+from fedvlm_flwr.models.vlm import Encoded, History
 
 QUESTION = "{question}"
+ONE_QUESTION = "set dataset.turns=first, which takes the first question of a conversation"
+
+
+Talk = tuple[str, ...]  # questions and answers in turn
 
 
 class Wording(Protocol):
@@ -21,10 +25,14 @@ class Wording(Protocol):
     def __hash__(self) -> int:
         """Equal ones give equal prompts, which are remembered."""
 
-    def prompt(self, question: str) -> str:
-        """Everything before the answer."""
+    def prompt(self, question: str, history: History = ()) -> str:
+        """Everything before the answer; the picture stands in the first turn.
 
-    def with_answer(self, question: str, answer: str) -> str:
+        Raises:
+            ModelError: it has no form for earlier turns.
+        """
+
+    def with_answer(self, question: str, answer: str, history: History = ()) -> str:
         """The prompt and the answer, without what ends it."""
 
 
@@ -32,23 +40,39 @@ class Wording(Protocol):
 class Template:
     """A prompt as text with `{question}` in it; the answer follows after one space.
 
+    Attributes:
+        text: around the first question.
+        follow_up: around each further one, behind the answer before it; None: there is none.
+
     Raises:
-        ConfigError: it does not hold `{question}` exactly once.
+        ConfigError: one of them does not hold `{question}` exactly once.
     """
 
     text: str
+    follow_up: str | None = None
 
     def __post_init__(self) -> None:
-        if self.text.count(QUESTION) != 1:
-            raise ConfigError(f"The prompt template {self.text!r} must hold {QUESTION} once.")
+        for text in (self.text, self.follow_up):
+            if text is not None and text.count(QUESTION) != 1:
+                raise ConfigError(f"The prompt template {text!r} must hold {QUESTION} once.")
 
-    def prompt(self, question: str) -> str:
-        """The template with the question in its place."""
-        return self.text.replace(QUESTION, question)
+    def prompt(self, question: str, history: History = ()) -> str:
+        """The template with the question in its place, behind the turns before it."""
+        questions = [*(earlier for earlier, _ in history), question]
+        text = self.text.replace(QUESTION, questions[0])
+        for (_, answer), following in zip(history, questions[1:], strict=True):
+            if self.follow_up is None:
+                raise ModelError(
+                    f"The prompt template {self.text!r} is one for a single question; set "
+                    "model.follow_up to what stands around a further one, beginning with the "
+                    f"token that ends an answer, or {ONE_QUESTION}."
+                )
+            text = f"{text} {answer}{self.follow_up.replace(QUESTION, following)}"
+        return text
 
-    def with_answer(self, question: str, answer: str) -> str:
+    def with_answer(self, question: str, answer: str, history: History = ()) -> str:
         """... and the answer after it."""
-        return f"{self.prompt(question)} {answer}"
+        return f"{self.prompt(question, history)} {answer}"
 
 
 class PromptEncoder:
@@ -60,8 +84,8 @@ class PromptEncoder:
         tokenizer: a fast one.
         end_id: the token that ends an answer.
         most: tokens that prompt text and answer may take together; the picture's tokens come on
-            top. A longer question loses its beginning; what stands around it and the answer are
-            never cut.
+            top. A longer conversation loses its oldest turns, then the question its beginning; what
+            stands around them is never cut, and the answer only where that is said.
         reserved: marks of the wording that the tokenizer may not call special (the image mark).
         marks: whether the tokenizer adds its own first or last token to a text; not where the
             wording has them already.
@@ -83,43 +107,67 @@ class PromptEncoder:
         self._end_id = end_id
         self._most = most
         self._marks = marks
-        self._slots = tuple(f"x{secrets.token_hex(12)}x" for _ in range(2))
-        self._cut: set[str] = set()
+        self._slot = secrets.token_hex(12)
+        self._cut: set[Talk] = set()
         self._frames = lru_cache(maxsize=64)(self._frame)
         self._fitted = lru_cache(maxsize=8192)(self._fit)
 
     @property
     def cut(self) -> int:
-        """Distinct questions that were cut so far."""
+        """Distinct questions that were cut, or lost turns before them, so far."""
         return len(self._cut)
 
-    def encode(self, wording: Wording, question: str, answer: str | None = None) -> Encoded:
+    def encode(
+        self,
+        wording: Wording,
+        question: str,
+        answer: str | None = None,
+        history: History = (),
+        *,
+        cut_answer: bool = False,
+    ) -> Encoded:
         """Ids of the prompt, and of the answer with its end token.
+
+        Args:
+            wording: what stands around them.
+            question: the last one.
+            answer: to it; None: it is to be answered.
+            history: earlier questions and their answers.
+            cut_answer: whether an answer that does not fit loses its end and its end token.
 
         Raises:
             DataError: wording and answer alone are longer than allowed.
-            ModelError: the tokenizer merges the prompt's end with the answer's beginning.
+            ModelError: the tokenizer merges the prompt's end with the answer's beginning, or the
+                wording has no form for earlier turns.
         """
-        whole = self._text.speakable(question).strip()
-        cut, prompt = self._fitted(wording, whole, 0)
+        texts = (text for turn in history for text in turn)
+        whole = (*map(self._plain, texts), self._plain(question))
+        talk, prompt = self._fitted(wording, whole, 0)
         if answer is None:
             return Encoded(prompt)
-        answer_ids = self._answer_ids(wording, cut, prompt, answer)
-        if len(prompt) + len(answer_ids) > self._most:
-            cut, prompt = self._fitted(wording, whole, len(answer_ids))
-            answer_ids = self._answer_ids(wording, cut, prompt, answer)
-        return Encoded(prompt, answer_ids)
+        answer_ids = self._answer_ids(wording, talk, prompt, answer)
+        room = len(answer_ids)
+        if len(prompt) + room <= self._most:
+            return Encoded(prompt, answer_ids)
+        around = len(self._ids(self._joined(wording, ("",))))
+        too_long = around + room > self._most
+        if cut_answer and too_long:  # then the question is not cut for it, beyond a half
+            room = max(1, min(self._most // 2, self._most - around))
+        talk, prompt = self._fitted(wording, whole, room)
+        answer_ids = self._answer_ids(wording, talk, prompt, answer)
+        return Encoded(prompt, answer_ids[: self._most - len(prompt)] if too_long else answer_ids)
 
     def length(self, answer: str) -> int:
         """The tokens of an answer by itself, with the one that ends it, however many they are."""
-        return len(self._text.encode(self._text.speakable(answer).strip(), first=False)) + 1
+        return len(self._text.encode(self._plain(answer), first=False)) + 1
+
+    def _plain(self, text: str) -> str:
+        return self._text.speakable(text).strip()
 
     def _answer_ids(
-        self, wording: Wording, question: str, prompt: tuple[int, ...], answer: str
+        self, wording: Wording, talk: Talk, prompt: tuple[int, ...], answer: str
     ) -> tuple[int, ...]:
-        _, (before, between, after) = self._frames(wording)
-        text = self._text.speakable(answer).strip()
-        whole = self._ids(f"{before}{question}{between}{text}{after}")
+        whole = self._ids(self._joined(wording, (*talk, self._plain(answer))))
         if whole[: len(prompt)] != prompt:
             raise ModelError(
                 f"The tokenizer joins the end of the prompt {wording.prompt(QUESTION)!r} with the "
@@ -127,30 +175,45 @@ class PromptEncoder:
             )
         return (*whole[len(prompt) :], self._end_id)
 
-    def _frame(self, wording: Wording) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """What stands around a question, and around a question and its answer, marks named."""
-        question, answer = self._slots
-        prompt = self._text.marked(wording.prompt(question))
-        whole = self._text.marked(wording.with_answer(question, answer))
-        return tuple(prompt.split(question)), tuple(re.split(f"{question}|{answer}", whole))
+    def _joined(self, wording: Wording, talk: Talk) -> str:
+        """The wording around questions and answers in turn, marks named."""
+        first, *frames = self._frames(wording, len(talk))
+        return first + "".join(map(str.__add__, talk, frames))
+
+    def _frame(self, wording: Wording, count: int) -> tuple[str, ...]:
+        """What stands before, between and behind so many questions and answers, marks named."""
+        slots = [f"x{self._slot}n{i}x" for i in range(count)]
+        pairs = tuple(zip(slots[::2], slots[1::2], strict=False))  # without a question at the end
+        if count % 2:
+            text = wording.prompt(slots[-1], pairs)
+        else:
+            text = wording.with_answer(*pairs[-1], pairs[:-1])
+        return tuple(re.split("|".join(slots), self._text.marked(text)))
 
     def _ids(self, text: str) -> tuple[int, ...]:
         return self._text.encode(text, first=self._marks)
 
-    def _fit(self, wording: Wording, whole: str, room: int) -> tuple[str, tuple[int, ...]]:
-        """The question, cut on the left until the prompt leaves `room`, and the prompt's ids."""
-        (before, after), _ = self._frames(wording)
-        question = whole
-        while (over := len(ids := self._ids(f"{before}{question}{after}")) + room - self._most) > 0:
-            if not question:
+    def _fit(self, wording: Wording, whole: Talk, room: int) -> tuple[Talk, tuple[int, ...]]:
+        """What is left of a talk that leaves `room`, and the prompt's ids.
+
+        The oldest turns go first, then the question's beginning.
+        """
+        talk = whole
+        while (over := len(ids := self._ids(self._joined(wording, talk))) + room - self._most) > 0:
+            *earlier, question = talk
+            if earlier:
+                talk = talk[2:]
+            elif question:
+                talk = (question[self._start(question, over) :].lstrip(),)
+            else:
                 raise DataError(
                     f"What stands around a question and its answer take {len(ids) + room} tokens "
-                    f"and model.max_text_tokens is {self._most}; raise it (no answer is cut)."
+                    f"and model.max_text_tokens is {self._most}; raise it, or have long answers "
+                    "cut with dataset.long_answers=cut."
                 )
-            question = question[self._start(question, over) :].lstrip()
-        if question != whole:
+        if talk != whole:
             self._cut.add(whole)
-        return question, ids
+        return talk, ids
 
     def _start(self, question: str, over: int) -> int:
         """Where the question goes on when its first `over` tokens are gone, at least 1 character.

@@ -17,12 +17,15 @@ PARTS = ("vision", "connector", "llm")
 # tokens, image-token ids, or the pixels where a model encodes them anew each time.
 Features = Mapping[str, Tensor]
 
+History = tuple[tuple[str, str], ...]  # earlier questions about a picture and their answers
+
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
     """One example as token ids: the prompt with the place of the image, then the answer.
 
-    `answer_ids` ends with the end token; it is empty when the example is a question to be answered.
+    `answer_ids` ends with the end token, unless the answer was cut; it is empty when the example is
+    a question to be answered.
     The loss is on the answer's ids and on nothing else.
     """
 
@@ -89,7 +92,7 @@ class VLM(ABC):
 
     @property
     def truncated_questions(self) -> int:
-        """Distinct questions that were cut on the left so far, for being too long."""
+        """Distinct questions that were cut, or lost turns before them, for being too long."""
         return 0
 
     def prompt_facts(self) -> dict[str, Any]:
@@ -113,8 +116,26 @@ class VLM(ABC):
         return WHOLE
 
     @abstractmethod
-    def encode(self, question: str, answer: str | None = None) -> Encoded:
-        """Token ids of the prompt around `question`, and of the answer with its end token."""
+    def encode(
+        self,
+        question: str,
+        answer: str | None = None,
+        history: History = (),
+        *,
+        cut_answer: bool = False,
+    ) -> Encoded:
+        """Token ids of the prompt around `question`, and of the answer with its end token.
+
+        Args:
+            question: about the picture.
+            answer: what is learnt; None: the question is to be answered.
+            history: earlier questions about the picture, with the answers that they had.
+            cut_answer: whether an answer that does not fit loses its end.
+
+        Raises:
+            DataError: the answer does not fit and is not to be cut.
+            ModelError: the prompt has no form for earlier turns.
+        """
 
     @abstractmethod
     def answer_length(self, answer: str) -> int:

@@ -61,9 +61,13 @@ def usual_length(lengths: Sequence[int]) -> int:
 
 
 def untrainable(vlm: VLM, examples: Iterable[Example]) -> Iterator[Example]:
-    """The examples whose answer leaves no room for what must stand around it."""
+    """The examples whose answer leaves no room for what must stand around it, unless it is cut.
+
+    Raises:
+        ModelError: one has earlier turns, and the model's prompt has no form for them.
+    """
     for example in examples:
         try:
-            vlm.encode(example.question, example.answer)
+            vlm.encode(example.question, example.answer, example.history)
         except DataError:
             yield example

@@ -17,10 +17,15 @@ Values = Mapping[str, Any]  # a row, by column
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """The rows of a file, to be read once, and the names of all their columns."""
+    """The rows of a file, to be read once, and the names of all their columns.
+
+    Attributes:
+        typed: whether values have types; else all are text, and a missing one may be written out.
+    """
 
     columns: Sequence[str]
     rows: Iterator[Values]
+    typed: bool = True
 
 
 @contextmanager

@@ -27,27 +27,36 @@ def read(path: Path) -> Table:
         DataError: the header names a column twice.
     """
     rows = _rows(path)
-    header = [name.strip(BLANK) for name in next(rows, [])]
+    _, first = next(rows, (0, []))
+    header = [name.strip(BLANK) for name in first]
     double = [name for name, count in Counter(header).items() if name and count > 1]
     if double:
         raise DataError(f"{path} has two columns called '{double[0]}'; rename one in its header.")
-    return Table(header, _named(path, header, rows))
+    return Table(header, _named(path, header, rows), typed=False)
 
 
-def _rows(path: Path) -> Iterator[list[str]]:
-    """The rows that hold something, the header first."""
+def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """The rows that hold something, the header first, each with the line that it begins in."""
     csv.field_size_limit(LONGEST)
     with opened(path) as text:
-        first = next((line for line in text if line.strip(BLANK)), "")
+        number, first = next(
+            ((i, line) for i, line in enumerate(text, 1) if line.strip(BLANK)), (1, "")
+        )
         match = SIGN.fullmatch(first.strip("\ufeff"))
         sign = match[1] if match else _separator(path, first)
         reader = csv.reader(text if match else chain([first], text), delimiter=sign, strict=True)
+        before = number if match else number - 1  # lines that the reader does not count
+        line = before + 1
         try:
-            yield from (row for row in reader if any(value.strip(BLANK) for value in row))
+            for row in reader:
+                if any(value.strip(BLANK) for value in row):
+                    yield line, row
+                line = before + reader.line_num + 1
         except csv.Error as error:
             raise DataError(
-                f"Line {reader.line_num} of {path}, or the one behind it, is no "
-                f"{path.suffix[1:].upper()} ({error}); write the table again."
+                f"The row that begins in line {line} of {path} is no {path.suffix[1:].upper()} "
+                f"({error}, in line {before + reader.line_num}); close its quotes, and write a "
+                "quote inside a quoted value twice."
             ) from error
 
 
@@ -58,12 +67,15 @@ def _separator(path: Path, header: str) -> str:
 
 
 def _named(
-    path: Path, header: list[str], rows: Iterator[list[str]]
+    path: Path, header: list[str], rows: Iterator[tuple[int, list[str]]]
 ) -> Iterator[dict[str, str | None]]:
-    for number, row in enumerate(rows, 1):
+    for number, (line, row) in enumerate(rows, 1):
         if len(row) != len(header):
+            ends = sum(value.count("\n") for value in row)
+            over = f" and goes on to line {line + ends}, perhaps for a stray quote," if ends else ""
             raise DataError(
-                f"Row {number} of {path} has not {len(header)} values, as its header has, but "
-                f"{len(row)}; put a value that holds the separator into quotes."
+                f"Row {number} of {path}, which begins in line {line}{over} has not {len(header)} "
+                f"values, as its header has, but {len(row)}; put a value that holds the separator "
+                "into quotes."
             )
         yield {name: value or None for name, value in zip(header, row, strict=True) if name}

@@ -1,4 +1,4 @@
-"""WebDataset: a tar whose neighboring files of one name are one record.
+"""WebDataset: a tar whose files of one name, wherever they stand in it, are one record.
 
 `0007.png` and `0007.json` are the picture and the columns of record 0007; a text file such as
 `0007.answer.txt` or `0007.txt` is a column called `answer` or `txt`.
@@ -6,7 +6,6 @@
 
 import tarfile
 from collections.abc import Iterator
-from itertools import groupby
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -31,8 +30,11 @@ def _rows(path: Path, *, pictures: bool) -> Iterator[Values]:
     """The records; without `pictures` their places are empty, and nothing of them is read."""
     try:
         with tarfile.open(regular(path), "r:") as tar:
-            members = (m for m in tar if m.isfile() and PurePosixPath(m.name).name[0] != ".")
-            for key, group in groupby(members, lambda member: _parts(member.name)[0]):
+            groups: dict[str, list[tarfile.TarInfo]] = {}
+            for member in tar:
+                if member.isfile() and PurePosixPath(member.name).name[0] != ".":
+                    groups.setdefault(_parts(member.name)[0], []).append(member)
+            for key, group in groups.items():
                 row: dict[str, Any] = {KEY: key}
                 for member in group:
                     column = _parts(member.name)[1]

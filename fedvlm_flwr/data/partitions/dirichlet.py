@@ -10,7 +10,8 @@ import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from fedvlm_flwr.data.partitions.base import assign, units_of
+from fedvlm_flwr.data.partitions.base import assign, field_values, unit_names, units_of
+from fedvlm_flwr.data.records import UNIT
 from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.seeding import stream
 from fedvlm_flwr.settings import setting
@@ -36,7 +37,8 @@ def partition(table: Dataset, num_clients: int, seed: int, params: Params) -> li
     task), rows are assigned singly.
 
     Raises:
-        ConfigError: unknown field, or a client stays empty in each of flwr-datasets' draws.
+        ConfigError: unknown field, one whose values the dataset keeps together, or a client stays
+            empty in each of flwr-datasets' draws.
     """
     from flwr_datasets.partitioner import DirichletPartitioner
 
@@ -50,6 +52,12 @@ def partition(table: Dataset, num_clients: int, seed: int, params: Params) -> li
         seed=int(generator.integers(2**31)),
     )
     units = units_of(table, params.by)
+    if UNIT in table.column_names and field_values(table, params.by) == unit_names(table):
+        raise ConfigError(
+            f"partition.by={params.by} is what dataset.group_by keeps together, so that no value "
+            "of it can be spread over clients; set partition.by to another field, or assign whole "
+            "values with partition=natural or partition=iid."
+        )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # one a draw that leaves a client empty

@@ -13,10 +13,11 @@ from typing import Any
 from fedvlm_flwr.data.checked import Checked, checked
 from fedvlm_flwr.data.federated import FederatedData
 from fedvlm_flwr.data.formats import formats, read_table
-from fedvlm_flwr.data.limits import Limits
+from fedvlm_flwr.data.hub import fetched
+from fedvlm_flwr.data.limits import CUT, Limits
 from fedvlm_flwr.data.records import REFERENCES, Records
 from fedvlm_flwr.data.scored import Scored
-from fedvlm_flwr.data.tables.columns import USUAL, columns_of
+from fedvlm_flwr.data.tables.columns import USUAL, columns_in
 from fedvlm_flwr.data.tables.inside import Pictures, holds_bytes
 from fedvlm_flwr.data.tables.meaning import Meaning
 from fedvlm_flwr.data.tables.rows import Reader, grouped, straddling, with_splits
@@ -37,7 +38,10 @@ class Params(Limits, Meaning, Scored):
     title: str = field(metadata=setting(name=True))
     """A name for messages and cache folders."""
     root: str | None = field(metadata=setting(path=True))
-    """The folder of the tables; images are named relative to it. Null has to be replaced."""
+    """The folder of the tables; images are named relative to it. Null: see `hub`, or to be set."""
+    hub: str | None
+    """A dataset of the Hugging Face hub (organization/name), fetched once through `datasets` and
+    kept in the cache folder; null: the tables lie in `root`."""
     files: list[str] | None
     """The tables below it, with * and ? in their names; null: every file of a known ending."""
     test_fraction: float = field(metadata=setting(above=0, below=1))
@@ -56,6 +60,11 @@ class Params(Limits, Meaning, Scored):
     the length that 99.5 % of the right answers do not exceed."""
 
     def __post_init__(self) -> None:
+        if self.root is not None and self.hub is not None:
+            raise ConfigError(
+                f"dataset.root={self.root} and dataset.hub={self.hub} are both set; set one of "
+                "them to null."
+            )
         for key, choices, names in (
             ("columns", USUAL, self.columns),
             ("splits", SPLITS, self.splits.values()),
@@ -77,7 +86,9 @@ def load(params: Params) -> FederatedData:
     Raises:
         DataError: the folder or its files cannot be used, or more records are bad than may be.
     """
-    return examine(params).within(params.allow_errors, params.box_decimals)
+    return examine(params).within(
+        params.allow_errors, params.box_decimals, cut_answers=params.long_answers == CUT
+    )
 
 
 def examine(params: Params) -> Checked:
@@ -87,12 +98,7 @@ def examine(params: Params) -> Checked:
         ConfigError: the folder is not set.
         DataError: the folder or its files cannot be used.
     """
-    if params.root is None:
-        raise ConfigError(
-            "dataset.root is not set; name the folder of your tables and pictures with "
-            "dataset.root=<folder>."
-        )
-    root = Path(params.root).expanduser().resolve()
+    root = _root(params)
     if not root.is_dir():
         raise DataError(f"There is no dataset folder {root}; set dataset.root to one.")
     tables = table_files(root, formats(), params.files)
@@ -100,10 +106,29 @@ def examine(params: Params) -> Checked:
         raise DataError(
             f"{root} holds no table ({', '.join(formats())}); put the table of questions there."
         )
-    other = {"title", "root", "allow_errors", "answer_tokens", "box_decimals"}
+    other = {
+        "title",
+        "root",
+        "hub",
+        "allow_errors",
+        "answer_tokens",
+        "box_decimals",
+        "long_answers",
+    }
     other |= {each.name for each in fields(Scored)}
     choices = {key: value for key, value in vars(params).items() if key not in other}
     return checked(params.title, root, tables, lambda: _records(root, tables, params), choices)
+
+
+def _root(params: Params) -> Path:
+    if params.hub is not None:
+        return fetched(params.hub)
+    if params.root is None:
+        raise ConfigError(
+            "dataset.root is not set; name the folder of your tables and pictures with "
+            "dataset.root=<folder>, or a dataset of the hub with dataset.hub=<organization>/<name>."
+        )
+    return Path(params.root).expanduser().resolve()
 
 
 def _pictures(root: Path, tables: Sequence[Path], params: Params) -> Pictures:
@@ -112,7 +137,7 @@ def _pictures(root: Path, tables: Sequence[Path], params: Params) -> Pictures:
     for path in tables:
         table = read_table(path)
         fixed = params.question is not None
-        column = columns_of(str(path), table.columns, params.columns, fixed).image
+        column = columns_in(path, table, params.columns, fixed).image
         values = (None if column is None else row.get(column) for row in table.rows)
         first = next((value for value in values if not is_missing(value)), None)
         if first is not None:
@@ -162,12 +187,12 @@ def _with_fractions(record: Mapping[str, Any], root: Path, params: Params) -> Ma
     def changed(text: str, place: str) -> str:
         return change_boxes(text, change, None) if place in places else text
 
-    human, answer = record["conversations"]
+    places_of = {"human": "question", "gpt": "answer"}
     return {
         **record,
         "conversations": [
-            {**human, "value": changed(human["value"], "question")},
-            {**answer, "value": changed(answer["value"], "answer")},
+            {**turn, "value": changed(turn["value"], places_of[turn["from"]])}
+            for turn in record["conversations"]
         ],
         REFERENCES: [changed(text, "answer") for text in record[REFERENCES]],
     }

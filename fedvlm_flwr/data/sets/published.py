@@ -16,7 +16,7 @@ from fedvlm_flwr.data.layout import (
     picture_path,
     read_records,
 )
-from fedvlm_flwr.data.limits import Limits
+from fedvlm_flwr.data.limits import CUT, Limits
 from fedvlm_flwr.data.making_settings import Making
 from fedvlm_flwr.data.records import Records, Row
 from fedvlm_flwr.data.scored import Scored
@@ -65,7 +65,9 @@ def load(params: Params) -> FederatedData:
     Raises:
         DataError: the folder or its files cannot be used, or more records are bad than may be.
     """
-    return examine(params).within(params.allow_errors, params.box_decimals)
+    return examine(params).within(
+        params.allow_errors, params.box_decimals, cut_answers=params.long_answers == CUT
+    )
 
 
 def examine(params: Params) -> Checked:
@@ -118,7 +120,7 @@ class _Reader:
         for path in files:
             of_client = {"client": str(numbers[path])} if path in numbers else {}
             for record in self._records(path):
-                yield Row(self._name(path), TRAIN, {**record, **of_client})
+                yield self._row(path, TRAIN, {**record, **of_client})
 
     def _test_rows(self) -> Iterator[Row]:
         """The pooled test files, each record with its client where the clients' files tell it."""
@@ -132,7 +134,15 @@ class _Reader:
         for path in self._test.pooled or clients.values():
             for record in self._records(path):
                 of_client = {"client": owner.get(_key(record), "")} if owner else {}
-                yield Row(self._name(path), TEST, {**record, **of_client})
+                yield self._row(path, TEST, {**record, **of_client})
+
+    def _row(self, path: Path, split: str, record: Raw) -> Row:
+        count = len(record["conversations"]) // 2
+        problem = (
+            f"its conversation has {count} questions; a record of this layout is one question "
+            "(dataset=folder reads conversations)"
+        )
+        return Row(self._name(path), split, record, problem if count > 1 else "")
 
     def _records(self, path: Path) -> Iterator[Raw]:
         tasks = self._params.tasks

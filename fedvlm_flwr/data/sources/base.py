@@ -15,6 +15,8 @@ from fedvlm_flwr.tasks.classification import parse
 Picture = Path | bytes | Callable[[], bytes]
 """A file of the source, an encoded picture, or what makes one when it is needed."""
 
+PUBLISHED, PICTURE = "published", "picture"  # splits: as the files say, or by picture
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:

@@ -10,12 +10,21 @@ English.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fedvlm_flwr.data.hub_rows import HubPictures, hub_columns, hub_rows, hub_splits, is_hub
-from fedvlm_flwr.data.sources.base import Item, key_of, read_json, require_some, text_of
+from fedvlm_flwr.data.sources.base import (
+    PICTURE,
+    PUBLISHED,
+    Item,
+    key_of,
+    read_json,
+    require_some,
+    text_of,
+)
 from fedvlm_flwr.errors import ConfigError, DataError
+from fedvlm_flwr.settings import setting
 
 LANGUAGES = ("en", "zh")
 FIELDS = {  # ours: SLAKE's key
@@ -39,6 +48,10 @@ class Params:
     """SLAKE's own splits (train, validate, test) whose questions are training records."""
     test_splits: list[str]
     """Those that are test records."""
+    split: str = field(metadata=setting(choices=(PUBLISHED, PICTURE)))
+    """`published`: as the files say, where the languages split the pictures differently;
+    `picture`: a picture that a test question of a taken language is about is in the test set with
+    all its questions."""
     regions: dict[str, list[str]]
     """The field `region` of records, by the locations that it is made of."""
 
@@ -67,6 +80,16 @@ def read(raw: Path, params: Params) -> Iterator[Item]:
         ConfigError: a language is asked of a hub folder that does not tell languages.
         DataError: a file is missing, is no JSON list, or a record lacks a key.
     """
+    items = _in_published_splits(raw, params)
+    if params.split == PUBLISHED:
+        yield from items
+        return
+    every = list(items)
+    tested = {item.image for item in every if item.split == "test"}
+    yield from (replace(one, split="test") if one.image in tested else one for one in every)
+
+
+def _in_published_splits(raw: Path, params: Params) -> Iterator[Item]:
     mirror = not any((raw / f"{name}.json").exists() for name in SPLITS) and is_hub(raw)
     pictures = HubPictures(raw) if mirror else None
     for split, names in (("train", params.train_splits), ("test", params.test_splits)):

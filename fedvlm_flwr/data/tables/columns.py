@@ -2,8 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from fedvlm_flwr.data.foreign import MOST_FIELDS
+from fedvlm_flwr.data.formats import read_table
+from fedvlm_flwr.data.formats.base import Table
+from fedvlm_flwr.data.tables.values import is_missing
 from fedvlm_flwr.errors import DataError
 
 # By what they hold; of several in one table the first is taken.
@@ -38,6 +42,27 @@ class Columns:
     def by_content(self) -> dict[str, str]:
         """Those that are there by what they hold; any other column of the table is a field."""
         return {key: name for key in USUAL if (name := getattr(self, key)) is not None}
+
+
+def columns_in(
+    path: Path, table: Table, own_names: Mapping[str, str | None], fixed_question: bool
+) -> Columns:
+    """The columns of a file's table, see `columns_of`.
+
+    A column of conversations that is empty in all rows gives way to questions and answers; to see
+    that the file is read once more.
+    """
+    columns = columns_of(str(path), table.columns, own_names, fixed_question)
+    talk = columns.conversations
+    if talk is None or own_names.get("conversations") is not None:
+        return columns
+    if any(not is_missing(row.get(talk)) for row in read_table(path).rows):
+        return columns
+    others = [name for name in table.columns if name != talk]
+    try:
+        return columns_of(str(path), others, own_names, fixed_question)
+    except DataError:  # there are no others: each of its conversations is named as bad
+        return columns
 
 
 def columns_of(

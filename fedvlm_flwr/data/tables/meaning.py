@@ -21,7 +21,8 @@ class Meaning:
     answers: str = field(metadata=setting(choices=("majority", "first", "any")))
     """Of several answers to a question the one that is taught: the most frequent, the first, or
     a drawn one. All of them count as right."""
-    turns: str = field(metadata=setting(choices=("one", "first")))
-    """Of a conversation's questions: `one` refuses conversations of several, `first` takes it."""
+    turns: str = field(metadata=setting(choices=("one", "first", "last", "all")))
+    """Of a conversation's questions: `one` refuses conversations of several, `first` takes the
+    first, `last` the last with those before it in the prompt, `all` each of them so."""
     split_seed: int = field(metadata=setting(least=0, most=SEEDS))
     """Of the draw of the test images, and of one of several answers."""

@@ -3,7 +3,8 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import cycle
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -13,7 +14,7 @@ from fedvlm_flwr.data.formats.base import Values
 from fedvlm_flwr.data.formats.webdataset import KEY
 from fedvlm_flwr.data.layout import TEST, TRAIN
 from fedvlm_flwr.data.records import KEYS, REFERENCES, UNIT, Records, Row, several
-from fedvlm_flwr.data.tables.columns import Columns, columns_of
+from fedvlm_flwr.data.tables.columns import Columns, columns_in
 from fedvlm_flwr.data.tables.inside import Pictures
 from fedvlm_flwr.data.tables.meaning import Meaning
 from fedvlm_flwr.data.tables.splits import split_of_file, split_of_word
@@ -21,6 +22,7 @@ from fedvlm_flwr.data.tables.turns import MARK, talk_of, unmarked
 from fedvlm_flwr.data.tables.values import (
     field_text,
     is_missing,
+    is_written_out,
     references_of,
     taught,
     text_of,
@@ -30,6 +32,20 @@ from fedvlm_flwr.seeding import stream
 from fedvlm_flwr.tasks import task_names
 
 PEOPLE = re.compile(r"(patient|subject|study|mrn)(id|instanceuid|uid|no|nr|number)?")
+WAYS = {
+    "first": "the first question is taken",
+    "last": "the last question is taken, the others stand before it",
+    "all": "each question is a record, with those before it",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question, the answers that count as right, and the questions and answers before it."""
+
+    text: str
+    references: list[str]
+    history: Sequence[tuple[str, str]] = ()
 
 
 class Reader:
@@ -54,12 +70,12 @@ class Reader:
         for path in paths:
             table = read_table(path)
             name = path.relative_to(self._root).as_posix()
-            own = columns_of(
-                str(path), table.columns, self._meaning.columns, self._meaning.question is not None
-            )
+            fixed = self._meaning.question is not None
+            own = columns_in(path, table, self._meaning.columns, fixed)
             columns[name] = own.by_content
             before = len(rows)
-            rows += self._rows(path, name, own, table.rows)
+            values = table.rows if table.typed else self._without_words(table.rows, own.answer)
+            rows += self._rows(path, name, own, values)
             if len(rows) == before:
                 raise DataError(
                     f"{path} holds no row; fill it, or leave it out with dataset.files=[...]."
@@ -69,6 +85,17 @@ class Reader:
         if twice:
             self._notes["records are the same as one before them"] += twice
         return Records(rows, columns, [*several(self._notes)])
+
+    def _without_words(self, rows: Iterable[Values], column: str | None) -> Iterator[Values]:
+        """The rows without answers that are words for a missing one."""
+        for row in rows:
+            if column is not None and is_written_out(row.get(column)):
+                self._notes[
+                    "answers are a word for none (NaN, N/A, null) and count as missing"
+                ] += 1
+                yield {**row, column: None}
+            else:
+                yield row
 
     def _rows(
         self, path: Path, name: str, columns: Columns, rows: Iterable[Values]
@@ -83,14 +110,17 @@ class Reader:
             elif KEY in values:  # a file inside an archive
                 place = PurePosixPath(name, str(values[KEY])).with_suffix(".in")
                 own = split_of_file(place, self._meaning.splits) or ""
-            record, problem = self._record(values, columns, path, where)
-            record["id"] = self._id(_of(values, columns.id), f"{name}-{number}")
-            yield Row(name, own, record, problem)
+            records, problem = self._records(values, columns, path, where)
+            title = self._id(_of(values, columns.id), f"{name}-{number}")
+            for i, record in enumerate(records, 1):
+                # Of several questions each is a record of its own.
+                one = title if len(records) == 1 else self._id(f"{title}-turn-{i}", title)
+                yield Row(name, own, {**record, "id": one}, problem)
 
-    def _record(
+    def _records(
         self, values: Values, columns: Columns, path: Path, where: str
-    ) -> tuple[dict[str, Any], str]:
-        """A record without its id, and what is wrong with it."""
+    ) -> tuple[list[dict[str, Any]], str]:
+        """The records of a row without their ids, and what is wrong with them."""
         special = set(columns.by_content.values())
         fields = {
             str(key): text
@@ -103,23 +133,33 @@ class Reader:
                 f"{where} names no task; add a column 'task', or set dataset.task to one of: "
                 f"{', '.join(task_names())}."
             )
-        image, question, references, problem = "", "", [""], ""
+        image, questions, problem = "", [Question("", [""])], ""
         try:
             if columns.conversations is not None:
-                question, references, inside = self._first_turn(_of(values, columns.conversations))
+                questions, inside = self._turns(_of(values, columns.conversations))
             else:
-                question, references, inside = self._columns(values, columns)
+                questions, inside = self._columns(values, columns)
             image = self._pictures.take(_of(values, columns.image) or inside, path)
         except DataError as error:
-            problem = str(error)
-        turns = [
-            {"from": "human", "value": f"{IMAGE_MARK}{question}"},
-            {"from": "gpt", "value": taught(references, self._meaning.answers, self._draw)},
-        ]
-        own = {"task": str(task), "image": image, "conversations": turns, REFERENCES: references}
-        return fields | own, problem
+            questions, problem = questions[:1], str(error)
+        same = {**fields, "task": str(task), "image": image}
+        return [{**same, **self._conversation(one)} for one in questions], problem
 
-    def _columns(self, values: Values, columns: Columns) -> tuple[str, list[str], list[Any]]:
+    def _conversation(self, question: Question) -> dict[str, Any]:
+        """The turns of a record; the picture's mark stands in the first."""
+        answer = taught(question.references, self._meaning.answers, self._draw)
+        first, *texts = [text for turn in question.history for text in turn] + [
+            question.text,
+            answer,
+        ]
+        speakers = cycle(("human", "gpt"))
+        turns = [
+            {"from": speaker, "value": text}
+            for speaker, text in zip(speakers, [f"{IMAGE_MARK}{first}", *texts], strict=False)
+        ]
+        return {"conversations": turns, REFERENCES: question.references}
+
+    def _columns(self, values: Values, columns: Columns) -> tuple[list[Question], list[Any]]:
         question = (
             self._meaning.question
             if columns.question is None
@@ -131,23 +171,29 @@ class Reader:
         references = references_of(_of(values, columns.answer))
         if len(references) > 1:
             self._notes["records with several answers"] += 1
-        return unmarked(question), references, []
+        return [Question(unmarked(question), references)], []
 
-    def _first_turn(self, value: Any) -> tuple[str, list[str], list[Any]]:
+    def _turns(self, value: Any) -> tuple[list[Question], list[Any]]:
         talk = talk_of(value)
         if talk.marks > 1:
             raise DataError(f"its conversation marks {talk.marks} pictures; one is shown")
+        way = self._meaning.turns
         if len(talk.turns) > 1:
-            if self._meaning.turns == "one":
+            if way == "one":
                 raise DataError(
-                    f"its conversation has {len(talk.turns)} questions; take the first with "
-                    "dataset.turns=first"
+                    f"its conversation has {len(talk.turns)} questions; take all of them with "
+                    "dataset.turns=all, the first with dataset.turns=first or the last with "
+                    "dataset.turns=last"
                 )
-            self._notes["conversations of which the first question is taken"] += 1
+            self._notes[f"conversations of which {WAYS[way]}"] += 1
         if talk.system:
             self._notes["system turns left aside"] += 1
-        question, answer = talk.turns[0]
-        return question, [answer], talk.pictures
+        questions = [
+            Question(question, [answer], talk.turns[:i])
+            for i, (question, answer) in enumerate(talk.turns)
+        ]
+        selection = {"all": slice(None), "last": slice(-1, None)}.get(way, slice(1))
+        return questions[selection], talk.pictures
 
     def _id(self, value: Any, otherwise: str) -> str:
         """The record's id; one that came before gets a number."""

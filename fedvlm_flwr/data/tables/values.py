@@ -15,6 +15,14 @@ from fedvlm_flwr.errors import DataError
 
 WHOLE = re.compile(r"\A(-?\d+)\.0+\Z")  # a whole number as some tools write it
 
+# A missing value as tools write it where all is text; "none" and "NA" may be answers.
+WRITTEN_OUT = frozenset({"nan", "n/a", "#n/a", "<na>", "null"})
+
+
+def is_written_out(value: Any) -> bool:
+    """Whether a text says that there is no value."""
+    return isinstance(value, str) and value.strip().lower() in WRITTEN_OUT
+
 
 def is_missing(value: Any) -> bool:
     """Whether there is no value: null, NaN, an empty text or list."""

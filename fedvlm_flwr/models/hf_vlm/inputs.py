@@ -17,7 +17,7 @@ from fedvlm_flwr.models.chat import Turn, end_of, starts_itself, template_of, tu
 from fedvlm_flwr.models.hf_vlm.families import Family
 from fedvlm_flwr.models.hf_vlm.tensors import compact, concatenate, masked, padded
 from fedvlm_flwr.models.prompts import PromptEncoder
-from fedvlm_flwr.models.vlm import Encoded, Features
+from fedvlm_flwr.models.vlm import Encoded, Features, History
 
 IDS, TYPES, TILES = "image_ids", "image_types", "image_tiles"
 PROBE = "what is this?"  # any question, to see what the processor makes of a prompt
@@ -59,14 +59,21 @@ class HfInputs:
             self.tokenizer, self.end_id, max_text_tokens, (self.place,), marks=self._marks
         )
 
-    def encode(self, question: str, answer: str | None = None) -> Encoded:
+    def encode(
+        self,
+        question: str,
+        answer: str | None = None,
+        history: History = (),
+        *,
+        cut_answer: bool = False,
+    ) -> Encoded:
         """Token ids of the prompt with one place for the picture, and of the answer with its end.
 
         Raises:
             DataError: the template and the answer alone are longer than `max_text_tokens`.
             ModelError: the tokenizer merges the prompt's end with the answer's beginning.
         """
-        return self.prompts.encode(self.turn, question, answer)
+        return self.prompts.encode(self.turn, question, answer, history, cut_answer=cut_answer)
 
     def encode_image(self, image: Any, dtype: torch.dtype) -> Features:
         """The processor's tensors of a pillow picture, and the prompt's beginning with it in place.

@@ -24,7 +24,7 @@ from fedvlm_flwr.models.features import fingerprint
 from fedvlm_flwr.models.hf_vlm.inputs import IDS, HfInputs
 from fedvlm_flwr.models.hf_vlm.processor import frame_through
 from fedvlm_flwr.models.parts import linear_names
-from fedvlm_flwr.models.vlm import VLM, Encoded, Features, base_of
+from fedvlm_flwr.models.vlm import VLM, Encoded, Features, History, base_of
 
 
 class HfVlm(VLM):
@@ -63,12 +63,19 @@ class HfVlm(VLM):
 
     @property
     def truncated_questions(self) -> int:
-        """Distinct questions that were cut on the left so far."""
+        """Distinct questions that were cut, or lost turns before them, so far."""
         return self.inputs.prompts.cut
 
-    def encode(self, question: str, answer: str | None = None) -> Encoded:
+    def encode(
+        self,
+        question: str,
+        answer: str | None = None,
+        history: History = (),
+        *,
+        cut_answer: bool = False,
+    ) -> Encoded:
         """Token ids of the prompt and of the answer, see `HfInputs.encode`."""
-        return self.inputs.encode(question, answer)
+        return self.inputs.encode(question, answer, history, cut_answer=cut_answer)
 
     def answer_length(self, answer: str) -> int:
         """See `VLM.answer_length`."""

@@ -103,6 +103,7 @@ def from_checkpoint(checkpoint: str, params: Params, device: torch.device) -> Ll
         wording_of(params, tokenizer, checkpoint, image_token),
         params.max_text_tokens,
         image_token,
+        params.follow_up,
     )
 
 

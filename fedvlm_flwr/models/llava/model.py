@@ -20,7 +20,7 @@ from fedvlm_flwr.models.features import fingerprint
 from fedvlm_flwr.models.llava.language_model import FamilyHead
 from fedvlm_flwr.models.parts import linear_names
 from fedvlm_flwr.models.prompts import QUESTION, PromptEncoder, Template
-from fedvlm_flwr.models.vlm import VLM, Encoded, Features, base_of
+from fedvlm_flwr.models.vlm import VLM, Encoded, Features, History, base_of
 
 IMAGE = "<image>"
 IMAGES_AT_ONCE = 64  # bounds the memory of the vision tower's activations
@@ -44,6 +44,8 @@ class Llava(VLM):
         max_text_tokens: see `PromptEncoder`.
         image_token: what stands for a picture in the tokenizer; `<image>` in the template is
             replaced by it.
+        follow_up: what stands around a further question, see `Template`; a chat template says it
+            itself.
 
     Raises:
         ConfigError: the template lacks `{question}` or does not hold exactly one `<image>`, or the
@@ -51,7 +53,7 @@ class Llava(VLM):
         ModelError: the processor has no mean color, or crops what it has not resized.
     """
 
-    def __init__(  # the checkpoint's three parts and the prompt's three facts
+    def __init__(  # noqa: PLR0913  # the checkpoint's three parts and the prompt's four facts
         self,
         module: PreTrainedModel,
         tokenizer: PreTrainedTokenizerBase,
@@ -59,9 +61,15 @@ class Llava(VLM):
         template: str | Turn,
         max_text_tokens: int,
         image_token: str = IMAGE,
+        follow_up: str | None = None,
     ) -> None:
         if isinstance(template, str) and template.count(IMAGE) != 1:
             raise ConfigError(f"The prompt template {template!r} must hold {IMAGE} once.")
+        if follow_up is not None and IMAGE in follow_up:
+            raise ConfigError(
+                f"model.follow_up={follow_up!r} holds {IMAGE}, and the picture stands in the first "
+                "turn; take it out."
+            )
         if image_token not in tokenizer.get_vocab():
             raise ConfigError(
                 f"The tokenizer does not know model.image_token='{image_token}'; name one of its "
@@ -71,7 +79,7 @@ class Llava(VLM):
         self.tokenizer = tokenizer
         self.processor = processor
         self.wording = (
-            Template(template.replace(IMAGE, image_token))
+            Template(template.replace(IMAGE, image_token), follow_up)
             if isinstance(template, str)
             else template
         )
@@ -174,17 +182,24 @@ class Llava(VLM):
 
     @property
     def truncated_questions(self) -> int:
-        """Distinct questions that were cut on the left so far."""
+        """Distinct questions that were cut, or lost turns before them, so far."""
         return self._prompts.cut
 
-    def encode(self, question: str, answer: str | None = None) -> Encoded:
+    def encode(
+        self,
+        question: str,
+        answer: str | None = None,
+        history: History = (),
+        *,
+        cut_answer: bool = False,
+    ) -> Encoded:
         """Token ids of the prompt around `question`, and of the answer with its end token.
 
         Raises:
             DataError: template and answer alone are longer than `max_text_tokens`.
             ModelError: the tokenizer merges the prompt's end with the answer's beginning.
         """
-        return self._prompts.encode(self.wording, question, answer)
+        return self._prompts.encode(self.wording, question, answer, history, cut_answer=cut_answer)
 
     def answer_length(self, answer: str) -> int:
         """See `VLM.answer_length`."""

@@ -113,6 +113,10 @@ class Params(Loading):
     the language model's tokenizer, or `plain_template` where it has none."""
     plain_template: str | None = None
     """The prompt for a language model without a chat template; null: `template` must be set."""
+    follow_up: str | None = None
+    """What stands around a further question of a conversation, behind the answer before it, with
+    {question} and beginning with the token that ends an answer; null: what a chat template writes,
+    of another prompt nothing, which is one for single questions."""
     image_token: str | None = None
     """The tokenizer's token for a picture; null: <image>, added where it is not known."""
     checkpoint: str | None = field(default=None, metadata=setting(path=True))

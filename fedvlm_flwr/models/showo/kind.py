@@ -89,7 +89,14 @@ def from_sources(
     module = ShowoNetwork(llm, vision.to(device))
     module.requires_grad_(False)
     module.eval()
-    return Showo(module, tokenizer, params.resolution, params.template, params.max_text_tokens)
+    return Showo(
+        module,
+        tokenizer,
+        params.resolution,
+        params.template,
+        params.max_text_tokens,
+        params.follow_up,
+    )
 
 
 def read_tokenizer(source: str, words: int | None) -> PreTrainedTokenizerBase:

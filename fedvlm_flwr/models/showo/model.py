@@ -27,7 +27,7 @@ from fedvlm_flwr.models.showo.network import (
     Vocabulary,
     image_processor,
 )
-from fedvlm_flwr.models.vlm import VLM, Encoded, Features, base_of
+from fedvlm_flwr.models.vlm import VLM, Encoded, Features, History, base_of
 
 PIXELS_AT_ONCE = 8 * 256 * 256  # bounds the memory of the image tokenizer's activations
 
@@ -41,6 +41,7 @@ class Showo(VLM):
         resolution: pixels a side of the pictures.
         template: the prompt around `{question}`, after the picture.
         max_text_tokens: see `PromptEncoder`.
+        follow_up: what stands around a further question, see `Template`.
 
     Raises:
         ConfigError: the template does not hold `{question}` once.
@@ -56,11 +57,12 @@ class Showo(VLM):
         resolution: int,
         template: str,
         max_text_tokens: int,
+        follow_up: str | None = None,
     ) -> None:
         self.module = module
         self.tokenizer = tokenizer
         self.processor = image_processor(resolution)
-        self.wording = Template(template)
+        self.wording = Template(template, follow_up)
         self.vocabulary = Vocabulary(len(tokenizer), module.image_tokenizer.sizes.codes)
         self.parts = PARTS_OF
         self.root = ROOT
@@ -119,10 +121,17 @@ class Showo(VLM):
 
     @property
     def truncated_questions(self) -> int:
-        """Distinct questions that were cut on the left so far."""
+        """Distinct questions that were cut, or lost turns before them, so far."""
         return self._prompts.cut
 
-    def encode(self, question: str, answer: str | None = None) -> Encoded:
+    def encode(
+        self,
+        question: str,
+        answer: str | None = None,
+        history: History = (),
+        *,
+        cut_answer: bool = False,
+    ) -> Encoded:
         """Token ids of the prompt around `question`, and of the answer with its end token.
 
         The picture's place is before them and is not among them.
@@ -131,7 +140,7 @@ class Showo(VLM):
             DataError: template and answer alone are longer than `max_text_tokens`.
             ModelError: the tokenizer merges the prompt's end with the answer's beginning.
         """
-        return self._prompts.encode(self.wording, question, answer)
+        return self._prompts.encode(self.wording, question, answer, history, cut_answer=cut_answer)
 
     def answer_length(self, answer: str) -> int:
         """See `VLM.answer_length`."""

@@ -29,6 +29,10 @@ class Params(Loading):
     """Pixels a side of the pictures."""
     sizes: ShowoSizes
     """How large the network is."""
+    follow_up: str | None = None
+    """What stands around a further question of a conversation, behind the answer before it, with
+    {question} and beginning with the token that ends an answer; null: prompts are of one question.
+    """
     checkpoint: str | None = field(default=None, metadata=setting(path=True))
     """Show-o's weights: a local folder or a hub id; null: a tiny model."""
     image_tokenizer: str | None = field(default=None, metadata=setting(path=True))

@@ -7,6 +7,7 @@ import pytest
 
 from fedvlm_flwr.cli import main
 from tests import forms
+from tests.fedvlm_flwr.data.sources.test_slake import straddle
 from tests.layout import organs, record, write
 from tests.miniatures import slake
 
@@ -56,6 +57,21 @@ def test_a_source_s_values_can_be_set(tmp_path: Path, capsys: Capture) -> None:
     assert prepare("dataset=fed_slake", *words, f"{reading}.languages=[en,zh]") == 0
     assert "slake: 16 questions" in capsys.readouterr().out
     assert (tmp_path / "out" / "counts.json").exists()
+
+
+def test_languages_that_split_pictures_differently_are_told_with_the_cure(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    slake.build(tmp_path / "raw")
+    straddle(tmp_path / "raw")
+    reading = "dataset.making.sources.slake.reading"
+    words = ["dataset=fed_slake", f"raw={tmp_path / 'raw'}", f"{reading}.languages=[en,zh]"]
+    assert prepare(*words, f"out={tmp_path / 'published'}") == 1
+    said = capsys.readouterr().out
+    assert "slake: 1 of 9 pictures are asked about in training and test" in said
+    assert f"one split for all: {reading}.split=picture" in said
+    assert prepare(*words, f"out={tmp_path / 'picture'}", f"{reading}.split=picture") == 0
+    assert "asked about in training and test" not in capsys.readouterr().out
 
 
 def test_what_is_there_is_not_overwritten(tmp_path: Path, capsys: Capture) -> None:
@@ -149,6 +165,9 @@ def test_the_check_measures_answers_in_the_models_tokens(
     assert any("up to 121 tokens" in line and "which 0 of them exceed" in line for line in lines)
     (bad,) = [line for line in lines if line.startswith("bad: ")]
     assert bad.startswith("bad: data.jsonl-5: its answer does not fit model.max_text_tokens=")
+    assert bad.endswith("set dataset.long_answers=cut")
+    assert prepare(*words, "dataset.long_answers=cut", "dataset.split_seed=3") == 0
+    assert "1 training answers do not fit" in capsys.readouterr().out
     prepare(*words, "eval.max_new_tokens=4")
     assert (
         "is ended after 4 (eval.max_new_tokens), which 1 of them exceed" in capsys.readouterr().out

@@ -32,6 +32,15 @@ def test_indices_choose_and_order() -> None:
     assert examples(table, ROOT, []) == []
 
 
+def test_earlier_turns_are_history_and_the_last_question_is_asked() -> None:
+    table = Dataset.from_list(
+        [record("one", conversations=turns() + turns("why?", "of its shape"))]
+    )
+    (one,) = examples(table, ROOT)
+    assert (one.question, one.answer) == ("why?", "of its shape")
+    assert one.history == (("which organ?", "Lung"),)
+
+
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
@@ -41,7 +50,9 @@ def test_indices_choose_and_order() -> None:
         ({"conversations": turns(answer="  ")}, "empty answer"),
         ({"conversations": turns()[::-1]}, "turns from"),
         ({"conversations": turns()[:1]}, "turns from"),
-        ({"conversations": turns() + turns()}, "turns from"),
+        ({"conversations": turns() + turns()}, "a further one in its conversation is text"),
+        ({"conversations": turns() + turns("why?")[:1]}, "turns from"),
+        ({"conversations": turns() + turns("why?", " ")}, "empty answer"),
         ({"conversations": None}, "turns from"),
         ({"image": "../secret.png"}, "relative"),
         ({"image": "/etc/passwd"}, "relative"),

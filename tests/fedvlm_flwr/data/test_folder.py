@@ -162,7 +162,9 @@ def test_bad_rows_are_found_by_the_check(tmp_path: Path) -> None:
 
 
 def test_the_folder_has_to_be_named() -> None:
-    with pytest.raises(ConfigError, match=r"dataset.root is not set; .*dataset.root=<folder>"):
+    with pytest.raises(
+        ConfigError, match=r"dataset.root is not set; .*dataset.root=<folder>.*hub=<org"
+    ):
         load_data(choices.dataset("folder", params(None)))
 
 

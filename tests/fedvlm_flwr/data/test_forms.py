@@ -16,8 +16,12 @@ from PIL import Image
 
 from fedvlm_flwr.data.checked import Checked
 from fedvlm_flwr.data.federated import Example, FederatedData, examples
+from fedvlm_flwr.data.framing import to_model_frame
 from fedvlm_flwr.data.load import examine_data, load_data
 from fedvlm_flwr.errors import ConfigError, DataError
+from fedvlm_flwr.images.boxes import parse_boxes
+from fedvlm_flwr.images.frame import padded
+from fedvlm_flwr.tasks import load_task
 from tests import choices, forms
 from tests.fedvlm_flwr.data.test_folder import params
 
@@ -249,9 +253,71 @@ def test_conversations_of_several_questions_are_said(tmp_path: Path) -> None:
     forms.lines(tmp_path / "data.jsonl", forms.talks(turns=3))
     report = examine(tmp_path)
     assert report.bad == 12
-    assert "has 3 questions; take the first with dataset.turns=first" in report.problems[0].text
-    pairs = [(one.question, one.answer) for one in all_examples(load(tmp_path, turns="first"))]
-    assert sorted(pairs) == sorted(zip(forms.QUESTIONS, forms.ANSWERS, strict=True))
+    text = report.problems[0].text
+    assert "has 3 questions" in text
+    assert all(f"dataset.turns={way}" in text for way in ("all", "first", "last"))
+
+
+MORE = ("And the other side?", "nothing")
+
+
+@pytest.mark.parametrize(
+    ("way", "lengths"), [("first", [0] * 12), ("last", [2] * 12), ("all", [0, 1, 2] * 12)]
+)
+def test_questions_of_a_conversation_see_those_before_them(
+    way: str, lengths: list[int], tmp_path: Path
+) -> None:
+    forms.pictures(tmp_path)
+    forms.lines(tmp_path / "data.jsonl", forms.talks(turns=3))
+    data = load(tmp_path, turns=way)
+    records = all_examples(data)
+    assert sorted(len(one.history) for one in records) == sorted(lengths)
+    for one in records:
+        i = int(one.image.stem[1:])
+        talk = [(forms.QUESTIONS[i], forms.ANSWERS[i]), MORE, MORE]
+        assert [*one.history, (one.question, one.answer)] == talk[: len(one.history) + 1]
+    assert {one.id for one in records} >= ({"p3-turn-1", "p3-turn-3"} if way == "all" else {"p3"})
+    assert not set(data.train["image"]) & set(data.test["image"])
+    assert any("12 conversations of which" in note for note in examine(tmp_path, turns=way).notes)
+
+
+def test_conversations_of_one_question_are_as_they_were(tmp_path: Path) -> None:
+    forms.pictures(tmp_path)
+    forms.lines(tmp_path / "data.jsonl", forms.talks())
+    first, *others = (all_examples(load(tmp_path, turns=way)) for way in ("one", "all", "last"))
+    assert others == [first, first]
+
+
+def test_an_empty_earlier_answer_is_bad_by_name(tmp_path: Path) -> None:
+    forms.pictures(tmp_path)
+    rows = forms.talks(turns=3)
+    rows[4]["conversations"][1]["value"] = " "
+    forms.lines(tmp_path / "data.jsonl", rows)
+    bad = [problem.record for problem in examine(tmp_path, turns="all").problems]
+    assert bad == ["p4-turn-1", "p4-turn-2", "p4-turn-3"]
+
+
+def test_boxes_of_earlier_turns_become_fractions_and_go_to_the_model_s_frame(
+    tmp_path: Path,
+) -> None:
+    forms.pictures(tmp_path)
+    talk = [
+        {"from": speaker, "value": text}
+        for text in ("[6, 4, 12, 8]",)
+        for speaker in ("human", "gpt") * 2
+    ]
+    rows = [{"image": name, "conversations": talk} for name in forms.NAMES]
+    forms.lines(tmp_path / "data.jsonl", rows)
+    data = load(tmp_path, turns="last", boxes="pixels", task="grounding")
+    (one, *_) = examples(data.train, data.root, None, data.box_decimals)
+    places = load_task("grounding").BOXES_IN
+    for place, text in zip(("question", "answer"), one.history[0], strict=True):
+        box = parse_boxes(text)[0].box
+        assert box == ((0.25, 0.25, 0.5, 0.5) if place in places else (6, 4, 12, 8))
+    shown = to_model_frame(one, padded((24, 16)))
+    ((question, answer),) = shown.history
+    assert (question, answer) == (shown.question, shown.answer)
+    assert shown.answer != one.answer
 
 
 @pytest.mark.parametrize(
@@ -447,6 +513,59 @@ def test_a_table_in_two_forms_is_told(tmp_path: Path) -> None:
     assert any("12 records are the same as one before" in note for note in examine(tmp_path).notes)
 
 
+@pytest.mark.parametrize(("name", "gap"), [("data.csv", ","), ("data.tsv", "\t")])
+def test_words_for_no_value_are_no_answers_in_tables_of_text(
+    name: str, gap: str, tmp_path: Path
+) -> None:
+    text = csv_of(
+        gap.join(("image", "question", "answer")), gap.join(("{image}", "{question}", "{answer}"))
+    )
+    for word, answer in zip(("NaN", "N/A", " null "), ("left", "right", "left"), strict=True):
+        text = text.replace(f"{gap}{answer}\n", f"{gap}{word}\n", 1)
+    report = examine(table(tmp_path, text, name))
+    assert [problem.record[-1] for problem in report.problems] == ["0", "1", "2"]
+    assert all("empty answer" in problem.text for problem in report.problems)
+    assert any("3 answers are a word for none" in note for note in report.notes)
+
+
+def test_words_that_are_answers_and_texts_of_json_stay(tmp_path: Path) -> None:
+    root = table(tmp_path, csv_of("image,question,answer", "{image},{question},None"))
+    assert {one.answer for one in all_examples(load(root))} == {"None"}
+    (root / "data.csv").unlink()
+    forms.lines(root / "data.jsonl", forms.flat(answer="null"))
+    assert {one.answer for one in all_examples(load(root))} == {"null"}
+
+
+def test_an_empty_column_of_conversations_gives_way_to_questions(tmp_path: Path) -> None:
+    text = csv_of("conversations,image,question,answer", ",{image},{question},{answer}")
+    report = examine(table(tmp_path, text))
+    assert report.sources[0].columns["question"] == "question"
+    pairs = [(one.question, one.answer) for one in all_examples(load(tmp_path))]
+    assert sorted(pairs) == sorted(zip(forms.QUESTIONS, forms.ANSWERS, strict=True))
+
+
+def test_filled_conversations_are_taken_and_a_label_beside_them_is_a_field(tmp_path: Path) -> None:
+    forms.pictures(tmp_path)
+    rows = [row | {"question": "", "label": "x"} for row in forms.talks()]
+    forms.lines(tmp_path / "data.jsonl", rows)
+    data = load(tmp_path)
+    assert set(data.train["label"]) == {"x"}
+    assert {one.answer for one in all_examples(data)} == {"left", "right"}
+
+
+def test_files_of_an_archive_in_any_order_are_one_record(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "shard.tar", "w") as tar:
+        for ending in ("json", "png"):  # all texts, then all pictures
+            for i in range(forms.COUNT):
+                row = {"question": forms.QUESTIONS[i], "answer": forms.ANSWERS[i]}
+                data = forms.png(i) if ending == "png" else json.dumps(row).encode()
+                info = tarfile.TarInfo(f"{i:02d}.{ending}")
+                info.size = len(data)
+                tar.addfile(info, io.BytesIO(data))
+    pairs = [(one.question, one.answer) for one in all_examples(load(tmp_path))]
+    assert sorted(pairs) == sorted(zip(forms.QUESTIONS, forms.ANSWERS, strict=True))
+
+
 # -- files that cannot be read -------------------------------------------------------------------
 
 
@@ -456,6 +575,21 @@ def test_a_table_in_two_forms_is_told(tmp_path: Path) -> None:
         ("data.csv", b"image,question,answer\na.png,where?\n", "Row 1 of .* has not 3 values"),
         ("data.csv", b"image,question,answer\na.png,where?,x,y\n", "Row 1 of .* has not 3"),
         ("data.csv", b'image,question,answer\n"a.png,where?,x\n', "no CSV"),
+        (
+            "data.csv",
+            b'\nimage,question,answer\na.png,where?,x\n"b.png,where?,x\nc.png,where?,x\n',
+            "begins in line 4 of .*data.csv is no CSV .*in line 5.*quotes",
+        ),
+        (
+            "data.csv",
+            b'image,question,answer\na.png,"where?,x\nb.png,where?",x\nc.png,"why"?,x\n',
+            "begins in line 4 of .*data.csv is no CSV",
+        ),
+        (
+            "data.csv",
+            b'sep=,\nimage,question,answer\n"a.png,where?,x\nb.png",where?\n',
+            "Row 1 of .*csv, which begins in line 3 and goes on to line 4, perhaps for a stray",
+        ),
         ("data.csv", b"image,question,answer\n", "holds no row"),
         ("data.csv", b"", "is empty"),
         ("data.jsonl", b"", "is empty"),

@@ -158,3 +158,14 @@ def test_one_of_several_assignments_to_clients_is_chosen_by_name(tmp_path: Path)
         DataError, match=r"variant=dirichlet but there is no .*one of: iid, non_iid"
     ):
         load(tmp_path, variant="dirichlet")
+
+
+def test_conversations_of_several_questions_are_bad_as_ever(tmp_path: Path) -> None:
+    root = organs(tmp_path)
+    path = root / "clients/train/client_1.json"
+    records = json.loads(path.read_text(encoding="utf-8"))
+    more = [{"from": "human", "value": "why?"}, {"from": "gpt", "value": "it is round"}]
+    records[0]["conversations"] += more
+    write(path, records)
+    (problem,) = examine_data(choices.dataset("published", published_params(root))).problems
+    assert "has 2 questions" in problem.text

@@ -18,7 +18,7 @@ from fedvlm_flwr.images.frame import Frame, padded
 from fedvlm_flwr.models import model_parts, prepare_model
 from fedvlm_flwr.models.features import FeatureCache
 from fedvlm_flwr.models.resident import Resident
-from fedvlm_flwr.models.vlm import VLM, Encoded, Features
+from fedvlm_flwr.models.vlm import VLM, Encoded, Features, History
 from fedvlm_flwr.process import this_process
 from tests.choices import MADE_HERE
 
@@ -61,7 +61,9 @@ class Parrot(VLM):
     def features(self, images: Sequence[Path]) -> list[Features]:
         return [{"none": torch.zeros(1)} for _ in images]
 
-    def encode(self, question: str, answer: str | None = None) -> Encoded:
+    def encode(
+        self, question: str, answer: str | None = None, history: History = (), **_: bool
+    ) -> Encoded:
         self.heard.append(question)
         return Encoded(tuple(question.encode()))
 

@@ -304,9 +304,9 @@ def test_training_and_evaluation_show_the_model_the_same_boxes(model, tmp_path, 
     shown = []
     encode = model.encode
 
-    def recorded(question, answer=None):
+    def recorded(question, answer=None, history=(), **more):
         shown.append((question, answer))
-        return encode(question, answer)
+        return encode(question, answer, history, **more)
 
     monkeypatch.setattr(model, "encode", recorded)
     stage = Stage(train={"connector": "full"})

@@ -20,7 +20,12 @@ def tokenizer():
 def test_template_becomes_the_text_around_question_and_answer(tokenizer):
     template = f"Look. {HEAD}{IMAGE} [{{{{ c['text'] }}}}]{{{{ eos_token }}}}\n{REST}"
     assert turn_of(tokenizer, template, "any") == Turn(
-        before="Look. <image> [", after="]</s>\n", lead=" [", closing="]", end="</s>"
+        before="Look. <image> [",
+        after="]</s>\n",
+        lead=" [",
+        closing="]",
+        end="</s>",
+        earlier=("]</s>\n [", "]</s>\n ["),
     )
 
 
@@ -69,3 +74,35 @@ def test_encoder_leaves_the_tokenizers_own_marks_out_on_demand(tokenizer, marks)
         *tokenizer(" yes", add_special_tokens=False)["input_ids"],
         tokenizer.eos_token_id,
     )
+
+
+EARLIER = (("is it red?", "no"), ("is it blue?", "yes"))
+
+
+def test_earlier_turns_are_written_as_the_template_writes_them(tokenizer):
+    template = f"Look. {HEAD}{IMAGE} [{{{{ c['text'] }}}}]{{{{ eos_token }}}}\n{REST}"
+    turn = turn_of(tokenizer, template, "any")
+    parts = [[{"type": "image"}, {"type": "text", "text": "is it red?"}]]
+    parts += [[{"type": "text", "text": text}] for text in ("no", "is it blue?", "yes", "which?")]
+    talk = [
+        {"role": ("user", "assistant")[i % 2], "content": content}
+        for i, content in enumerate(parts)
+    ]
+    text = tokenizer.apply_chat_template(talk, chat_template=template, tokenize=False)
+    assert turn.prompt("which?", EARLIER) == text
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        f"{{{{ 'Again. ' if messages|length > 2 }}}}{HEAD}{IMAGE} {{{{ c['text'] }}}}{REST}",
+        f"{{{{ raise_exception('one') if messages|length > 2 }}}}{HEAD}{IMAGE} "
+        f"{{{{ c['text'] }}}}{REST}",
+    ],
+    ids=["another beginning", "one question only"],
+)
+def test_a_template_without_a_form_for_earlier_turns_takes_one_question(tokenizer, template):
+    turn = turn_of(tokenizer, template, "any")
+    assert turn.prompt("which?").endswith("which?")
+    with pytest.raises(ModelError, match=r"no form for the earlier .*dataset\.turns=first"):
+        turn.prompt("which?", EARLIER)

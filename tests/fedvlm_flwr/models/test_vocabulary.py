@@ -2,7 +2,12 @@
 
 from pathlib import Path
 
+import pytest
+
+from fedvlm_flwr.config import compose
 from fedvlm_flwr.data.federated import Example
+from fedvlm_flwr.data.load import load_data
+from fedvlm_flwr.errors import ModelError
 from fedvlm_flwr.models.llava.model import Llava
 from fedvlm_flwr.models.vocabulary import (
     answer_lengths,
@@ -10,6 +15,9 @@ from fedvlm_flwr.models.vocabulary import (
     untrainable,
     usual_length,
 )
+from fedvlm_flwr.report.tokens import cut_answers
+from server_app.shortfalls import shortfalls
+from tests import forms
 
 
 def test_words_without_a_token_are_counted_by_name(model: Llava) -> None:
@@ -42,3 +50,20 @@ def test_an_answer_without_room_is_found(model: Llava) -> None:
         for name, count in (("short", 1), ("long", 60))
     ]
     assert [example.id for example in untrainable(model, examples)] == ["long"]
+    limit = "model.max_text_tokens=64"
+    (line,) = cut_answers(model, examples, 64)
+    assert line.startswith(f"1 training answers do not fit {limit}")
+
+
+def test_a_model_without_a_form_for_earlier_turns_is_told_before_the_rounds(
+    model: Llava, tmp_path: Path
+) -> None:
+    forms.pictures(tmp_path)
+    forms.lines(tmp_path / "data.jsonl", forms.talks(turns=3))
+    words = {"dataset": "folder", "dataset.root": str(tmp_path), "dataset.task": "vqa"}
+    config = compose({**words, "dataset.turns": "all", "dataset.allow_unknown_words": True})
+    data = load_data(config.dataset)
+    with pytest.raises(ModelError, match=r"model\.follow_up .*dataset\.turns=first"):
+        list(shortfalls(config, model, data))
+    config = compose({**words, "dataset.turns": "first", "dataset.allow_unknown_words": True})
+    list(shortfalls(config, model, load_data(config.dataset)))

@@ -6,6 +6,7 @@ import pytest
 from datasets import Dataset
 
 from fedvlm_flwr.data.partitions import partition_table
+from fedvlm_flwr.data.records import UNIT
 from fedvlm_flwr.errors import ConfigError
 from tests import choices
 
@@ -79,3 +80,14 @@ def test_an_empty_client_says_which_knob_to_turn() -> None:
         partition_table(
             choices.partition("dirichlet", {"alpha": 0.001, "by": "organ"}), table(40), 8, 0
         )
+
+
+def test_a_field_that_is_kept_together_cannot_be_spread_whatever_alpha_is() -> None:
+    data = table(40)
+    patients = [f"p{row // 4}" for row in range(len(data))]
+    data = data.add_column("patient", patients).add_column(UNIT, patients)
+    choice = choices.partition("dirichlet", {"alpha": 100.0, "by": "patient"})
+    with pytest.raises(ConfigError, match=r"by=patient is what dataset\.group_by .*partition\.by"):
+        partition_table(choice, data, 3, 0)
+    spread = choices.partition("dirichlet", {"alpha": 100.0, "by": "organ"})
+    assert len(partition_table(spread, data, 3, 0)) == 3

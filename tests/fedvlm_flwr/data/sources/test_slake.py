@@ -18,6 +18,7 @@ def params(**changes: Any) -> slake.Params:
         "languages": ["en"],
         "train_splits": ["train", "validate"],
         "test_splits": ["test"],
+        "split": "published",
         "regions": {"head": ["Brain", "Neck"], "chest": ["Lung"], "abdomen": ["Abdomen"]},
     }
     return typed(slake.Params, {**values, **changes}, "slake")
@@ -51,6 +52,29 @@ def test_an_item_is_what_the_file_says(raw: Path) -> None:
             "region": "head",
         },
     )
+
+
+def test_one_split_by_picture_serves_both_languages(raw: Path) -> None:
+    straddle(raw)
+    both = {"languages": ["en", "zh"]}
+    split_of = {item.id: item.split for item in read(raw, **both)}
+    assert (split_of["12"], split_of["99"]) == ("test", "train")  # of one picture
+    by_picture = read(raw, split="picture", **both)
+    assert {one.id: one.split for one in by_picture} == split_of | {"99": "test"}
+    assert read(raw, split="picture") == read(raw)  # English alone has nothing to mend
+    with pytest.raises(ConfigError, match=r"split='patient'.*published, picture"):
+        read(raw, split="patient")
+
+
+def straddle(raw: Path) -> None:
+    """A Chinese training question on a picture that English ones test."""
+    path = raw / "train.json"
+    records = json.loads(path.read_text(encoding="utf-8"))
+    more = miniature.record(
+        (7, "Lung", "X-Ray", "CLOSED", "Organ", "图片中有肺吗？", "是"),  # noqa: RUF001
+        99,
+    )
+    path.write_text(json.dumps([*records, more]), encoding="utf-8")
 
 
 def test_english_is_asked_in_all_splits_and_chinese_by_option(raw: Path) -> None:

@@ -203,6 +203,36 @@ def test_ids_and_generated_tokens_equal_plain_transformers(family, kept, plain, 
 
 
 @pytest.mark.parametrize("family", FAMILIES)
+def test_earlier_turns_are_written_as_transformers_writes_them(family, kept, plain, paths):
+    model, reference = kept(family), plain(family)
+    history = tuple(zip(QUESTIONS[:2], ANSWERS[:2], strict=True))
+    if reference.template is None:
+        with pytest.raises(ModelError, match=r"no form for the earlier turns.*turns=first"):
+            model.encode(QUESTIONS[2], None, history)
+        return
+    texts = [text for pair in history for text in pair] + [QUESTIONS[2]]
+    parts = [[{"type": "text", "text": text}] for text in texts]
+    parts[0].insert(0, {"type": "image", "image": Image.open(paths[1]).convert("RGB")})
+    roles = ("user", "assistant", "user", "assistant", "user")
+    expected = reference.processor.apply_chat_template(
+        [{"role": role, "content": own} for role, own in zip(roles, parts, strict=True)],
+        add_generation_prompt=True,
+        tokenize=True,
+        return_dict=True,
+        return_tensors="pt",
+    )
+    features = model.features(paths[1:2])
+    asked = model.encode(QUESTIONS[2], ANSWERS[2], history)
+    own = model.inputs.batch(features, [asked], answers=False)
+    assert own["input_ids"].tolist() == expected["input_ids"].tolist()
+    if model.family.types is not None:
+        assert own[model.family.types].tolist() == expected[model.family.types].tolist()
+    assert asked.answer_ids == model.encode(QUESTIONS[2], ANSWERS[2]).answer_ids
+    with torch.no_grad():
+        assert model.loss(features, [asked]).isfinite()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
 def test_loss_equals_transformers_loss_on_the_answer(family, kept, plain, paths):
     model, reference = kept(family), plain(family)
     features = model.features(paths)

@@ -73,13 +73,28 @@ def test_the_chat_template_of_the_tokenizer_is_the_default(make, pictures, llama
 
 def test_a_template_that_writes_the_picture_is_asked_for_it(make):
     model = make(PARTS, template=None)
-    assert model.wording == Turn(f"user: {SPARE}", f"{END}assistant: ", "", "", END)
+    earlier = (f"{END}assistant: ", f"{END}user: ")
+    assert model.wording == Turn(f"user: {SPARE}", f"{END}assistant: ", "", "", END, earlier)
 
 
 def test_the_date_of_today_is_not_in_a_prompt(make):
     """Prompts of two sites, or of two days, would differ."""
     model = make(DATED, template=None)
     assert model.wording.before.startswith("26 Jul 2024")
+
+
+def test_earlier_turns_are_written_by_the_chat_template(make, llama):
+    model = make(CHAT, template=None, max_text_tokens=400)
+    words = AutoTokenizer.from_pretrained(llama)
+    texts = (f"{SPARE}\nis it blue?", "blue rectangle", "is it red?", "rectangle", "which?")
+    talk = [{"role": ("user", "assistant")[i % 2], "content": text} for i, text in enumerate(texts)]
+    text = words.apply_chat_template(
+        talk, chat_template=CHAT, add_generation_prompt=True, tokenize=False
+    )
+    history = (("is it blue?", "blue rectangle"), ("is it red?", "rectangle"))
+    encoded = model.encode("which?", "blue", history)
+    assert list(encoded.prompt_ids) == words(text, add_special_tokens=False)["input_ids"]
+    assert encoded.answer_ids == model.encode("which?", "blue").answer_ids
 
 
 def test_model_template_wins_over_the_tokenizers(make):

@@ -6,7 +6,7 @@ from PIL import Image
 from tokenizers import Tokenizer, models
 from transformers import PhiConfig, PhiForCausalLM, PreTrainedTokenizerFast
 
-from fedvlm_flwr.errors import ConfigError
+from fedvlm_flwr.errors import ConfigError, ModelError
 from fedvlm_flwr.models.showo.magvit import MagvitTokenizer
 from fedvlm_flwr.models.showo.mask import for_attention, visible
 from fedvlm_flwr.models.showo.model import Showo
@@ -25,7 +25,7 @@ from tests.model_promises import (
     check_generation,
     check_labels_stay_out,
 )
-from tests.showo_tiny import GOLDEN, IMAGE, golden_weight, showo
+from tests.showo_tiny import GOLDEN, IMAGE, TEMPLATE, golden_weight, showo
 
 CPU = torch.device("cpu")
 ANSWERS = ["[0.31, 0.20, 0.45, 0.45]", "no", "a blue rectangle", "yes", "is"]
@@ -268,6 +268,19 @@ def test_the_prompt_is_the_template_and_the_answer_ends(model):
     assert tokenizer.decode(encoded.prompt_ids) == "USER: \nis there a red shape? ASSISTANT:"
     assert tokenizer.decode(encoded.answer_ids) == " yes<|endoftext|>"
     assert encoded.answer_ids[-1] == model.end_id
+
+
+def test_earlier_turns_stand_behind_the_picture_each_with_its_end(model):
+    follow_up = "<|endoftext|>USER: {question} ASSISTANT:"
+    talks = Showo(model.module, model.tokenizer, 64, TEMPLATE, 64, follow_up)
+    history = (("is there a red shape?", "yes"),)
+    encoded = talks.encode("is it <|endoftext|>?", "no", history)
+    text = "USER: \nis there a red shape? ASSISTANT: yes<|endoftext|>USER: is it"
+    assert model.tokenizer.decode(encoded.prompt_ids).startswith(text)
+    assert encoded.prompt_ids.count(model.end_id) == 1
+    assert encoded.answer_ids == model.encode("is it?", "no").answer_ids
+    with pytest.raises(ModelError, match=r"model\.follow_up"):
+        model.encode("is it?", "no", history)
 
 
 def test_a_question_smuggles_in_no_end(model):
