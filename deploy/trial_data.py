@@ -31,7 +31,9 @@ def _records(numbers: Sequence[int]) -> list[Record]:
     paths: Mapping[int, str] = get_train_image_paths()
     wanted = {number: Path(paths[number]) for number in numbers}
     rows = zip(*get_train_questions(), strict=True)
-    return [(wanted[image], question, answer) for question, answer, image in rows if image in wanted]
+    return [
+        (wanted[image], question, answer) for question, answer, image in rows if image in wanted
+    ]
 
 
 def write_table(folder: Path, records: Sequence[Record]) -> None:

@@ -21,6 +21,7 @@ from fedvlm_flwr.run_folder import (
     CHECKPOINT,
     CONFIG,
     COST,
+    CURVE,
     METRICS,
     PREDICTIONS,
     PROGRESS,
@@ -34,7 +35,7 @@ PART = 32_768  # bytes of a file in one line, before base64
 NUMBER = "line"  # of an event in the user's progress.jsonl: what is read again is not told again
 OF_RUN = "superlink_run"
 AT_START = (CONFIG, RUN_CONFIG)
-AT_END = (SITES, METRICS, COST, PREDICTIONS, "curve.png", CHECKPOINT)
+AT_END = (SITES, METRICS, COST, PREDICTIONS, CURVE, CHECKPOINT)
 FILE = re.compile(rf"(?:{ADAPTER}/)?[A-Za-z0-9][A-Za-z0-9._-]*")
 
 

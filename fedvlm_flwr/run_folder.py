@@ -20,6 +20,7 @@ from fedvlm_flwr.sealed import CHECKSUM, is_whole
 
 CONFIG, METRICS, COST = "config.yaml", "metrics.jsonl", "cost.json"
 PREDICTIONS, PROGRESS, ADAPTER = "predictions.jsonl", "progress.jsonl", "adapter"
+CURVE = "learning_curve.png"
 SITES = "sites.json"  # the names of real sites, by number
 CHECKPOINT, CLIENTS, LOCK = "checkpoint.json", "clients", ".lock"
 RUN_CONFIG = "run_config.json"  # what the run was started with, so that it can be resumed

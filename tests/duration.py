@@ -9,6 +9,7 @@ import pytest
 SLOW = (
     "tests/deployment/test_faults.py",
     "tests/fedvlm_flwr/engines/test_ray.py",
+    "tests/deployment/test_run.py",
     "tests/server_app/test_resume.py",
     "tests/server_app/test_all_algorithms.py",
     "tests/test_contributing.py::test_the_worked_examples",

@@ -7,9 +7,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from fedvlm_flwr.report.table import CONTROLS, Values, headlines, server_values
-from fedvlm_flwr.run_folder import RunFolder
+from fedvlm_flwr.run_folder import CURVE, RunFolder
 
-CURVE = "learning_curve.png"
 STYLES = {"majority": ":", "shuffled": "--"}
 
 

@@ -17,10 +17,13 @@ SMOKE = ("experiment=smoke", "num_rounds=1", "eval.shuffled=false")
 
 
 def test_the_result_comes_to_the_user(server: Server, records: dict[str, Path]) -> None:
-    """The server scores by a folder of its own; the sites have theirs, in other forms."""
+    """The server scores by a folder of its own; the sites have theirs, in other forms.
+
+    One is resident, at the other Flower starts a process for each message.
+    """
     sites = [
-        Site(server, name, node_config(server.folder, name, records[name]))
-        for name in ("north", "south")
+        Site(server, name, node_config(server.folder, name, records[name]), resident=resident)
+        for name, resident in (("north", True), ("south", False))
     ]
     scored = ["eval.where=server", f"dataset.root={records['west']}"]
     with started(*sites):
