@@ -8,6 +8,8 @@ import pytest
 # `make quick` leaves these out, and whatever else is marked as slow.
 SLOW = (
     "tests/deployment/test_faults.py",
+    "tests/deployment/test_run.py",
+    "tests/deployment/test_canary.py",
     "tests/fedvlm_flwr/engines/test_ray.py",
     "tests/deployment/test_run.py",
     "tests/server_app/test_resume.py",

@@ -14,8 +14,12 @@ HOP = {"connection", "transfer-encoding", "content-length", "host"}
 
 
 @contextmanager
-def fleet_only(server: Server) -> Iterator[str]:
-    """The address of a reverse proxy that lets sites reach the Fleet API and nothing else."""
+def fleet_only(server: Server, keep: list[bytes] | None = None) -> Iterator[str]:
+    """The address of a reverse proxy that lets sites reach the Fleet API and nothing else.
+
+    Args:
+        keep: takes every byte that a site sends.
+    """
     trusted = ssl.create_default_context(cafile=str(server.certificates / "ca.crt"))
 
     class Proxy(BaseHTTPRequestHandler):
@@ -23,6 +27,8 @@ def fleet_only(server: Server) -> Iterator[str]:
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            if keep is not None:
+                keep.extend([self.path.encode(), str(self.headers).encode(), body])
             if not self.path.startswith(PASSED):
                 self._answer(404, [], b"")
                 return
