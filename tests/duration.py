@@ -11,7 +11,6 @@ SLOW = (
     "tests/deployment/test_run.py",
     "tests/deployment/test_canary.py",
     "tests/fedvlm_flwr/engines/test_ray.py",
-    "tests/deployment/test_run.py",
     "tests/server_app/test_resume.py",
     "tests/server_app/test_all_algorithms.py",
     "tests/test_contributing.py::test_the_worked_examples",
