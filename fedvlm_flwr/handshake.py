@@ -46,8 +46,8 @@ class Fingerprints:
         if site.base != self.base:
             return (
                 f"its base model has the fingerprint {site.base[:12]} and the server's "
-                f"{self.base[:12]}; prepare it again at the one that is wrong "
-                "(`fedvlm site prepare`)"
+                f"{self.base[:12]}; prepare it again where it is wrong (`fedvlm site prepare`), or "
+                "copy the folder of the one to the other"
             )
         return ""
 

@@ -54,12 +54,14 @@ class FederatedData:
             splits: training, test.
 
         Raises:
-            DataError: names the folder and the split.
+            DataError: names the dataset and the split.
         """
         tables = {"training": self.train, "test": self.test}
         for split in splits:
             if not len(tables[split]):
-                raise DataError(f"{self.root} has no good {split} record; see its files.")
+                raise DataError(
+                    f"The dataset {self.name} has no good {split} record; see its files."
+                )
 
     def scored_by_validation(self) -> FederatedData:
         """The same with the validation records as its test set.

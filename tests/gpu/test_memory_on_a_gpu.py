@@ -45,7 +45,7 @@ def test_the_estimate_is_near_what_torch_has_used(small, capsys, precision, chec
         assert peak["allocated"] > 0.6 * estimated - BLOCKS
 
 
-def test_a_full_gpu_fails_one_client_and_serves_the_next(small):
+def test_a_full_gpu_fails_one_client_and_serves_the_next(small, simulation):
     plain = {"overrides": shlex.join([*small, "engine.device=cuda"])}
     # More examples too, or a batch would be as large as all that the client has.
     more = ("engine.device=cuda", "train.batch_size=512", "dataset.train_pictures=240")

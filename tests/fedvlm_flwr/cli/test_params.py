@@ -56,7 +56,7 @@ def test_phi_with_adapters_of_rank_8_has_the_references_numbers(capsys):
     assert "connector" not in parts
 
 
-def test_real_messages_weigh_as_much(capsys, small):
+def test_real_messages_weigh_as_much(capsys, small, simulation):
     words = [*small, "tuning=share_connector", "algorithm=scaffold", "wire.dtype=bfloat16"]
     (stage,) = told(capsys, *words)
     run_config = {"overrides": shlex.join(words)}

@@ -1,14 +1,17 @@
 """What the check finds, and what a dataset with bad records is good for."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from fedvlm_flwr.config import compose
 from fedvlm_flwr.data.check import find_problems, shared_pictures
 from fedvlm_flwr.data.load import examine_data, load_data
 from fedvlm_flwr.data.records import Row
 from fedvlm_flwr.errors import ConfigError, DataError
+from fedvlm_flwr.process import Process
 from tests import choices
 from tests.layout import organs, picture, published_params, record, write
 
@@ -136,8 +139,11 @@ def test_shared_pictures_may_be_allowed_and_are_told_apart(tmp_path: Path) -> No
 def test_nothing_left_is_refused_whatever_is_allowed(tmp_path: Path) -> None:
     root = organs(tmp_path)
     write(root / "central_training/test/test.json", [record("lost.png")])
+    words = ["dataset=fed_slake", f"dataset.root={root}", "dataset.allow_errors=100"]
     with pytest.raises(DataError, match="no good test record"):
-        load_data(choices.dataset("published", published_params(root, allow_errors=100)))
+        Process().data(compose({"overrides": shlex.join(words)}))
+    real = ["engine=inprocess", "engine.sites={north: .}"]  # a real site need not score
+    assert not len(Process().data(compose({"overrides": shlex.join([*words, *real])})).test)
 
 
 def test_limits_are_checked(tmp_path: Path) -> None:
