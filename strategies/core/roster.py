@@ -74,11 +74,10 @@ class Roster(Callback):
     tell: Callable[[str], None]
     names: list[str] = field(default_factory=list)
     answers: dict[int, SiteReply] = field(default_factory=dict)
-    _nodes: dict[str, list[int]] = field(default_factory=dict)  # by name, in order of appearance
+    _nodes: dict[str, list[int]] = field(default_factory=dict)  # by name, the earliest first
     _replies: dict[str, SiteReply] = field(default_factory=dict)
     _acquainted: set[int] = field(default_factory=set)  # nodes that have said who they are
     _questions: dict[str, int] = field(default_factory=dict)  # node by the id of an open question
-    _online: set[int] = field(default_factory=set)
     _strict: bool = True  # before the first round a site that does not fit ends the run
 
     @property
@@ -96,8 +95,7 @@ class Roster(Callback):
 
         Of two nodes of one name it is the earlier, as long as that is there.
         """
-        nodes = self._nodes.get(self.names[client], [])
-        return next((node for node in nodes if node in self._online), None)
+        return next(iter(self._nodes.get(self.names[client], ())), None)
 
     def gather(self, grid: Grid, timeout: float) -> None:
         """Wait for the sites that the run begins with.
@@ -109,9 +107,9 @@ class Roster(Callback):
         began = last_word = time.monotonic()
         while True:
             self.look(grid)
-            there = sorted(name for name in self._nodes if self._online & {*self._nodes[name]})
+            there = sorted(name for name, nodes in self._nodes.items() if nodes)
             missing = self._missing(there)
-            twice = [name for name in there if len(self._online & {*self._nodes[name]}) > 1]
+            twice = [name for name in there if len(self._nodes[name]) > 1]
             waited = time.monotonic() - began
             if not missing and not twice:
                 break
@@ -183,11 +181,17 @@ class Roster(Callback):
     def look(self, grid: Grid) -> None:
         """See which nodes are there, and ask those that are new who they are; waits for nothing.
 
+        A node that was away is asked again: its process is perhaps another, with another base.
+
         Raises:
             RunError: before the first round a site does not fit this run; says who, and why.
         """
-        self._online = set(grid.get_node_ids())
-        new = sorted(self._online - self._acquainted - {*self._questions.values()})
+        online = set(grid.get_node_ids())
+        self._acquainted &= online
+        self._nodes = {
+            name: [node for node in nodes if node in online] for name, nodes in self._nodes.items()
+        }
+        new = sorted(online - self._acquainted - {*self._questions.values()})
         if new:
             questions = [Message(RecordDict(), node, MessageType.QUERY) for node in new]
             sent = grid.push_messages(questions)
@@ -208,7 +212,8 @@ class Roster(Callback):
             require_answer(answer)
             reply = SiteReply.unpack(answer.content)
         except RejectedMessage as verdict:
-            return self._refuse(f"SuperNode {node} cannot take part: {verdict}.")
+            sentence = f"SuperNode {node} cannot take part: {verdict}."
+            return self.tell(sentence) if self.members.names else self._refuse(sentence)
         if reply.simulated or not reply.site:
             return self._refuse(
                 f"SuperNode {node} is a simulated one, and engine=superlink runs on real sites; "

@@ -185,6 +185,35 @@ def test_a_node_that_is_no_site_is_told_of(deploy, answer, words) -> None:
     assert sites.names == ["north"] and len(lines) == 1
 
 
+def test_a_broken_node_does_not_end_a_run_of_named_sites(deploy) -> None:
+    sites, lines = a_roster(names=("north",))
+    sites.gather(deploy(Failure(FailureCode.SITE), NORTH), 5)
+    assert sites.present == (0,)
+    assert "cannot take part: its node-config" in lines[0]
+
+
+def test_a_node_that_was_away_says_again_who_it_is(deploy) -> None:
+    bases = ["a"]
+    grid = deploy(NORTH, SOUTH)
+    first, _ = grid.get_node_ids()
+    words: list[str] = []
+
+    def judge(site: SiteReply) -> str:
+        return "another base" if site == NORTH and bases == ["b"] else ""
+
+    sites = Roster(Membership(2), judge, words.append)
+    sites.gather(grid, 5)
+    assert sites.present == (0, 1)
+    grid.away.add(first)
+    sites.look(grid)
+    assert sites.present == (1,)
+    bases[:] = ["b"]
+    grid.away.clear()
+    sites.look(grid)
+    assert sites.present == (1,)
+    assert words == ["The site 'north' does not fit this run: another base."]
+
+
 def test_a_site_that_does_not_fit_is_named_with_the_difference(deploy) -> None:
     sites = Roster(Membership(2), lambda site: "it has torch 1" * (site == SOUTH), print)
     with pytest.raises(RunError, match="'south' does not fit this run: it has torch 1"):
