@@ -4,9 +4,8 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 DEV_STAMP := .venv/.installed-dev
 ARGS ?=
-# The tests are shared among JOBS processes, file by file, the slowest first. One more than two cores
-# have use for: some tests wait for real processes while others work.
-JOBS ?= 3
+# The tests are shared among JOBS processes, file by file, the slowest first.
+JOBS ?= 2
 PYTEST := $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: run test quick lint format deploy-demo clean

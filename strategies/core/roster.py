@@ -16,6 +16,7 @@ from strategies.core.validation import require_answer
 
 LOOK_SECONDS = 0.5  # between two looks, while sites are waited for
 TELL_SECONDS = 10.0  # between two words on whom is waited for
+ANSWER_SECONDS = 60.0  # for a node to say who it is, when all that are needed have: it loads a base
 TWICE_SECONDS = 75.0  # Flower holds a SuperNode that was killed to be there for a minute
 
 # Flower's codes for a message that was lost with its node, and not refused by it.
@@ -104,14 +105,17 @@ class Roster(Callback):
             RunError: they are not there in time; two have one name, or more are there than take
                 part; or one does not fit this run: says who, and why.
         """
-        began = last_word = time.monotonic()
+        began = last_word = whole = time.monotonic()
         while True:
             self.look(grid)
             there = sorted(name for name, nodes in self._nodes.items() if nodes)
             missing = self._missing(there)
             twice = [name for name in there if len(self._nodes[name]) > 1]
             waited = time.monotonic() - began
-            if not missing and not twice:
+            if missing:
+                whole = time.monotonic()
+            all_known = not self._questions or time.monotonic() - whole > ANSWER_SECONDS
+            if not missing and not twice and all_known:
                 break
             if twice and waited > TWICE_SECONDS:
                 raise RunError(
@@ -125,9 +129,8 @@ class Roster(Callback):
                 )
             if time.monotonic() - last_word >= TELL_SECONDS:
                 last_word = time.monotonic()
-                self.tell(
-                    f"waiting for {missing or twice[0]} (there: {', '.join(there) or 'none'})"
-                )
+                who = missing or "further SuperNodes to say who they are"
+                self.tell(f"waiting for {who} (there: {', '.join(there) or 'none'})")
             time.sleep(LOOK_SECONDS)
         self._number(there)
         self._strict = False

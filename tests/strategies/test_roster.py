@@ -154,6 +154,31 @@ def test_two_of_one_name_end_the_run_before_its_first_round(deploy) -> None:
         a_roster(1)[0].gather(deploy(NORTH, NORTH), 5)
 
 
+def test_nobody_is_left_unasked_before_the_first_round(deploy, monkeypatch) -> None:
+    """The twin answers late; without waiting for it the run would begin with the other."""
+    grid = deploy(NORTH, NORTH)
+    real, polls = grid.pull_messages, iter(range(1000))
+
+    def one_by_one(keys: Iterable[str]) -> Iterable[Message]:
+        return real(keys) if next(polls) % 5 == 0 else []
+
+    grid.pull_messages = one_by_one  # type: ignore[method-assign]
+    with pytest.raises(RunError, match="Two SuperNodes call themselves 'north'"):
+        a_roster(names=("north",))[0].gather(grid, 5)
+    monkeypatch.setattr(roster, "ANSWER_SECONDS", 0.05)  # one that never answers is not waited for
+    silent = deploy(NORTH, SOUTH)
+    north, _ = silent.get_node_ids()
+    ask = silent.pull_messages
+
+    def of_north(keys: Iterable[str]) -> Iterable[Message]:
+        return ask(k for k in keys if silent._pending[k].metadata.dst_node_id == north)
+
+    silent.pull_messages = of_north  # type: ignore[method-assign]
+    sites, _ = a_roster(names=("north",))
+    sites.gather(silent, 5)
+    assert sites.present == (0,)
+
+
 def test_later_the_first_of_a_name_is_the_site_as_long_as_it_is_there(deploy) -> None:
     grid = deploy(NORTH, NORTH, away=[1])
     first, second = InProcessGrid.get_node_ids(grid)
