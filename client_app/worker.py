@@ -209,6 +209,8 @@ class Worker:
         """
         site = Site.of(node_config)
         self.process.forget_data()
+        with models_in(site.model_root):
+            prepare_model(self.process.compose(run_config).model)  # where it is not there
         config, model = model_of(self.process, run_config, site)
         records = site_records(self.process.data(config), config.privacy.min_examples)
         facts = fingerprints(self.process.compose(run_config), model)
@@ -230,8 +232,6 @@ def model_of(
     own = site.device if site else None
     device = choose_device(own or config.engine.device)
     with models_in(site.model_root if site else None):
-        if site is not None:
-            prepare_model(config.model)  # where it is made here and is not there
         return config, process.model(config, device)
 
 

@@ -32,7 +32,7 @@ from server_app.client_states import client_states_in
 from server_app.saved import Saved, read_checkpoint
 from server_app.scoring import Scoring
 from server_app.shortfalls import shortfalls, unfinished_answers
-from server_app.sites import described, judged, roster_of
+from server_app.sites import described, roster_of
 from server_app.stage import Places, StageRun
 from strategies import load_strategy
 from strategies.core.events import Callback, Callbacks
@@ -143,7 +143,8 @@ class Run:
         return data
 
     def _judge(self, site: SiteReply) -> str:
-        return judged(self._fingerprints, site)
+        assert self._fingerprints is not None, "sites are asked once the model is loaded"
+        return self._fingerprints.difference(site)
 
     def _meet(self, grid: Grid, roster: Roster, model: Resident) -> None:
         """Wait for the real sites, and refuse those that would compute something else.

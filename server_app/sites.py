@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 from fedvlm_flwr.config import Config
-from fedvlm_flwr.handshake import Fingerprints
 from fedvlm_flwr.messages import SiteReply
 from fedvlm_flwr.messages.site import TOO_FEW
 from strategies.core.roster import Judge, Membership, Roster
@@ -22,12 +21,6 @@ def roster_of(config: Config, judge: Judge, tell: Callable[[str], None]) -> Rost
     roster = Roster(Membership(config.num_clients, names, config.min_sites), judge, tell)
     roster.names = list(names or ())
     return roster
-
-
-def judged(facts: Fingerprints | None, site: SiteReply) -> str:
-    """What of a site's answer does not fit the run, in words; empty: it fits."""
-    assert facts is not None, "sites are asked once the model is loaded"
-    return facts.difference(site)
 
 
 def described(roster: Roster) -> str:
