@@ -1,14 +1,16 @@
 """What stays with a client between rounds, on its own disk."""
 
+import re
 from pathlib import Path
 
 from safetensors import SafetensorError
 
 from fedvlm_flwr.arrays import Arrays, section
-from fedvlm_flwr.errors import StateError
+from fedvlm_flwr.errors import RequestError, StateError
 from fedvlm_flwr.tensor_files import DamagedFile, load_tensors, save_tensors
 
 TENSORS, HOOK = "tensors/", "hook/"
+DEPOSIT = re.compile(r"([A-Za-z_]{1,40}(?:\.\d{1,6})?):(\d{1,9})")
 
 Facts = dict[str, str | int]
 
@@ -49,21 +51,34 @@ class PrivateState:
         arrays = _load(self.path(number), facts, f"after round {number}")
         return section(arrays, TENSORS), section(arrays, HOOK)
 
-    def previous(self, sent: Arrays | None) -> Arrays:
-        """The previous stages' result: as sent with this message, or saved from an earlier one.
+    def deposits(self, uses: str, sent: Arrays) -> dict[str, Arrays]:
+        """What a round uses of what travels once: as sent now, or saved from an earlier message.
 
-        It is the same for all clients of a run, and so are the files of those on one machine.
+        It is the same for all clients of a run, and so are the files of those on one machine. The
+        one before the newest of a name stays, for a server that goes on from an earlier checkpoint.
+
+        Args:
+            uses: as in `ClientRequest`.
+            sent: the new ones, as `name/tensor`.
 
         Raises:
-            StateError: there were earlier stages, and this client was never sent it, or lost it.
+            RequestError: `uses` is not of that form.
+            StateError: this client was never sent one, or lost it.
         """
-        if self._stage == 0:
-            return {}
-        path = self._run / f"before_stage_{self._stage}.safetensors"
-        if sent is None:
-            return _load(path, self._of_run, f"before stage {self._stage + 1}")
-        _save(path, sent, self._of_run)
-        return sent
+        result: dict[str, Arrays] = {}
+        for name, number in _deposit_names(uses):
+            facts = {**self._of_run, "deposit": name, "number": number}
+            path = self._run / f"stage_{self._stage}_{name}_{number:04d}.safetensors"
+            arrays = section(sent, f"{name}/")
+            if arrays:
+                _save(path, arrays, facts)
+            else:
+                arrays = _load(path, facts, f"of '{name}'")
+            result[name] = arrays
+            files = self._run.glob(f"stage_{self._stage}_{name}_[0-9]*.safetensors")
+            for old in sorted(file for file in files if file.name < path.name)[:-1]:
+                old.unlink(missing_ok=True)
+        return result
 
     def save(self, number: int, tensors: Arrays, hook: Arrays) -> bool:
         """Keep both after a round; false, and no file, when there is nothing to keep.
@@ -86,6 +101,24 @@ class PrivateState:
         files = self._folder.glob(f"stage_{self._stage}_round_*.safetensors")
         for path in sorted(path for path in files if path.name < first)[:-1]:
             path.unlink(missing_ok=True)
+
+
+def _deposit_names(uses: str) -> list[tuple[str, int]]:
+    """The names and numbers of `previous:1 residual.3:3`; a name is a part of a file's.
+
+    Raises:
+        RequestError: it is of another form.
+    """
+    names = []
+    for each in uses.split():
+        match = DEPOSIT.fullmatch(each)
+        if match is None:
+            raise RequestError(
+                f"The server's message names a deposit '{each[:40]}', which is none; install the "
+                "same version of the app on both sides."
+            )
+        names.append((match[1], int(match[2])))
+    return names
 
 
 def _load(path: Path, facts: Facts, when: str) -> Arrays:

@@ -34,6 +34,7 @@ class Site:
         model_root: where its base models lie; None: in $FEDVLM_HOME/models.
         state_dir: where it keeps what stays with it; None: in $FEDVLM_HOME/clients.
         device: of its model; None: as the run's configuration says.
+        lora_rank: of its adapters, no higher than the server's; None: as the configuration says.
     """
 
     site: str
@@ -41,6 +42,7 @@ class Site:
     model_root: str | None = None
     state_dir: str | None = None
     device: str | None = None
+    lora_rank: int | None = None
 
     @classmethod
     def of(cls, node_config: Mapping[str, Scalar]) -> Self:
@@ -59,7 +61,7 @@ class Site:
         for key in ("site", "data-root"):
             if not node_config.get(key):
                 raise SiteError(f"The node-config has no {key}; start it with e.g. {EXAMPLE}.")
-        values = {key.replace("-", "_"): str(value) for key, value in node_config.items()}
+        values: dict[str, Any] = {k.replace("-", "_"): str(v) for k, v in node_config.items()}
         if not NAME.fullmatch(values["site"]):
             raise SiteError(
                 f"site={values['site'][:80]!r} is no name; use 1 to 64 letters, digits, '.', '_' "
@@ -72,6 +74,10 @@ class Site:
                     f"{key.replace('_', '-')}={path} is no folder of this site; mend the "
                     "node-config and start the SuperNode again."
                 )
+        if (rank := values.get("lora_rank")) is not None:
+            if not re.fullmatch(r"[1-9]\d{0,3}", rank):
+                raise SiteError(f"lora-rank={rank[:80]!r} is no rank; use a whole number from 1.")
+            values["lora_rank"] = int(rank)
         return cls(**values)
 
     @property
@@ -83,8 +89,14 @@ class Site:
         """A run's configuration as it is here: on the site's folder, all of which is its own.
 
         Raises:
-            SiteError: the dataset is none that lies in a folder.
+            SiteError: the dataset is none that lies in a folder, or the site's rank is too high.
         """
+        highest = config.tuning.lora.r
+        if self.lora_rank is not None and self.lora_rank > highest:
+            raise SiteError(
+                f"lora-rank={self.lora_rank} is higher than tuning.lora.r={highest} of the run; "
+                "lower it in the node-config."
+            )
         choice = config.dataset
         params: Any = choice.params
         if "root" not in {each.name for each in fields(params)}:

@@ -13,6 +13,7 @@ from client_app.local import LocalResult, train_locally
 from client_app.oom import explains_out_of_memory
 from client_app.private import PrivateState
 from client_app.site import Site, check_request, site_of, state_folder
+from fedvlm_flwr.adapters import PREVIOUS, is_residual, padded, stacked, trimmed
 from fedvlm_flwr.arrays import Arrays
 from fedvlm_flwr.config import Config, Scalar
 from fedvlm_flwr.data.federated import Example
@@ -28,14 +29,14 @@ from fedvlm_flwr.messages import (
 )
 from fedvlm_flwr.messages.wire import unpack
 from fedvlm_flwr.models import prepare_model
-from fedvlm_flwr.models.parts import read
+from fedvlm_flwr.models.parts import read, write
 from fedvlm_flwr.models.resident import Resident, choose_device
 from fedvlm_flwr.paths import models_in
 from fedvlm_flwr.process import Process
 from fedvlm_flwr.schedule import round_lr, steps_of
 from fedvlm_flwr.seeding import stream, torch_seed
 from strategies import load_hook
-from strategies.core.client_hook import ClientHook, RoundInput
+from strategies.core.client_hook import ClientHook, PersonalModel, RoundInput
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class Session:
         start: what the algorithm's hook starts from.
         private: what stays with the client.
         site: that it is; None: it is simulated.
+        shapes: of the shared tensors that are trained, as they travel: at this client's rank.
     """
 
     config: Config
@@ -56,6 +58,7 @@ class Session:
     start: RoundInput
     private: PrivateState
     site: Site | None
+    shapes: Mapping[str, tuple[int, ...]]
 
     @classmethod
     def open(
@@ -76,14 +79,25 @@ class Session:
         folder = state_folder(request, site)
         private = PrivateState(folder, request.run, request.client, request.stage)
         tensors, state = private.load(request.state_round)
-        shared = unpack(request.arrays)
         extra = unpacked(request.extra) if isinstance(request, TrainRequest) else {}
-        sent = request.previous
-        previous = private.previous(None if sent is None else unpack(sent))
+        deposits = private.deposits(request.uses, unpacked(request.deposits))
+        previous = deposits.pop(PREVIOUS, {})
+        residual = stacked([v for name, v in sorted(deposits.items()) if is_residual(name)])
+        halves = [values for name, values in deposits.items() if not is_residual(name)]
+        sent = unpack(request.arrays) | {n: v for arrays in halves for n, v in arrays.items()}
         initial = model.initial[request.stage]
+        shared = padded(sent, {name: values.shape for name, values in initial.items()})
         own = {name: tensors.get(name, initial[name]) for name in initial if name not in shared}
-        parameters = model.place(request.stage, shared | own, previous)
-        return cls(config, model, parameters, RoundInput(shared, extra, state), private, site)
+        parameters = model.place(
+            request.stage, shared | own, previous, residual, resting=request.resting
+        )
+        start = RoundInput({n: v for n, v in shared.items() if n in parameters}, extra, state)
+        ranks = {name: values.shape for name, values in sent.items() if name in parameters}
+        return cls(config, model, parameters, start, private, site, ranks)
+
+    def holding(self, arrays: Arrays) -> dict[str, nn.Parameter]:
+        """The trained parameters of these names."""
+        return {name: self.parameters[name] for name in arrays}
 
 
 class Worker:
@@ -122,9 +136,10 @@ class Worker:
         result = self._train(session, request, shares, hook)
         output = hook.on_end(session.parameters, result.steps)
         after = read(session.parameters)
-        shared = {name: values for name, values in after.items() if name in session.start.shared}
+        personal = self._train_personal(session, request, shares, hook.personal(session.start))
+        shared = trimmed({n: v for n, v in after.items() if n in session.shapes}, session.shapes)
         own = {name: values for name, values in after.items() if name not in shared}
-        saved = session.private.save(request.round, own, output.state)
+        saved = session.private.save(request.round, own, output.state | personal)
         session.private.forget_before(request.state_round)
         metrics = TrainMetrics(
             num_examples=sum(len(share) for share in shares),
@@ -139,16 +154,32 @@ class Worker:
         )
         return TrainReply(shared, metrics, output.extra).pack(session.config.wire.dtype)
 
+    def _train_personal(
+        self,
+        session: Session,
+        request: TrainRequest,
+        shares: Sequence[Sequence[Example]],
+        model: PersonalModel | None,
+    ) -> Arrays:
+        """Train the client's own model in the place of the shared one; what stays of it."""
+        if model is None:
+            return {}
+        write(session.holding(model.arrays), model.arrays)
+        model.hook.on_start(session.parameters, session.start)
+        self._train(session, request, shares, model.hook, "personal")
+        return {f"{model.prefix}{n}": v for n, v in read(session.holding(model.arrays)).items()}
+
     def _train(
         self,
         session: Session,
         request: TrainRequest,
         shares: Sequence[Sequence[Example]],
         hook: ClientHook,
+        purpose: str = "",
     ) -> LocalResult:
-        """The optimizer steps, with the draws of this stage, round and client."""
+        """The optimizer steps, with the draws of this purpose, stage, round and client."""
         config, place = session.config, (request.stage, request.round, request.client)
-        torch.manual_seed(torch_seed(config.seed, "dropout", *place))
+        torch.manual_seed(torch_seed(config.seed, f"{purpose}dropout", *place))
         return train_locally(
             session.model,
             session.parameters,
@@ -156,7 +187,7 @@ class Worker:
             config.train,
             sum(steps_of(config.train, len(share)) for share in shares),
             round_lr(config, request.stage, request.round),
-            stream(config.seed, "batches", *place),
+            stream(config.seed, f"{purpose}batches", *place),
             hook,
         )
 
@@ -183,6 +214,8 @@ class Worker:
         request = ScoresRequest.unpack(content)
         session = Session.open(self.process, request, run_config, node_config)
         config = session.config
+        scored = load_hook(config.algorithm).scored(session.start)
+        write(session.holding(scored), scored)
         evaluator = Evaluator(config, session.model, self.process, config.engine.threads)
         result = evaluator.run(request.full)
         if session.site is not None:
@@ -214,7 +247,8 @@ class Worker:
         config, model = model_of(self.process, run_config, site)
         records = site_records(self.process.data(config), config.privacy.min_examples)
         facts = fingerprints(self.process.compose(run_config), model)
-        return SiteReply(site=site.site, **vars(records), **vars(facts)).pack()
+        rank = site.lora_rank or 0
+        return SiteReply(site=site.site, lora_rank=rank, **vars(records), **vars(facts)).pack()
 
 
 def model_of(

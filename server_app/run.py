@@ -7,6 +7,7 @@ from uuid import uuid4
 
 from flwr.serverapp import Grid
 
+from fedvlm_flwr.adapters import pairs_in
 from fedvlm_flwr.arrays import Arrays
 from fedvlm_flwr.config import Scalar
 from fedvlm_flwr.data.federated import FederatedData
@@ -172,10 +173,12 @@ class Run:
             state = saved.state if saved and saved.stage == stage else None
             places = Places(self._id, session, self._roster)
             run = StageRun(config, places, stage, result, state, model, scoring, checkpoint)
-            result = result | run.execute(grid)
+            arrays, residual = run.execute(grid)
+            result = result | arrays
         scoring.controls(has_model=result.keys() == model.first.keys())
         if result:
-            save_adapter(model.vlm, config.tuning, result, self._folder.path / ADAPTER)
+            folder = self._folder.path / ADAPTER
+            save_adapter(model.vlm, config.tuning, result, folder, residual, model.first)
         self._cost.write()
         draw_curve(self._folder)
         checkpoint.finish()
@@ -208,12 +211,19 @@ class Run:
         config = self._config
         algorithm, stages = config.algorithm, len(config.tuning.stages)
         for stage, trained in enumerate(model.initial):
-            shared = self._strategy(stage).shared(trained)
+            strategy = self._strategy(stage)
+            shared = strategy.travels(trained)
             if stages > 1 and len(shared) < len(trained):
                 raise ConfigError(
                     f"algorithm={algorithm.name} leaves what is trained with the clients, but "
                     f"tuning={config.tuning.name} has {stages} stages, each of which starts from "
                     "the shared result of the one before; choose a tuning with one stage."
+                )
+            if stage + 1 < stages and strategy.rule.leaves_residual and pairs_in(shared):
+                raise ConfigError(
+                    f"algorithm={strategy.name} leaves a term beside the base, but what follows "
+                    f"stage {stage + 1} of tuning={config.tuning.name} starts from the trained "
+                    "tensors alone; choose a tuning whose adapters are trained in its last stage."
                 )
 
     def _strategy(self, stage: int) -> FederatedStrategy:

@@ -95,7 +95,7 @@ def _read(folder: RunFolder, name: str, damage: str) -> Saved:
         number,
         bool(facts["scored"]),
         saved_rounds,
-        set(facts["have_previous"]),
+        {int(client): dict(numbers) for client, numbers in facts["holds"].items()},
     )
     previous = section(tensors, PREVIOUS)
     memory: dict[str, Any] = facts["callbacks"]

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-from flwr.app import ArrayRecord, MetricRecord
+from flwr.app import MetricRecord
 from flwr.serverapp import Grid
 
 from fedvlm_flwr.arrays import Arrays
 from fedvlm_flwr.config import Config
-from fedvlm_flwr.messages.wire import pack, unpack
+from fedvlm_flwr.messages.wire import pack
 from fedvlm_flwr.models.resident import Resident
 from server_app.callbacks.checkpoint import Checkpoint
 from server_app.callbacks.run_rounds import RunRounds
@@ -53,8 +53,12 @@ class StageRun:
     scoring: Scoring
     checkpoint: Checkpoint
 
-    def execute(self, grid: Grid) -> Arrays:
-        """Run the rounds that are left; the shared tensors after the last one.
+    def execute(self, grid: Grid) -> tuple[Arrays, Arrays]:
+        """Run the rounds that are left.
+
+        Returns:
+            The shared tensors after the last one, and the frozen term that goes with them, as
+            factors by layer.
 
         Raises:
             RunError: see `RoundLoop.run`.
@@ -64,8 +68,9 @@ class StageRun:
         trained = {name: self.previous.get(name, values) for name, values in initial.items()}
         federation = Federation.of(config, stage, previous=self.previous, **vars(self.places))
         rounds = RunRounds(self.scoring.watchers, config.rounds_before(stage))
+        strategy = load_strategy(config.algorithm, federation)
         loop = RoundLoop(
-            load_strategy(config.algorithm, federation),
+            strategy,
             grid,
             config.round_timeout,
             Callbacks([rounds, self.checkpoint]),
@@ -75,15 +80,15 @@ class StageRun:
         )
         initial_record = pack(trained, config.wire.dtype)
         score = self._score_global if self.scoring.evaluator else None
-        result = loop.run(initial_record, config.rounds_of(stage), score)
-        arrays = unpack(result.arrays)
+        loop.run(initial_record, config.rounds_of(stage), score)
+        arrays, residual = strategy.served(), strategy.residual()
         if arrays.keys() == trained.keys():  # the last round's, whoever has used the model since
-            model.place(stage, arrays, self.previous)
-        return arrays
+            model.place(stage, arrays, self.previous, residual)
+        return arrays, residual
 
-    def _score_global(self, number: int, record: ArrayRecord) -> MetricRecord | None:
+    def _score_global(self, number: int, arrays: Arrays, residual: Arrays) -> MetricRecord | None:
         full = full_scores_due(self.config, self.stage, number)
         if full is None:
             return None
-        self.model.place(self.stage, unpack(record), self.previous)
+        self.model.place(self.stage, arrays, self.previous, residual)
         return self.scoring.score(self.stage, number, full)

@@ -22,6 +22,8 @@ class RoundSteps:
     Attributes:
         client_hook: the client half; plain local training.
         by_steps: whether the rule divides what a client sends by the steps that it took.
+        keeps_models: whether each client has a model of its own beside the shared one.
+        no_adapters: why a rule of their own for adapters has no meaning beside this; empty: it has.
         params: the values of the algorithm's YAML.
         federation: who takes part, and what travels.
         state: `arrays` are the shared tensors; the algorithm's own are `state.section(name)` and
@@ -32,6 +34,8 @@ class RoundSteps:
 
     client_hook: ClassVar[type[ClientHook]] = ClientHook
     by_steps: ClassVar[bool] = False
+    keeps_models: ClassVar[bool] = False
+    no_adapters: ClassVar[str] = ""
 
     def __init__(self, params: Any, federation: Federation) -> None:
         self.params = params
@@ -66,6 +70,9 @@ class RoundSteps:
     def accumulate(self, client: int, reply: TrainReply) -> None:
         """Take in one good reply, in order of arrival; each client comes once. Add to the mean.
 
+        Its arrays are those that the clients train in this round, without adapters where a rule of
+        their own has them (`core.adapter_rule`).
+
         Raises:
             RejectedMessage: this algorithm cannot use the reply; nothing of it may have been added.
         """
@@ -76,5 +83,9 @@ class RoundSteps:
         return self.mean.result()
 
     def server_step(self, server_round: int, arrays: Arrays, aggregate: Arrays) -> Arrays:
-        """The new shared tensors from the old ones (`arrays`) and the aggregate. The aggregate."""
+        """The new tensors from the old ones (`arrays`) and the aggregate. The aggregate."""
         return aggregate
+
+    def served(self) -> Arrays:
+        """The shared tensors as they are scored and saved. Those that the next round has."""
+        return self.state.arrays

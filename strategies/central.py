@@ -20,6 +20,8 @@ class Central(FederatedStrategy):
     and refuses.
     """
 
+    no_adapters = "there is one client, and nothing to aggregate"
+
     def __init__(self, params: Params, federation: Federation) -> None:
         super().__init__(params, replace(federation, min_replies=1))
 

@@ -73,6 +73,10 @@ class FedDyn(FederatedStrategy):
 
     params: Params
     client_hook = DynamicRegularizer
+    no_adapters = (
+        "its h is a sum of changes in the basis of the factors, which such a rule turns "
+        "in every round"
+    )
 
     def accumulate(self, client: int, reply: TrainReply) -> None:
         """Add the reply, each client alike."""

@@ -26,6 +26,11 @@ class FedNova(FederatedStrategy):
     `max_update_norm`, as a mean of updates is by itself.
     """
 
+    no_adapters = (
+        "it divides a client's change by its steps, which has no meaning for a product of "
+        "two factors"
+    )
+
     by_steps = True
 
     def begin_round(self) -> None:

@@ -18,6 +18,8 @@ class Local(FederatedStrategy):
     Every client scores its own model; scores are reported per client and as their mean.
     """
 
+    no_adapters = "nothing is shared"
+
     def shared(self, trained: Arrays) -> Arrays:
         """None of them."""
         return {}

@@ -80,6 +80,10 @@ class Scaffold(FederatedStrategy):
 
     params: Params
     client_hook = ControlVariate
+    no_adapters = (
+        "its control variates are gradients in the basis of the factors, which such a "
+        "rule turns in every round"
+    )
 
     def broadcast(self) -> Arrays:
         """The server's control variate c; zeros before the first round."""

@@ -1,5 +1,6 @@
 """What planning commands ask of the algorithm and of the client: the house's upper rooms."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,14 +11,14 @@ from fedvlm_flwr.config import Config
 from fedvlm_flwr.data.federated import Example
 from fedvlm_flwr.models.resident import Resident
 from fedvlm_flwr.planning.footprint import Parameters
-from fedvlm_flwr.planning.traffic import FirstRound
+from fedvlm_flwr.planning.traffic import ClientMessages, UsualRound
 from fedvlm_flwr.seeding import stream
 
 STEPS = 3  # of the optimizer: its state is there after the first
 
 
-def first_round(config: Config, stage: int, trained: Arrays) -> FirstRound:
-    """The messages of a stage's first round, by the configured algorithm.
+def usual_round(config: Config, stage: int, trained: Arrays) -> UsualRound:
+    """The messages of a stage's usual round, by the configured algorithm.
 
     Raises:
         ConfigError: the algorithm refuses the number of clients or the size of the tensors.
@@ -27,25 +28,42 @@ def first_round(config: Config, stage: int, trained: Arrays) -> FirstRound:
 
     strategy = load_strategy(config.algorithm, Federation.of(config, stage))
     strategy.begin(trained)
-    return FirstRound(
-        shared=strategy.state.arrays,
-        down=strategy.broadcast(),
-        up=strategy.expected_extra(),
-        clients=len(strategy.choose(1)),
+    cohort, extra = strategy.choose(1), strategy.broadcast()
+    passing = strategy.rule.passing(strategy.state, sorted(cohort))
+    ranks = Counter(strategy.rule.rank_of(strategy.state, client) for client in cohort)
+    any_of = {strategy.rule.rank_of(strategy.state, client): client for client in cohort}
+    messages = tuple(
+        ClientMessages(
+            rank,
+            clients,
+            (strategy.sent(any_of[rank]), passing, extra),
+            (strategy.expected(any_of[rank], 1), strategy.expected_extra()),
+        )
+        for rank, clients in sorted(ranks.items(), key=lambda item: item[0] or 0)
     )
+    once = {
+        f"{name}/{key}": values
+        for name, deposit in strategy.deposits().items()
+        for key, values in deposit.arrays.items()
+        if key not in passing
+    }
+    return UsualRound(strategy.state.arrays, extra, once, messages)
 
 
-def start_hook(config: Config, parameters: Parameters, shared: Arrays) -> Any:
+def start_hook(
+    config: Config, parameters: Parameters, shared: Arrays, extra: Arrays | None = None
+) -> Any:
     """The client side of the configured algorithm, as it is before a round's first step.
 
     Args:
         shared: the shared tensors as they came.
+        extra: what came beside them; None: as much again.
     """
     from strategies import load_hook
     from strategies.core.client_hook import RoundInput
 
     hook = load_hook(config.algorithm)
-    hook.on_start(parameters, RoundInput(shared, extra=shared))
+    hook.on_start(parameters, RoundInput(shared, extra=shared if extra is None else extra))
     return hook
 
 

@@ -15,12 +15,13 @@ import shlex
 from dataclasses import asdict
 from functools import partial
 
-from fedvlm_flwr.cli.base import first_round
+from fedvlm_flwr.cli.base import usual_round
 from fedvlm_flwr.config import Config
 from fedvlm_flwr.messages.wire import packed_bytes
 from fedvlm_flwr.models.experts import experts_without_adapters
 from fedvlm_flwr.models.vlm import Skeleton
 from fedvlm_flwr.planning.counting import (
+    MessageCount,
     Shapes,
     StageCount,
     adapted_skeleton,
@@ -70,16 +71,22 @@ def count_stages(config: Config, skeleton: Skeleton) -> list[StageCount]:
     before: Shapes = {}
     for number, stage in enumerate(config.tuning.stages):
         trained = trained_shapes(skeleton, stage)
-        sent = traffic(trained, partial(first_round, config, number))
-        arrays = packed_bytes(sent.shared, config.wire.dtype)
+        sent = traffic(trained, partial(usual_round, config, number))
+        dtype = config.wire.dtype
         counts.append(
             StageCount(
                 stage.trained,
                 count_parts(skeleton, trained, sent.shared),
-                down=arrays + packed_bytes(sent.down, config.wire.dtype),
-                up=arrays + packed_bytes(sent.up, config.wire.dtype),
-                once=packed_bytes(before, config.wire.dtype),
-                clients=sent.clients,
+                [
+                    MessageCount(
+                        each.rank,
+                        each.clients,
+                        down=sum(packed_bytes(record, dtype) for record in each.down),
+                        up=sum(packed_bytes(record, dtype) for record in each.up),
+                    )
+                    for each in sent.messages
+                ],
+                once=packed_bytes(before, dtype) + packed_bytes(sent.once, dtype),
             )
         )
         before = before | sent.shared

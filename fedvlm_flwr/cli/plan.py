@@ -23,7 +23,7 @@ from typing import Any
 
 import torch
 
-from fedvlm_flwr.cli.base import first_round, start_hook, try_out
+from fedvlm_flwr.cli.base import start_hook, try_out, usual_round
 from fedvlm_flwr.config import Config
 from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.models.resident import choose_device
@@ -33,7 +33,7 @@ from fedvlm_flwr.planning.counting import adapted_skeleton
 from fedvlm_flwr.planning.footprint import hook_bytes
 from fedvlm_flwr.planning.measure import Measured, measure
 from fedvlm_flwr.planning.memory import CPU, Estimate, Estimator, Lengths, Parameters
-from fedvlm_flwr.planning.traffic import traffic
+from fedvlm_flwr.planning.traffic import traffic, zeros
 from fedvlm_flwr.process import Process, this_process
 from fedvlm_flwr.report.memory import Budget, as_text
 
@@ -112,8 +112,10 @@ def estimator_of(config: Config, skeleton: Skeleton, lengths: Lengths) -> Estima
 
     def of_algorithm(stage: int, parameters: Parameters) -> int:
         shapes = {name: tuple(parameter.shape) for name, parameter in parameters.items()}
-        sent = traffic(shapes, partial(first_round, config, stage))
-        return hook_bytes(parameters, sent.shared, partial(start_hook, config))
+        sent = traffic(shapes, partial(usual_round, config, stage))
+        shared = [name for name in sent.messages[0].up[0] if name in shapes]
+        extra = zeros(sent.extra)
+        return hook_bytes(parameters, shared, partial(start_hook, config, extra=extra))
 
     return Estimator(skeleton, lengths, of_algorithm)
 

@@ -143,10 +143,14 @@ def _groups() -> list[str]:
 def to_tree(config: Config) -> dict[str, Any]:
     """The resolved configuration as plain values, with the keys that Hydra's groups have."""
     tree = asdict(config)
-    for key, value in vars(config).items():
-        if isinstance(value, Choice):
-            tree[key] = {"name": value.name, "kind": value.kind, **tree[key]["params"]}
-    return tree
+    choices = {k: flat(v) for k, v in vars(config).items() if isinstance(v, Choice)}
+    return tree | choices
+
+
+def flat(choice: Choice[Any]) -> dict[str, Any]:
+    """A choice as the YAML that it came from, those inside its parameters too."""
+    inner = {k: flat(v) for k, v in vars(choice.params).items() if isinstance(v, Choice)}
+    return {"name": choice.name, "kind": choice.kind, **asdict(choice.params), **inner}
 
 
 def to_yaml(config: Config) -> str:

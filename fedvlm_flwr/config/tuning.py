@@ -1,5 +1,6 @@
 """What of a model is trained and shared: the adapter's size and the stages of a tuning."""
 
+import re
 from dataclasses import dataclass, field
 
 from fedvlm_flwr.config.checks import require
@@ -8,24 +9,81 @@ from fedvlm_flwr.settings import setting
 PART_MODES = ("frozen", "lora", "full")
 
 
+HIGHEST_RANK = 8192
+INITS = ("default", "gaussian", "pissa", "olora")
+FROM_THE_BASE = ("pissa", "olora")  # inits that take the adapter's product out of the base's weight
+
+
 @dataclass(frozen=True)
 class Lora:
     """The low-rank adapters of the LLM (Hu et al. 2021, arXiv 2106.09685)."""
 
-    r: int = field(metadata=setting(least=1, most=8192))
+    r: int = field(metadata=setting(least=1, most=HIGHEST_RANK))
     """Rank of the two matrices of each adapter."""
     alpha: float = field(metadata=setting(above=0, most=1e6))
-    """Scale: an adapter's output is multiplied by alpha / r."""
+    """Scale: an adapter's output is multiplied by alpha / r, whatever rank a client has."""
     dropout: float = field(metadata=setting(least=0, below=1))
     """Part of an adapter's inputs that are set to 0 in training."""
     targets: list[str] | None
     """Last names of the linear layers that take an adapter; null: all of the LLM but the head."""
+    target_pattern: str | None = None
+    """The same by one regular expression on a layer's whole name in the LLM; null: by `targets`."""
+    rank_of: list[int] | None = None
+    """Ranks of the clients, in turn, r at most: `[2, 4, 8]`; null: all have r."""
+    rank_pattern: dict[str, int] = field(default_factory=dict)
+    """Ranks of layers that differ from r, by regular expressions on a layer's name in the LLM."""
+    use_rslora: bool = False
+    """Multiply it by alpha / sqrt(r) instead (Kalajdzievski 2023, arXiv 2312.03732)."""
+    use_dora: bool = False
+    """Learn each row's length beside its direction (Liu et al. 2024, arXiv 2402.09353)."""
+    init: str = field(default="default", metadata=setting(choices=INITS))
+    """How A and B start: default (A random, B zero), gaussian, pissa or olora (from the base)."""
 
     def __post_init__(self) -> None:
         require(
             self.targets is None or len(self.targets) > 0,
             "tuning.lora.targets=[] adapts nothing; name layers, or set it to null for all.",
         )
+        require(
+            self.targets is None or self.target_pattern is None,
+            "tuning.lora.targets and tuning.lora.target_pattern both say which layers take an "
+            "adapter; set one of them to null.",
+        )
+        require_ranks("tuning.lora.rank_of", self.rank_of, self.r)
+        require_ranks("tuning.lora.rank_pattern", list(self.rank_pattern.values()) or None)
+        for key, pattern in [
+            ("target_pattern", self.target_pattern or ""),
+            *(("rank_pattern", pattern) for pattern in self.rank_pattern),
+        ]:
+            require_pattern(f"tuning.lora.{key}", pattern)
+
+    @property
+    def ranks(self) -> tuple[int, ...] | None:
+        """The clients' ranks in turn; None: all have the server's."""
+        return None if self.rank_of is None else tuple(self.rank_of)
+
+
+def require_ranks(key: str, ranks: list[int] | None, most: int = HIGHEST_RANK) -> None:
+    """Refuse ranks that no adapter can have.
+
+    Raises:
+        ConfigError: a rank is not in [1, most], or there is none.
+    """
+    require(ranks is None or len(ranks) > 0, f"{key}=[] names no rank; set it to null.")
+    for rank in ranks or ():
+        require(1 <= rank <= most, f"{key} holds the rank {rank}, which must be in [1, {most}].")
+
+
+def require_pattern(key: str, pattern: str) -> None:
+    """Refuse what is no regular expression.
+
+    Raises:
+        ConfigError: says what is wrong with it.
+    """
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        require(False, f"{key}={pattern!r} is no regular expression ({error}); mend it.")
 
 
 @dataclass(frozen=True)

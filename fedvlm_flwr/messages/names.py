@@ -3,7 +3,7 @@
 REQUEST = "request"  # what a client is asked, scalars
 ARRAYS = "arrays"  # the shared tensors: before training on the way down, after it on the way up
 EXTRA = "extra"  # what the algorithm sends beside them, either way
-PREVIOUS = "previous_stage"  # the previous stages' result, for a client that lacks it
+DEPOSITS = "deposits"  # what a client keeps from one message to the next, where it lacks it
 METRICS = "metrics"  # numbers of a local training
 SCORES = "scores"  # numbers of an evaluation
 COUNTS = "counts"  # examples behind a site's scores, by task

@@ -15,7 +15,7 @@ from fedvlm_flwr.messages.fields import (
     record_of,
     to_values,
 )
-from fedvlm_flwr.messages.names import ARRAYS, EXTRA, PREVIOUS, REQUEST
+from fedvlm_flwr.messages.names import ARRAYS, DEPOSITS, EXTRA, REQUEST
 
 MOST = 2**31 - 1
 
@@ -34,8 +34,11 @@ class ClientRequest:
         run: the run's own id, under which sites save their private state.
         session: names the link in the cache folder by which simulated clients find the run's own
             folder; a new one whenever the server starts. Empty: there is none.
-        arrays: the shared tensors, packed.
-        previous: the previous stages' result, packed; None: there is none, or the client has it.
+        uses: the deposits that go with the arrays, as `name:number` with blanks between.
+        resting: the ending of the names of shared tensors that are neither trained nor sent back;
+            empty: there are none.
+        arrays: the shared tensors that are no deposit, packed, at the client's rank.
+        deposits: those that the client lacks, packed, as `name/tensor`; None: it has them all.
     """
 
     client: int = declared("number", 0, MOST)
@@ -45,14 +48,16 @@ class ClientRequest:
     state_round: int = declared("number of a round", 0, MOST, 0)
     run: str = declared("32 hexadecimal digits", 0, 64, "")
     session: str = declared("32 hexadecimal digits", 0, 64, "")
+    uses: str = declared("characters", 0, 10_000, "")
+    resting: str = declared("characters", 0, 64, "")
     arrays: ArrayRecord
-    previous: ArrayRecord | None = None
+    deposits: ArrayRecord | None = None
 
     def pack(self, more: Mapping[str, Any] | None = None) -> RecordDict:
         """As a message's content, with further values beside its own in the record `request`."""
         content = RecordDict({ARRAYS: self.arrays})
         content[REQUEST] = ConfigRecord({**(more or {}), **to_values(self)})
-        for name, record in ((PREVIOUS, self.previous), (EXTRA, getattr(self, "extra", None))):
+        for name, record in ((DEPOSITS, self.deposits), (EXTRA, getattr(self, "extra", None))):
             if record is not None:
                 content[name] = record
         return content
@@ -68,7 +73,7 @@ class ClientRequest:
         try:
             values = from_values(cls, record_of(content, REQUEST, ConfigRecord), REQUEST)
             arrays = record_of(content, ARRAYS, ArrayRecord)
-            values |= {"previous": optional_record(content, PREVIOUS), **cls._more(content)}
+            values |= {"deposits": optional_record(content, DEPOSITS), **cls._more(content)}
         except RejectedMessage as verdict:
             raise RequestError(
                 f"The server's message cannot be used ({verdict}); install the same version of the "

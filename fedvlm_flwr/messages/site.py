@@ -31,6 +31,7 @@ class SiteReply:
         tasks: the names of the tasks of its records, with blanks between.
         training: training records by task, in that order; -1: fewer than `privacy.min_examples`.
         held_out: the same of the records that it scores by.
+        lora_rank: of its adapters; 0: the server's.
     """
 
     partition: int = declared("number of a client", -1, MOST, -1)
@@ -44,6 +45,7 @@ class SiteReply:
     tasks: str = declared("characters", 0, 1000, "")
     training: tuple[int, ...] = declared("records", TOO_FEW, MOST_EXAMPLES, ())
     held_out: tuple[int, ...] = declared("records", TOO_FEW, MOST_EXAMPLES, ())
+    lora_rank: int = declared("rank", 0, MOST, 0)
 
     def pack(self) -> RecordDict:
         """As a message's content."""

@@ -10,16 +10,26 @@ import torch
 from peft import LoraConfig
 from safetensors.torch import save_file
 
+from fedvlm_flwr.adapters import FACTORS, LORA_A, is_factor, layers_in, negative, stacked
 from fedvlm_flwr.arrays import Arrays, section
-from fedvlm_flwr.config import Tuning
-from fedvlm_flwr.models.parts import cast_paths, lora_targets
+from fedvlm_flwr.config import Lora, Tuning
+from fedvlm_flwr.config.tuning import FROM_THE_BASE
+from fedvlm_flwr.models.parts import adapted_layers, cast_paths, lora_targets
 from fedvlm_flwr.models.vlm import VLM
 from fedvlm_flwr.paths import share
 
 RELOAD = "reload.json"
+SHARED = "shared.safetensors"  # what there is of adapters that are not whole
 
 
-def save_adapter(vlm: VLM, tuning: Tuning, arrays: Arrays, folder: Path) -> None:
+def save_adapter(
+    vlm: VLM,
+    tuning: Tuning,
+    arrays: Arrays,
+    folder: Path,
+    residual: Arrays | None = None,
+    first: Arrays | None = None,
+) -> None:
     """Write the shared tensors of a run as a PEFT adapter and as plain files per full part.
 
     With adapters among them, `PeftModel.from_pretrained(base, folder)` gives the tuned model, the
@@ -28,9 +38,15 @@ def save_adapter(vlm: VLM, tuning: Tuning, arrays: Arrays, folder: Path) -> None
     without its embedding table, which is the base's). `reload.json` says what the tensors alone do
     not, see `reload_facts`.
 
+    Where a half of every adapter stays with the clients, there is no adapter to load: the other
+    half is `shared.safetensors`, and `reload.json` names what is missing under `lacks`.
+
     Args:
         arrays: the trained tensors by stable name, part first, as far as the server has them.
         folder: is made when absent; its files are overwritten.
+        residual: factors of a frozen term beside the base; it becomes a part of the adapter.
+        first: the tensors as they were before the run, where the tuning's init has taken their
+            product out of the base: the adapter is one for the base as it is published.
     """
     folder.mkdir(parents=True, exist_ok=True)
     parts = {name.partition(".")[0] for name in arrays}
@@ -39,11 +55,27 @@ def save_adapter(vlm: VLM, tuning: Tuning, arrays: Arrays, folder: Path) -> None
     for part in (part for part, mode in modes.items() if "full" in mode):
         own = {name: torch.from_numpy(v) for name, v in section(arrays, f"{part}.").items()}
         save_file(own, str(folder / f"{part}.safetensors"))
-    facts = json.dumps(reload_facts(vlm, modes), indent=2, ensure_ascii=False)
-    (folder / RELOAD).write_text(f"{facts}\n", encoding="utf-8")
-    if "lora" in modes.get("llm", ()):
+    lacks = missing_halves(arrays)
+    facts = reload_facts(vlm, modes) | ({"lacks": lacks} if lacks else {})
+    text = json.dumps(facts, indent=2, ensure_ascii=False)
+    (folder / RELOAD).write_text(f"{text}\n", encoding="utf-8")
+    if lacks:
+        save_file(tensors, str(folder / SHARED))
+    elif "lora" in modes.get("llm", ()):
+        more = [residual or {}]
+        if tuning.lora.init in FROM_THE_BASE and first:
+            more.append(negative({name: first[name] for name in arrays if is_factor(name)}))
+        whole = arrays | stacked([{n: v for n, v in arrays.items() if is_factor(n)}, *more])
+        tensors = {name: torch.from_numpy(values) for name, values in whole.items()}
         _save_lora(vlm, tuning, modes, tensors, folder)
     share(folder)
+
+
+def missing_halves(arrays: Arrays) -> list[str]:
+    """The halves of adapters that are not there though the other ones are, by stable name."""
+    layers = {name.rpartition(".")[0] for name in arrays if is_factor(name)}
+    halves = {f"{layer}.{half}" for layer in layers for half in FACTORS}
+    return sorted(halves - set(arrays))
 
 
 def _save_lora(
@@ -55,19 +87,43 @@ def _save_lora(
 ) -> None:
     full = [path_in_root(vlm, part) for part, mode in modes.items() if "full" in mode]
     names = "|".join(map(re.escape, lora_targets(vlm, tuning.lora)))
+    lora, llm = tuning.lora, re.escape(path_in_root(vlm, "llm"))
+    ranks, alphas = _patterns(vlm, tensors, lora)
     config = LoraConfig(
-        r=tuning.lora.r,
-        lora_alpha=tuning.lora.alpha,  # type: ignore[arg-type]
-        lora_dropout=tuning.lora.dropout,
+        r=lora.r,
+        lora_alpha=lora.alpha,  # type: ignore[arg-type]
+        rank_pattern=ranks,
+        alpha_pattern=alphas,
+        lora_dropout=lora.dropout,
+        use_rslora=lora.use_rslora,
+        use_dora=lora.use_dora,
         # A regular expression on the whole path: the vision tower has layers of the same names.
-        target_modules=rf"{re.escape(path_in_root(vlm, 'llm'))}\..*\.({names})",
+        target_modules=rf"{llm}\.{lora.target_pattern}"
+        if lora.target_pattern
+        else rf"{llm}\..*\.({names})",
         modules_to_save=[path.rpartition(".")[2] for path in full] or None,
         base_model_name_or_path=vlm.base or None,
         inference_mode=True,
     )
     config.save_pretrained(str(folder))
-    named = {_peft_name(vlm, name): tensor for name, tensor in tensors.items()}
+    named = {_peft_name(vlm, name): tensor.contiguous() for name, tensor in tensors.items()}
     save_file(named, str(folder / "adapter_model.safetensors"), metadata={"format": "pt"})
+
+
+def _patterns(
+    vlm: VLM, tensors: Mapping[str, torch.Tensor], lora: Lora
+) -> tuple[dict[str, int], dict[str, float]]:
+    """Peft's patterns for the layers whose rank is not r, so that each keeps its scale."""
+    ranks: dict[str, int] = {}
+    alphas: dict[str, float] = {}
+    scales = {name: layer.scaling["default"] for name, layer in adapted_layers(vlm).items()}
+    for layer in layers_in(tensors):
+        rank = int(tensors[f"{layer}.{LORA_A}"].shape[0])
+        root = rank**0.5 if lora.use_rslora else rank
+        if rank != lora.r:
+            path = re.escape(f"{path_in_root(vlm, 'llm')}.{layer.partition('.')[2]}")
+            ranks[path], alphas[path] = rank, float(scales[layer] * root)
+    return ranks, alphas
 
 
 def reload_facts(vlm: VLM, modes: Mapping[str, Collection[str]]) -> dict[str, Any]:

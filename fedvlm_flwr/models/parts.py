@@ -7,9 +7,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from peft import LoraConfig, inject_adapter_in_model
+from peft.tuners.lora import LoraLayer
 from torch import nn
 
 from fedvlm_flwr.config import Lora, Stage, Tuning
+from fedvlm_flwr.config.tuning import FROM_THE_BASE
 from fedvlm_flwr.errors import ConfigError, ModelError
 from fedvlm_flwr.models.vlm import VLM, Skeleton
 
@@ -45,25 +47,53 @@ def lora_targets(vlm: VLM | Skeleton, lora: Lora) -> tuple[str, ...]:
 def add_lora(vlm: VLM | Skeleton, lora: Lora, seed: int) -> None:
     """Put low-rank adapters on linear layers of the LLM (Hu et al. 2021), in float32.
 
-    A starts random from `seed`, B at zero, so that the model's answers do not change.
+    A starts random from `seed`, B at zero, so that the model's answers do not change; nor do they
+    with the inits that take the product s B A out of the base's weight.
 
     Raises:
-        ConfigError: see `lora_targets`.
+        ConfigError: see `lora_targets`; or no layer's name fits `target_pattern`; or the init needs
+            weights that the base holds in 4 or 8 bits.
     """
+    llm = part_module(vlm, "llm")
+    device = next(llm.parameters()).device.type
+    sizes_only = device == "meta"  # there are no weights to start from, and no need to
+    if lora.init in FROM_THE_BASE and any(not p.is_floating_point() for p in llm.parameters()):
+        raise ConfigError(
+            f"tuning.lora.init={lora.init} starts from the base's weights, which are quantised; "
+            "choose default or gaussian, or set model.quantize=null."
+        )
     config = LoraConfig(
         r=lora.r,
+        rank_pattern=dict(lora.rank_pattern),
         lora_alpha=lora.alpha,  # type: ignore[arg-type]  # peft divides it by r, any number will do
         lora_dropout=lora.dropout,
-        target_modules=list(lora_targets(vlm, lora)),
+        use_rslora=lora.use_rslora,
+        use_dora=lora.use_dora,
+        init_lora_weights=True if sizes_only or lora.init == "default" else lora.init,  # type: ignore[arg-type]
+        target_modules=lora.target_pattern or list(lora_targets(vlm, lora)),
     )
-    llm = part_module(vlm, "llm")
-    on_cuda = next(llm.parameters()).device.type == "cuda"
-    with torch.random.fork_rng(devices=list(range(torch.cuda.device_count())) if on_cuda else []):
+    with torch.random.fork_rng(
+        devices=list(range(torch.cuda.device_count())) if device == "cuda" else []
+    ):
         torch.manual_seed(seed)
-        inject_adapter_in_model(config, llm)
+        try:
+            inject_adapter_in_model(config, llm)
+        except ValueError as error:
+            if lora.target_pattern is None:
+                raise
+            raise ConfigError(
+                f"tuning.lora.target_pattern={lora.target_pattern!r} fits no layer of the LLM "
+                f"that can take an adapter ({str(error).splitlines()[0]}); mend it."
+            ) from error
     for name, parameter in llm.named_parameters():
         if "lora_" in name:
             parameter.data = parameter.data.float()
+
+
+def adapted_layers(vlm: VLM | Skeleton) -> dict[str, Any]:
+    """The layers of the LLM that have an adapter (peft's `LoraLayer`), by stable name."""
+    named = part_module(vlm, "llm").named_modules()
+    return {f"llm.{name}": layer for name, layer in named if isinstance(layer, LoraLayer)}
 
 
 def part_module(vlm: VLM | Skeleton, part: str) -> nn.Module:

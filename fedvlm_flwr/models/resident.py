@@ -18,6 +18,7 @@ from fedvlm_flwr.models.parts import (
     set_trainable,
     write,
 )
+from fedvlm_flwr.models.residual import Residual
 from fedvlm_flwr.models.vlm import VLM
 from fedvlm_flwr.seeding import torch_seed
 
@@ -38,8 +39,10 @@ class Resident:
     initial: list[Arrays] = field(init=False)
     first: Arrays = field(init=False)
     _tensors: dict[str, nn.Parameter] = field(init=False, repr=False)
+    _residual: Residual = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        self._residual = Residual(self.vlm)
         by_stage = [set_trainable(self.vlm, stage) for stage in self.stages]
         self._tensors = {name: p for parameters in by_stage for name, p in parameters.items()}
         self.first = read(self._tensors)
@@ -62,20 +65,32 @@ class Resident:
                 digest.update(plain.view(torch.uint8).numpy().data)
         return digest.hexdigest()
 
-    def place(self, stage: int, arrays: Arrays, previous: Arrays) -> dict[str, nn.Parameter]:
+    def place(
+        self,
+        stage: int,
+        arrays: Arrays,
+        previous: Arrays,
+        residual: Arrays | None = None,
+        resting: str = "",
+    ) -> dict[str, nn.Parameter]:
         """Put the model where a stage has it, whoever has used it since.
 
         Args:
             arrays: every tensor that the stage trains.
             previous: the previous stages' result; tensors of later stages are as at first.
+            residual: factors of a frozen term beside adapted layers; None: there is none.
+            resting: the ending of the names that are not trained now.
 
         Returns:
             The stage's trained parameters, the only ones that have gradients.
         """
         parameters = set_trainable(self.vlm, self.stages[stage])
         write(parameters, arrays)
+        self._residual.place(residual or {})
         others = {name: p for name, p in self._tensors.items() if name not in parameters}
         write(others, {name: previous.get(name, self.first[name]) for name in others})
+        for name in [name for name in parameters if resting and name.endswith(resting)]:
+            parameters.pop(name).requires_grad_(False)
         return parameters
 
 

@@ -35,22 +35,36 @@ class PartCount:
 
 
 @dataclass(frozen=True)
+class MessageCount:
+    """What the messages of the clients of one rank weigh in a usual round.
+
+    Attributes:
+        rank: of their adapters; None: all have the server's.
+        clients: those of a round that have it.
+        down, up: bytes of the arrays of one client's message and reply.
+    """
+
+    rank: int | None
+    clients: int
+    down: int
+    up: int
+
+
+@dataclass(frozen=True)
 class StageCount:
     """One stage of a tuning: its parts, and what its messages weigh.
 
     Attributes:
         modes: how each trained part is trained.
-        down, up: bytes of the arrays of one client's message and reply in a round.
-        once: bytes more in a client's first message: the result of the stages before.
-        clients: those that take part in a round.
+        messages: by rank, the lowest first.
+        once: bytes more in a client's first message: what it keeps, e.g. the result of the stages
+            before.
     """
 
     modes: Mapping[str, str]
     parts: list[PartCount]
-    down: int
-    up: int
+    messages: list[MessageCount]
     once: int
-    clients: int
 
 
 def adapted_skeleton(config: Config) -> Skeleton:

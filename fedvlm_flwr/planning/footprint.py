@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Collection, Mapping
 
-import numpy as np
 from torch import nn
 
 from fedvlm_flwr.arrays import Arrays
 from fedvlm_flwr.planning.live_bytes import LiveBytes
+from fedvlm_flwr.planning.traffic import zeros
 
 Parameters = Mapping[str, nn.Parameter]
 StartHook = Callable[[Parameters, Arrays], object]
@@ -21,12 +21,9 @@ def hook_bytes(parameters: Parameters, shared: Collection[str], start: StartHook
         shared: names of those that travel.
         start: gives the started hook.
     """
-    # Zeros that take no room, whatever their shape.
-    zeros: Arrays = {
-        name: np.broadcast_to(np.float32(0), tuple(parameters[name].shape)) for name in shared
-    }
+    arrays = zeros({name: tuple(parameters[name].shape) for name in shared})
     with LiveBytes(parameters.values()) as live:
-        hook = start(parameters, zeros)
+        hook = start(parameters, arrays)
         size: int = live.now
         del hook
     return size

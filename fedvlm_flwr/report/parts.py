@@ -42,8 +42,12 @@ def _row(count: PartCount) -> list[str]:
 
 
 def _messages(stage: StageCount) -> Iterator[list[str]]:
-    clients = stage.clients
-    yield ["one client, each round", size(stage.down), size(stage.up)]
-    yield [f"all {clients} of a round", size(clients * stage.down), size(clients * stage.up)]
+    for each in stage.messages:
+        who = "one client" if each.rank is None else f"one of {each.clients} of rank {each.rank}"
+        yield [f"{who}, each round", size(each.down), size(each.up)]
+    clients = sum(each.clients for each in stage.messages)
+    down = sum(each.clients * each.down for each in stage.messages)
+    up = sum(each.clients * each.up for each in stage.messages)
+    yield [f"all {clients} of a round", size(down), size(up)]
     if stage.once:
         yield ["more in a client's first message", size(stage.once), size(0)]

@@ -57,7 +57,8 @@ class Checkpoint(Callback):
             tensors |= {PREVIOUS + key: values for key, values in self._previous.items()}
             save_tensors(path, tensors, tensor_facts(run, stage, state.number))
         saved = {str(client): number for client, number in sorted(state.saved_rounds.items())}
-        clients = {"saved_rounds": saved, "have_previous": sorted(state.have_previous)}
+        holds = {str(client): numbers for client, numbers in sorted(state.holds.items())}
+        clients = {"saved_rounds": saved, "holds": holds}
         place = {"round": state.number, "scored": state.scored, **clients, "finished": False}
         facts = {**self._facts, **place, "tensors": name, "callbacks": self._others.memory()}
         last = self._read(CHECKPOINT)

@@ -5,7 +5,7 @@ No module here imports torch when it is loaded: the server's configuration reads
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -52,6 +52,21 @@ class RoundOutput:
     state: Arrays = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class PersonalModel:
+    """A model of a client's own that is trained after the shared one, in as many steps.
+
+    Attributes:
+        arrays: where it starts.
+        hook: acts in its training.
+        prefix: of its tensors' names in what stays on the client's disk.
+    """
+
+    arrays: Arrays
+    hook: ClientHook
+    prefix: str
+
+
 class ClientHook:
     """Three places in local training where an algorithm may act; this one acts in none."""
 
@@ -67,3 +82,36 @@ class ClientHook:
     def on_end(self, parameters: Parameters, steps: int) -> RoundOutput:
         """After the last of `steps` optimizer steps."""
         return RoundOutput()
+
+    def personal(self, start: RoundInput) -> PersonalModel | None:
+        """A model of the client's own, to be trained too; None: it has none."""
+        return None
+
+    def scored(self, start: RoundInput) -> Arrays:
+        """What is scored where clients score models of their own: the shared tensors' values."""
+        return start.shared
+
+
+class ClientHooks(ClientHook):
+    """Several hooks one after the other; what they send and save goes under their own names."""
+
+    def __init__(self, hooks: Sequence[ClientHook]) -> None:
+        super().__init__(None)
+        self._hooks = tuple(hooks)
+
+    def on_start(self, parameters: Parameters, start: RoundInput) -> None:
+        """Start each."""
+        for hook in self._hooks:
+            hook.on_start(parameters, start)
+
+    def on_gradients(self, parameters: Parameters) -> None:
+        """Each in turn changes the gradients."""
+        for hook in self._hooks:
+            hook.on_gradients(parameters)
+
+    def on_end(self, parameters: Parameters, steps: int) -> RoundOutput:
+        """What they leave behind together."""
+        outputs = [hook.on_end(parameters, steps) for hook in self._hooks]
+        extra = {name: v for output in outputs for name, v in output.extra.items()}
+        state = {name: v for output in outputs for name, v in output.state.items()}
+        return RoundOutput(extra, state)

@@ -20,6 +20,8 @@ class Federation:
     Attributes:
         num_clients: how many clients there are, numbered from 0; of real sites that may join in
             any round, how many there have been.
+        ranks: of the clients' adapters, in turn; None: all have the server's.
+        quantized: whether the base is held in 4 or 8 bits.
         present: the clients that are there in a round; None: all.
         clients_per_round: the cohort's size; None: everybody.
         min_replies: fewer good replies than this end the run; None: the whole cohort.
@@ -58,6 +60,8 @@ class Federation:
     examples: dict[int, int] = field(default_factory=dict)
     roster: Roster | None = None
     present: tuple[int, ...] | None = None
+    ranks: tuple[int, ...] | None = None
+    quantized: bool = False
 
     @classmethod
     def of(cls, config: Config, stage: int = 0, **more: Any) -> Self:
@@ -77,8 +81,23 @@ class Federation:
             max_weight_share=config.max_weight_share,
             local_training=config.train,
             share=config.tuning.stages[stage].shared,
+            ranks=config.tuning.lora.ranks,
+            quantized=config.model.params.quantize is not None,
             **more,
         )
+
+    def rank_of(self, client: int) -> int | None:
+        """The rank of a client's adapters; None: the server's.
+
+        A real site that has said its own has that one.
+        """
+        own = self.roster.rank_of(client) if self.roster else None
+        return own or (self.ranks[client % len(self.ranks)] if self.ranks else None)
+
+    @property
+    def has_mixed_ranks(self) -> bool:
+        """Whether some client may have another rank than the server."""
+        return self.ranks is not None or bool(self.roster and self.roster.has_ranks)
 
     def at_hand(self) -> "Federation":
         """The same for the round that begins: with the sites that are there, where any may be."""

@@ -1,7 +1,6 @@
 """An algorithm's steps as Flower's `Strategy`, whoever runs the rounds."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from logging import INFO, WARNING
 from typing import Any
 
@@ -10,146 +9,28 @@ from flwr.common.logger import log
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
-from fedvlm_flwr.arrays import Arrays
 from fedvlm_flwr.errors import RunError
 from fedvlm_flwr.evaluation.personal import mean_scores
-from fedvlm_flwr.messages import (
-    RejectedMessage,
-    ScoresReply,
-    ScoresRequest,
-    TrainMetrics,
-    TrainReply,
-    TrainRequest,
-)
-from fedvlm_flwr.messages.wire import pack, unpack
-from strategies.base import RoundSteps
+from fedvlm_flwr.messages import RejectedMessage, ScoresReply
+from fedvlm_flwr.messages.wire import unpack
 from strategies.core.cohort import find_clients
 from strategies.core.events import mean_loss, reasons
 from strategies.core.federation import Federation
-from strategies.core.validation import Expected, read_reply, read_scores, require_finite
+from strategies.core.moves import RoundMoves
+from strategies.core.validation import read_scores
 
 
-class FederatedStrategy(RoundSteps, Strategy):
-    """The base of every algorithm: a round of `RoundSteps`, as Flower's `Strategy`.
+class FederatedStrategy(RoundMoves, Strategy):
+    """The base of every algorithm: its round as Flower's `Strategy`.
 
-    `begin` takes the initial tensors; then for each round `open_round` gives the requests,
-    `receive` takes a reply, and `close_round` takes the server's step. Flower's `configure_train`
-    and `aggregate_train` are made of these and nothing else.
-
-    Attributes:
-        personal: whether trained tensors stay with the clients, who then score models of their own.
-        accepted: the metrics of the round's good replies, by client.
-        limited: in words, by client, what of a good reply's examples does not count.
+    Flower's `configure_train` and `aggregate_train` are made of the moves of `RoundMoves` and of
+    nothing else.
     """
 
     def __init__(self, params: Any, federation: Federation) -> None:
         super().__init__(params, federation)
-        self.personal = False
-        self.accepted: dict[int, TrainMetrics] = {}
-        self._record: ArrayRecord | None = None  # the shared tensors as they were handed out last
-        self.limited: dict[int, str] = {}
         self._nodes = federation.nodes
-        self._examples = federation.examples
         self._sent: dict[int, Message] = {}
-
-    # A round's moves.
-
-    def begin(self, trained: Arrays) -> None:
-        """Start from the trained tensors; the algorithm's own state stays."""
-        self.state.arrays = self.shared(trained)
-        self.personal = len(self.state.arrays) < len(trained)
-        self._record = None
-
-    def record(self) -> ArrayRecord:
-        """The shared tensors in the wire dtype, packed once."""
-        if self._record is None:
-            self._record = pack(self.state.arrays, self.federation.wire_dtype)
-        return self._record
-
-    def open_round(self, server_round: int) -> dict[int, TrainRequest]:
-        """Begin a round: the request to each client of its cohort, all with the same tensors."""
-        self.federation = self.federation.at_hand()
-        extra = self.broadcast()
-        packed = pack(extra, self.federation.wire_dtype) if extra else None
-        self.accepted, self.limited = {}, {}
-        self.begin_round()
-        cohort = self.choose(server_round)
-        examples = self.federation.examples or self._examples
-        self.limit = self.federation.weight_limit(examples, cohort)
-        return {
-            client: TrainRequest(**self._address(client, server_round), data=data, extra=packed)
-            for client, data in sorted(cohort.items())
-        }
-
-    def receive(self, client: int, message: Message) -> TrainReply:
-        """Take in a client's reply.
-
-        Raises:
-            RejectedMessage: it cannot be used, and the round is as if it had not come.
-        """
-        if client in self.accepted:
-            raise RejectedMessage("it has answered already")
-        limit = self.federation.max_update_norm
-        reply = read_reply(message, Expected(self.state.arrays, self.expected_extra(), limit))
-        metrics = self.limit.bounded(reply.metrics, by_steps=self.by_steps)
-        counted = replace(reply, metrics=metrics)
-        self.accumulate(client, counted)
-        self.accepted[client] = metrics
-        if metrics is not reply.metrics:
-            self.limited[client] = (
-                f"it reports {reply.metrics.num_examples:g} examples and weighs as "
-                f"{metrics.num_examples:g} (max_weight_share="
-                f"{self.federation.max_weight_share:g} times the cohort's median)"
-            )
-            log(WARNING, "Client %d: %s", client, self.limited[client])
-        return counted
-
-    def close_round(self, server_round: int) -> None:
-        """End a round with the server's step.
-
-        Raises:
-            RunError: the step has led to NaN or infinity.
-        """
-        state = self.state
-        state.arrays = self.server_step(server_round, state.arrays, self.aggregate())
-        self._record = None
-        try:
-            require_finite(state.arrays | state.server)
-        except RejectedMessage as verdict:
-            raise RunError(
-                f"After the server step of round {server_round} {verdict}; lower the algorithm's "
-                "server step size or train.lr."
-            ) from verdict
-        state.have_previous |= set(self.accepted)
-        savers = [client for client, metrics in self.accepted.items() if metrics.saved_state]
-        state.saved_rounds |= dict.fromkeys(savers, server_round)
-        state.number, state.scored = server_round, False
-
-    def score_requests(self, server_round: int, full: bool) -> dict[int, ScoresRequest]:
-        """The request to every client to score its own model; of real sites, the shared one too."""
-        self.federation = self.federation.at_hand()
-        return {
-            client: ScoresRequest(**self._address(client, server_round), full=full)
-            for client in self.federation.candidates
-        }
-
-    def _address(self, client: int, server_round: int) -> dict[str, Any]:
-        """What every request to a client holds."""
-        f, state = self.federation, self.state
-        lacks = f.previous and client not in state.have_previous
-        return {
-            "client": client,
-            "site": f.roster.names[client] if f.roster else "",
-            "stage": f.stage,
-            "round": server_round,
-            "state_round": state.saved_rounds.get(client, 0),
-            "run": f.run,
-            "session": f.session,
-            "arrays": self.record(),
-            "previous": pack(f.previous, f.wire_dtype) if lacks else None,
-        }
-
-    # Flower's interface.
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -227,7 +108,7 @@ class FederatedStrategy(RoundSteps, Strategy):
 
     def summary(self) -> None:
         """Log what runs."""
-        log(INFO, "%s with %s", type(self).__name__, self.params)
+        log(INFO, "%s with %s", self.name, self.params)
 
     def message(self, grid: Grid, content: Any, client: int, kind: str) -> Message:
         """A message to the node that serves a client."""

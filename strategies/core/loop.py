@@ -10,6 +10,7 @@ from flwr.common.logger import log
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Result
 
+from fedvlm_flwr.arrays import Arrays
 from fedvlm_flwr.evaluation.personal import mean_scores
 from fedvlm_flwr.evaluation.pooled import pooled_scores
 from fedvlm_flwr.messages import RejectedMessage, ScoresReply
@@ -22,7 +23,7 @@ from strategies.core.flower import FederatedStrategy, unscored
 from strategies.core.state import ServerState
 from strategies.core.validation import read_scores
 
-ScoreGlobal = Callable[[int, ArrayRecord], MetricRecord | None]
+ScoreGlobal = Callable[[int, Arrays, Arrays], MetricRecord | None]
 
 
 def never(server_round: int) -> bool | None:
@@ -61,8 +62,9 @@ class RoundLoop:
 
         Args:
             initial: all trained tensors, of which the strategy shares some.
-            score_global: called with the shared arrays before the first round and after each,
-                unless clients score models of their own.
+            score_global: called before the first round and after each with the round, the tensors
+                that are served and the frozen term beside the base, unless clients score models of
+                their own.
 
         Raises:
             RunError: a round got fewer good replies than `min_replies`, says who failed and why; or
@@ -147,7 +149,8 @@ class RoundLoop:
         if personal or self.ask_sites:
             metrics = self._score_clients(state.number)
         if score_global and not personal:
-            metrics = score_global(state.number, self.strategy.record()) or metrics
+            served, residual = self.strategy.served(), self.strategy.residual()
+            metrics = score_global(state.number, served, residual) or metrics
         if metrics is not None:
             result.evaluate_metrics_serverapp[state.number] = metrics
         state.scored = True

@@ -91,6 +91,16 @@ class Roster(Callback):
         """The numbers of the sites that are there, as of the last look."""
         return tuple(k for k in range(len(self.names)) if self.node(k) is not None)
 
+    @property
+    def has_ranks(self) -> bool:
+        """Whether a site has adapters of a rank of its own."""
+        return any(answer.lora_rank for answer in self.answers.values())
+
+    def rank_of(self, client: int) -> int | None:
+        """The rank that a site has said; None: it has said none."""
+        answer = self.answers.get(client)
+        return answer.lora_rank or None if answer else None
+
     def node(self, client: int) -> int | None:
         """Where a site is reached; None: it is not there.
 

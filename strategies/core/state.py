@@ -19,8 +19,7 @@ class ServerState:
         scored: whether the evaluation after that round is done too.
         saved_rounds: by client that saves private state on its own disk, the newest round whose
             reply was taken in; its next one starts from what it saved after that very round.
-        have_previous: clients that have answered in this stage, so that they hold the previous
-            stages' result.
+        holds: by client that has answered in this stage, the number of each deposit that it keeps.
     """
 
     arrays: Arrays
@@ -28,7 +27,7 @@ class ServerState:
     number: int = 0
     scored: bool = False
     saved_rounds: dict[int, int] = field(default_factory=dict)
-    have_previous: set[int] = field(default_factory=set)
+    holds: dict[int, dict[str, int]] = field(default_factory=dict)
 
     def section(self, name: str) -> Arrays:
         """The algorithm's tensors under `name/`, without that prefix; empty before they exist."""

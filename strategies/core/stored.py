@@ -34,6 +34,7 @@ class StoredReplies(FederatedStrategy):
     """
 
     params: StoredParams
+    no_adapters = "it compares whole replies, number by number"
 
     def __init__(self, params: StoredParams, federation: Federation) -> None:
         super().__init__(params, federation)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from client_app.private import PrivateState
-from fedvlm_flwr.errors import RunError
+from fedvlm_flwr.errors import RequestError, RunError
 
 OWN, KEPT = {"connector.w": np.float32([1, 2])}, {"c": np.float32([3])}
 
@@ -47,17 +47,34 @@ def test_a_missing_or_damaged_file_is_named(tmp_path):
         state.load(4)
 
 
-def test_the_previous_stages_result_is_sent_once_and_saved_for_all_clients(tmp_path):
-    sent = PrivateState(tmp_path, "a", 3, 1).previous(OWN)
-    np.testing.assert_array_equal(sent["connector.w"], [1, 2])
-    saved = PrivateState(tmp_path, "a", 4, 1).previous(None)
-    np.testing.assert_array_equal(saved["connector.w"], [1, 2])
-    assert PrivateState(tmp_path, "a", 3, 0).previous(None) == {}
+def test_a_deposit_is_sent_once_and_saved_for_all_clients(tmp_path):
+    named = {f"previous/{name}": values for name, values in OWN.items()}
+    sent = PrivateState(tmp_path, "a", 3, 1).deposits("previous:1", named)
+    saved = PrivateState(tmp_path, "a", 4, 1).deposits("previous:1", {})
+    for each in (sent, saved):
+        np.testing.assert_array_equal(each["previous"]["connector.w"], [1, 2])
+    assert PrivateState(tmp_path, "a", 3, 0).deposits("", {}) == {}
 
 
-def test_a_client_that_was_never_sent_it_says_so(tmp_path):
-    with pytest.raises(RunError, match="saved before stage 3 cannot be used"):
-        PrivateState(tmp_path, "a", 3, 2).previous(None)
+def test_the_deposit_before_the_newest_stays(tmp_path):
+    """A server may go on from the checkpoint before its newest one."""
+    state = PrivateState(tmp_path, "a", 3, 0)
+    for number in range(1, 5):
+        state.deposits(f"lora_A:{number}", {"lora_A/x": OWN["connector.w"]})
+    assert set(state.deposits("lora_A:3", {})) == {"lora_A"}
+    with pytest.raises(RunError, match="of 'lora_A' cannot be used"):
+        state.deposits("lora_A:2", {})
+
+
+def test_a_client_that_was_never_sent_one_says_so(tmp_path):
+    with pytest.raises(RunError, match="saved of 'previous' cannot be used"):
+        PrivateState(tmp_path, "a", 3, 2).deposits("previous:2", {})
+
+
+@pytest.mark.parametrize("uses", ["../../x:1", "a/b:1", "x", "x:-1", "x.y:1", ":1"])
+def test_a_deposits_name_is_never_a_path(tmp_path, uses):
+    with pytest.raises(RequestError, match="names a deposit"):
+        PrivateState(tmp_path, "a", 3, 0).deposits(uses, {})
 
 
 def test_a_file_of_another_client_round_or_run_is_told(tmp_path):

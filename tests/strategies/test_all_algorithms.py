@@ -15,7 +15,8 @@ from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.messages import TrainRequest
 from fedvlm_flwr.messages.wire import pack, unpack
 from fedvlm_flwr.plugins import available, load_module
-from strategies import strategy_class
+from strategies import algorithm_class
+from strategies.core.adapter_rule import AdapterRule
 from strategies.core.client_hook import ClientHook
 from strategies.core.flower import FederatedStrategy
 from strategies.core.state import ServerState
@@ -70,12 +71,14 @@ def test_each_has_its_module_its_yaml_and_its_test() -> None:
 @pytest.mark.parametrize("name", ALL)
 def test_parameters_have_no_value_but_that_of_the_yaml(name: str) -> None:
     module = load_module("strategies", name, "algorithm")
-    kind = strategy_class(name)
-    assert issubclass(kind, FederatedStrategy) and issubclass(kind, Strategy)
+    kind = algorithm_class(name)
+    assert issubclass(kind, FederatedStrategy | AdapterRule)
+    assert issubclass(kind, AdapterRule) or issubclass(kind, Strategy)
     assert kind.__name__.lower() == name.replace("_", "")
     assert issubclass(kind.client_hook, ClientHook)
     parameters = inspect.signature(module.Params).parameters.values()
-    assert all(parameter.default is inspect.Parameter.empty for parameter in parameters)
+    own = [each for each in parameters if each.name != "adapters"]  # null: there is none
+    assert all(each.default is inspect.Parameter.empty for each in own)
     for line in (ROOT / "conf" / "algorithm" / f"{name}.yaml").read_text().splitlines():
         assert "#" in line or line == f"name: {name}", f"{name}.yaml does not say what {line} is"
 
@@ -116,6 +119,7 @@ def test_resumed_equals_uninterrupted(
         begun.number,
         begun.scored,
         dict(begun.saved_rounds),
+        {client: dict(numbers) for client, numbers in begun.holds.items()},
     )
     resumed = federate(name, clients, START, rounds=3, resume=saved, **PART).state
     assert_same(whole.arrays, resumed.arrays)

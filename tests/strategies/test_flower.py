@@ -106,4 +106,4 @@ def test_arrays_that_somebody_changed_are_gone_on_from(grid):
 
 def test_the_log_says_which_algorithm_runs(caplog):
     strategy_of("fedprox").summary()
-    assert "FedProx with Params(mu=0.01)" in caplog.text or not caplog.text
+    assert "fedprox with Params(adapters=None, mu=0.01)" in caplog.text or not caplog.text

@@ -117,8 +117,8 @@ def test_two_clients_by_hand(make_grid: MakeGrid, steps_by_hand: Train) -> None:
 def test_callbacks_are_told_in_order(make_grid: MakeGrid, steps_by_hand: Train) -> None:
     first, second, scored = Watcher(), Watcher(), []
 
-    def evaluate(number: int, arrays: ArrayRecord) -> MetricRecord | None:
-        scored.append((number, unpack(arrays)["connector.w"].tolist(), len(first.told)))
+    def evaluate(number: int, arrays: Arrays, residual: Arrays) -> MetricRecord | None:
+        scored.append((number, arrays["connector.w"].tolist(), len(first.told)))
         return MetricRecord({"accuracy": number / 10}) if number != 1 else None
 
     strategy = fedavg()
@@ -489,7 +489,7 @@ def test_a_server_step_that_overflows_ends_the_run(
 def test_goes_on_from_a_state_that_is_given(make_grid: MakeGrid, steps_by_hand: Train) -> None:
     scored = []
 
-    def evaluate(number: int, arrays: ArrayRecord) -> MetricRecord | None:
+    def evaluate(number: int, arrays: Arrays, residual: Arrays) -> MetricRecord | None:
         scored.append(number)
         return None
 

@@ -69,8 +69,9 @@ def test_each_client_is_told_once_what_earlier_stages_came_to(federate, good_rep
         if request.client == 2 and request.round == 1 and len(failed) < 2:  # asked twice in a round
             failed.add(len(failed))
             return good_reply({}, saved_state=True)
-        if request.previous is not None:
-            np.testing.assert_array_equal(unpack(request.previous)["connector.w"], [0, 1, 2, 3])
+        if request.deposits is not None:
+            sent = unpack(request.deposits)
+            np.testing.assert_array_equal(sent["previous/connector.w"], [0, 1, 2, 3])
         return reply
 
     llm = {"llm.a": START["llm.a"]}
@@ -84,16 +85,16 @@ def test_each_client_is_told_once_what_earlier_stages_came_to(federate, good_rep
         stage=1,
         previous=PREVIOUS,
     )
-    told = [(number, client) for number, client, records, _ in seen if "previous_stage" in records]
+    told = [(number, client) for number, client, records, _ in seen if "deposits" in records]
     assert told == [(1, 0), (1, 1), (1, 2), (2, 2)]
     assert all(arrays == {"llm.a"} for _, _, _, arrays in seen)
-    assert strategy.state.have_previous == {0, 1, 2}
+    assert strategy.state.holds == {client: {"previous": 1} for client in range(3)}
 
 
 def test_a_resumed_stage_tells_only_those_who_do_not_know(federate, good_reply):
     seen = []
     llm = {"llm.a": START["llm.a"]}
-    state = ServerState(llm, number=1, scored=True, have_previous={0})
+    state = ServerState(llm, number=1, scored=True, holds={0: {"previous": 1}})
     federate(
         "fedavg",
         echo(good_reply, seen),
@@ -103,7 +104,7 @@ def test_a_resumed_stage_tells_only_those_who_do_not_know(federate, good_reply):
         previous=PREVIOUS,
         resume=state,
     )
-    assert [(client, "previous_stage" in records) for _, client, records, _ in seen] == [
+    assert [(client, "deposits" in records) for _, client, records, _ in seen] == [
         (0, False),
         (1, True),
     ]

@@ -1,0 +1,222 @@
+"""A round of an algorithm: what its clients are sent, what their replies come to."""
+
+from dataclasses import replace
+from logging import WARNING
+from typing import Any
+
+from flwr.app import ArrayRecord, Message
+from flwr.common.logger import log
+
+from fedvlm_flwr.adapters import PREVIOUS, cut, is_factor
+from fedvlm_flwr.arrays import Arrays
+from fedvlm_flwr.errors import ConfigError, RunError
+from fedvlm_flwr.messages import (
+    RejectedMessage,
+    ScoresRequest,
+    TrainMetrics,
+    TrainReply,
+    TrainRequest,
+)
+from fedvlm_flwr.messages.wire import pack
+from strategies.base import RoundSteps
+from strategies.core.adapter_rule import AdapterRule, require_rule
+from strategies.core.deposits import Deposit, Packed, standing
+from strategies.core.federation import Federation
+from strategies.core.validation import Expected, read_reply, require_finite
+
+
+class RoundMoves(RoundSteps):
+    """The moves of a round, made of `RoundSteps` and of the rule for adapters.
+
+    `begin` takes the initial tensors; then for each round `open_round` gives the requests,
+    `receive` takes a reply, and `close_round` takes the server's step.
+
+    Attributes:
+        personal: whether trained tensors stay with the clients, who then score models of their own.
+        rule: what is done with the adapters among the shared tensors.
+        accepted: the metrics of the round's good replies, by client.
+        limited: in words, by client, what of a good reply's examples does not count.
+    """
+
+    def __init__(self, params: Any, federation: Federation) -> None:
+        super().__init__(params, federation)
+        self.personal = False
+        self.rule = AdapterRule(params, federation)
+        self.accepted: dict[int, TrainMetrics] = {}
+        self._record: ArrayRecord | None = None  # the served tensors as they were handed out last
+        self._packed = Packed(federation.wire_dtype)
+        self._deposits: dict[str, Deposit] = {}
+        self.limited: dict[int, str] = {}
+        self._examples = federation.examples
+
+    @property
+    def name(self) -> str:
+        """The module of the algorithm: of the rule, where that is all there is to it."""
+        own = type(self).__module__.rpartition(".")[2]
+        return self.rule.name if own == "flower" else own
+
+    def adopt(self, rule: AdapterRule) -> None:
+        """Leave the adapters to a rule of their own.
+
+        Raises:
+            ConfigError: it has no meaning beside this algorithm; says why.
+        """
+        if self.no_adapters:
+            raise ConfigError(
+                f"algorithm.adapters={rule.name} cannot go with algorithm={self.name}: "
+                f"{self.no_adapters}; set it to null, or choose another algorithm, e.g. fedavg."
+            )
+        self.rule = rule
+
+    def begin(self, trained: Arrays) -> None:
+        """Start from the trained tensors; the algorithm's own state stays."""
+        self.state.arrays = self.travels(trained)
+        self.personal = self.keeps_models or len(self.state.arrays) < len(trained)
+        require_rule(self.rule, self.name, self.state.arrays)
+        self.rule.begin(self.state)
+        self._forget_records()
+
+    def travels(self, trained: Arrays) -> Arrays:
+        """Which trained tensors are shared, by the algorithm and by the rule of its adapters."""
+        return {n: v for n, v in self.shared(trained).items() if self.rule.travels(n)}
+
+    def record(self) -> ArrayRecord:
+        """The tensors that are scored and saved, in the wire dtype, packed once."""
+        if self._record is None:
+            self._record = pack(self.served(), self.federation.wire_dtype)
+        return self._record
+
+    def residual(self) -> Arrays:
+        """What goes with them: a frozen term beside the base, as factors by layer."""
+        return self.rule.residual(self.state)
+
+    def deposits(self) -> dict[str, Deposit]:
+        """What clients keep between messages: the previous stages' result, and the rule's."""
+        f = self.federation
+        before = {PREVIOUS: Deposit(f.stage, f.previous)} if f.previous else {}
+        return {**before, **self.rule.deposits(self.state)}
+
+    def sent(self, client: int) -> Arrays:
+        """The shared tensors that travel to a client with every message, at its rank."""
+        resting = standing(self.deposits())
+        moving = {n: v for n, v in self.state.arrays.items() if n not in resting}
+        return cut(moving, self.rule.rank_of(self.state, client))
+
+    def expected(self, client: int, server_round: int) -> Arrays:
+        """The shared tensors that a client trains in a round and sends back, as it gets them."""
+        end = self.rule.resting(server_round)
+        moving = {n: v for n, v in self.state.arrays.items() if not end or not n.endswith(end)}
+        return cut(moving, self.rule.rank_of(self.state, client))
+
+    def _forget_records(self) -> None:
+        self._record, self._packed = None, Packed(self.federation.wire_dtype)
+
+    def open_round(self, server_round: int) -> dict[int, TrainRequest]:
+        """Begin a round: the request to each client of its cohort, all with the same tensors."""
+        self._look()
+        extra = self.broadcast()
+        packed = pack(extra, self.federation.wire_dtype) if extra else None
+        self.accepted, self.limited = {}, {}
+        self.begin_round()
+        self.rule.begin_round(self.state)
+        self._deposits = self.deposits()
+        cohort = self.choose(server_round)
+        examples = self.federation.examples or self._examples
+        self.limit = self.federation.weight_limit(examples, cohort)
+        return {
+            client: TrainRequest(**self._address(client, server_round), data=data, extra=packed)
+            for client, data in sorted(cohort.items())
+        }
+
+    def receive(self, client: int, message: Message) -> TrainReply:
+        """Take in a client's reply.
+
+        Raises:
+            RejectedMessage: it cannot be used, and the round is as if it had not come.
+        """
+        if client in self.accepted:
+            raise RejectedMessage("it has answered already")
+        limit = self.federation.max_update_norm
+        expected = self.expected(client, self.state.number + 1)
+        reply = read_reply(message, Expected(expected, self.expected_extra(), limit))
+        metrics = self.limit.bounded(reply.metrics, by_steps=self.by_steps)
+        counted = replace(reply, metrics=metrics)
+        pairs = self._pairs(reply.arrays)
+        others = {name: values for name, values in reply.arrays.items() if name not in pairs}
+        self.accumulate(client, replace(counted, arrays=others))
+        if pairs:
+            self.rule.accumulate(client, pairs, metrics.num_examples)
+        self.accepted[client] = metrics
+        if metrics is not reply.metrics:
+            self.limited[client] = (
+                f"it reports {reply.metrics.num_examples:g} examples and weighs as "
+                f"{metrics.num_examples:g} (max_weight_share="
+                f"{self.federation.max_weight_share:g} times the cohort's median)"
+            )
+            log(WARNING, "Client %d: %s", client, self.limited[client])
+        return counted
+
+    def close_round(self, server_round: int) -> None:
+        """End a round with the server's step.
+
+        Raises:
+            RunError: the step has led to NaN or infinity.
+        """
+        state = self.state
+        aggregate = self.aggregate()
+        before = {name: state.arrays[name] for name in aggregate}
+        after = self.server_step(server_round, before, aggregate)
+        if pairs := self._pairs(state.arrays):
+            after |= self.rule.step(state, server_round, pairs)
+        state.arrays = state.arrays | after
+        self._forget_records()
+        try:
+            require_finite(state.arrays | state.server)
+        except RejectedMessage as verdict:
+            raise RunError(
+                f"After the server step of round {server_round} {verdict}; lower the algorithm's "
+                "server step size or train.lr."
+            ) from verdict
+        numbers = {name: deposit.number for name, deposit in self._deposits.items()}
+        if numbers:
+            state.holds |= dict.fromkeys(self.accepted, numbers)
+        savers = [client for client, metrics in self.accepted.items() if metrics.saved_state]
+        state.saved_rounds |= dict.fromkeys(savers, server_round)
+        state.number, state.scored = server_round, False
+
+    def score_requests(self, server_round: int, full: bool) -> dict[int, ScoresRequest]:
+        """The request to every client to score its own model; of real sites, the shared one too."""
+        self._look()
+        self._deposits = self.deposits()
+        return {
+            client: ScoresRequest(**self._address(client, server_round), full=full)
+            for client in self.federation.candidates
+        }
+
+    def _address(self, client: int, server_round: int) -> dict[str, Any]:
+        """What every request to a client holds."""
+        f, state = self.federation, self.state
+        rank, numbers = self.rule.rank_of(state, client), state.holds.get(client, {})
+        return {
+            "client": client,
+            "site": f.roster.names[client] if f.roster else "",
+            "stage": f.stage,
+            "round": server_round,
+            "state_round": state.saved_rounds.get(client, 0),
+            "run": f.run,
+            "session": f.session,
+            "uses": " ".join(f"{name}:{each.number}" for name, each in self._deposits.items()),
+            "resting": self.rule.resting(server_round),
+            "arrays": self._packed.shared(rank, self.sent(client)),
+            "deposits": self._packed.deposits(self._deposits, numbers),
+        }
+
+    def _pairs(self, arrays: Arrays) -> Arrays:
+        """The factors among arrays, where the rule has them; the base rule has the others."""
+        return {n: v for n, v in arrays.items() if self.rule.combines and is_factor(n)}
+
+    def _look(self) -> None:
+        """See which real sites are there."""
+        self.federation = self.rule.federation = self.federation.at_hand()
+        if self.federation.has_mixed_ranks:
+            require_rule(self.rule, self.name, self.state.arrays)
