@@ -16,6 +16,7 @@ from strategies import load_strategy
 from strategies.core.events import Callbacks
 from strategies.core.federation import Federation
 from strategies.core.loop import RoundLoop
+from strategies.core.product_distance import ProductDistance
 from strategies.core.roster import Roster
 from strategies.core.state import ServerState
 
@@ -69,11 +70,12 @@ class StageRun:
         federation = Federation.of(config, stage, previous=self.previous, **vars(self.places))
         rounds = RunRounds(self.scoring.watchers, config.rounds_before(stage))
         strategy = load_strategy(config.algorithm, federation)
+        measured = [ProductDistance(strategy)] if config.product_distance else []
         loop = RoundLoop(
             strategy,
             grid,
             config.round_timeout,
-            Callbacks([rounds, self.checkpoint]),
+            Callbacks([*measured, rounds, self.checkpoint]),
             lambda number: full_scores_due(config, stage, number),
             config.eval.where != "server",
             self.resume,

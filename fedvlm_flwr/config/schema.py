@@ -72,6 +72,9 @@ class Config:
     """A run folder to go on with (of a sweep: the sweep's folder); null: a new run."""
     tensorboard: bool = field(metadata=carrier())
     """Whether TensorBoard event files are written too."""
+    product_distance: bool
+    """Whether each round tells how far the adapters' new product is from the mean of the clients';
+    the server then stores the adapters of all replies of a round."""
 
     def __post_init__(self) -> None:
         self._require_sites()

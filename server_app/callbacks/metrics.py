@@ -48,6 +48,8 @@ class MetricsWriter(Callback):
             "clients": len(account.replies),
             "failures": len(account.failures),
         }
+        if account.product_distance is not None:
+            whole["product_distance"] = account.product_distance
         self.write(account.number, "server", "train", whole, account.stage)
         for client, metrics in sorted(account.replies.items()):
             numbers = {

@@ -22,6 +22,8 @@ class Round:
         retried: reason by client, for each that failed at first and was asked once more.
         limited: what of a good reply's examples does not count, by client.
         replies: metrics by client, for each good one.
+        product_distance: of the adapters' new product from the mean of the clients', in parts of
+            the way from the old one to that mean (Frobenius, over all layers); None: not measured.
         names: of real sites, by number.
     """
 
@@ -37,6 +39,7 @@ class Round:
     retried: dict[int, str] = field(default_factory=dict)
     limited: dict[int, str] = field(default_factory=dict)
     replies: dict[int, TrainMetrics] = field(default_factory=dict)
+    product_distance: float | None = None
     names: Sequence[str] = ()
 
     @property
