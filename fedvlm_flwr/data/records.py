@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 KEYS = ("id", "image", "conversations", "task")  # of every record
+MOST_PICTURES = 64  # of one record; more is a mistake, and no model's sequence holds them
+FURTHER = "further_images"  # of a record with several pictures: those after `image`, the first
 REFERENCES = "references"  # of a record with several right answers: all of them
 UNIT = "__kept_together__"  # of a record that stays with others: what it shares with them
 
@@ -18,7 +20,8 @@ class Row:
     Attributes:
         file: relative to the dataset's root.
         split: "train", "validation" or "test".
-        record: `KEYS`, perhaps `REFERENCES` and `UNIT`, and any fields.
+        record: `KEYS`, perhaps `FURTHER`, `REFERENCES` and `UNIT`, and any fields; `image` is
+            empty where there is no picture.
         problem: why it cannot be a record of the dataset; empty where it can.
     """
 
@@ -31,6 +34,11 @@ class Row:
     def name(self) -> str:
         """The record's id."""
         return str(self.record["id"])
+
+    @property
+    def pictures(self) -> list[str]:
+        """Its pictures in the order in which they are shown."""
+        return pictures_of(self.record["image"], self.record.get(FURTHER, ()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +65,11 @@ class Source:
     split: str
     records: int
     columns: Mapping[str, str]
+
+
+def pictures_of(first: str, further: Sequence[str]) -> list[str]:
+    """The pictures of a record, of which the first is empty where there are none."""
+    return [first, *further] if first else []
 
 
 def sources_of(records: Records) -> list[Source]:

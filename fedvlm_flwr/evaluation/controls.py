@@ -13,6 +13,7 @@ from fedvlm_flwr.tasks import load_task
 from fedvlm_flwr.tasks.base import most_frequent
 
 ByTask = Mapping[str, Sequence[Example]]
+Images = tuple[Path, ...]  # of one record
 
 
 def majority_scores(test: ByTask, training: ByTask, conventions: Sequence[str] = ()) -> Scores:
@@ -68,16 +69,21 @@ def _by_question(
 
 
 def with_shuffled_images(examples: Sequence[Example], seed: int) -> list[Example]:
-    """The same questions, each asked about another image of the set.
+    """The same questions, each asked about other images of the set.
 
     Images are rotated by a random amount along a random order, so that none keeps its own; a
-    single image stays.
+    single image stays. The images of a record with several are exchanged together for those of
+    another record with as many; a record without any stays as it is.
     """
-    images: list[Path] = sorted({example.image for example in examples})
-    if len(images) < 2:
-        return list(examples)
-    draw = stream(seed, "exchanged pictures")
-    order = [images[i] for i in draw.permutation(len(images))]
-    shift = int(draw.integers(1, len(order)))
-    other = {image: order[(i + shift) % len(order)] for i, image in enumerate(order)}
-    return [replace(example, image=other[example.image]) for example in examples]
+    by_count: dict[int, set[Images]] = {}
+    for example in examples:
+        by_count.setdefault(len(example.images), set()).add(example.images)
+    other: dict[Images, Images] = {}
+    for count, distinct in sorted(by_count.items()):
+        images = sorted(distinct)
+        if len(images) > 1:
+            draw = stream(seed, "exchanged pictures", *([count] if count > 1 else []))
+            order = [images[i] for i in draw.permutation(len(images))]
+            shift = int(draw.integers(1, len(order)))
+            other |= {own: order[(i + shift) % len(order)] for i, own in enumerate(order)}
+    return [replace(one, images=other.get(one.images, one.images)) for one in examples]

@@ -92,7 +92,7 @@ def test_boxes_go_to_the_model_as_it_sees_them_and_come_back_in_the_picture(
     parrot = Parrot()
     model = Resident(parrot, [], FeatureCache(parrot, 1.0, False))
     tasks = ("detection", "captioning", "vqa")
-    found = [Example(task, path, own, "[0.20, 0.20, 0.40, 0.60]", task) for task in tasks]
+    found = [Example(task, (path,), own, "[0.20, 0.20, 0.40, 0.60]", task) for task in tasks]
     told = generate_answers(model, found, composed(*small).eval)
     assert parrot.heard == [seen, seen, own]
     assert told == [own, seen, own]  # a caption's words are left alone, boxes among them
