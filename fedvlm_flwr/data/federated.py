@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from fedvlm_flwr.data.records import FURTHER, KEYS, REFERENCES, pictures_of
+from fedvlm_flwr.data.records import FURTHER, KEYS, REFERENCES, pictures_of, show_one
 from fedvlm_flwr.errors import ConfigError, DataError
 from fedvlm_flwr.images.reading import MOST_PIXELS, open_image, opened
 
@@ -47,6 +47,12 @@ class FederatedData:
     box_decimals: int = BOX_DECIMALS
     max_pixels: int = MOST_PIXELS
     cut_answers: bool = False
+
+    @cached_property
+    def shows_one(self) -> bool:
+        """Whether every record shows one picture, as every model takes it."""
+        tables = (self.public, self.train, self.test, self.validation)
+        return all(show_one(table) for table in tables if table is not None)
 
     def require(self, *splits: str) -> None:
         """Refuse tables without a record.
@@ -209,7 +215,7 @@ def _pairs(name: str, turns: Any, pictures: int) -> list[tuple[str, str]]:
             "holds text: of one picture the first is '<image>', a line break and text, and a "
             "further one in its conversation is text."
         )
-    if pictures != 1 and marks != pictures:
+    if pictures not in (1, marks):
         raise DataError(
             f"Record '{name}' marks {marks} pictures in its questions and shows {pictures}; write "
             "'<image>' once for each of them."

@@ -1,10 +1,15 @@
 """Records as the files of a dataset give them, before they are checked."""
 
+from __future__ import annotations
+
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 KEYS = ("id", "image", "conversations", "task")  # of every record
 MOST_PICTURES = 64  # of one record; more is a mistake, and no model's sequence holds them
@@ -70,6 +75,25 @@ class Source:
 def pictures_of(first: str, further: Sequence[str]) -> list[str]:
     """The pictures of a record, of which the first is empty where there are none."""
     return [first, *further] if first else []
+
+
+def pictures_by_row(table: Dataset) -> list[list[str]]:
+    """The pictures of each row of a table."""
+    names = table["image"][:]
+    if FURTHER not in table.column_names:
+        return [pictures_of(name, ()) for name in names]
+    return [pictures_of(*pair) for pair in zip(names, table[FURTHER][:], strict=True)]
+
+
+def show_one(table: Dataset) -> bool:
+    """Whether every row shows one picture, as every model takes it."""
+    return all(len(pictures) == 1 for pictures in pictures_by_row(table))
+
+
+def counted(pictures: range) -> str:
+    """How many pictures a record may show, in words."""
+    least, most = pictures[0], pictures[-1]
+    return f"exactly {least}" if least == most else f"{least} to {most}"
 
 
 def sources_of(records: Records) -> list[Source]:

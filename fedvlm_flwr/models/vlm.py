@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fedvlm_flwr.data.records import MOST_PICTURES
+from fedvlm_flwr.data.records import MOST_PICTURES, counted
 from fedvlm_flwr.errors import ModelError
 from fedvlm_flwr.images.frame import WHOLE, Frame
 
@@ -65,12 +65,6 @@ class Skeleton:
 def base_of(network: Any) -> str:
     """Folder or hub id that a transformers network was read from; empty: it was made here."""
     return str(network.config._name_or_path)
-
-
-def counted(pictures: range) -> str:
-    """How many pictures an example may show, in words."""
-    least, most = pictures[0], pictures[-1]
-    return f"exactly {least}" if least == most else f"{least} to {most}"
 
 
 class VLM(ABC):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fedvlm_flwr.data.records import FURTHER, UNIT, pictures_of
+from fedvlm_flwr.data.records import UNIT, pictures_by_row
 from fedvlm_flwr.data.units import joined
 from fedvlm_flwr.errors import ConfigError, DataError
 
@@ -74,13 +74,10 @@ def field_values(
 
 def unit_names(table: Dataset) -> list[str]:
     """What each row must not be parted from: its pictures, or what the dataset keeps together."""
-    names: list[str] = table[UNIT if UNIT in table.column_names else "image"][:]
-    if FURTHER not in table.column_names or UNIT in table.column_names:
-        return names
-    further = table[FURTHER][:]
-    if all(names) and not any(further):
-        return names
-    return joined([pictures_of(*pair) for pair in zip(names, further, strict=True)])
+    if UNIT in table.column_names:
+        units: list[str] = table[UNIT][:]
+        return units
+    return joined(pictures_by_row(table))
 
 
 def pictures(table: Dataset, rows: Sequence[int] | None = None) -> list[list[int]]:
