@@ -14,6 +14,7 @@ from fedvlm_flwr.tasks.base import most_frequent
 
 ByTask = Mapping[str, Sequence[Example]]
 Images = tuple[Path, ...]  # of one record
+Asked = tuple[str | None, tuple[tuple[str, str], ...] | None]  # a question, and what is before it
 
 
 def majority_scores(test: ByTask, training: ByTask, conventions: Sequence[str] = ()) -> Scores:
@@ -40,14 +41,16 @@ def question_majority_scores(
 ) -> Scores:
     """What a model scores that reads the question and never looks at the image.
 
-    It gives the most frequent answer of the training pool to that very question, and of the whole
-    task where the pool does not hold the question; to a convention as `majority_scores` does.
+    It gives the most frequent answer of the training pool to that very question behind the same
+    earlier turns, to the question whatever is before it where the pool does not hold them, and of
+    the whole task where it does not hold the question; to a convention as `majority_scores` does.
     """
     result: Scores = {}
     for task, examples in test.items():
-        pool: dict[str, list[str]] = {}
+        pool: dict[Asked, list[str]] = {}
         for example in training.get(task, ()):
-            pool.setdefault(example.question, []).append(example.answer)
+            for asked in _asked(example):
+                pool.setdefault(asked, []).append(example.answer)
         if pool:
             blind = _by_question(pool, examples, load_task(task).majority)
             worded = _by_question(pool, examples, most_frequent)
@@ -57,15 +60,19 @@ def question_majority_scores(
     return result
 
 
+def _asked(example: Example) -> tuple[Asked, ...]:
+    """What an example asks, from the most to the least that a reader of it knows."""
+    return (example.question, example.history), (example.question, None), (None, None)
+
+
 def _by_question(
-    pool: Mapping[str, Sequence[str]],
+    pool: Mapping[Asked, Sequence[str]],
     examples: Sequence[Example],
     majority: Callable[[Sequence[str]], str],
 ) -> list[str]:
     """The most frequent answer to each example's question."""
-    best = {question: majority(answers) for question, answers in pool.items()}
-    otherwise = majority([answer for answers in pool.values() for answer in answers])
-    return [best.get(example.question, otherwise) for example in examples]
+    best = {asked: majority(answers) for asked, answers in pool.items()}
+    return [next(best[asked] for asked in _asked(one) if asked in best) for one in examples]
 
 
 def with_shuffled_images(examples: Sequence[Example], seed: int) -> list[Example]:
