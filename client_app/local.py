@@ -67,10 +67,16 @@ def train_locally(  # noqa: PLR0913  # the round's ingredients, each from anothe
         DivergedError: the loss is not finite; says at which step.
     """
     vlm = resident.vlm
-    resident.features.encode([example.image for example in examples])
+    resident.features.encode([image for example in examples for image in example.images])
     inputs = [to_model_frame(example, frame_of(example, vlm.frame)) for example in examples]
     encoded = [
-        vlm.encode(one.question, one.answer, one.history, cut_answer=one.cut_answer)
+        vlm.encode(
+            one.question,
+            one.answer,
+            one.history,
+            cut_answer=one.cut_answer,
+            pictures=len(one.images),
+        )
         for one in inputs
     ]
     trained = list(parameters.values())
@@ -83,10 +89,11 @@ def train_locally(  # noqa: PLR0913  # the round's ingredients, each from anothe
             optimizer.zero_grad(set_to_none=True)
             for _ in range(settings.accumulation):
                 pick = next(picks)
-                features = resident.features([examples[i].image for i in pick])
+                features = resident.features([p for i in pick for p in examples[i].images])
                 with _precision(settings, vlm.device):
                     loss = vlm.loss(features, [encoded[i] for i in pick])
-                (loss / settings.accumulation).backward()  # type: ignore[no-untyped-call]
+                if loss.requires_grad:  # without a picture it may not reach what is trained
+                    (loss / settings.accumulation).backward()  # type: ignore[no-untyped-call]
                 losses.append(loss.item())
                 examples_seen += len(pick)
             if not np.isfinite(losses[-1]):

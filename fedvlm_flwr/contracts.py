@@ -54,6 +54,13 @@ class ModelKind(Protocol[P_contra, Model_co, Network_co]):
             ModelError: they are damaged.
         """
 
+    def pictures(self, params: P_contra, /) -> range:
+        """How many pictures an example may show, told without loading the model.
+
+        Raises:
+            ModelError: the files that tell it cannot be read.
+        """
+
     def parts(self, params: P_contra, /) -> Mapping[str, str]:
         """The module path of each part, told without loading the model."""
 

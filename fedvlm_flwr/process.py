@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from fedvlm_flwr.config import Config, Scalar, compose
 from fedvlm_flwr.config.compose import to_overrides
 from fedvlm_flwr.data.clients import Shares, assign_test, client_examples, train_shares
+from fedvlm_flwr.data.fitting import fitted
 from fedvlm_flwr.data.layout import TEST
+from fedvlm_flwr.data.limits import Limits
 from fedvlm_flwr.data.load import load_data
 
 if TYPE_CHECKING:
@@ -61,6 +63,7 @@ class Process:
     def __init__(self) -> None:
         self._configs: Once[Config] = Once()
         self._tables: Once[FederatedData] = Once(TABLES)
+        self._takes: Once[range] = Once()  # pictures at once, by model
         self._shares: Once[Shares] = Once()
         self._model: Once[Resident] = Once(1)  # one base at most
         self._loads = 0
@@ -77,18 +80,38 @@ class Process:
     def data(self, config: Config) -> FederatedData:
         """The tables of the configured dataset; `test` is the split that is to be scored.
 
-        With real sites a table may be empty: a server need not train, nor a site score.
+        With real sites a table may be empty: a server need not train, nor a site score. Records
+        that show more pictures than the model takes, or fewer, are bad ones.
 
         Raises:
             ConfigError: the dataset has no such split.
-            DataError: the dataset's files cannot be used.
+            DataError: the dataset's files cannot be used, or more records are bad than may be.
+            ModelError: what the model takes cannot be told.
         """
         data = self._tables.get(repr(config.dataset), lambda: load_data(config.dataset))
+        if not data.shows_one:
+            key = repr((config.dataset, config.model))
+            data = self._tables.get(key, lambda: self._fitted(config, data))
         if config.eval.split != TEST:
             data = data.scored_by_validation()
         if not config.engine.real_sites:
             data.require("training", "test")
         return data
+
+    def _fitted(self, config: Config, data: FederatedData) -> FederatedData:
+        params, takes = config.dataset.params, self.takes(config)
+        allowed = params.allow_errors if isinstance(params, Limits) else 0
+        return fitted(data, takes, config.model.name, allowed)
+
+    def takes(self, config: Config) -> range:
+        """How many pictures the configured model may be shown at once; asks one that is loaded.
+
+        Raises:
+            ModelError: its files cannot be read.
+        """
+        from fedvlm_flwr.models import model_pictures
+
+        return self._takes.get(repr(config.model), lambda: model_pictures(config.model))
 
     def forget_data(self) -> None:
         """Read tables and pictures anew when next asked for them: their files may have changed."""
@@ -163,6 +186,7 @@ class Process:
         from fedvlm_flwr.models.resident import load_resident
 
         model = load_resident(config, device)
+        self._takes.get(repr(config.model), lambda: model.vlm.pictures)
         self._loads += 1
         return model
 

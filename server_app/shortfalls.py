@@ -38,7 +38,7 @@ def shortfalls(config: Config, vlm: VLM, data: FederatedData | None) -> Iterator
     for table in (data.train, data.test):
         if longest := longest_talk(table):
             (one,) = examples(table, data.root, longest)
-            vlm.encode(one.question, None, one.history)
+            vlm.encode(one.question, None, one.history, pictures=len(one.images))
     if len(data.train):
         yield from of_training(config, vlm, data)
 

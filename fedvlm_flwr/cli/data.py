@@ -22,6 +22,7 @@ from rich.markup import escape
 from fedvlm_flwr.config import Config
 from fedvlm_flwr.data.clients import field_of
 from fedvlm_flwr.data.heterogeneity import LabelDistribution, label_distribution
+from fedvlm_flwr.data.records import pictures_by_row
 from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.process import Process, this_process
 from fedvlm_flwr.report.grid import grid
@@ -80,13 +81,13 @@ def count_shares(process: Process, config: Config, by: str | None) -> ShareCount
     """
     shares, tests = process.shares(config), process.test_shares(config)
     table = process.data(config).train
-    images = table["image"][:]
+    shown = pictures_by_row(table)
     field = by or field_of(config.partition) or "task"
     return ShareCounts(
         label_distribution(table, shares, field, "--by"),
         label_distribution(table, shares, "task"),
-        [len({images[row] for row in rows}) for rows in shares],
-        len(set(images)),
+        [len({name for row in rows for name in shown[row]}) for rows in shares],
+        len({name for names in shown for name in names}),
         [len(rows) for rows in tests],
     )
 

@@ -26,8 +26,11 @@ from rich.progress import Progress
 from fedvlm_flwr.config import Config
 from fedvlm_flwr.config.compose import quoted
 from fedvlm_flwr.contracts import IsMade, TeachesBoxes
+from fedvlm_flwr.data.checked import Checked
+from fedvlm_flwr.data.fitting import fitted_check
 from fedvlm_flwr.data.load import dataset_folder, examine_data
 from fedvlm_flwr.data.making import assign
+from fedvlm_flwr.data.records import show_one
 from fedvlm_flwr.data.writing import write_dataset
 from fedvlm_flwr.errors import ConfigError, ModelError
 from fedvlm_flwr.process import this_process
@@ -123,7 +126,7 @@ def check(config: Config) -> int:
 
     from fedvlm_flwr.report.tokens import measure_answers
 
-    examination = examine_data(config.dataset)
+    examination = fitting(examine_data(config.dataset), config)
     for line in (*sources(examination), *problem_lines(examination)):
         print(line)
     if isinstance(config.dataset.params, TeachesBoxes):
@@ -143,6 +146,19 @@ def check(config: Config) -> int:
         print(f"bad: there is no good {split} record; without one nothing can be run")
     print(summary(examination))
     return 1 if examination.problems or too_long or empty else 0
+
+
+def fitting(examination: Checked, config: Config) -> Checked:
+    """Records that the model does not take are bad; where it is not at hand, that is said."""
+    tables = (examination.train, examination.validation, examination.test)
+    if all(map(show_one, tables)):
+        return examination
+    try:
+        takes = this_process().takes(config)
+    except ModelError as error:
+        print(f"whether the model takes so many pictures at once was not looked at: {error}")
+        return examination
+    return fitted_check(examination, takes, config.model.name)
 
 
 def prepare(config: Config, console: Console) -> None:

@@ -1,17 +1,15 @@
 """What is wrong with the records of a dataset: one line a problem, with file and record."""
 
-import hashlib
-import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from pathlib import Path
-from typing import Any
 
+from fedvlm_flwr.data.contents import contents, in_parallel
 from fedvlm_flwr.data.federated import Example, check_picture, read_example
-from fedvlm_flwr.data.records import KEYS, Row
+from fedvlm_flwr.data.records import FURTHER, KEYS, Row
 from fedvlm_flwr.errors import DataError
 from fedvlm_flwr.images.boxes import parse_boxes
 from fedvlm_flwr.images.reading import MOST_PIXELS
@@ -57,27 +55,29 @@ def find_problems(rows: Sequence[Row], root: Path, max_pixels: int = MOST_PIXELS
 
 
 def shared_pictures(rows: Sequence[Row], root: Path) -> list[Problem]:
-    """Records whose picture is, by its content, one of a record that they are judged by.
+    """Records of which a picture is, by its content, one of a record that they are judged by.
 
     That is for training records one of the test or the validation set, and for validation records
     one of the test set, of the same task.
 
     A picture that cannot be read is none of them.
     """
-    digests = _digests({root / str(row.record["image"]) for row in rows})
-    first_record: dict[tuple[str, str, str], str] = {}
+    held = contents({root / name for row in rows for name in row.pictures})
+    first: dict[tuple[str, str, str], tuple[str, str]] = {}
     for row in rows:
-        digest = digests.get(root / str(row.record["image"]))
-        if digest:
-            first_record.setdefault((row.split, str(row.record["task"]), digest), row.name)
+        for name in row.pictures:
+            if content := held.get(root / name):
+                key = (row.split, str(row.record["task"]), content)
+                first.setdefault(key, (row.name, name))
     problems = []
     for i, row in enumerate(rows):
-        digest = digests.get(root / str(row.record["image"]), "")
-        for split in JUDGES.get(row.split, ()):
-            other = first_record.get((split, str(row.record["task"]), digest))
+        for split, name in product(JUDGES.get(row.split, ()), row.pictures):
+            key = (split, str(row.record["task"]), held.get(root / name, ""))
+            other = first.get(key)
             if other is not None:
-                text = f"the picture {row.record['image']} is in the {split} set too"
-                text += f" (record '{other}')"
+                record, its_name = other
+                text = f"the picture {name} is in the {split} set too"
+                text += f" (record '{record}'{'' if name == its_name else f', as {its_name}'})"
                 problems.append(Problem(i, row.file, row.name, SHARED, text))
                 break
     return problems
@@ -95,21 +95,23 @@ def _all(rows: Sequence[Row], root: Path, max_pixels: int) -> Iterator[tuple[int
             yield i, row, VALUE.sub("...", row.problem), row.problem
             continue
         try:
-            example = read_example(root, *(row.record[key] for key in KEYS))
+            name, image, turns, task = (row.record[key] for key in KEYS)
+            example = read_example(root, name, image, turns, task, row.record.get(FURTHER, ()))
         except DataError as error:
             yield i, row, VALUE.sub("...", str(error)), str(error)
             continue
-        rows_of.setdefault(example.image, []).append(i)
+        for path in dict.fromkeys(example.images):
+            rows_of.setdefault(path, []).append(i)
         if example.task not in tasks:
             text = f"the task '{example.task}' is none of {', '.join(sorted(tasks))}"
             yield i, row, "unknown tasks", text
         else:
             yield from ((i, row, *what) for what in _text_problems(example))
     problem = partial(_picture_problem, max_pixels)
-    for path, text in zip(rows_of, _in_parallel(problem, rows_of), strict=True):
-        if text:
+    for path, unreadable in zip(rows_of, in_parallel(problem, rows_of), strict=True):
+        if unreadable:
             for i in rows_of[path]:
-                yield i, rows[i], "pictures that cannot be read", text
+                yield i, rows[i], "pictures that cannot be read", unreadable
 
 
 def _text_problems(example: Example) -> Iterator[tuple[str, str]]:
@@ -121,6 +123,9 @@ def _text_problems(example: Example) -> Iterator[tuple[str, str]]:
         boxes = parse_boxes(texts[place])
         if place == "answer" and not boxes:
             yield "answers without a box", f"the answer {example.answer[:80]!r} holds no box"
+        if boxes and len(example.images) != 1:
+            text = f"the {place} tells a box, and the record shows {len(example.images)} pictures"
+            yield "boxes in records of several pictures or none", f"{text}; a box is one of one"
         for box in boxes:
             x, y, width, height = box.box
             if width <= 0 or height <= 0:
@@ -137,25 +142,3 @@ def _picture_problem(max_pixels: int, path: Path) -> str | None:
     except DataError as error:
         return f"the picture {path} cannot be read ({error.__cause__})"
     return None
-
-
-def _digest(path: Path) -> str | None:
-    try:
-        if not path.is_file():  # a pipe would never end
-            return None
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except (OSError, ValueError):  # told by `find_problems`
-        return None
-
-
-def _digests(paths: Iterable[Path]) -> dict[Path, str]:
-    in_order = sorted(paths)
-    digests = zip(in_order, _in_parallel(_digest, in_order), strict=True)
-    return {path: digest for path, digest in digests if digest}
-
-
-def _in_parallel(work: Any, paths: Iterable[Path]) -> Iterator[Any]:
-    """Decoding and hashing leave Python's lock, so threads use all cores."""
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        yield from pool.map(work, paths, chunksize=1)

@@ -17,7 +17,15 @@ from fedvlm_flwr.data.federated import FederatedData
 from fedvlm_flwr.data.foreign import MOST_FIELDS
 from fedvlm_flwr.data.layout import IMAGE_FOLDERS as WHERE
 from fedvlm_flwr.data.layout import TEST, TRAIN, VALIDATION
-from fedvlm_flwr.data.records import KEYS, REFERENCES, Records, Row, Source, sources_of
+from fedvlm_flwr.data.records import (
+    FURTHER,
+    KEYS,
+    REFERENCES,
+    Records,
+    Row,
+    Source,
+    sources_of,
+)
 from fedvlm_flwr.errors import DataError
 from fedvlm_flwr.paths import PACKAGE, fedvlm_home
 
@@ -174,7 +182,7 @@ def _earlier_tables(place: Path) -> dict[str, Dataset] | None:
 
 def _state_paths(rows: Iterable[Row], root: Path) -> list[str]:
     """The pictures of all records, and the other places where a missing one may turn up."""
-    images = sorted({str(row.record["image"]) for row in rows})
+    images = sorted({name for row in rows for name in row.pictures})
     return [
         f"{folder}/{image}" if folder else image
         for image in images
@@ -260,7 +268,7 @@ def _field_names(rows: Sequence[Row], folder: Path) -> list[str]:
                 f"the {MOST_FIELDS} that a dataset may have; keep those that are asked about or "
                 "that a partition goes by."
             )
-    return sorted(names - {*KEYS, REFERENCES})
+    return sorted(names - {*KEYS, FURTHER, REFERENCES})
 
 
 def _table(rows: Sequence[Row], names: Sequence[str]) -> Dataset:
@@ -269,13 +277,14 @@ def _table(rows: Sequence[Row], names: Sequence[str]) -> Dataset:
     turns = List({"from": Value("string"), "value": Value("string")})
     features = Features(
         {**{name: Value("string") for name in (*KEYS, *names)}, "conversations": turns}
-        | {REFERENCES: List(Value("string"))}
+        | {name: List(Value("string")) for name in (FURTHER, REFERENCES)}
     )
     columns: dict[str, list[Any]] = {
         name: [str(row.record.get(name, "")) for row in rows] for name in features
     }
     columns["conversations"] = [row.record["conversations"] for row in rows]
-    columns[REFERENCES] = [row.record.get(REFERENCES, []) for row in rows]
+    for name in (FURTHER, REFERENCES):
+        columns[name] = [row.record.get(name, []) for row in rows]
     return Dataset.from_dict(columns, features=features)
 
 

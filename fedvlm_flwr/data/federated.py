@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from fedvlm_flwr.data.records import KEYS, REFERENCES
+from fedvlm_flwr.data.records import FURTHER, KEYS, REFERENCES, pictures_of, show_one
 from fedvlm_flwr.errors import ConfigError, DataError
 from fedvlm_flwr.images.reading import MOST_PIXELS, open_image, opened
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-IMAGE_MARK = "<image>\n"
+PLACE = "<image>"  # of a picture in a question
+IMAGE_MARK = f"{PLACE}\n"
 ANSWER_TYPE = "answer_type"  # a field of SLAKE's, VQA-RAD's and VQA's records
 BOX_DECIMALS = 2  # of data that is made here
 CLOSED = {"closed": True, "yes/no": True, "open": False, "number": False, "other": False}
@@ -46,6 +47,12 @@ class FederatedData:
     box_decimals: int = BOX_DECIMALS
     max_pixels: int = MOST_PIXELS
     cut_answers: bool = False
+
+    @cached_property
+    def shows_one(self) -> bool:
+        """Whether every record shows one picture, as every model takes it."""
+        tables = (self.public, self.train, self.test, self.validation)
+        return all(show_one(table) for table in tables if table is not None)
 
     def require(self, *splits: str) -> None:
         """Refuse tables without a record.
@@ -79,18 +86,21 @@ class FederatedData:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One question about one picture, with its answer and the task that scores it.
+    """One question about its pictures, with its answer and the task that scores it.
 
     Attributes:
+        images: in the order in which they are shown; mostly one, perhaps none.
+        question: of several pictures each has its `PLACE` in it, or in a question before it; the
+            place of one is before the first question, where nothing is written.
         others: further answers that count as right, each as often as people gave it.
         closed: whether the question is a closed one; None: its record does not say.
         box_decimals: with so many a model is taught to write numbers of boxes.
-        history: earlier questions about the picture and their answers, which the model is shown.
+        history: earlier questions and their answers, which the model is shown.
         cut_answer: whether an answer that is too long for the model is cut, or refused.
     """
 
     id: str
-    image: Path
+    images: tuple[Path, ...]
     question: str
     answer: str
     task: str
@@ -99,6 +109,12 @@ class Example:
     box_decimals: int = BOX_DECIMALS
     history: tuple[tuple[str, str], ...] = ()
     cut_answer: bool = False
+
+    @property
+    def image(self) -> Path:
+        """The only one of its images."""
+        (only,) = self.images
+        return only
 
 
 def examples(
@@ -116,8 +132,8 @@ def examples(
 
     Raises:
         DataError: a column is missing, a record's conversation is not questions and answers in turn
-            with an `<image>` mark at the beginning, or its picture lies outside `root`; names the
-            record.
+            with a mark for each picture (of one at the beginning), or a picture lies outside
+            `root`; names the record.
     """
     missing = [name for name in KEYS if name not in table.column_names]
     if missing:
@@ -126,9 +142,10 @@ def examples(
             f"{', '.join(table.column_names)}); add it to the records."
         )
     selection = table if indices is None else table.select(indices)
-    more = [name for name in (REFERENCES, ANSWER_TYPE) if name in table.column_names]
+    more = [name for name in (FURTHER, REFERENCES, ANSWER_TYPE) if name in table.column_names]
     columns = selection.select_columns([*KEYS, *more])[:]
-    rows = zip(*(columns[name] for name in KEYS), strict=True)
+    keys = [*KEYS, *more[: FURTHER in more]]
+    rows = zip(*(columns[name] for name in keys), strict=True)
     result = [
         replace(read_example(root, *row), box_decimals=box_decimals, cut_answer=cut_answers)
         for row in rows
@@ -153,38 +170,55 @@ def _without(answer: str, texts: Sequence[str]) -> tuple[str, ...]:
     return (*texts[:i], *texts[i + 1 :])
 
 
-def read_example(root: Path, name: str, image: str, turns: Any, task: str) -> Example:
+def read_example(
+    root: Path, name: str, image: str, turns: Any, task: str, further: Sequence[str] = ()
+) -> Example:
     """One record's example: its last question, with the turns before it as history.
 
     Raises:
         DataError: see `examples`.
     """
-    *history, (question, answer) = _pairs(name, turns)
-    path = PurePosixPath(image)
-    if path.is_absolute() or ".." in path.parts:
-        raise DataError(
-            f"Record '{name}' names the picture '{image}'; write its path relative to {root}."
-        )
-    return Example(name, root / path, question, answer, task, history=tuple(history))
+    images = pictures_of(image, further)
+    *history, (question, answer) = _pairs(name, turns, len(images))
+    paths = [PurePosixPath(one) for one in images]
+    for path in paths:
+        if path.is_absolute() or ".." in path.parts:
+            raise DataError(
+                f"Record '{name}' names the picture '{path}'; write its path relative to {root}."
+            )
+    shown = tuple(root / path for path in paths)
+    return Example(name, shown, question, answer, task, history=tuple(history))
 
 
-def _pairs(name: str, turns: Any) -> list[tuple[str, str]]:
-    """The questions of a record and their answers."""
+def _pairs(name: str, turns: Any, pictures: int) -> list[tuple[str, str]]:
+    """The questions of a record and their answers.
+
+    Args:
+        pictures: how many it shows.
+    """
     speakers = [turn.get("from") for turn in turns or []]
     if not speakers or speakers != ["human", "gpt"] * (len(speakers) // 2):
         raise DataError(
             f"Record '{name}' has turns from {speakers}; a conversation is one turn from 'human' "
             "and then one from 'gpt', and so on."
         )
-    first, *texts = (turn.get("value") or "" for turn in turns)
-    texts = [first.removeprefix(IMAGE_MARK), *texts]
+    texts = [turn.get("value") or "" for turn in turns]
+    lead = IMAGE_MARK if pictures == 1 else ""
+    marked = texts[0].startswith(lead)
+    texts[0] = texts[0].removeprefix(lead)
     questions, answers = ([text.strip() for text in texts[i::2]] for i in range(2))
-    marked = first.startswith(IMAGE_MARK)
-    bad = [text for text in questions if not text or "<image>" in text] if marked else [first]
-    if bad:
+    marks = sum(text.count(PLACE) for text in questions)
+    empty = [text for text in questions if not text.replace(PLACE, "").strip()]
+    if not marked or empty or (pictures == 1 and marks):
         raise DataError(
-            f"Record '{name}' asks {bad[0][:80]!r}; a question is '<image>', a line break and "
-            "text, and a further one in its conversation is text."
+            f"Record '{name}' asks {[turn.get('value') for turn in turns[::2]]!r:.120}; a question "
+            "holds text: of one picture the first is '<image>', a line break and text, and a "
+            "further one in its conversation is text."
+        )
+    if pictures not in (1, marks):
+        raise DataError(
+            f"Record '{name}' marks {marks} pictures in its questions and shows {pictures}; write "
+            "'<image>' once for each of them."
         )
     if not all(answers):
         raise DataError(f"Record '{name}' has an empty answer; give it one or remove the record.")
@@ -202,7 +236,8 @@ def check_pictures(records: Iterable[Example], max_pixels: int = MOST_PIXELS) ->
     """
     first_record: dict[Path, str] = {}
     for example in records:
-        first_record.setdefault(example.image, example.id)
+        for path in example.images:
+            first_record.setdefault(path, example.id)
     for path, record in first_record.items():
         check_picture(path, record, max_pixels)
 

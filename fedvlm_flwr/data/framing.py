@@ -43,10 +43,14 @@ def to_image_frame(text: str, task: str, frame: Frame) -> str:
 def frame_of(example: Example, look: Callable[[Path], Frame]) -> Frame:
     """What a model sees of an example's picture; without a look where no text can hold a box.
 
+    Boxes are told of one picture; of several, or none, there is no frame.
+
     Args:
         look: the model's `frame`, which reads the picture's header.
 
     Raises:
         DataError: the header cannot be read; names the picture's path.
     """
-    return look(example.image) if load_task(example.task).BOXES_IN else WHOLE
+    if not load_task(example.task).BOXES_IN or len(example.images) != 1:
+        return WHOLE
+    return look(example.image)

@@ -62,7 +62,9 @@ def generate_answers(
     assert most is not None  # the evaluator has settled it
     frames = [frame_of(example, vlm.frame) for example in examples]
     inputs = [to_model_frame(*pair) for pair in zip(examples, frames, strict=True)]
-    prompts = [vlm.encode(one.question, None, one.history) for one in inputs]
+    prompts = [
+        vlm.encode(one.question, None, one.history, pictures=len(one.images)) for one in inputs
+    ]
     # Prompts of one length together: less padding, and no row waits for a longer one.
     order = sorted(range(len(examples)), key=lambda i: (len(prompts[i].prompt_ids), i))
     result = [""] * len(examples)
@@ -70,7 +72,7 @@ def generate_answers(
     with torch.inference_mode():
         for start in range(0, len(order), settings.batch_size):
             batch = order[start : start + settings.batch_size]
-            features = model.features([examples[i].image for i in batch])
+            features = model.features([image for i in batch for image in examples[i].images])
             texts = vlm.generate(features, [prompts[i] for i in batch], most)
             for i, text in zip(batch, texts, strict=True):
                 result[i] = to_image_frame(text, examples[i].task, frames[i])

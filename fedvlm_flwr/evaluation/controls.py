@@ -13,6 +13,8 @@ from fedvlm_flwr.tasks import load_task
 from fedvlm_flwr.tasks.base import most_frequent
 
 ByTask = Mapping[str, Sequence[Example]]
+Images = tuple[Path, ...]  # of one record
+Asked = tuple[str | None, tuple[tuple[str, str], ...] | None]  # a question, and what is before it
 
 
 def majority_scores(test: ByTask, training: ByTask, conventions: Sequence[str] = ()) -> Scores:
@@ -39,14 +41,16 @@ def question_majority_scores(
 ) -> Scores:
     """What a model scores that reads the question and never looks at the image.
 
-    It gives the most frequent answer of the training pool to that very question, and of the whole
-    task where the pool does not hold the question; to a convention as `majority_scores` does.
+    It gives the most frequent answer of the training pool to that very question behind the same
+    earlier turns, to the question whatever is before it where the pool does not hold them, and of
+    the whole task where it does not hold the question; to a convention as `majority_scores` does.
     """
     result: Scores = {}
     for task, examples in test.items():
-        pool: dict[str, list[str]] = {}
+        pool: dict[Asked, list[str]] = {}
         for example in training.get(task, ()):
-            pool.setdefault(example.question, []).append(example.answer)
+            for asked in _asked(example):
+                pool.setdefault(asked, []).append(example.answer)
         if pool:
             blind = _by_question(pool, examples, load_task(task).majority)
             worded = _by_question(pool, examples, most_frequent)
@@ -56,28 +60,37 @@ def question_majority_scores(
     return result
 
 
+def _asked(example: Example) -> tuple[Asked, ...]:
+    """What an example asks, from the most to the least that a reader of it knows."""
+    return (example.question, example.history), (example.question, None), (None, None)
+
+
 def _by_question(
-    pool: Mapping[str, Sequence[str]],
+    pool: Mapping[Asked, Sequence[str]],
     examples: Sequence[Example],
     majority: Callable[[Sequence[str]], str],
 ) -> list[str]:
     """The most frequent answer to each example's question."""
-    best = {question: majority(answers) for question, answers in pool.items()}
-    otherwise = majority([answer for answers in pool.values() for answer in answers])
-    return [best.get(example.question, otherwise) for example in examples]
+    best = {asked: majority(answers) for asked, answers in pool.items()}
+    return [next(best[asked] for asked in _asked(one) if asked in best) for one in examples]
 
 
 def with_shuffled_images(examples: Sequence[Example], seed: int) -> list[Example]:
-    """The same questions, each asked about another image of the set.
+    """The same questions, each asked about other images of the set.
 
     Images are rotated by a random amount along a random order, so that none keeps its own; a
-    single image stays.
+    single image stays. The images of a record with several are exchanged together for those of
+    another record with as many; a record without any stays as it is.
     """
-    images: list[Path] = sorted({example.image for example in examples})
-    if len(images) < 2:
-        return list(examples)
-    draw = stream(seed, "exchanged pictures")
-    order = [images[i] for i in draw.permutation(len(images))]
-    shift = int(draw.integers(1, len(order)))
-    other = {image: order[(i + shift) % len(order)] for i, image in enumerate(order)}
-    return [replace(example, image=other[example.image]) for example in examples]
+    by_count: dict[int, set[Images]] = {}
+    for example in examples:
+        by_count.setdefault(len(example.images), set()).add(example.images)
+    other: dict[Images, Images] = {}
+    for count, distinct in sorted(by_count.items()):
+        images = sorted(distinct)
+        if len(images) > 1:
+            draw = stream(seed, "exchanged pictures", *([count] if count > 1 else []))
+            order = [images[i] for i in draw.permutation(len(images))]
+            shift = int(draw.integers(1, len(order)))
+            other |= {own: order[(i + shift) % len(order)] for i, own in enumerate(order)}
+    return [replace(one, images=other.get(one.images, one.images)) for one in examples]

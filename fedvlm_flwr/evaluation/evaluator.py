@@ -23,7 +23,7 @@ from fedvlm_flwr.evaluation.conventions import (
     require_tasks,
 )
 from fedvlm_flwr.evaluation.scores import score, score_each
-from fedvlm_flwr.evaluation.statistics import intervals, share_means
+from fedvlm_flwr.evaluation.statistics import UNFINISHED, intervals, share_means
 from fedvlm_flwr.messages.scores import Scores
 from fedvlm_flwr.models.resident import Resident
 from fedvlm_flwr.models.vocabulary import answer_lengths, usual_length
@@ -85,7 +85,8 @@ class Evaluator:
         self._sample = sample(self._rows, config.eval, config.seed)
         lengths = answer_lengths(model.vlm, [one.answer for one in self._examples])
         self.most_tokens = config.eval.max_new_tokens or usual_length(lengths)
-        self.longer = sum(length > self.most_tokens for length in lengths)
+        self._is_longer = [length > self.most_tokens for length in lengths]
+        self.longer = sum(self._is_longer)
 
     @property
     def has_training(self) -> bool:
@@ -101,7 +102,8 @@ class Evaluator:
 
         On the whole test set the metrics that are means over examples have their 95 % interval
         beside them (`<metric>_low`, `<metric>_high`), and each client's own share is scored too,
-        by the same answers.
+        by the same answers. Beside a task's scores stands `unfinished`, the share of right answers
+        that are longer than a generated one may be: at a real site, and where there are some.
 
         Args:
             step: called as answers are given.
@@ -122,8 +124,12 @@ class Evaluator:
             scores[task] |= self._interval_ends(task, values)
             squares[task] = {name: fmean(v * v for v in own) for name, own in values.items()}
             clients = [self._client_of[row] for row in rows[task]] if self._divided else []
+            values |= self._unfinished(task, rows[task])
             for client, own in share_means(values, clients).items():
                 shares.setdefault(client, {})[task] = own
+        for task, numbers in rows.items():
+            unfinished = self._unfinished(task, numbers)
+            scores[task] |= {name: fmean(each) for name, each in unfinished.items()}
         records = [
             self._record(row, text)
             for task, numbers in rows.items()
@@ -178,6 +184,16 @@ class Evaluator:
         ends = intervals(values, self._config.eval.bootstrap, draw)
         lows = {f"{name}_low": low for name, (low, _) in ends.items()}
         return lows | {f"{name}_high": high for name, (_, high) in ends.items()}
+
+    def _unfinished(self, task: str, rows: Sequence[int]) -> dict[str, list[float]]:
+        """For each of some rows whether its right answer is longer than a generated one may be.
+
+        Nothing where none of the task is, so that all clients of a simulation tell the same. What
+        other sites hold is not known to a real one, which tells it in any case.
+        """
+        if self._divided and not any(self._is_longer[row] for row in self._rows[task]):
+            return {}
+        return {UNFINISHED: [float(self._is_longer[row]) for row in rows]}
 
     def _record(self, row: int, text: str) -> dict[str, str | int]:
         example = self._examples[row]

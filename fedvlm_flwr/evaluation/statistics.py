@@ -10,7 +10,8 @@ from fedvlm_flwr.messages.scores import Scores
 LOCAL = "local_"  # begins the name of a metric that is over a client's own share of the test set
 TAIL = 2.5  # per cent of the resamples that lie beyond each end of an interval
 AT_ONCE = 1_000_000  # numbers drawn at a time: some ten megabytes, whatever the test set's size
-LESS_IS_BETTER = frozenset({"unparseable"})
+UNFINISHED = "unfinished"  # right answers that are longer than a generated one may be, their share
+LESS_IS_BETTER = frozenset({"unparseable", UNFINISHED})
 
 
 def intervals(

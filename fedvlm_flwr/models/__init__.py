@@ -99,6 +99,15 @@ def model_parts(choice: Choice[P]) -> Mapping[str, str]:
     return model_kind(choice.kind).parts(choice.params)
 
 
+def model_pictures(choice: Choice[P]) -> range:
+    """How many pictures an example may show to the model, told without loading it.
+
+    Raises:
+        ModelError: the files that tell it cannot be read.
+    """
+    return model_kind(choice.kind).pictures(choice.params)
+
+
 def model_skeleton(choice: Choice[P]) -> Skeleton:
     """The model's network without weights, on torch's meta device: for counting.
 

@@ -2,17 +2,18 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
+from fedvlm_flwr.data.federated import PLACE
 from fedvlm_flwr.errors import ModelError
 from fedvlm_flwr.models.marks import specials
-from fedvlm_flwr.models.prompts import ONE_QUESTION, Wording
-from fedvlm_flwr.models.vlm import History
+from fedvlm_flwr.models.prompts import ONE_QUESTION, Talk, Wording
+from fedvlm_flwr.models.vlm import ANY_PICTURES, History
 
 QUESTION, ANSWER = "{question}", "{answer}"
 
@@ -31,6 +32,8 @@ class Turn:
         end: the token that ends an answer; None: the tokenizer's own end of text.
         earlier: what stands behind an earlier question and behind its answer; None: there is no
             form for earlier turns.
+        write: the prompt for questions and answers in turn, with a `PLACE` in the questions for
+            each picture; None: there is a form for one picture only.
     """
 
     before: str
@@ -39,6 +42,7 @@ class Turn:
     closing: str = ""
     end: str | None = None
     earlier: tuple[str, str] | None = None
+    write: Callable[[Talk], str] | None = field(default=None, repr=False, compare=False)
 
     def prompt(self, question: str, history: History = ()) -> str:
         """Everything before the answer.
@@ -60,6 +64,65 @@ class Turn:
     def with_answer(self, question: str, answer: str, history: History = ()) -> str:
         """The prompt and the answer, without the end token."""
         return f"{self.prompt(question, history)}{self.lead}{answer}{self.closing}"
+
+
+@dataclass(frozen=True)
+class PlacedTurn:
+    """A turn about several pictures, or none: as its template writes them at their places.
+
+    Attributes:
+        turn: of one picture, which says how an answer begins and ends.
+        token: what the template writes for a picture.
+        around: what the processor puts before and after a picture by itself.
+    """
+
+    turn: Turn
+    token: str
+    around: tuple[str, str] = ("", "")
+
+    def prompt(self, question: str, history: History = ()) -> str:
+        """Everything before the answer.
+
+        Raises:
+            ModelError: the template writes something else than these texts and pictures.
+        """
+        if history:
+            self.turn.prompt(question, history)  # refuses a form without earlier turns
+        talk = (*(text for turn in history for text in turn), question)
+        text = self.turn.write(talk) if self.turn.write else ""
+        pieces = [piece.strip() for own in talk for piece in own.split(PLACE)]
+        in_order = re.search(".*".join(map(re.escape, pieces)), text, re.DOTALL)
+        if text.count(self.token) != sum(own.count(PLACE) for own in talk) or not in_order:
+            raise ModelError(
+                "The model's own prompt has no form for several pictures, or none, between texts; "
+                "choose a model whose chat template has one (docs/models.md)."
+            )
+        before, after = self.around
+        return text.replace(self.token, f"{before}{self.token}{after}")
+
+    def with_answer(self, question: str, answer: str, history: History = ()) -> str:
+        """The prompt and the answer, without the end token."""
+        return f"{self.prompt(question, history)}{self.turn.lead}{answer}{self.turn.closing}"
+
+
+def pictures_in(wording: Wording) -> range:
+    """How many pictures a wording has a form for; one it has in any case.
+
+    Args:
+        wording: that is asked for several, or for none.
+    """
+    several = (f"{PLACE}\n{PLACE}\n{QUESTION}", f"{QUESTION}\n{PLACE}\nand\n{PLACE}\n{ANSWER}")
+    least = 0 if _takes(wording, QUESTION) else 1
+    most = ANY_PICTURES[-1] if all(_takes(wording, text) for text in several) else 1
+    return range(least, most + 1)
+
+
+def _takes(wording: Wording, question: str) -> bool:
+    try:
+        wording.prompt(question)
+    except (ModelError, TemplateError, TypeError):
+        return False
+    return True
 
 
 def turn_of(
@@ -98,11 +161,37 @@ def turn_of(
     head, tail = whole.split(ANSWER)
     lead = head.removeprefix(prompt) if head.startswith(prompt) else ""
     closing, end = first_mark(tail, specials(tokenizer))
-    return Turn(before, after, lead, closing, end, _earlier(render, say, before, after))
+    shown: Callable[[str], Any] = _pieces
+    if place is not None and say is not _parts:
+        shown = partial(_named, place)
+    earlier = _earlier(render, say, before, after)
+    return Turn(before, after, lead, closing, end, earlier, partial(_written, render, shown))
 
 
 def _parts(text: str, *, picture: bool = False) -> Any:
     return [{"type": "image"}] * picture + [{"type": "text", "text": text}]
+
+
+def _pieces(text: str) -> list[dict[str, str]]:
+    """A text with places of pictures as a message's parts."""
+    parts = []
+    for i, piece in enumerate(text.split(PLACE)):
+        parts += [{"type": "image"}] * (i > 0)
+        if piece.strip():
+            parts.append({"type": "text", "text": piece.strip()})
+    return parts
+
+
+def _written(render: Callable[..., str], say: Callable[[str], Any], talk: Talk) -> str:
+    turns = [
+        {"role": "assistant" if i % 2 else "user", "content": say(text)}
+        for i, text in enumerate(talk)
+    ]
+    return render(turns, add_generation_prompt=True)
+
+
+def _named(place: str, text: str) -> str:
+    return text.replace(PLACE, place)
 
 
 def _text(place: str, text: str, *, picture: bool = False) -> Any:

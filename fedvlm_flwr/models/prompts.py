@@ -8,6 +8,7 @@ from typing import Protocol
 
 from transformers import PreTrainedTokenizerBase
 
+from fedvlm_flwr.data.federated import PLACE
 from fedvlm_flwr.errors import ConfigError, DataError, ModelError
 from fedvlm_flwr.models.marks import MarkedText
 from fedvlm_flwr.models.vlm import Encoded, History
@@ -17,6 +18,7 @@ ONE_QUESTION = "set dataset.turns=first, which takes the first question of a con
 
 
 Talk = tuple[str, ...]  # questions and answers in turn
+Shape = tuple[tuple[bool, ...], ...]  # of a talk: whether there is text around each picture's place
 
 
 class Wording(Protocol):
@@ -75,6 +77,26 @@ class Template:
         return f"{self.prompt(question, history)} {answer}"
 
 
+@dataclass(frozen=True)
+class PlacedTemplate(Template):
+    """A template without a picture of its own: `<image>` in questions is one.
+
+    Attributes:
+        token: what stands for a picture in the tokenizer.
+    """
+
+    token: str = PLACE
+
+    @classmethod
+    def of(cls, text: str, follow_up: str | None, token: str) -> "PlacedTemplate":
+        """The same words around a question, without the picture before it."""
+        return cls(re.sub(rf"{PLACE}\s*", "", text), follow_up, token)
+
+    def prompt(self, question: str, history: History = ()) -> str:
+        """The template with the question in its place, behind the turns before it."""
+        return super().prompt(question, history).replace(PLACE, self.token)
+
+
 class PromptEncoder:
     """Turns questions and answers into token ids.
 
@@ -125,37 +147,47 @@ class PromptEncoder:
         history: History = (),
         *,
         cut_answer: bool = False,
+        pictures: int = 1,
     ) -> Encoded:
         """Ids of the prompt, and of the answer with its end token.
 
         Args:
-            wording: what stands around them.
+            wording: what stands around them, one for so many pictures.
             question: the last one.
             answer: to it; None: it is to be answered.
             history: earlier questions and their answers.
             cut_answer: whether an answer that does not fit loses its end and its end token.
+            pictures: how many are shown; of several each has its `PLACE` in the questions, and
+                stays where turns or words before it go.
 
         Raises:
             DataError: wording and answer alone are longer than allowed.
             ModelError: the tokenizer merges the prompt's end with the answer's beginning, or the
                 wording has no form for earlier turns.
         """
-        texts = (text for turn in history for text in turn)
-        whole = (*map(self._plain, texts), self._plain(question))
-        talk, prompt = self._fitted(wording, whole, 0)
+        placed = pictures > 1
+        plain = self._placed if placed else self._plain
+        texts = [text for turn in history for text in turn]
+        whole = (*map(plain, texts), plain(question))
+        talk, prompt = self._fitted(wording, whole, 0, placed)
         if answer is None:
-            return Encoded(prompt)
-        answer_ids = self._answer_ids(wording, talk, prompt, answer)
+            return Encoded(prompt, (), pictures)
+        answer_ids = self._answer_ids(wording, talk, prompt, answer, placed)
         room = len(answer_ids)
         if len(prompt) + room <= self._most:
-            return Encoded(prompt, answer_ids)
-        around = len(self._ids(self._joined(wording, ("",))))
+            return Encoded(prompt, answer_ids, pictures)
+        around = len(self._ids(self._joined(wording, (PLACE * pictures * placed,), placed)))
         too_long = around + room > self._most
         if cut_answer and too_long:  # then the question is not cut for it, beyond a half
             room = max(1, min(self._most // 2, self._most - around))
-        talk, prompt = self._fitted(wording, whole, room)
-        answer_ids = self._answer_ids(wording, talk, prompt, answer)
-        return Encoded(prompt, answer_ids[: self._most - len(prompt)] if too_long else answer_ids)
+        talk, prompt = self._fitted(wording, whole, room, placed)
+        answer_ids = self._answer_ids(wording, talk, prompt, answer, placed)
+        kept = answer_ids[: self._most - len(prompt)] if too_long else answer_ids
+        return Encoded(prompt, kept, pictures)
+
+    def plain_ids(self, text: str) -> tuple[int, ...]:
+        """Ids of a prompt's own text, in which special tokens are what they are."""
+        return self._text.encode(self._text.marked(text), first=False)
 
     def length(self, answer: str) -> int:
         """The tokens of an answer by itself, with the one that ends it, however many they are."""
@@ -164,10 +196,14 @@ class PromptEncoder:
     def _plain(self, text: str) -> str:
         return self._text.speakable(text).strip()
 
+    def _placed(self, text: str) -> str:
+        """A text of which the places of pictures stay what they are."""
+        return PLACE.join(self._plain(part) for part in text.split(PLACE))
+
     def _answer_ids(
-        self, wording: Wording, talk: Talk, prompt: tuple[int, ...], answer: str
+        self, wording: Wording, talk: Talk, prompt: tuple[int, ...], answer: str, placed: bool
     ) -> tuple[int, ...]:
-        whole = self._ids(self._joined(wording, (*talk, self._plain(answer))))
+        whole = self._ids(self._joined(wording, (*talk, self._plain(answer)), placed))
         if whole[: len(prompt)] != prompt:
             raise ModelError(
                 f"The tokenizer joins the end of the prompt {wording.prompt(QUESTION)!r} with the "
@@ -175,36 +211,61 @@ class PromptEncoder:
             )
         return (*whole[len(prompt) :], self._end_id)
 
-    def _joined(self, wording: Wording, talk: Talk) -> str:
+    def _joined(self, wording: Wording, talk: Talk, placed: bool) -> str:
         """The wording around questions and answers in turn, marks named."""
-        first, *frames = self._frames(wording, len(talk))
-        return first + "".join(map(str.__add__, talk, frames))
+        parts = [
+            text.split(PLACE) if placed and not i % 2 else [text] for i, text in enumerate(talk)
+        ]
+        shape = tuple(tuple(bool(part) or len(own) == 1 for part in own) for own in parts)
+        texts = [part for own in parts for part in own if part or len(own) == 1]
+        first, *frames = self._frames(wording, shape)
+        return first + "".join(map(str.__add__, texts, frames))
 
-    def _frame(self, wording: Wording, count: int) -> tuple[str, ...]:
-        """What stands before, between and behind so many questions and answers, marks named."""
-        slots = [f"x{self._slot}n{i}x" for i in range(count)]
-        pairs = tuple(zip(slots[::2], slots[1::2], strict=False))  # without a question at the end
-        if count % 2:
-            text = wording.prompt(slots[-1], pairs)
+    def _frame(self, wording: Wording, shape: Shape) -> tuple[str, ...]:
+        """What stands before, between and behind the texts of such a talk, marks named."""
+        slots: list[str] = []
+        talk = []
+        for own in shape:
+            lines: list[str] = []
+            for i, has_text in enumerate(own):
+                lines += [PLACE] * (i > 0)
+                if has_text:
+                    slots.append(f"x{self._slot}n{len(slots)}x")
+                    lines.append(slots[-1])
+            talk.append("\n".join(lines))
+        pairs = tuple(zip(talk[::2], talk[1::2], strict=False))  # without a question at the end
+        if len(talk) % 2:
+            text = wording.prompt(talk[-1], pairs)
         else:
             text = wording.with_answer(*pairs[-1], pairs[:-1])
-        return tuple(re.split("|".join(slots), self._text.marked(text)))
+        marked = self._text.marked(text)
+        return tuple(re.split("|".join(slots), marked)) if slots else (marked,)
 
     def _ids(self, text: str) -> tuple[int, ...]:
         return self._text.encode(text, first=self._marks)
 
-    def _fit(self, wording: Wording, whole: Talk, room: int) -> tuple[Talk, tuple[int, ...]]:
+    def _fit(
+        self, wording: Wording, whole: Talk, room: int, placed: bool
+    ) -> tuple[Talk, tuple[int, ...]]:
         """What is left of a talk that leaves `room`, and the prompt's ids.
 
-        The oldest turns go first, then the question's beginning.
+        The oldest turns go first, then the question's beginning; places of pictures stay.
         """
         talk = whole
-        while (over := len(ids := self._ids(self._joined(wording, talk))) + room - self._most) > 0:
+        while True:
+            ids = self._ids(self._joined(wording, talk, placed))
+            over = len(ids) + room - self._most
+            if over <= 0:
+                break
             *earlier, question = talk
+            parts = question.split(PLACE) if placed else [question]
+            first = next((i for i, part in enumerate(parts) if part), None)
             if earlier:
-                talk = talk[2:]
-            elif question:
-                talk = (question[self._start(question, over) :].lstrip(),)
+                places = talk[0].count(PLACE) if placed else 0
+                talk = (PLACE * places + talk[2], *talk[3:])
+            elif first is not None:
+                parts[first] = parts[first][self._start(parts[first], over) :].lstrip()
+                talk = (PLACE.join(parts),)
             else:
                 raise DataError(
                     f"What stands around a question and its answer take {len(ids) + room} tokens "

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from fedvlm_flwr.data.records import MOST_PICTURES, counted
+from fedvlm_flwr.errors import ModelError
 from fedvlm_flwr.images.frame import WHOLE, Frame
 
 PARTS = ("vision", "connector", "llm")
@@ -17,20 +19,25 @@ PARTS = ("vision", "connector", "llm")
 # tokens, image-token ids, or the pixels where a model encodes them anew each time.
 Features = Mapping[str, Tensor]
 
-History = tuple[tuple[str, str], ...]  # earlier questions about a picture and their answers
+History = tuple[tuple[str, str], ...]  # earlier questions and their answers
+
+ONE_PICTURE = range(1, 2)
+ANY_PICTURES = range(MOST_PICTURES + 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """One example as token ids: the prompt with the place of the image, then the answer.
+    """One example as token ids: the prompt with the places of its images, then the answer.
 
     `answer_ids` ends with the end token, unless the answer was cut; it is empty when the example is
     a question to be answered.
     The loss is on the answer's ids and on nothing else.
+    `pictures` is how many images it shows.
     """
 
     prompt_ids: tuple[int, ...]
     answer_ids: tuple[int, ...] = ()
+    pictures: int = 1
 
 
 @dataclass
@@ -77,6 +84,7 @@ class VLM(ABC):
         untrained: parts that start random, so that a tuning must train them.
         unknown_id: the token of all words that the tokenizer has no token for; None: it spells any
             text.
+        pictures: how many an example may show; its kind's `pictures` says the same.
     """
 
     module: nn.Module
@@ -89,11 +97,24 @@ class VLM(ABC):
     device: torch.device
     untrained: tuple[str, ...] = ()
     unknown_id: int | None = None
+    pictures: range = ONE_PICTURE
 
     @property
     def truncated_questions(self) -> int:
         """Distinct questions that were cut, or lost turns before them, for being too long."""
         return 0
+
+    def require_pictures(self, count: int) -> None:
+        """Refuse an example that shows more pictures than may be, or fewer.
+
+        Raises:
+            ModelError: says how many.
+        """
+        if count not in self.pictures:
+            raise ModelError(
+                f"An example shows {count} pictures, and the model takes {counted(self.pictures)}; "
+                "choose a model that takes them (docs/models.md)."
+            )
 
     def prompt_facts(self) -> dict[str, Any]:
         """What another program must know to ask the same, in values of JSON; see `reload_facts`."""
@@ -123,18 +144,22 @@ class VLM(ABC):
         history: History = (),
         *,
         cut_answer: bool = False,
+        pictures: int = 1,
     ) -> Encoded:
         """Token ids of the prompt around `question`, and of the answer with its end token.
 
         Args:
-            question: about the picture.
+            question: about the pictures; of several each has its place in it, written `<image>`, or
+                in an earlier question.
             answer: what is learnt; None: the question is to be answered.
-            history: earlier questions about the picture, with the answers that they had.
+            history: earlier questions, with the answers that they had.
             cut_answer: whether an answer that does not fit loses its end.
+            pictures: how many are shown, one of `self.pictures`; the only one stands before the
+                first question.
 
         Raises:
             DataError: the answer does not fit and is not to be cut.
-            ModelError: the prompt has no form for earlier turns.
+            ModelError: the prompt has no form for earlier turns, or for so many pictures.
         """
 
     @abstractmethod
@@ -146,7 +171,7 @@ class VLM(ABC):
         """Mean cross-entropy over the answer tokens of a batch (scalar, with gradient).
 
         Args:
-            features: B pictures' features, the i-th for `batch[i]`.
+            features: of the pictures of all examples, in their order.
             batch: B examples with answers. Logits are computed at labelled positions only.
         """
 

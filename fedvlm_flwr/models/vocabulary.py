@@ -64,10 +64,16 @@ def untrainable(vlm: VLM, examples: Iterable[Example]) -> Iterator[Example]:
     """The examples whose answer leaves no room for what must stand around it, unless it is cut.
 
     Raises:
-        ModelError: one has earlier turns, and the model's prompt has no form for them.
+        ModelError: one has earlier turns, or other than one picture, and the model's prompt has no
+            form for them.
     """
     for example in examples:
         try:
-            vlm.encode(example.question, example.answer, example.history)
+            vlm.encode(
+                example.question,
+                example.answer,
+                example.history,
+                pictures=len(example.images),
+            )
         except DataError:
             yield example

@@ -118,7 +118,7 @@ def longest_example(vlm: VLM, picture: Path, lengths: Lengths) -> Example:
         return len(row.prompt_ids) + len(row.answer_ids)
 
     question = _repeat(_most(text_tokens, lengths.text))
-    return Example("longest", picture, question, answer, "vqa")
+    return Example("longest", (picture,), question, answer, "vqa")
 
 
 def _repeat(words: int) -> str:

@@ -8,7 +8,7 @@ from fedvlm_flwr.data.check import Problem
 from fedvlm_flwr.data.checked import Checked
 from fedvlm_flwr.data.federated import ANSWER_TYPE
 from fedvlm_flwr.data.layout import TEST
-from fedvlm_flwr.data.records import KEYS, REFERENCES, UNIT
+from fedvlm_flwr.data.records import FURTHER, KEYS, REFERENCES, UNIT
 from fedvlm_flwr.images.boxes import format_box, iou, parse_boxes
 from fedvlm_flwr.report.grid import grid
 from fedvlm_flwr.tasks import load_task
@@ -37,7 +37,7 @@ def sources(data: Checked) -> Iterator[str]:
         for split in dict.fromkeys(source.split for source in data.sources):
             own = [source.records for source in data.sources if source.split == split]
             yield f"{split}: {sum(own):,} records of {len(own)} files"
-    fields = sorted(set(data.train.column_names) - {*KEYS, REFERENCES, UNIT})
+    fields = sorted(set(data.train.column_names) - {*KEYS, FURTHER, REFERENCES, UNIT})
     if fields:
         yield f"fields that a partition may go by: {', '.join(fields)}"
     if ANSWER_TYPE in fields and any(data.train[ANSWER_TYPE]):

@@ -33,7 +33,7 @@ def plain_loop(config, vlm) -> dict[str, np.ndarray]:
         parameter.requires_grad_("lora_" in name)
     trained = [p for p in vlm.module.parameters() if p.requires_grad]
     examples = this_process().examples_of(config, 0)
-    images = list(dict.fromkeys(example.image for example in examples))
+    images = list(dict.fromkeys(example.images[0] for example in examples))
     seen = dict(zip(images, vlm.features(images), strict=True))
     for number, lr in ((1, 2e-3), (2, 1e-6 + 0.5 * (2e-3 - 1e-6))):  # cosine over two rounds
         torch.manual_seed(torch_seed(5, "dropout", 0, number, 0))
@@ -42,7 +42,7 @@ def plain_loop(config, vlm) -> dict[str, np.ndarray]:
         vlm.module.train()
         for step in range(3):
             batch = [examples[i] for i in order[8 * step : 8 * step + 8]]
-            features = [seen[example.image] for example in batch]
+            features = [seen[example.images[0]] for example in batch]
             loss = vlm.loss(features, [vlm.encode(e.question, e.answer) for e in batch])
             optimizer.zero_grad()
             loss.backward()

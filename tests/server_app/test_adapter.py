@@ -44,11 +44,13 @@ def job(start, kind: str, overrides: list[str], tuning: str, **more: object) -> 
     told = {line["id"]: line["prediction"] for line in folder.lines(PREDICTIONS)}
     by_task = global_test_set(config)
     examples = [example for found in by_task.values() for example in found[:ROWS]]
-    rows = [{"question": e.question, "image": str(e.image)} for e in examples]
+    rows = [{"question": e.question, "image": str(e.images[0])} for e in examples]
     if kind == "showo":
         model = this_process().model(config, torch.device("cpu")).vlm
         assert isinstance(model, Showo)
-        for row, features in zip(rows, model.features([e.image for e in examples]), strict=True):
+        for row, features in zip(
+            rows, model.features([e.images[0] for e in examples]), strict=True
+        ):
             row["picture"] = model.image_prefix(features["ids"])
     return {
         "kind": kind,

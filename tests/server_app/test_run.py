@@ -184,7 +184,7 @@ def test_the_adapter_loads_in_plain_transformers_and_peft_and_answers_the_same(f
         prompt = ours.encode(example.question).prompt_ids
         image = plain.config.image_token_id
         ids = torch.tensor([[t for p in prompt for t in ([p] * 16 if p == image else [p])]])
-        pixels = ours.pixels([example.image])
+        pixels = ours.pixels(example.images)
         with torch.inference_mode():
             made = tuned.generate(
                 input_ids=ids, pixel_values=pixels, max_new_tokens=16, do_sample=False
@@ -206,14 +206,14 @@ def test_shuffled_images_leave_no_example_its_own(small):
     config = compose({"overrides": " ".join(small)})
     examples = global_test_set(config)["vqa"]
     shuffled = with_shuffled_images(examples, seed=3)
-    assert all(a.image != b.image for a, b in zip(examples, shuffled, strict=True))
+    assert all(a.images != b.images for a, b in zip(examples, shuffled, strict=True))
     assert [a.question for a in examples] == [b.question for b in shuffled]
-    assert {a.image for a in examples} == {b.image for b in shuffled}
+    assert {a.images for a in examples} == {b.images for b in shuffled}
 
 
 def test_a_reader_of_questions_alone_gives_each_its_most_frequent_answer():
     def example(question: str, answer: str, name: str = "x") -> Example:
-        return Example(name, Path(f"{name}.png"), question, answer, "vqa")
+        return Example(name, (Path(f"{name}.png"),), question, answer, "vqa")
 
     known = [("is it red?", "no"), ("is it red?", "no"), ("is it red?", "yes"), ("what?", "blue")]
     training = {"vqa": [example(question, answer) for question, answer in known]}

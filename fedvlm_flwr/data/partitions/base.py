@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fedvlm_flwr.data.records import UNIT
+from fedvlm_flwr.data.records import UNIT, pictures_by_row
+from fedvlm_flwr.data.units import joined
 from fedvlm_flwr.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -72,9 +73,11 @@ def field_values(
 
 
 def unit_names(table: Dataset) -> list[str]:
-    """What each row must not be parted from: its picture, or what the dataset keeps together."""
-    names: list[str] = table[UNIT if UNIT in table.column_names else "image"][:]
-    return names
+    """What each row must not be parted from: its pictures, or what the dataset keeps together."""
+    if UNIT in table.column_names:
+        units: list[str] = table[UNIT][:]
+        return units
+    return joined(pictures_by_row(table))
 
 
 def pictures(table: Dataset, rows: Sequence[int] | None = None) -> list[list[int]]:

@@ -1,7 +1,7 @@
 """A user's own data: pictures, and tables of questions in the forms that people's tools write.
 
-Every row of a table is one question about one picture. Any column that is none of those that are
-known (site, scanner, ward, ...) is a field that partitions may go by.
+Every row of a table is a question about a picture, about several or about none. Any column that is
+none of those that are known (site, scanner, ward, ...) is a field that partitions may go by.
 """
 
 import hashlib
@@ -15,12 +15,13 @@ from fedvlm_flwr.data.federated import FederatedData
 from fedvlm_flwr.data.formats import formats, read_table
 from fedvlm_flwr.data.hub import fetched
 from fedvlm_flwr.data.limits import CUT, Limits
-from fedvlm_flwr.data.records import REFERENCES, Records
+from fedvlm_flwr.data.records import FURTHER, REFERENCES, Records, pictures_of
 from fedvlm_flwr.data.scored import Scored
 from fedvlm_flwr.data.tables.columns import USUAL, columns_in
+from fedvlm_flwr.data.tables.drawing import grouped, straddling, with_splits
 from fedvlm_flwr.data.tables.inside import Pictures, holds_bytes
 from fedvlm_flwr.data.tables.meaning import Meaning
-from fedvlm_flwr.data.tables.rows import Reader, grouped, straddling, with_splits
+from fedvlm_flwr.data.tables.rows import Reader
 from fedvlm_flwr.data.tables.splits import SPLITS, table_files
 from fedvlm_flwr.data.tables.values import is_missing
 from fedvlm_flwr.errors import ConfigError, DataError
@@ -153,7 +154,7 @@ def _records(root: Path, tables: Sequence[Path], params: Params) -> Records:
     records = Reader(root, pictures, params).read(tables)
     if params.group_by is not None:
         records = grouped(records, params.group_by)
-    records = with_splits(records, root, params.test_fraction, params.split_seed)
+    records = with_splits(records, root, pictures.folder, params.test_fraction, params.split_seed)
     rows = [
         replace(row, record=_with_fractions(row.record, pictures.folder, params))
         for row in records.rows
@@ -172,7 +173,7 @@ def _with_fractions(record: Mapping[str, Any], root: Path, params: Params) -> Ma
     if not places:
         return record
     across, down = 1, 1
-    if params.boxes == "pixels":
+    if params.boxes == "pixels" and len(pictures_of(record["image"], record[FURTHER])) == 1:
         try:
             across, down = image_size_of(root / record["image"])
         except DataError:  # a picture that cannot be read: the check names it

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from fedvlm_flwr.data.layout import picture_path
+from fedvlm_flwr.data.records import MOST_PICTURES
 from fedvlm_flwr.data.tables.values import is_missing
 from fedvlm_flwr.errors import DataError
 from fedvlm_flwr.images.encoded import ending_of
@@ -41,22 +42,28 @@ class Pictures:
         """What the paths of pictures are relative to."""
         return self._cache or self._root
 
-    def take(self, value: Any, table: Path) -> str:
-        """A record's picture, as a path relative to the dataset's folder or the cache.
+    def take(self, value: Any, table: Path) -> list[str]:
+        """A record's pictures, as paths relative to the dataset's folder or the cache.
 
         A named file is looked for below the folder, beside its table and below `image/` and
         `images/`.
 
         Raises:
-            DataError: there is none, there are several, it lies outside the folder or it is not of
+            DataError: some are missing and others not, one lies outside the folder or is not of
                 the kind of the others; no whole sentence.
         """
         several = value if isinstance(value, list) else [value]
-        if is_missing(value) or all(is_missing(one) for one in several):
-            raise DataError("it has no picture; a record is a question about one")
-        if len(several) > 1:
-            raise DataError(f"it shows {len(several)} pictures; a record is a question about one")
-        data = _bytes_of(several[0])
+        missing = sum(is_missing(one) for one in several)
+        if missing == len(several):
+            return []
+        if missing:
+            raise DataError(f"{missing} of its {len(several)} pictures are missing; name each")
+        if len(several) > MOST_PICTURES:
+            raise DataError(f"it shows {len(several)} pictures; {MOST_PICTURES} are the most")
+        return [self._one(one, table) for one in several]
+
+    def _one(self, value: Any, table: Path) -> str:
+        data = _bytes_of(value)
         if (data is not None) != (self._cache is not None):
             raise DataError(
                 "its picture stands in the table and others' are files, or the other way round; "
@@ -64,9 +71,9 @@ class Pictures:
             )
         if data is not None:
             return self._file_of(data)
-        name = several[0].get("path") if isinstance(several[0], Mapping) else several[0]
+        name = value.get("path") if isinstance(value, Mapping) else value
         if not isinstance(name, str) or is_missing(name):
-            raise DataError(f"its picture is {several[0]!r:.60}; name a file")
+            raise DataError(f"its picture is {value!r:.60}; name a file")
         return self._named(name, table)
 
     def _file_of(self, data: bytes) -> str:

@@ -1,24 +1,23 @@
 """The rows of a user's tables as records, each with its split."""
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from fedvlm_flwr.data.federated import IMAGE_MARK
+from fedvlm_flwr.data.federated import PLACE
 from fedvlm_flwr.data.formats import read_table
 from fedvlm_flwr.data.formats.base import Values
 from fedvlm_flwr.data.formats.webdataset import KEY
-from fedvlm_flwr.data.layout import TEST, TRAIN
-from fedvlm_flwr.data.records import KEYS, REFERENCES, UNIT, Records, Row, several
+from fedvlm_flwr.data.records import FURTHER, REFERENCES, Records, Row, several
 from fedvlm_flwr.data.tables.columns import Columns, columns_in
 from fedvlm_flwr.data.tables.inside import Pictures
 from fedvlm_flwr.data.tables.meaning import Meaning
+from fedvlm_flwr.data.tables.places import shown_in, with_places
 from fedvlm_flwr.data.tables.splits import split_of_file, split_of_word
-from fedvlm_flwr.data.tables.turns import MARK, talk_of, unmarked
+from fedvlm_flwr.data.tables.turns import Talk, talk_of
 from fedvlm_flwr.data.tables.values import (
     field_text,
     is_missing,
@@ -27,11 +26,10 @@ from fedvlm_flwr.data.tables.values import (
     taught,
     text_of,
 )
-from fedvlm_flwr.errors import ConfigError, DataError
+from fedvlm_flwr.errors import DataError
 from fedvlm_flwr.seeding import stream
 from fedvlm_flwr.tasks import task_names
 
-PEOPLE = re.compile(r"(patient|subject|study|mrn)(id|instanceuid|uid|no|nr|number)?")
 WAYS = {
     "first": "the first question is taken",
     "last": "the last question is taken, the others stand before it",
@@ -41,7 +39,10 @@ WAYS = {
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question, the answers that count as right, and the questions and answers before it."""
+    """A question, the answers that count as right, and the questions and answers before it.
+
+    Texts have the marks of pictures as their file has them.
+    """
 
     text: str
     references: list[str]
@@ -80,7 +81,7 @@ class Reader:
                 raise DataError(
                     f"{path} holds no row; fill it, or leave it out with dataset.files=[...]."
                 )
-        texts = (repr((row.record["image"], row.record["conversations"])) for row in rows)
+        texts = (repr((row.pictures, row.record["conversations"])) for row in rows)
         twice = sum(number - 1 for number in Counter(texts).values())
         if twice:
             self._notes["records are the same as one before them"] += twice
@@ -133,50 +134,61 @@ class Reader:
                 f"{where} names no task; add a column 'task', or set dataset.task to one of: "
                 f"{', '.join(task_names())}."
             )
-        image, questions, problem = "", [Question("", [""])], ""
+        images: list[str] = []
+        questions, problem = [Question("", [""])], ""
         try:
             if columns.conversations is not None:
-                questions, inside = self._turns(_of(values, columns.conversations))
+                talk = talk_of(_of(values, columns.conversations))
+                questions, inside, marks = self._turns(talk), talk.pictures, talk.marks
             else:
-                questions, inside = self._columns(values, columns)
-            image = self._pictures.take(_of(values, columns.image) or inside, path)
+                questions, inside = [self._columns(values, columns)], []
+                marks = questions[0].text.count(PLACE)
+            images = self._pictures.take(_of(values, columns.image) or inside, path)
+            self._count(images)
+            shown = shown_in([[*_questions(one)] for one in questions], images, marks)
         except DataError as error:
             questions, problem = questions[:1], str(error)
-        same = {**fields, "task": str(task), "image": image}
-        return [{**same, **self._conversation(one)} for one in questions], problem
-
-    def _conversation(self, question: Question) -> dict[str, Any]:
-        """The turns of a record; the picture's mark stands in the first."""
-        answer = taught(question.references, self._meaning.answers, self._draw)
-        first, *texts = [text for turn in question.history for text in turn] + [
-            question.text,
-            answer,
+            shown = [images]
+        same = {**fields, "task": str(task)}
+        records = [
+            {**same, **self._record(question, own)}
+            for question, own in zip(questions, shown, strict=True)
         ]
-        speakers = cycle(("human", "gpt"))
+        return records, problem
+
+    def _count(self, images: Sequence[str]) -> None:
+        if not images:
+            self._notes["rows show no picture"] += 1
+        elif len(images) > 1:
+            self._notes["rows show several pictures"] += 1
+
+    def _record(self, question: Question, images: Sequence[str]) -> dict[str, Any]:
+        """The pictures and turns of a record, each picture's mark at its place."""
+        answer = taught(question.references, self._meaning.answers, self._draw)
+        asked = with_places([*_questions(question)], len(images))
+        answers = [*(text for _, text in question.history), answer]
+        texts = [text for pair in zip(asked, answers, strict=True) for text in pair]
         turns = [
             {"from": speaker, "value": text}
-            for speaker, text in zip(speakers, [f"{IMAGE_MARK}{first}", *texts], strict=False)
+            for speaker, text in zip(cycle(("human", "gpt")), texts, strict=False)
         ]
-        return {"conversations": turns, REFERENCES: question.references}
+        first, further = (images[0], [*images[1:]]) if images else ("", [])
+        same = {"image": first, FURTHER: further, "conversations": turns}
+        return {**same, REFERENCES: question.references}
 
-    def _columns(self, values: Values, columns: Columns) -> tuple[list[Question], list[Any]]:
+    def _columns(self, values: Values, columns: Columns) -> Question:
         question = (
             self._meaning.question
             if columns.question is None
             else text_of(values.get(columns.question), "question")
         )
         assert question is not None  # `columns_of` has asked for one of them
-        if question.count(MARK) > 1:
-            raise DataError(f"its question marks {question.count(MARK)} pictures; one is shown")
         references = references_of(_of(values, columns.answer))
         if len(references) > 1:
             self._notes["records with several answers"] += 1
-        return [Question(unmarked(question), references)], []
+        return Question(question, references)
 
-    def _turns(self, value: Any) -> tuple[list[Question], list[Any]]:
-        talk = talk_of(value)
-        if talk.marks > 1:
-            raise DataError(f"its conversation marks {talk.marks} pictures; one is shown")
+    def _turns(self, talk: Talk) -> list[Question]:
         way = self._meaning.turns
         if len(talk.turns) > 1:
             if way == "one":
@@ -193,7 +205,7 @@ class Reader:
             for i, (question, answer) in enumerate(talk.turns)
         ]
         selection = {"all": slice(None), "last": slice(-1, None)}.get(way, slice(1))
-        return questions[selection], talk.pictures
+        return questions[selection]
 
     def _id(self, value: Any, otherwise: str) -> str:
         """The record's id; one that came before gets a number."""
@@ -205,78 +217,10 @@ class Reader:
         return self._id(f"{name}-{self._ids[name]}", otherwise)
 
 
-def with_splits(records: Records, root: Path, fraction: float, seed: int) -> Records:
-    """The records with the test set drawn, where none of them is in it.
-
-    It is drawn from those that are for training or of no split, by picture, or by what is kept
-    together.
-
-    Raises:
-        DataError: some tell a split and others none; names a file of those.
-    """
-    rows = records.rows
-    without = next((row.file for row in rows if not row.split), None)
-    if without is not None and any(row.split for row in rows):
-        raise DataError(
-            f"{without} has records that tell no split, and other records of {root} do; name it "
-            "train, validation or test, give every row a 'split', or leave it out with "
-            "dataset.files=[<the tables>]."
-        )
-    if any(row.split == TEST for row in rows):
-        return records
-    units = [_unit(row) if row.split in ("", TRAIN) else "" for row in rows]
-    names = sorted(set(units) - {""})
-    test: set[str] = set()
-    if names:
-        count = max(1, round(fraction * len(names)))
-        test = set(stream(seed, "test pictures").choice(names, count, replace=False).tolist())
-    result = [
-        replace(row, split=TEST if unit in test else row.split or TRAIN)
-        for row, unit in zip(rows, units, strict=True)
-    ]
-    note = f"no file names a test set: {fraction:.0%} of the pictures are drawn for it"
-    return replace(records, rows=result, notes=[*records.notes, note])
-
-
-def grouped(records: Records, column: str) -> Records:
-    """The records with those of one value of a column kept together; one without is bad.
-
-    Raises:
-        ConfigError: no file has the column.
-    """
-    if not any(column in row.record for row in records.rows):
-        names = sorted({name for row in records.rows for name in row.record} - {REFERENCES, *KEYS})
-        raise ConfigError(
-            f"dataset.group_by={column} is no column of the tables; choose one of: "
-            f"{', '.join(names)}."
-        )
-    rows = [
-        replace(row, record={**row.record, UNIT: value})
-        if (value := row.record.get(column, ""))
-        else replace(row, problem=row.problem or f"it has no {column}, which keeps it together")
-        for row in records.rows
-    ]
-    return replace(records, rows=rows)
-
-
-def straddling(records: Records) -> Iterator[str]:
-    """A note for each column that names patients or studies of both training and test records."""
-    names = {name for row in records.rows for name in row.record}
-    for column in sorted(n for n in names if PEOPLE.fullmatch(re.sub("[^a-z]", "", n.lower()))):
-        values = {
-            split: {row.record.get(column, "") for row in records.rows if row.split == split}
-            for split in (TRAIN, TEST)
-        }
-        both = (values[TRAIN] & values[TEST]) - {""}
-        if both:
-            yield (
-                f"{len(both):,} values of '{column}' stand in both the training and the test set; "
-                f"keep each on one side with dataset.group_by={column}"
-            )
-
-
-def _unit(row: Row) -> str:
-    return str(row.record.get(UNIT) or row.record["image"])
+def _questions(question: Question) -> Iterator[str]:
+    """The questions before one, and that one."""
+    yield from (text for text, _ in question.history)
+    yield question.text
 
 
 def _of(values: Mapping[str, Any], name: str | None) -> Any:

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from fedvlm_flwr.data.federated import PLACE
 from fedvlm_flwr.data.tables.values import text_of
 from fedvlm_flwr.errors import DataError
 
-MARK = "<image>"
 USER, MODEL, SYSTEM = "user", "model", "system"
 ROLES: Mapping[str, str] = {
     "human": USER,
@@ -24,16 +24,19 @@ class Talk:
     """What a conversation says.
 
     Attributes:
-        turns: pairs of a question, without the mark of its picture, and an answer.
-        marks: how many pictures the questions mark.
+        turns: pairs of a question, with the marks of its pictures, and an answer.
         pictures: those that stand in the turns themselves.
         system: whether it began with an instruction to the model, which is not among the turns.
     """
 
     turns: list[tuple[str, str]]
-    marks: int
     pictures: list[Any]
     system: bool
+
+    @property
+    def marks(self) -> int:
+        """How many pictures the questions mark."""
+        return sum(question.count(PLACE) for question, _ in self.turns)
 
 
 def talk_of(value: Any) -> Talk:
@@ -56,20 +59,14 @@ def talk_of(value: Any) -> Talk:
     texts = [text for _, text, _ in rest]
     questions, answers = texts[::2], texts[1::2]
     return Talk(
-        [(unmarked(q), a.strip()) for q, a in zip(questions, answers, strict=True)],
-        sum(question.count(MARK) for question in questions),
+        [(question, a.strip()) for question, a in zip(questions, answers, strict=True)],
         [picture for _, _, pictures in rest for picture in pictures],
         system,
     )
 
 
-def unmarked(question: str) -> str:
-    """A question without the marks of its pictures, wherever they stand."""
-    return " ".join(part.strip() for part in question.split(MARK) if part.strip())
-
-
 def _message(turn: Any) -> tuple[str, str, list[Any]]:
-    """Who speaks, the text, and the pictures in it."""
+    """Who speaks, the text with the places of pictures, and the pictures in it."""
     if not isinstance(turn, Mapping):
         raise DataError(f"a turn of the conversation is {turn!r:.60}; write an object")
     name = turn.get("from", turn.get("role"))
@@ -79,14 +76,18 @@ def _message(turn: Any) -> tuple[str, str, list[Any]]:
     content = turn.get("value", turn.get("content"))
     if not isinstance(content, list):
         return role, text_of(content, "turn"), []
-    texts, pictures = [], []
+    texts, pictures, places = [], [], []
     for part in content:
         kind = part.get("type") if isinstance(part, Mapping) else None
         if kind == "text":
             texts.append(text_of(part.get("text"), "turn"))
+            places.append(texts[-1])
         elif kind in ("image", "image_url"):
             picture = part.get(kind)
             pictures.append(picture.get("url") if isinstance(picture, Mapping) else picture)
+            places.append(PLACE)
         else:
             raise DataError(f"a turn holds {part!r:.60}; its parts are texts and images")
-    return role, "\n".join(texts), [picture for picture in pictures if picture is not None]
+    marked = role == USER and not any(PLACE in text for text in texts)
+    text = "\n".join(places if marked else texts)
+    return role, text, [picture for picture in pictures if picture is not None]

@@ -25,6 +25,8 @@ class Family:
         pictures: the tensors of the processor's output that go with a picture.
         types: the model's argument that tells picture places (1) from text (0) in the sequence;
             None: it takes none.
+        one: an example shows exactly one picture: the family was not made for more, and of none its
+            processor makes nothing.
         cross_mask: the model's argument that tells for each token which of a picture's tiles it
             attends to, in a family that attends to pictures beside the sequence; None: their
             tokens lie in the sequence.
@@ -43,6 +45,7 @@ class Family:
     processor: str
     pictures: tuple[str, ...] = ("pixel_values",)
     types: str | None = None
+    one: bool = False
     cross_mask: str | None = None
     answer_type: int = 0
     own_mask: bool = False
@@ -91,6 +94,7 @@ FAMILIES: Mapping[str, Family] = {
         "MllamaProcessor",
         ("pixel_values", "aspect_ratio_ids", "aspect_ratio_mask"),
         cross_mask="cross_attention_mask",
+        one=True,
         own_mask=True,
     ),
     "paligemma": Family(
@@ -100,6 +104,7 @@ FAMILIES: Mapping[str, Family] = {
         answer_type=1,
         own_mask=True,
         softcap=True,
+        one=True,
         plain=("{image}{bos}", "\n"),
         handed=("{image}", ""),
     ),

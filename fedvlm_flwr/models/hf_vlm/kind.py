@@ -149,6 +149,16 @@ def read_inputs(
     return inputs
 
 
+def pictures(params: Params) -> range:
+    """How many pictures an example may show, by the checkpoint's processor and chat template.
+
+    Raises:
+        ModelError: they cannot be read, or the family is unknown.
+    """
+    config = read_config(params.checkpoint)
+    return read_inputs(params, family_of(params.checkpoint, config), config).pictures
+
+
 def parts(params: Params) -> Mapping[str, str]:
     """Module path by part.
 

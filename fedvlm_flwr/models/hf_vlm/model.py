@@ -21,7 +21,7 @@ from transformers import GenerationConfig, PreTrainedModel
 from fedvlm_flwr.images.frame import Frame
 from fedvlm_flwr.images.reading import READING, image_size_of, open_image
 from fedvlm_flwr.models.features import fingerprint
-from fedvlm_flwr.models.hf_vlm.inputs import IDS, HfInputs
+from fedvlm_flwr.models.hf_vlm.inputs import HfInputs
 from fedvlm_flwr.models.hf_vlm.processor import frame_through
 from fedvlm_flwr.models.parts import linear_names
 from fedvlm_flwr.models.vlm import VLM, Encoded, Features, History, base_of
@@ -44,6 +44,7 @@ class HfVlm(VLM):
         self.module = module
         self.inputs = inputs
         self.family = inputs.family
+        self.pictures = inputs.pictures
         self.parts = self.family.parts
         self.base = base_of(module)
         self.lora_targets = linear_names(module.get_submodule(self.family.llm))
@@ -73,9 +74,13 @@ class HfVlm(VLM):
         history: History = (),
         *,
         cut_answer: bool = False,
+        pictures: int = 1,
     ) -> Encoded:
         """Token ids of the prompt and of the answer, see `HfInputs.encode`."""
-        return self.inputs.encode(question, answer, history, cut_answer=cut_answer)
+        self.require_pictures(pictures)
+        return self.inputs.encode(
+            question, answer, history, cut_answer=cut_answer, pictures=pictures
+        )
 
     def answer_length(self, answer: str) -> int:
         """See `VLM.answer_length`."""
@@ -104,9 +109,9 @@ class HfVlm(VLM):
         hidden = network(**arguments, use_cache=False).last_hidden_state  # [B, T, D]
         where: list[int] = []
         targets: list[int] = []
-        for i, (row, example) in enumerate(zip(features, batch, strict=True)):
-            length = len(row[IDS]) + len(self.inputs.after_image(example))
-            start = i * hidden.shape[1] + length - 1  # a token is predicted one place before it
+        prompts = self.inputs.prompted(features, batch)
+        for i, ((ids, _), example) in enumerate(zip(prompts, batch, strict=True)):
+            start = i * hidden.shape[1] + len(ids) - 1  # a token is predicted one place before it
             where.extend(range(start, start + len(example.answer_ids)))
             targets.extend(example.answer_ids)
         # index_select, since the gradient of plain indexing adds up in no fixed order.

@@ -16,17 +16,17 @@ from transformers.utils.logging import disable_progress_bar
 
 from fedvlm_flwr.contracts import Progress
 from fedvlm_flwr.errors import ModelError
-from fedvlm_flwr.models.chat import Turn, template_of, turn_of
+from fedvlm_flwr.models.chat import Turn, pictures_in, template_of, turn_of
 from fedvlm_flwr.models.llava.assembly import assemble
 from fedvlm_flwr.models.llava.connectors import network_class
-from fedvlm_flwr.models.llava.description import describe
+from fedvlm_flwr.models.llava.description import describe, read_tokenizer
 from fedvlm_flwr.models.llava.examination import (
     attention_for,
     examine,
     image_token_of,
     meta_network,
 )
-from fedvlm_flwr.models.llava.model import IMAGE, PARTS_OF, Llava
+from fedvlm_flwr.models.llava.model import IMAGE, PARTS_OF, Llava, placed_wording
 from fedvlm_flwr.models.llava.params import Params
 from fedvlm_flwr.models.parts import linear_names
 from fedvlm_flwr.models.pretraining.data import texts_of
@@ -34,7 +34,7 @@ from fedvlm_flwr.models.pretraining.llava_stages import pretrain
 from fedvlm_flwr.models.pretraining.public import public_pictures, threads
 from fedvlm_flwr.models.pretraining.tiny_llava import build, configuration, tokenizer_for
 from fedvlm_flwr.models.prompts import QUESTION
-from fedvlm_flwr.models.vlm import Skeleton
+from fedvlm_flwr.models.vlm import ANY_PICTURES, Skeleton
 from fedvlm_flwr.models.weights.loading import quantization_of, torch_dtype
 from fedvlm_flwr.models.weights.prepared import find, require
 from fedvlm_flwr.models.weights.prepared import prepare as prepare_folder
@@ -201,6 +201,26 @@ def skeleton(params: Params) -> Skeleton:
     targets = linear_names(module.get_submodule(PARTS_OF["llm"]))
     tokens = module.config.image_seq_length
     return Skeleton(module, PARTS_OF, targets, image_tokens=tokens)
+
+
+def pictures(params: Params) -> range:
+    """How many pictures an example may show: what the prompt has a form for.
+
+    Raises:
+        ModelError: the tokenizer whose chat template is the prompt cannot be read.
+    """
+    if params.template is not None:
+        return ANY_PICTURES
+    if params.checkpoint is not None:
+        source, config = params.checkpoint, read_config(params.checkpoint)
+        with reading(source, "a tokenizer"):
+            tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(locate(source)[0])
+        token = image_token_of(source, config, tokenizer, params.image_token)
+    else:
+        source, tokenizer = params.assembly.llm, read_tokenizer(params.assembly)
+        token = params.image_token or IMAGE
+    wording = wording_of(params, tokenizer, source, token)
+    return pictures_in(placed_wording(wording, params.follow_up, token))
 
 
 def parts(params: Params) -> Mapping[str, str]:

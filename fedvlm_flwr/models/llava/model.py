@@ -14,12 +14,12 @@ from transformers.image_processing_utils import BaseImageProcessor
 from fedvlm_flwr.errors import ConfigError, ModelError
 from fedvlm_flwr.images.frame import Frame, padded, shares
 from fedvlm_flwr.images.reading import READING, Color, image_size_of, open_image
-from fedvlm_flwr.models.chat import Turn, end_of, starts_itself
+from fedvlm_flwr.models.chat import PlacedTurn, Turn, end_of, pictures_in, starts_itself
 from fedvlm_flwr.models.decoding import greedy
 from fedvlm_flwr.models.features import fingerprint
 from fedvlm_flwr.models.llava.language_model import FamilyHead
 from fedvlm_flwr.models.parts import linear_names
-from fedvlm_flwr.models.prompts import QUESTION, PromptEncoder, Template
+from fedvlm_flwr.models.prompts import QUESTION, PlacedTemplate, PromptEncoder, Template
 from fedvlm_flwr.models.vlm import VLM, Encoded, Features, History, base_of
 
 IMAGE = "<image>"
@@ -83,6 +83,8 @@ class Llava(VLM):
             if isinstance(template, str)
             else template
         )
+        self.placed = placed_wording(template, follow_up, image_token)
+        self.pictures = pictures_in(self.placed)
         self.parts = PARTS_OF
         self.base = base_of(module)
         self.lora_targets = linear_names(self.llm)
@@ -192,14 +194,20 @@ class Llava(VLM):
         history: History = (),
         *,
         cut_answer: bool = False,
+        pictures: int = 1,
     ) -> Encoded:
         """Token ids of the prompt around `question`, and of the answer with its end token.
 
         Raises:
             DataError: template and answer alone are longer than `max_text_tokens`.
-            ModelError: the tokenizer merges the prompt's end with the answer's beginning.
+            ModelError: the tokenizer merges the prompt's end with the answer's beginning, or the
+                chat template has no form for so many pictures.
         """
-        return self._prompts.encode(self.wording, question, answer, history, cut_answer=cut_answer)
+        self.require_pictures(pictures)
+        wording = self.wording if pictures == 1 else self.placed
+        return self._prompts.encode(
+            wording, question, answer, history, cut_answer=cut_answer, pictures=pictures
+        )
 
     def answer_length(self, answer: str) -> int:
         """See `VLM.answer_length`."""
@@ -237,6 +245,8 @@ class Llava(VLM):
         return image
 
     def _image(self, features: Sequence[Features]) -> Tensor:
+        if not features:  # nothing but text
+            return torch.zeros(0, 1, 1, device=self.device)
         return self.connect(torch.stack([row["tokens"] for row in features]))
 
     def loss(self, features: Sequence[Features], batch: Sequence[Encoded]) -> Tensor:
@@ -319,8 +329,18 @@ class Llava(VLM):
         )
         embeds = self.llm.get_input_embeddings()(ids.clamp(min=0))  # [B, T, D]
         places = (ids == -1).unsqueeze(-1)  # [B, T, 1]
-        embeds = embeds.masked_scatter(places, image.to(embeds.dtype).flatten(0, 1))
+        if len(image):
+            embeds = embeds.masked_scatter(places, image.to(embeds.dtype).flatten(0, 1))
         return embeds, ids != -2
+
+
+def placed_wording(
+    template: str | Turn, follow_up: str | None, image_token: str
+) -> PlacedTemplate | PlacedTurn:
+    """What stands around questions with several pictures, or none."""
+    if isinstance(template, str):
+        return PlacedTemplate.of(template, follow_up, image_token)
+    return PlacedTurn(template, image_token)
 
 
 def layer_choice(config: Any) -> tuple[int | list[int], str]:

@@ -28,7 +28,7 @@ from fedvlm_flwr.models.showo.network import (
 )
 from fedvlm_flwr.models.showo.params import Params, Tiny
 from fedvlm_flwr.models.showo.sizes import MARKS
-from fedvlm_flwr.models.vlm import Skeleton
+from fedvlm_flwr.models.vlm import ONE_PICTURE, Skeleton
 from fedvlm_flwr.models.weights.loading import quantization_of, torch_dtype
 from fedvlm_flwr.models.weights.prepared import find, require
 from fedvlm_flwr.models.weights.prepared import prepare as prepare_folder
@@ -171,6 +171,11 @@ def skeleton(params: Params) -> Skeleton:
     module.requires_grad_(False)
     targets = linear_names(module.get_submodule(PARTS_OF["llm"]))
     return Skeleton(module, PARTS_OF, targets, ROOT, params.tokens + MARKS)
+
+
+def pictures(params: Params) -> range:
+    """One: it is what every position sees before the text."""
+    return ONE_PICTURE
 
 
 def parts(params: Params) -> Mapping[str, str]:

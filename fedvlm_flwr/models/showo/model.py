@@ -131,6 +131,7 @@ class Showo(VLM):
         history: History = (),
         *,
         cut_answer: bool = False,
+        pictures: int = 1,
     ) -> Encoded:
         """Token ids of the prompt around `question`, and of the answer with its end token.
 
@@ -138,8 +139,10 @@ class Showo(VLM):
 
         Raises:
             DataError: template and answer alone are longer than `max_text_tokens`.
-            ModelError: the tokenizer merges the prompt's end with the answer's beginning.
+            ModelError: the tokenizer merges the prompt's end with the answer's beginning, or there
+                are several pictures, or none.
         """
+        self.require_pictures(pictures)
         return self._prompts.encode(self.wording, question, answer, history, cut_answer=cut_answer)
 
     def answer_length(self, answer: str) -> int:

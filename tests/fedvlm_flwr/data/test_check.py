@@ -34,7 +34,7 @@ def boxed(text: str, place: str = "answer", task: str = "detection") -> dict[str
         ({"image": "lost.png"}, r"picture .*lost\.png cannot be read \(.*No such file"),
         ({"image": "../other.png"}, "relative"),
         ({"image": "a\0b.png"}, "cannot be read"),
-        ({"image": ""}, "cannot be read"),
+        ({"image": ""}, "marks 1 pictures .* shows 0"),
         ({"task": "dancing"}, "task 'dancing' is none of captioning, classification"),
         ({"conversations": []}, "has turns from"),
         (record("0.png", "  "), "empty answer"),
@@ -99,7 +99,7 @@ def test_a_picture_under_two_names_is_still_the_same_picture(tmp_path: Path) -> 
     (tmp_path / "2.png").write_bytes((tmp_path / "1.png").read_bytes())
     (problem,) = shared_pictures([train, test], tmp_path)
     assert problem.record == "r1"
-    assert "in the test set too (record 'r2')" in problem.text
+    assert "in the test set too (record 'r2', as 2.png)" in problem.text
 
 
 def test_another_task_may_ask_about_the_same_picture(tmp_path: Path) -> None:

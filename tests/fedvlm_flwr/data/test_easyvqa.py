@@ -39,7 +39,7 @@ def test_every_official_question_is_in_one_table(full: FederatedData) -> None:
     }
     official = Counter(zip(*easy_vqa.get_test_questions(), strict=True))
     ours = [e for e in examples(full.test, full.root) if e.task == "vqa"]
-    assert Counter((e.question, e.answer, int(e.image.stem)) for e in ours) == official
+    assert Counter((e.question, e.answer, int(e.images[0].stem)) for e in ours) == official
 
 
 def test_no_picture_is_in_two_tables(full: FederatedData) -> None:
@@ -52,7 +52,7 @@ def test_no_picture_is_in_two_tables(full: FederatedData) -> None:
 
 def test_boxes_agree_with_an_independent_measurement(small_easyvqa: FederatedData) -> None:
     found = examples(small_easyvqa.train, small_easyvqa.root)
-    boxes = {e.image: e.answer for e in found if e.task == "detection"}
+    boxes = {e.images[0]: e.answer for e in found if e.task == "detection"}
     assert len(boxes) == 30
     for path, answer in boxes.items():
         picture = Image.open(path)

@@ -22,7 +22,7 @@ def record(name: str, **changes: Any) -> dict[str, Any]:
 def test_a_record_becomes_an_example() -> None:
     table = Dataset.from_list([record("one")])
     assert examples(table, ROOT) == [
-        Example("one", ROOT / "a" / "1.png", "which organ?", "Lung", "vqa")
+        Example("one", (ROOT / "a" / "1.png",), "which organ?", "Lung", "vqa")
     ]
 
 
@@ -70,7 +70,7 @@ def test_a_missing_column_is_named() -> None:
 
 
 def example(name: str, path: Path) -> Example:
-    return Example(name, path, "q", "a", "vqa")
+    return Example(name, (path,), "q", "a", "vqa")
 
 
 @pytest.fixture

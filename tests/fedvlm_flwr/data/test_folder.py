@@ -55,7 +55,7 @@ def test_a_table_of_questions_is_all_that_is_needed(tmp_path: Path) -> None:
     assert set(data.train["site"]) == {"Leeds", "Bonn"}
     (first, *_) = examples(data.train, data.root)
     assert (first.question, first.answer, first.task) == ("which organ?", "Lung", "vqa")
-    assert first.image.parent == tmp_path / "scans"
+    assert first.images[0].parent == tmp_path / "scans"
 
 
 def test_rows_of_a_picture_stay_together_and_the_draw_is_seeded(tmp_path: Path) -> None:

@@ -163,6 +163,6 @@ def test_a_picture_that_grew_after_the_check_is_refused_before_training(tmp_path
     data = load_data(choices.dataset("folder", params(write(tmp_path, scans(10)), max_pixels=100)))
     records = examples(data.train, data.root)
     check_pictures(records, data.max_pixels)
-    picture(records[0].image, size=(20, 10))
+    picture(records[0].images[0], size=(20, 10))
     with pytest.raises(DataError, match="20 x 10 pixels"):
         check_pictures(records, data.max_pixels)

@@ -40,7 +40,7 @@ def test_a_dataset_is_read_through_datasets_and_kept(form: str, tmp_path: Path) 
     shutil.rmtree(tmp_path / "home" / "datasets")
     again = load(str(root))
     assert pairs(again) == pairs(data)
-    assert all(example.image.is_file() for example in examples(again.train, again.root))
+    assert all(example.images[0].is_file() for example in examples(again.train, again.root))
 
 
 def test_splits_are_the_dataset_s_own(tmp_path: Path) -> None:

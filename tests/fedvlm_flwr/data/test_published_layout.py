@@ -21,7 +21,7 @@ def test_records_keep_their_words_and_get_what_they_lack(tmp_path: Path) -> None
     data = load(organs(tmp_path, subject="physics"))
     first, second = examples(data.train, data.root)[:2]
     assert (first.question, first.answer, first.task) == ("which organ?", "Lung", "vqa")
-    assert first.image == tmp_path / "image" / "slake" / "00.png"
+    assert first.images[0] == tmp_path / "image" / "slake" / "00.png"
     assert first.id == "clients/train/client_0.json-0" != second.id
     assert data.train["client"][:] == ["0", "0", "1", "1", "2", "2"]
     assert data.train["subject"][:] == ["physics"] * 6

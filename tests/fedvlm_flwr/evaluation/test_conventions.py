@@ -17,7 +17,7 @@ from fedvlm_flwr.evaluation.conventions import (
 
 
 def example(answer: str, others: tuple[str, ...] = (), closed: bool | None = None) -> Example:
-    return Example("x", Path("x.png"), "what?", answer, "vqa", others, closed)
+    return Example("x", (Path("x.png"),), "what?", answer, "vqa", others, closed)
 
 
 def test_metrics_bear_the_convention_s_name() -> None:

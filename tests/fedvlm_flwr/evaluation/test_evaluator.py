@@ -10,8 +10,9 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from client_app.disclosure import site_scores
 from fedvlm_flwr.config import Config, compose
-from fedvlm_flwr.data.federated import Example
+from fedvlm_flwr.data.federated import Example, examples
 from fedvlm_flwr.evaluation.answers import generate_answers, sample
 from fedvlm_flwr.evaluation.evaluator import Evaluator
 from fedvlm_flwr.images.frame import Frame, padded
@@ -62,7 +63,7 @@ class Parrot(VLM):
         return [{"none": torch.zeros(1)} for _ in images]
 
     def encode(
-        self, question: str, answer: str | None = None, history: History = (), **_: bool
+        self, question: str, answer: str | None = None, history: History = (), **_: int
     ) -> Encoded:
         self.heard.append(question)
         return Encoded(tuple(question.encode()))
@@ -92,7 +93,7 @@ def test_boxes_go_to_the_model_as_it_sees_them_and_come_back_in_the_picture(
     parrot = Parrot()
     model = Resident(parrot, [], FeatureCache(parrot, 1.0, False))
     tasks = ("detection", "captioning", "vqa")
-    found = [Example(task, path, own, "[0.20, 0.20, 0.40, 0.60]", task) for task in tasks]
+    found = [Example(task, (path,), own, "[0.20, 0.20, 0.40, 0.60]", task) for task in tasks]
     told = generate_answers(model, found, composed(*small).eval)
     assert parrot.heard == [seen, seen, own]
     assert told == [own, seen, own]  # a caption's words are left alone, boxes among them
@@ -121,3 +122,34 @@ def test_without_a_limit_an_answer_is_as_long_as_the_right_ones(small: list[str]
     longest = max(len(held.vlm.encode("?", one.answer).answer_ids) for one in boxes)
     assert limits[0] == (longest, 0)
     assert limits[1][0] == 2 and limits[1][1] > 0
+
+
+def test_each_client_and_site_tells_the_share_of_answers_that_cannot_be_whole(
+    small: list[str],
+) -> None:
+    """It was told of the server's own table only."""
+    words = [*small, "dataset.test_pictures=8", "num_clients=2", "dataset.tasks=[vqa,captioning]"]
+    held, process = this_process().model(composed(*words), torch.device("cpu")), this_process()
+    none = Evaluator(composed(*words), held, process, 1).run(full=True)
+    assert not any("unfinished" in name for name in none.scores["captioning"])
+    config = composed(*words, "eval.max_new_tokens=3")
+    evaluator = Evaluator(config, held, process, 1)
+    result = evaluator.run(full=True)
+    owned = process.test_shares(config)
+    assert "unfinished" not in result.scores["vqa"]  # of one word
+    captions = [one.answer for one in evaluator.full["captioning"]]
+    long = [held.vlm.answer_length(text) > 3 for text in captions]
+    assert 0 < sum(long) == evaluator.longer
+    assert result.scores["captioning"]["unfinished"] == sum(long) / len(long)
+    assert not any(name.startswith("unfinished_") for name in result.scores["captioning"])
+    for client, rows in enumerate(owned):
+        table = process.data(config).test.select(rows)
+        own = [one.answer for one in examples(table, Path()) if one.task == "captioning"]
+        share = sum(held.vlm.answer_length(text) > 3 for text in own) / len(own)
+        assert result.shares[client]["captioning"]["local_unfinished"] == share
+    site = composed(*words, "eval.max_new_tokens=3", "engine.sites={a: ., b: .}")
+    told = site_scores(Evaluator(site, held, process, 1).run(full=False), least=5)
+    assert told.scores["captioning"]["unfinished"] == sum(long) / len(long)
+    assert told.scores["vqa"]["unfinished"] == 0
+    few = site_scores(Evaluator(site, held, process, 1).run(full=False), least=10**6)
+    assert few.scores == {}

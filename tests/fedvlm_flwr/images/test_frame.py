@@ -102,7 +102,9 @@ def test_an_answer_in_the_margin_is_no_box_of_the_picture():
 
 
 def example(task: str, image: Path = Path("a.png")) -> Example:
-    return Example("1", image, "what is in [0.50, 0.00, 0.25, 1.00]?", "[0.5, 0.3, 0.2, 0.6]", task)
+    return Example(
+        "1", (image,), "what is in [0.50, 0.00, 0.25, 1.00]?", "[0.5, 0.3, 0.2, 0.6]", task
+    )
 
 
 def test_texts_are_rewritten_where_the_task_holds_boxes():

@@ -46,7 +46,7 @@ def test_the_usual_length_is_exceeded_by_one_in_two_hundred() -> None:
 
 def test_an_answer_without_room_is_found(model: Llava) -> None:
     examples = [
-        Example(name, Path("a.png"), "where is the shape?", "a red shape " * count, "captioning")
+        Example(name, (Path("a.png"),), "where is the shape?", "a red shape " * count, "captioning")
         for name, count in (("short", 1), ("long", 60))
     ]
     assert [example.id for example in untrainable(model, examples)] == ["long"]

@@ -54,7 +54,7 @@ def test_the_longest_example_is_as_long_as_asked(small, longest):
 def test_real_steps_take_little_less_than_estimated(small, longest, overrides):
     config = config_of(*small, "train.batch_size=8", *overrides)
     model = this_process().model(config, torch.device("cpu"))
-    model.features.encode([longest.image])
+    model.features.encode(longest.images)
     weights = [*model.vlm.module.parameters(), *model.vlm.module.buffers()]
     with LiveBytes(weights) as training:
         try_out(config, model, 0, [longest] * config.train.batch_size)

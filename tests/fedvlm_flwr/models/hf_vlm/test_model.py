@@ -21,6 +21,7 @@ from transformers.video_processing_utils import VideoProcessorMixin
 
 from fedvlm_flwr.cli import main
 from fedvlm_flwr.config import Lora, Stage, compose
+from fedvlm_flwr.data.federated import PLACE
 from fedvlm_flwr.errors import ConfigError, DataError, ModelError
 from fedvlm_flwr.models import load_model, model_skeleton, prepare_model
 from fedvlm_flwr.models.adapter import save_adapter
@@ -29,7 +30,7 @@ from fedvlm_flwr.models.hf_vlm import families
 from fedvlm_flwr.models.hf_vlm.model import HfVlm
 from fedvlm_flwr.models.marks import specials
 from fedvlm_flwr.models.parts import add_lora, read, set_trainable, train_in_float32
-from fedvlm_flwr.models.vlm import Encoded
+from fedvlm_flwr.models.vlm import ONE_PICTURE, Encoded
 from tests import choices
 from tests.hf_tiny import FAMILIES, KINDS
 from tests.server_app import plain_peft
@@ -571,3 +572,116 @@ def test_absent_checkpoint_is_named(load, tmp_path):
         model_skeleton(
             choices.model("hf_vlm", "hf_vlm", {**PARAMS, "checkpoint": "nobody/nothing"})
         )
+
+
+# -- several pictures, or none ---------------------------------------------------------------------
+
+ONE_ONLY = {"mllama", "paligemma", "paligemma2"}
+ONE_AT_MOST = {*ONE_ONLY, "llava_onevision"}  # whose pictures are other ones in company
+ASKED: list[list[str | int]] = [  # texts and numbers of pictures
+    [0, 1, "which is darker?"],
+    ["what color is grass?"],
+    ["compare", 1, "with", 0, "and", 2, "now?"],
+]
+
+
+def numbers(parts: list[str | int]) -> list[int]:
+    return [part for part in parts if isinstance(part, int)]
+
+
+@pytest.mark.parametrize("family", [f for f in FAMILIES if f not in ONE_ONLY])
+def test_several_pictures_or_none_are_what_plain_transformers_makes_of_them(
+    family, kept, plain, paths
+):
+    model, reference, kind = kept(family), plain(family), KINDS[family]()
+    stops = reference.tokenizer.convert_tokens_to_ids([kind.end, *kind.stops])
+    features, batch, rows, expected, total = model.features(paths), [], [], [], 0.0
+    tokens = 0
+    for parts in ASKED:
+        own = numbers(parts)
+        if len(own) not in model.pictures:
+            continue
+        content = [
+            {"type": "image", "image": Image.open(paths[part]).convert("RGB")}
+            if isinstance(part, int)
+            else {"type": "text", "text": part}
+            for part in parts
+        ]
+        made = reference.processor.apply_chat_template(
+            [{"role": "user", "content": content}],
+            add_generation_prompt=True,
+            tokenize=True,
+            return_dict=True,
+            return_tensors="pt",
+        )
+        text = "\n".join(PLACE if isinstance(part, int) else part for part in parts)
+        asked = model.encode(text, "red", pictures=len(own))
+        shown = [features[i] for i in own]
+        one = model.inputs.batch(shown, [asked], answers=False)
+        assert one["input_ids"].tolist() == made["input_ids"].tolist()
+        if model.family.types is not None:
+            assert one[model.family.types].tolist() == made[model.family.types].tolist()
+        said = reference.network.generate(
+            **made,
+            do_sample=False,
+            repetition_penalty=1.0,
+            eos_token_id=stops,
+            max_new_tokens=LENGTH,
+        )[0, made["input_ids"].shape[1] :].tolist()
+        expected.append(said[:-1] if said[-1] in stops else said)
+        count, ids = len(asked.answer_ids), made.pop("input_ids")
+        ids = torch.cat([ids, torch.tensor([asked.answer_ids])], dim=1)
+        if name := model.family.types:
+            made[name] = torch.nn.functional.pad(made[name], (0, count))
+        made["attention_mask"] = torch.ones_like(ids)
+        labels = ids.clone()
+        labels[:, :-count] = -100
+        with torch.no_grad():
+            loss = reference.network(input_ids=ids, labels=labels, **made).loss.item()
+            assert model.loss(shown, [asked]).item() == pytest.approx(loss, abs=1e-4)
+        batch, rows = [*batch, asked], [*rows, *shown]
+        total, tokens = total + loss * count, tokens + count
+    assert len(batch) == (1 if family in ONE_AT_MOST else 3)
+    with torch.no_grad():  # together with one of one picture
+        alone = model.encode("what color?", "red")
+        more = len(alone.answer_ids)
+        total += model.loss(features[3:4], [alone]).item() * more
+        loss = model.loss([*rows, features[3]], [*batch, alone]).item()
+    assert loss == pytest.approx(total / (tokens + more), abs=1e-4)
+    expected.append(model.answers(features[3:4], [alone], LENGTH)[0])
+    assert model.answers([*rows, features[3]], [*batch, alone], LENGTH) == expected
+
+
+@pytest.mark.parametrize("family", [f for f in FAMILIES if f not in ONE_AT_MOST])
+def test_the_order_of_pictures_counts_and_each_of_them(family, kept, paths):
+    model = kept(family)
+    features = model.features(paths)
+    asked = model.encode(f"{PLACE}\n{PLACE}\nwhich is darker?", "the first", pictures=2)
+    with torch.no_grad():
+        losses = {
+            pair: model.loss([features[i] for i in pair], [asked]).item()
+            for pair in ((0, 1), (1, 0), (0, 2), (2, 1))
+        }
+    assert len(set(losses.values())) == 4, losses
+
+
+@pytest.mark.parametrize("family", sorted(ONE_AT_MOST))
+def test_a_family_that_does_not_take_several_refuses_them(family, kept):
+    model = kept(family)
+    assert model.pictures == (ONE_PICTURE if family in ONE_ONLY else range(2))
+    with pytest.raises(ModelError, match=r"shows 2 pictures, and the model takes .*docs/models"):
+        model.encode(f"{PLACE}\n{PLACE}\nwhich?", pictures=2)
+
+
+def test_a_template_that_writes_one_picture_only_is_one_for_one_picture(
+    hf_checkpoint, load, tmp_path
+):
+    folder = shutil.copytree(hf_checkpoint("llava"), tmp_path / "own")
+    template = folder / "chat_template.jinja"
+    one = (
+        "{% set image = true %}{% for m in messages %}USER: <image>\n{{ m['content'][-1]['text'] }}"
+    )
+    template.write_text(one + " {% endfor %}{% if add_generation_prompt %}ASSISTANT:{% endif %}")
+    model = load(folder)
+    assert model.pictures == ONE_PICTURE
+    assert model.encode("what?", "red").prompt_ids

@@ -11,6 +11,7 @@ from fedvlm_flwr.errors import ModelError
 from fedvlm_flwr.models import load_model, prepare_model
 from fedvlm_flwr.models.chat import Turn
 from fedvlm_flwr.models.parts import set_trainable
+from fedvlm_flwr.models.vlm import ANY_PICTURES
 from tests import choices
 from tests.llava_sources import END, SPARE
 
@@ -95,6 +96,20 @@ def test_earlier_turns_are_written_by_the_chat_template(make, llama):
     encoded = model.encode("which?", "blue", history)
     assert list(encoded.prompt_ids) == words(text, add_special_tokens=False)["input_ids"]
     assert encoded.answer_ids == model.encode("which?", "blue").answer_ids
+
+
+@pytest.mark.parametrize("template", [CHAT, PARTS])
+def test_several_pictures_or_none_are_written_by_the_chat_template(make, pictures, template):
+    model = make(template, template=None)
+    assert model.pictures == ANY_PICTURES
+    answer = "blue" if template == CHAT else None  # the other one joins it with what is before
+    two = model.encode("is it\n<image>\nor\n<image>\nred?", answer, pictures=2)
+    none = model.encode("is it red?", answer, pictures=0)
+    assert [row.prompt_ids.count(model.image_id) for row in (two, none)] == [2, 0]
+    text = model.tokenizer.decode(two.prompt_ids).split(SPARE)
+    assert ["is it" in text[0], "or" in text[1], "red?" in text[2]] == [True] * 3
+    assert two.answer_ids == none.answer_ids == model.encode("is it red?", answer).answer_ids
+    assert len(model.generate(model.features(pictures[:2]), [none, two], 2)) == 2
 
 
 def test_model_template_wins_over_the_tokenizers(make):
