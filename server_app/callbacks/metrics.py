@@ -48,6 +48,8 @@ class MetricsWriter(Callback):
             "clients": len(account.replies),
             "failures": len(account.failures),
         }
+        if account.step_ratio is not None:
+            whole["step_ratio"] = account.step_ratio
         self.write(account.number, "server", "train", whole, account.stage)
         for client, metrics in sorted(account.replies.items()):
             numbers = {

@@ -26,6 +26,7 @@ from strategies.base import RoundSteps
 from strategies.core.cohort import find_clients
 from strategies.core.events import mean_loss, reasons
 from strategies.core.federation import Federation
+from strategies.core.step import Step
 from strategies.core.validation import Expected, read_reply, read_scores, require_finite
 
 
@@ -39,7 +40,8 @@ class FederatedStrategy(RoundSteps, Strategy):
     Attributes:
         personal: whether trained tensors stay with the clients, who then score models of their own.
         accepted: the metrics of the round's good replies, by client.
-        limited: in words, by client, what of a good reply's examples does not count.
+        limited: in words, by client, what of a good reply's numbers does not count.
+        step_ratio: the last server step's length over the clients' mean change, see `Step`.
     """
 
     def __init__(self, params: Any, federation: Federation) -> None:
@@ -48,6 +50,7 @@ class FederatedStrategy(RoundSteps, Strategy):
         self.accepted: dict[int, TrainMetrics] = {}
         self._record: ArrayRecord | None = None  # the shared tensors as they were handed out last
         self.limited: dict[int, str] = {}
+        self.step_ratio: float | None = None
         self._nodes = federation.nodes
         self._examples = federation.examples
         self._sent: dict[int, Message] = {}
@@ -69,13 +72,13 @@ class FederatedStrategy(RoundSteps, Strategy):
     def open_round(self, server_round: int) -> dict[int, TrainRequest]:
         """Begin a round: the request to each client of its cohort, all with the same tensors."""
         self.federation = self.federation.at_hand()
+        self.examples = self.federation.examples or self._examples
         extra = self.broadcast()
         packed = pack(extra, self.federation.wire_dtype) if extra else None
         self.accepted, self.limited = {}, {}
         self.begin_round()
         cohort = self.choose(server_round)
-        examples = self.federation.examples or self._examples
-        self.limit = self.federation.weight_limit(examples, cohort)
+        self.limit = self.federation.weight_limit(self.examples, cohort)
         return {
             client: TrainRequest(**self._address(client, server_round), data=data, extra=packed)
             for client, data in sorted(cohort.items())
@@ -95,12 +98,9 @@ class FederatedStrategy(RoundSteps, Strategy):
         counted = replace(reply, metrics=metrics)
         self.accumulate(client, counted)
         self.accepted[client] = metrics
-        if metrics is not reply.metrics:
-            self.limited[client] = (
-                f"it reports {reply.metrics.num_examples:g} examples and weighs as "
-                f"{metrics.num_examples:g} (max_weight_share="
-                f"{self.federation.max_weight_share:g} times the cohort's median)"
-            )
+        if words := self.limit.words(reply.metrics, by_steps=self.by_steps):
+            share = self.federation.max_weight_share
+            self.limited[client] = f"{words} (max_weight_share={share:g} times the cohort's median)"
             log(WARNING, "Client %d: %s", client, self.limited[client])
         return counted
 
@@ -110,8 +110,8 @@ class FederatedStrategy(RoundSteps, Strategy):
         Raises:
             RunError: the step has led to NaN or infinity.
         """
-        state = self.state
-        state.arrays = self.server_step(server_round, state.arrays, self.aggregate())
+        state, before, mean = self.state, self.state.arrays, self.aggregate()
+        state.arrays = self.server_step(server_round, before, mean)
         self._record = None
         try:
             require_finite(state.arrays | state.server)
@@ -120,6 +120,10 @@ class FederatedStrategy(RoundSteps, Strategy):
                 f"After the server step of round {server_round} {verdict}; lower the algorithm's "
                 "server step size or train.lr."
             ) from verdict
+        step = Step.of(before, mean, state.arrays, self.federation.max_step_ratio)
+        state.arrays, self.step_ratio = step.arrays, step.ratio
+        if step.words:
+            log(WARNING, "Round %d: %s", server_round, step.words)
         state.have_previous |= set(self.accepted)
         savers = [client for client, metrics in self.accepted.items() if metrics.saved_state]
         state.saved_rounds |= dict.fromkeys(savers, server_round)
@@ -188,7 +192,7 @@ class FederatedStrategy(RoundSteps, Strategy):
         self.require_replies(server_round, failures)
         self.close_round(server_round)
         examples = sum(metrics.num_examples for metrics in self.accepted.values())
-        numbers = {"loss": mean_loss(self.accepted), "num_examples": examples}
+        numbers = {"loss": mean_loss(self.accepted, self.weight), "num_examples": examples}
         return self.record(), MetricRecord(dict(numbers))
 
     def configure_evaluate(

@@ -23,6 +23,7 @@ from tests.facts import declared
 
 ALL = available("strategies")
 SHARES_NOTHING = declared("tests.strategies", ALL, "SHARES_NOTHING")  # clients score their own
+ROBUST = declared("tests.strategies", ALL, "ROBUST")
 SHORT = ("num_clients=5", "eval.every=9", "eval.shuffled=false", "dataset.tasks=[vqa]")
 
 
@@ -55,6 +56,8 @@ RESULTS: dict[str, Result] = {}
 def test_it_learns_and_runs_the_same_under_flowers_own_start(start, app, small, name, monkeypatch):
     ours = start(f"algorithm={name}", *SHORT)
     assert accuracy(ours, 2) > accuracy(ours, 0)
+    weighting = [line["value"] for line in ours.lines(METRICS) if line["metric"] == "weighting"]
+    assert weighting == (["uniform"] if name in ROBUST else [])
     monkeypatch.setitem(sys.modules, "stranger", sys.modules[__name__])
     run_config = {"overrides": shlex.join([*small, f"algorithm={name}", *SHORT])}
     theirs = App(app.folder, "stranger:stranger", app.client)
