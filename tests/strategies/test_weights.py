@@ -216,3 +216,12 @@ def test_what_every_client_weighs() -> None:
     assert Federation(4, weighting="uniform").all_weights({}) == dict.fromkeys(range(4), 1.0)
     with pytest.raises(RunError, match="client 2 is not known"):
         Federation(4).all_weights(examples | {2: 0})
+
+
+def test_the_configuration_says_what_clients_count_by_and_how_long_a_step_may_be() -> None:
+    shipped, other = (
+        Federation.of(compose({"overrides": more}))
+        for more in ("", "weighting=uniform max_step_ratio=3")
+    )
+    assert (shipped.weighting, shipped.max_step_ratio) == ("examples", None)
+    assert (other.weighting, other.max_step_ratio) == ("uniform", 3.0)
