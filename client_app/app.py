@@ -56,7 +56,7 @@ def count_examples(run_config: Scalars, client: int, nodes: int) -> tuple[int, .
 
     process = this_process()
     config = process.compose(run_config)
-    if config.max_weight_share is None:
+    if config.max_weight_share is None and config.weighting == "uniform":
         return ()
     return tuple(len(share) for share in process.shares(config)[client::nodes])
 

@@ -103,6 +103,7 @@ def train_locally(  # noqa: PLR0913  # the round's ingredients, each from anothe
             hook.on_gradients(parameters)
             if settings.max_grad_norm is not None:
                 nn.utils.clip_grad_norm_(trained, settings.max_grad_norm)
+            hook.on_clipped(parameters)
             optimizer.step()
     return LocalResult(float(np.mean(losses)), steps, examples_seen)
 

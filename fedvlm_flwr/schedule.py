@@ -20,6 +20,11 @@ def round_lr(config: Config, stage: int, server_round: int) -> float:
     return low + 0.5 * (peak - low) * (1 + math.cos(math.pi * progress))
 
 
+def lr_ratio(config: Config, stage: int, server_round: int) -> float:
+    """The learning rate of a round as a part of that of the stage's first."""
+    return round_lr(config, stage, server_round) / round_lr(config, stage, 1)
+
+
 def steps_of(settings: Train, num_examples: int) -> int:
     """Optimizer steps of one round: `local_steps`, or whole passes over the examples."""
     if settings.local_steps is not None:

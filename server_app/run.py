@@ -106,7 +106,7 @@ class Run:
         config = self._config
         if not (self._saved and self._saved.finished):
             self._recall()
-            self._strategy(0)  # refuses its parameters
+            self._note_weighting(self._strategy(0))  # which refuses its parameters
             data = self._data()
             self._require_parts()
             self._progress.tell("start", what=self._describe(data))
@@ -230,6 +230,12 @@ class Run:
         return load_strategy(
             self._config.algorithm, Federation.of(self._config, stage, run=self._id)
         )
+
+    def _note_weighting(self, strategy: FederatedStrategy) -> None:
+        """Have reports say what clients count by, where that is not their examples."""
+        weighting = strategy.federation.weighting
+        if self._saved is None and weighting != "examples":
+            self._metrics.write(0, "server", "train", {"weighting": weighting})
 
     def _left_out(self, records: int) -> str:
         """Words on bad records that the dataset allows; their number is in the metrics too."""

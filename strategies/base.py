@@ -1,9 +1,10 @@
 """The steps of a round that an algorithm may change; as they stand they are federated averaging."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from fedvlm_flwr.arrays import Arrays
-from fedvlm_flwr.messages import TrainReply
+from fedvlm_flwr.messages import TrainMetrics, TrainReply
 from strategies.core.client_hook import ClientHook
 from strategies.core.cohort import choose_cohort
 from strategies.core.federation import Federation
@@ -30,6 +31,7 @@ class RoundSteps:
             `state.replace_section(name, arrays)`, and are in every checkpoint.
         mean: the round's running mean of the clients' tensors.
         limit: how much a client may weigh in this round; replies come in with what counts.
+        examples: training examples by client, as said before the first round, of those that tell.
     """
 
     client_hook: ClassVar[type[ClientHook]] = ClientHook
@@ -43,6 +45,7 @@ class RoundSteps:
         self.state = ServerState({})
         self.mean = RunningMean()
         self.limit = WeightLimit()
+        self.examples: Mapping[int, int] = {}
 
     def shared(self, trained: Arrays) -> Arrays:
         """Before the first round: which trained tensors travel. Those of the shared parts."""
@@ -76,10 +79,14 @@ class RoundSteps:
         Raises:
             RejectedMessage: this algorithm cannot use the reply; nothing of it may have been added.
         """
-        self.mean.add(reply.arrays, reply.metrics.num_examples)
+        self.mean.add(reply.arrays, self.weight(reply.metrics))
+
+    def weight(self, metrics: TrainMetrics) -> float:
+        """What a reply weighs in the round's mean: as `weighting` says, `limit` at most."""
+        return self.limit.weight(metrics, by_steps=self.by_steps)
 
     def aggregate(self) -> Arrays:
-        """What the good replies come to, one at least. Their mean, weighted by examples."""
+        """What the good replies come to, one at least, in the shared tensors' place. Their mean."""
         return self.mean.result()
 
     def server_step(self, server_round: int, arrays: Arrays, aggregate: Arrays) -> Arrays:
@@ -87,5 +94,5 @@ class RoundSteps:
         return aggregate
 
     def served(self) -> Arrays:
-        """The shared tensors as they are scored and saved. Those that the next round has."""
+        """What is scored, saved and exported, also where another travels. The shared tensors."""
         return self.state.arrays

@@ -15,19 +15,20 @@ class Params(AdaptiveParams):
 
 
 class FedAdagrad(FederatedStrategy):
-    """v += D^2, w += eta D / (sqrt(v) + tau), with D = mean_k w_k - w (their Algorithm 2).
+    """v += D^2, w += eta D / (sqrt(v) + tau); v_0 = tau^2.
 
-    v starts at 0, where the paper has tau^2.
+    With D = mean_k w_k - w (their Algorithm 2), see `AdaptiveParams`.
     """
 
     params: Params
 
     def server_step(self, server_round: int, arrays: Arrays, aggregate: Arrays) -> Arrays:
         """One step of Adagrad on -D."""
-        p, v, result = self.params, self.state.section("v"), {}
+        p, v, result = self.params, self.state.section("v"), Arrays()
+        rate = self.federation.lr_ratio(server_round)
         for name, old in arrays.items():
-            change = aggregate[name] - old
-            v[name] = float32(v.get(name, np.zeros_like(old)) + change**2)
-            result[name] = float32(old + p.eta * change / (np.sqrt(v[name]) + p.tau))
+            change = (aggregate[name] - old) / rate
+            v[name] = float32(v.get(name, np.full_like(old, p.tau**2)) + change**2)
+            result[name] = float32(old + rate * p.eta * change / (np.sqrt(v[name]) + p.tau))
         self.state.replace_section("v", v)
         return result

@@ -17,7 +17,7 @@ class Params(MomentParams):
 class FedAdam(FederatedStrategy):
     """m = b1 m + (1 - b1) D; v = b2 v + (1 - b2) D^2; w += eta m / (sqrt(v) + tau); v_0 = tau^2.
 
-    With D = mean_k w_k - w, weighted by examples (their Algorithm 2). Flower's FedAdam is not used:
+    With D = mean_k w_k - w (their Algorithm 2), see `AdaptiveParams`. Flower's FedAdam is not used:
     it scales eta by a bias correction whose exponent is one round ahead, which is neither this rule
     nor Adam's.
     """
@@ -26,16 +26,16 @@ class FedAdam(FederatedStrategy):
 
     def server_step(self, server_round: int, arrays: Arrays, aggregate: Arrays) -> Arrays:
         """One step of Adam without bias correction."""
-        p, state = self.params, self.state
+        p, state, rate = self.params, self.state, self.federation.lr_ratio(server_round)
         m, v = state.section("m"), state.section("v")
         result: Arrays = {}
         for name, old in arrays.items():
-            change = aggregate[name] - old
+            change = (aggregate[name] - old) / rate
             before_m = m.get(name, np.zeros_like(old))
             before_v = v.get(name, np.full_like(old, p.tau**2))
             m[name] = float32(p.beta_1 * before_m + (1 - p.beta_1) * change)
             v[name] = float32(p.beta_2 * before_v + (1 - p.beta_2) * change**2)
-            result[name] = float32(old + p.eta * m[name] / (np.sqrt(v[name]) + p.tau))
+            result[name] = float32(old + rate * p.eta * m[name] / (np.sqrt(v[name]) + p.tau))
         state.replace_section("m", m)
         state.replace_section("v", v)
         return result

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from strategies.core.client_hook import Parameters
 
-H = "h"
+H, MEAN = "h", "mean"  # sections of the state
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,10 @@ class DynamicRegularizer(ClientHook):
     """Local loss - <h_k, w> + alpha/2 ||w - w_t||^2, then h_k -= alpha (w_k - w_t).
 
     The terms cover the tensors that are trained and shared; h_k stays on the client's disk.
+
+    `train.max_grad_norm` clips the gradient of the loss before the terms are added, and not their
+    sum: where local training ends, the loss's gradient equals h_k - alpha (w_k - w_t), the new h_k,
+    and a sum that is cut would make that something else.
     """
 
     params: Params
@@ -47,7 +51,7 @@ class DynamicRegularizer(ClientHook):
             self._own[name] = like.new_tensor(start.state.get(name, np.zeros(like.shape)))
             self._anchors[name] = like.clone()
 
-    def on_gradients(self, parameters: Parameters) -> None:
+    def on_clipped(self, parameters: Parameters) -> None:
         """Add -h_k + alpha (w - w_t)."""
         for name, anchor in self._anchors.items():
             total = gradient(parameters[name])
@@ -64,11 +68,20 @@ class DynamicRegularizer(ClientHook):
 
 
 class FedDyn(FederatedStrategy):
-    """h -= (alpha/N) sum_k (w_k - w); w = mean_k w_k - h/alpha (their Algorithm 1).
+    """h -= alpha sum_k p_k (w_k - w); w = mean_k w_k - h/alpha (their Algorithm 1).
 
-    N counts all clients, also where only some take part. The mean is not weighted by examples, as
-    in the paper, whose objective counts clients equally. At alpha = 0, where h/alpha has no value,
-    this is FedAvg, weighted as ever.
+    p_k is a client's part of all clients, also where only some take part: 1/N with
+    `weighting=uniform`, as in the paper, whose objective counts clients equally; n_k/n with
+    `examples`. The mean has the same weights. They are what clients said before the first round, so
+    that h stays the mean of the h_k.
+
+    w is where the clients begin; what is scored and saved is the mean, as in the authors' code:
+    -h/alpha is the sum of all past changes, and w runs ahead of the mean by it. h is a sum of
+    gradients and not of changes: the clients' falling learning rate is no factor of it, so that the
+    step is not scaled by `Federation.lr_ratio`. A small alpha makes it long beside the last rounds'
+    changes; `max_step_ratio` bounds it.
+
+    At alpha = 0, where h/alpha has no value, this is FedAvg.
     """
 
     params: Params
@@ -78,20 +91,38 @@ class FedDyn(FederatedStrategy):
         "in every round"
     )
 
+    def begin_round(self) -> None:
+        """Look up the clients' weights too.
+
+        Raises:
+            RunError: a client's number of examples is not known, and counts.
+        """
+        super().begin_round()
+        if self.params.alpha:
+            self._weights = self.federation.all_weights(self.examples)
+
     def accumulate(self, client: int, reply: TrainReply) -> None:
-        """Add the reply, each client alike."""
-        self.mean.add(reply.arrays, 1.0 if self.params.alpha else reply.metrics.num_examples)
+        """Add the reply."""
+        if self.params.alpha:
+            self.mean.add(reply.arrays, self._weights[client])
+        else:
+            super().accumulate(client, reply)
 
     def server_step(self, server_round: int, arrays: Arrays, aggregate: Arrays) -> Arrays:
-        """Move h by the clients' changes, then the model by -h/alpha."""
+        """Move h by the clients' changes, then the model from their mean by -h/alpha."""
         alpha = self.params.alpha
         if not alpha:
             return aggregate
-        share = self.mean.count / self.federation.num_clients
+        share = self.mean.weight / sum(self._weights.values())
         before, result, after = self.state.section(H), {}, {}
         for name, old in arrays.items():
             h = before.get(name, np.zeros_like(old)) - alpha * share * (aggregate[name] - old)
             after[name] = float32(h)
             result[name] = float32(aggregate[name] - h / alpha)
         self.state.replace_section(H, after)
+        self.state.replace_section(MEAN, aggregate)
         return result
+
+    def served(self) -> Arrays:
+        """The clients' mean; before the first round the shared tensors."""
+        return self.state.section(MEAN) or self.state.arrays

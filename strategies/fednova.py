@@ -48,12 +48,14 @@ class FedNova(FederatedStrategy):
         if steps < 1:
             raise RejectedMessage(f"it reports steps={steps}, which must be at least 1")
         each = {n: float32((new - before[n]) / steps) for n, new in reply.arrays.items()}
-        self.mean.add(each, reply.metrics.num_examples)
-        self._steps += reply.metrics.num_examples * min(steps, self.limit.steps)
+        weight = self.weight(reply.metrics)
+        self.mean.add(each, weight)
+        self._steps += weight * min(steps, self.limit.steps)
 
-    def server_step(self, server_round: int, arrays: Arrays, aggregate: Arrays) -> Arrays:
-        """Take tau_eff times the mean change of a step."""
+    def aggregate(self) -> Arrays:
+        """The shared tensors and tau_eff times the mean change of a step."""
+        each, before = self.mean.result(), self.state.arrays
         tau, most = self._steps / self.mean.weight, self.federation.max_update_norm
-        if most is not None and (length := tau * norm(aggregate)) > most:
+        if most is not None and (length := tau * norm(each)) > most:
             tau *= most / length
-        return {name: float32(old + tau * aggregate[name]) for name, old in arrays.items()}
+        return {name: float32(old + tau * each[name]) for name, old in before.items()}

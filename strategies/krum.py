@@ -41,23 +41,20 @@ class Krum(StoredReplies):
         if min(federation.cohort_size, federation.replies_needed) < needed:
             raise ConfigError(
                 f"algorithm.num_malicious={params.num_malicious} needs {needed} good replies in a "
-                f"round of krum, and clients_per_round={federation.cohort_size}, min_replies="
-                f"{federation.replies_needed}; raise both to {needed} at least, or lower "
-                "num_malicious."
+                f"round of {type(self).__module__.rpartition('.')[2]}, and clients_per_round="
+                f"{federation.cohort_size}, min_replies={federation.replies_needed}; raise both to "
+                f"{needed} at least, or lower num_malicious."
             )
 
     def aggregate(self) -> Arrays:
-        """The chosen change."""
+        """The shared tensors and the change of the reply (or replies) that score best."""
         before = self.state.arrays
         changes = (
             {n: new - before[n].astype(np.float64) for n, new in arrays.items()}
             for arrays in self.in_order()
         )
-        return aggregate_stock(self.stock(), changes)
-
-    def server_step(self, server_round: int, arrays: Arrays, aggregate: Arrays) -> Arrays:
-        """Take it."""
-        return {name: float32(old + aggregate[name]) for name, old in arrays.items()}
+        best = aggregate_stock(self.stock(), changes)
+        return {name: float32(old + best[name]) for name, old in before.items()}
 
     def stock(self) -> FedAvg:
         """Flower's Krum."""

@@ -70,12 +70,17 @@ class ControlVariate(ClientHook):
 
 
 class Scaffold(FederatedStrategy):
-    """w += server_lr (mean_k w_k - w); c += (1/N) sum_k (c_k' - c_k) (their Algorithm 1).
+    """w += server_lr (mean_k w_k - w); c += sum_k p_k (c_k' - c_k) (their Algorithm 1).
 
-    N counts all clients, also where only some take part. The mean of the models is weighted by
-    examples, as in FedAvg; that of the control variates is not, as in the paper. A client's change
-    comes in an ArrayRecord of its own beside the metrics of the same reply, since a MetricRecord
-    holds no tensors. A reply that is left out changes neither c nor what its client goes on from.
+    p_k is a client's part of all clients, also where only some take part: 1/N with
+    `weighting=uniform`, as in the paper, whose objective is the plain mean of the clients' losses;
+    n_k/n with `examples`, whose objective is FedAvg's. The mean of the models has the same weights:
+    with others the fixed point is that of c, whatever the models are weighted by. They are what
+    clients said before the first round, so that c stays the mean of the c_k.
+
+    A client's change comes in an ArrayRecord of its own beside the metrics of the same reply, since
+    a MetricRecord holds no tensors. A reply that is left out changes neither c nor what its client
+    goes on from.
     """
 
     params: Params
@@ -91,8 +96,13 @@ class Scaffold(FederatedStrategy):
         return zeros | self.state.section(CONTROL)
 
     def begin_round(self) -> None:
-        """Start the sum of changes too."""
+        """Start the sum of changes too.
+
+        Raises:
+            RunError: a client's number of examples is not known, and counts.
+        """
         super().begin_round()
+        self._weights = self.federation.all_weights(self.examples)
         self._changes = RunningMean()
 
     def expected_extra(self) -> Arrays:
@@ -101,12 +111,12 @@ class Scaffold(FederatedStrategy):
 
     def accumulate(self, client: int, reply: TrainReply) -> None:
         """Add the model and the change."""
-        super().accumulate(client, reply)
-        self._changes.add(reply.extra, 1.0)
+        self.mean.add(reply.arrays, self._weights[client])
+        self._changes.add(reply.extra, self._weights[client])
 
     def server_step(self, server_round: int, arrays: Arrays, aggregate: Arrays) -> Arrays:
         """Move c by the changes of this round's clients, the model towards their mean."""
-        share = self._changes.count / self.federation.num_clients
+        share = self._changes.weight / sum(self._weights.values())
         changes, before = self._changes.result(), self.broadcast()
         after = {n: float32(before[n] + share * change) for n, change in changes.items()}
         self.state.replace_section(CONTROL, after)

@@ -58,8 +58,13 @@ class Config:
     """Good replies without which a round fails; null: as many as clients take part."""
     max_update_norm: float | None = field(metadata=setting(above=0, most=1e12))
     """Largest L2 norm of a reply's update; others are left out; null: any norm."""
+    weighting: str = field(metadata=setting(choices=("examples", "uniform")))
+    """examples: clients count by their training examples; uniform: each alike. The robust rules
+    count them alike whatever."""
     max_weight_share: float | None = field(metadata=setting(least=1, most=1e6))
     """Times the cohort's median number of examples that a client weighs at most; null: any."""
+    max_step_ratio: float | None = field(metadata=setting(above=0, most=1e6))
+    """Longest server step, times the clients' mean change (L2); longer ones are cut; null: any."""
     round_timeout: float = field(metadata=carrier(above=0, most=1e7))
     """Seconds to wait for the replies of a round."""
     seed: int = field(metadata=setting(least=0, most=SEEDS, report="replicate"))

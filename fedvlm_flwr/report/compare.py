@@ -96,7 +96,7 @@ def _budgets(rows: Mapping[Key, list[RunSummary]]) -> list[str]:
 def _notes(
     sweep: Sweep, rows: Mapping[Key, list[RunSummary]], metrics: Sequence[tuple[str, str]]
 ) -> list[str]:
-    notes = []
+    notes = _weighting(rows)
     for key, runs in rows.items():
         notes += _client_notes(key, runs, metrics)
     for key, runs in rows.items():
@@ -109,6 +109,13 @@ def _notes(
     if sweep.unfinished:
         notes.append(f"left out (not finished): {', '.join(sweep.unfinished)}")
     return notes
+
+
+def _weighting(rows: Mapping[Key, list[RunSummary]]) -> list[str]:
+    """What the rows optimize, where it is not the clients' mean loss by examples in all of them."""
+    alike = [label(key) for key, runs in rows.items() if runs[0].weighting == "uniform"]
+    others = "; in the others by their examples" if len(alike) < len(rows) else ""
+    return [f"clients count alike in: {'; '.join(alike)}{others}"] if alike else []
 
 
 def _client_notes(

@@ -35,7 +35,7 @@ def plain_line(event: Event) -> str | None:
             return (
                 f"{_round(event)}: loss {event['loss']:.4f}, {event['clients']} clients, "
                 f"{event['seconds']:.1f} s, {size(event['bytes_down'])} down, "
-                f"{size(event['bytes_up'])} up"
+                f"{size(event['bytes_up'])} up{_step(event.get('step_ratio'))}"
             )
         case "evaluated":
             scores = ", ".join(f"{name} {value:.3f}" for name, value in event["scores"].items())
@@ -46,6 +46,12 @@ def plain_line(event: Event) -> str | None:
         case "error":
             return f"error: {event['message']}"
     return None
+
+
+def _step(ratio: float | None) -> str:
+    """A server's step that is not the clients' mean change, as the end of a line."""
+    text = "" if ratio is None else f"{ratio:.2f}"
+    return f", server step {text} of the mean change" if text not in ("", "1.00") else ""
 
 
 def _round(event: Event) -> str:

@@ -27,6 +27,7 @@ class RunSummary:
         by_client: scores after the last round where each client has a model of its own.
         sampled: tasks whose last score is on a sample of the test set.
         failures: client replies that were left out.
+        weighting: what clients counted by, examples or uniform.
     """
 
     name: str
@@ -37,6 +38,7 @@ class RunSummary:
     by_client: Mapping[int, Mapping[tuple[str, str], float]]
     sampled: frozenset[str]
     failures: int
+    weighting: str = "examples"
 
 
 @dataclass
@@ -95,6 +97,7 @@ def _summary(folder: RunFolder, name: str) -> RunSummary:
         by_client=by_client,
         sampled=frozenset(t for (t, m), value in last.items() if m == "full" and not value),
         failures=sum(x["metric"] == "failure" for x in trained),
+        weighting=next((x["value"] for x in lines if x["metric"] == "weighting"), "examples"),
     )
 
 

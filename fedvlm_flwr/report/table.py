@@ -27,6 +27,7 @@ BESIDE = {
 }
 INTERVAL = "95 %: bootstrap interval of the score, over the examples of the test set"
 OF_SITES = "95 %: normal interval of the score, over the examples that all sites hold out"
+UNIFORM = "the clients count alike, however many examples each has"
 OF_CLIENTS = (
     "client mean, worst, deviation (standard deviation): each on its own share of the test set"
 )
@@ -85,7 +86,7 @@ def result_table(folder: RunFolder, width: int = 120) -> str:
 
 
 def _notes(values: Values, metrics: dict[str, str], last: int) -> list[str]:
-    """What the intervals and the clients' numbers are; nothing where there are none."""
+    """What the intervals and the clients' numbers are; that clients count alike, where they do."""
     has_interval = any((last, task, f"{metric}_low") in values for task, metric in metrics.items())
     counts = [
         f"{task} {values[last, task, 'local_clients']:.0f}"
@@ -94,7 +95,9 @@ def _notes(values: Values, metrics: dict[str, str], last: int) -> list[str]:
     ]
     of_sites = any((last, task, "examples") in values for task in metrics)
     interval = [OF_SITES if of_sites else INTERVAL] if has_interval else []
-    return [*interval, f"{OF_CLIENTS}; clients: {', '.join(counts)}"] if counts else interval
+    clients = [f"{OF_CLIENTS}; clients: {', '.join(counts)}"] if counts else []
+    weighting = [UNIFORM] if (0, "train", "weighting") in values else []
+    return [*interval, *clients, *weighting]
 
 
 def left_out(folder: RunFolder, most: int = 20) -> list[str]:

@@ -50,6 +50,8 @@ class MetricsWriter(Callback):
         }
         if account.product_distance is not None:
             whole["product_distance"] = account.product_distance
+        if account.step_ratio is not None:
+            whole["step_ratio"] = account.step_ratio
         self.write(account.number, "server", "train", whole, account.stage)
         for client, metrics in sorted(account.replies.items()):
             numbers = {

@@ -14,6 +14,7 @@ from fedvlm_flwr.report.live import plain_line
 from fedvlm_flwr.run_folder import FOLLOWED, PROGRESS, RunFolder
 from strategies.core.events import Callback, Evaluation, Round, label
 from strategies.core.state import ServerState
+from strategies.core.step import LONG
 
 SECONDS_BETWEEN = 0.2  # events that only move a bar are thinned to this
 
@@ -30,6 +31,7 @@ class Progress(Callback):
         self._folder, self._sender = folder, sender
         self._last = 0.0
         self._limited: set[int] = set()  # clients of whom it has been said
+        self._has_warned = False  # of a long server step
         self.rounds = 0
 
     def tell(self, event: str, **facts: Any) -> None:
@@ -92,7 +94,11 @@ class Progress(Callback):
             seconds=account.seconds,
             bytes_up=account.bytes_up,
             bytes_down=account.bytes_down,
+            step_ratio=account.step_ratio,
         )
+        if account.step_ratio is not None and account.step_ratio > LONG and not self._has_warned:
+            self._has_warned = True
+            self.tell("warning", message=too_long(account))
 
     def on_evaluated(self, evaluation: Evaluation) -> None:
         """Each task's headline score."""
@@ -115,6 +121,16 @@ class Progress(Callback):
 
     def _place(self, account: Round) -> dict[str, int]:
         return {"stage": account.stage, "round": account.number, "rounds": self.rounds}
+
+
+def too_long(account: Round) -> str:
+    """What is said, once a run, of a server's step that the clients' changes do not explain."""
+    return (
+        f"In round {account.number} the server's step is {account.step_ratio:.1f} times the "
+        "clients' mean change: earlier rounds move the model more than this one. Lower the "
+        "algorithm's server step size or momentum, or bound the step with max_step_ratio. "
+        "metrics.jsonl has each round's step_ratio."
+    )
 
 
 def _place(evaluation: Evaluation) -> str:

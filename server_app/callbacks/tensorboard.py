@@ -45,6 +45,8 @@ class TensorBoard(Callback):
         self._add("train/bytes_up", account.bytes_up, account.number)
         self._add("train/bytes_down", account.bytes_down, account.number)
         self._add("train/failures", len(account.failures), account.number)
+        if account.step_ratio is not None:
+            self._add("train/step_ratio", account.step_ratio, account.number)
 
     def on_evaluated(self, evaluation: Evaluation) -> None:
         """The scores, controls beside them."""

@@ -8,7 +8,12 @@ from strategies.core.params import AlgorithmParams
 
 @dataclass(frozen=True)
 class AdaptiveParams(AlgorithmParams):
-    """Server step size and the constant beside the root (Reddi et al. 2021, Algorithm 2)."""
+    """Server step size and the constant beside the root (Reddi et al. 2021, Algorithm 2).
+
+    The clients' schedule makes D smaller from round to round, which m and v do not know: they are
+    of D / r, and the step is r times theirs, with r the round's `Federation.lr_ratio`. At a
+    constant learning rate that is the paper's rule.
+    """
 
     eta: float = field(metadata=setting(above=0, most=1e6))
     """Server step size: about how far a weight moves in a round, in its own unit."""

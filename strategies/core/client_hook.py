@@ -68,7 +68,7 @@ class PersonalModel:
 
 
 class ClientHook:
-    """Three places in local training where an algorithm may act; this one acts in none."""
+    """Four places in local training where an algorithm may act; this one acts in none."""
 
     def __init__(self, params: object) -> None:
         self.params = params
@@ -78,6 +78,9 @@ class ClientHook:
 
     def on_gradients(self, parameters: Parameters) -> None:
         """After the backward pass, before clipping and the optimizer step; may change gradients."""
+
+    def on_clipped(self, parameters: Parameters) -> None:
+        """After clipping, before the optimizer step; what is added here is not clipped."""
 
     def on_end(self, parameters: Parameters, steps: int) -> RoundOutput:
         """After the last of `steps` optimizer steps."""

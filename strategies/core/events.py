@@ -1,6 +1,6 @@
 """What a round tells those who watch it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,9 @@ class Round:
     """The account of one round, filled while it runs.
 
     Attributes:
-        loss: mean training loss of the good replies, weighted by examples.
+        loss: mean training loss of the good replies, weighted as they are.
+        step_ratio: length of the server's step over that of the clients' mean change; None: they
+            did not move.
         seconds: wall time from the first message out to the server step done.
         waiting: the part of it in which the server sent messages and waited for replies.
         bytes_down: weight of the messages sent, all clients together.
@@ -31,6 +33,7 @@ class Round:
     number: int
     cohort: list[int]
     loss: float = float("nan")
+    step_ratio: float | None = None
     seconds: float = 0.0
     waiting: float = 0.0
     bytes_down: int = 0
@@ -48,15 +51,17 @@ class Round:
         return sum(metrics.num_examples for metrics in self.replies.values())
 
 
-def mean_loss(replies: Mapping[int, TrainMetrics]) -> float:
-    """Training loss in nats per token, weighted by examples, over the replies that tell it.
+def mean_loss(
+    replies: Mapping[int, TrainMetrics], weight_of: Callable[[TrainMetrics], float]
+) -> float:
+    """Training loss in nats per token, weighted as the replies are, over those that tell it.
 
     Summed in the order of clients, so that it does not depend on who came first; NaN where nobody
     tells a loss.
     """
-    pairs = [(m.num_examples, m.loss) for _, m in sorted(replies.items()) if m.loss is not None]
-    weight = sum(examples for examples, _ in pairs)
-    return sum(examples * loss for examples, loss in pairs) / weight if pairs else float("nan")
+    pairs = [(weight_of(m), m.loss) for _, m in sorted(replies.items()) if m.loss is not None]
+    total = sum(weight for weight, _ in pairs)
+    return sum(weight * loss for weight, loss in pairs) / total if pairs else float("nan")
 
 
 def reasons(failures: Mapping[int, str], names: Sequence[str] = ()) -> str:

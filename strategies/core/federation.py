@@ -1,16 +1,24 @@
 """The facts of a federation that a strategy needs."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
+from math import inf
+from statistics import median_low
 from typing import Any, Self
 from uuid import uuid4
 
 from fedvlm_flwr.arrays import Arrays
 from fedvlm_flwr.config import Config, Train
-from fedvlm_flwr.schedule import steps_of
+from fedvlm_flwr.errors import RunError
+from fedvlm_flwr.schedule import lr_ratio, steps_of
 from strategies.core.roster import Roster
 from strategies.core.weights import Cohort, WeightLimit
+
+
+def constant(server_round: int) -> float:
+    """A learning rate that is the same in every round."""
+    return 1.0
 
 
 @dataclass(frozen=True)
@@ -30,8 +38,12 @@ class Federation:
         wire_dtype: `float32` or `bfloat16`, of the arrays in messages.
         max_update_norm: a reply further than this from the shared tensors (L2 over all of them)
             is left out; None: any distance.
+        weighting: whether clients count by their `examples`, or are `uniform`.
         max_weight_share: times the cohort's median number of examples that a client may weigh;
             None: any weight.
+        max_step_ratio: how long a server's step may be, times the clients' mean change; None: any
+            length.
+        lr_ratio: the clients' learning rate in a round, as a part of that in the first.
         local_training: the clients' local optimization, from which their steps follow; None: it is
             not known, and any number of steps counts.
         share: the parts whose trained tensors travel; None: all.
@@ -50,7 +62,10 @@ class Federation:
     stage: int = 0
     wire_dtype: str = "float32"
     max_update_norm: float | None = None
+    weighting: str = "examples"
     max_weight_share: float | None = None
+    max_step_ratio: float | None = None
+    lr_ratio: Callable[[int], float] = constant
     local_training: Train | None = None
     share: tuple[str, ...] | None = None
     previous: Arrays = field(default_factory=dict)
@@ -78,7 +93,10 @@ class Federation:
             stage=stage,
             wire_dtype=config.wire.dtype,
             max_update_norm=config.max_update_norm,
+            weighting=config.weighting,
             max_weight_share=config.max_weight_share,
+            max_step_ratio=config.max_step_ratio,
+            lr_ratio=partial(lr_ratio, config, stage),
             local_training=config.train,
             share=config.tuning.stages[stage].shared,
             ranks=config.tuning.lora.ranks,
@@ -130,10 +148,35 @@ class Federation:
         Raises:
             RunError: a member's number of examples is not known.
         """
+        uniform = self.weighting == "uniform"
         if self.max_weight_share is None:
-            return WeightLimit()
+            return WeightLimit(uniform=uniform)
         steps = None if self.local_training is None else partial(steps_of, self.local_training)
-        return WeightLimit.of(self.max_weight_share, examples, cohort, steps)
+        return WeightLimit.of(self.max_weight_share, examples, cohort, steps, uniform=uniform)
+
+    def all_weights(self, examples: Mapping[int, int]) -> dict[int, float]:
+        """What every client weighs, whether it is in a cohort or not.
+
+        The same in every round: a mean over clients of which each round adds some keeps its sense.
+
+        Args:
+            examples: training examples by client, as said before the first round. Of them
+                `max_weight_share` times the median of all clients count at most.
+
+        Raises:
+            RunError: a client's number of examples is not known.
+        """
+        everybody = range(self.num_clients)
+        if self.weighting == "uniform":
+            return dict.fromkeys(everybody, 1.0)
+        if missing := [client for client in everybody if examples.get(client, 0) < 1]:
+            raise RunError(
+                "weighting=examples needs every client's number of examples, and that of client "
+                f"{missing[0]} is not known; update its app or choose weighting=uniform."
+            )
+        share = self.max_weight_share
+        most = inf if share is None else share * median_low(examples[k] for k in everybody)
+        return {client: min(float(examples[client]), most) for client in everybody}
 
     @property
     def replies_needed(self) -> int:

@@ -69,7 +69,7 @@ class FederatedStrategy(RoundMoves, Strategy):
         self.require_replies(server_round, failures)
         self.close_round(server_round)
         examples = sum(metrics.num_examples for metrics in self.accepted.values())
-        numbers = {"loss": mean_loss(self.accepted), "num_examples": examples}
+        numbers = {"loss": mean_loss(self.accepted, self.weight), "num_examples": examples}
         return self.record(), MetricRecord(dict(numbers))
 
     def configure_evaluate(

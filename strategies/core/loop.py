@@ -101,8 +101,9 @@ class RoundLoop:
             self._ask(exchange, account, {client: requests[client] for client in again})
         account.waiting = exchange.waiting
         strategy.require_replies(number, account.failures)
-        account.loss = mean_loss(account.replies)
+        account.loss = mean_loss(account.replies, strategy.weight)
         strategy.close_round(number)
+        account.step_ratio = strategy.step_ratio
         account.seconds = time.monotonic() - began
         self.callback.on_round_end(account, strategy.state)
         return account

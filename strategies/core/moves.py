@@ -22,6 +22,7 @@ from strategies.base import RoundSteps
 from strategies.core.adapter_rule import AdapterRule, require_rule
 from strategies.core.deposits import Deposit, Packed, standing
 from strategies.core.federation import Federation
+from strategies.core.step import Step
 from strategies.core.validation import Expected, read_reply, require_finite
 
 
@@ -35,7 +36,8 @@ class RoundMoves(RoundSteps):
         personal: whether trained tensors stay with the clients, who then score models of their own.
         rule: what is done with the adapters among the shared tensors.
         accepted: the metrics of the round's good replies, by client.
-        limited: in words, by client, what of a good reply's examples does not count.
+        limited: in words, by client, what of a good reply's numbers does not count.
+        step_ratio: the last server step's length over the clients' mean change, see `Step`.
     """
 
     def __init__(self, params: Any, federation: Federation) -> None:
@@ -47,6 +49,7 @@ class RoundMoves(RoundSteps):
         self._packed = Packed(federation.wire_dtype)
         self._deposits: dict[str, Deposit] = {}
         self.limited: dict[int, str] = {}
+        self.step_ratio: float | None = None
         self._examples = federation.examples
 
     @property
@@ -114,6 +117,7 @@ class RoundMoves(RoundSteps):
     def open_round(self, server_round: int) -> dict[int, TrainRequest]:
         """Begin a round: the request to each client of its cohort, all with the same tensors."""
         self._look()
+        self.examples = self.federation.examples or self._examples
         extra = self.broadcast()
         packed = pack(extra, self.federation.wire_dtype) if extra else None
         self.accepted, self.limited = {}, {}
@@ -121,8 +125,7 @@ class RoundMoves(RoundSteps):
         self.rule.begin_round(self.state)
         self._deposits = self.deposits()
         cohort = self.choose(server_round)
-        examples = self.federation.examples or self._examples
-        self.limit = self.federation.weight_limit(examples, cohort)
+        self.limit = self.federation.weight_limit(self.examples, cohort)
         return {
             client: TrainRequest(**self._address(client, server_round), data=data, extra=packed)
             for client, data in sorted(cohort.items())
@@ -145,14 +148,11 @@ class RoundMoves(RoundSteps):
         others = {name: values for name, values in reply.arrays.items() if name not in pairs}
         self.accumulate(client, replace(counted, arrays=others))
         if pairs:
-            self.rule.accumulate(client, pairs, metrics.num_examples)
+            self.rule.accumulate(client, pairs, self.weight(metrics))
         self.accepted[client] = metrics
-        if metrics is not reply.metrics:
-            self.limited[client] = (
-                f"it reports {reply.metrics.num_examples:g} examples and weighs as "
-                f"{metrics.num_examples:g} (max_weight_share="
-                f"{self.federation.max_weight_share:g} times the cohort's median)"
-            )
+        if words := self.limit.words(reply.metrics, by_steps=self.by_steps):
+            share = self.federation.max_weight_share
+            self.limited[client] = f"{words} (max_weight_share={share:g} times the cohort's median)"
             log(WARNING, "Client %d: %s", client, self.limited[client])
         return counted
 
@@ -165,18 +165,23 @@ class RoundMoves(RoundSteps):
         state = self.state
         aggregate = self.aggregate()
         before = {name: state.arrays[name] for name in aggregate}
-        after = self.server_step(server_round, before, aggregate)
+        after = dict(self.server_step(server_round, before, aggregate))
         if pairs := self._pairs(state.arrays):
             after |= self.rule.step(state, server_round, pairs)
-        state.arrays = state.arrays | after
-        self._forget_records()
         try:
-            require_finite(state.arrays | state.server)
+            require_finite(after | state.server)
         except RejectedMessage as verdict:
             raise RunError(
                 f"After the server step of round {server_round} {verdict}; lower the algorithm's "
                 "server step size or train.lr."
             ) from verdict
+        own = {name: after[name] for name in before}
+        step = Step.of(before, aggregate, own, self.federation.max_step_ratio)
+        self.step_ratio = step.ratio
+        if step.words:
+            log(WARNING, "Round %d: %s", server_round, step.words)
+        state.arrays = state.arrays | after | step.arrays
+        self._forget_records()
         numbers = {name: deposit.number for name, deposit in self._deposits.items()}
         if numbers:
             state.holds |= dict.fromkeys(self.accepted, numbers)

@@ -75,6 +75,7 @@ class Roster(Callback):
     tell: Callable[[str], None]
     names: list[str] = field(default_factory=list)
     answers: dict[int, SiteReply] = field(default_factory=dict)
+    _counts: dict[int, int] = field(default_factory=dict)  # examples, as of before a resume
     _nodes: dict[str, list[int]] = field(default_factory=dict)  # by name, the earliest first
     _replies: dict[str, SiteReply] = field(default_factory=dict)
     _acquainted: set[int] = field(default_factory=set)  # nodes that have said who they are
@@ -84,7 +85,7 @@ class Roster(Callback):
     @property
     def examples(self) -> dict[int, int]:
         """Training examples of the sites, by number."""
-        return {k: sum(answer.examples) for k, answer in self.answers.items()}
+        return self._counts | {k: sum(answer.examples) for k, answer in self.answers.items()}
 
     @property
     def present(self) -> tuple[int, ...]:
@@ -261,9 +262,10 @@ class Roster(Callback):
         self.tell(sentence)
 
     def memory(self) -> dict[str, Any]:
-        """The names, by number."""
-        return {"names": self.names}
+        """The names, by number, and what each has: a site that is away still counts."""
+        return {"names": self.names, "examples": {str(k): n for k, n in self.examples.items()}}
 
     def recall(self, memory: Mapping[str, Any]) -> None:
-        """Give each site its number again."""
+        """Give each site its number again, and what it had."""
         self.names = [str(name) for name in memory.get("names", ())]
+        self._counts = {int(k): int(n) for k, n in memory.get("examples", {}).items()}

@@ -1,7 +1,7 @@
 """For algorithms that must see all replies of a round at once."""
 
 from abc import abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from flwr.serverapp.strategy import FedAvg
 
@@ -28,7 +28,7 @@ class StoredReplies(FederatedStrategy):
 
     Combining them takes a few times that for a moment, since Flower's classes copy what they get.
 
-    Each client counts alike, however many examples it has: a weight would be one more thing for a
+    Each client counts alike, whatever `weighting` says: a weight would be one more thing for a
     hostile client to lie about. One of Flower's classes combines the replies, in the order of their
     clients, so that the result does not depend on who came first.
     """
@@ -37,7 +37,7 @@ class StoredReplies(FederatedStrategy):
     no_adapters = "it compares whole replies, number by number"
 
     def __init__(self, params: StoredParams, federation: Federation) -> None:
-        super().__init__(params, federation)
+        super().__init__(params, replace(federation, weighting="uniform"))
         self._replies: dict[int, Arrays] = {}
 
     @abstractmethod

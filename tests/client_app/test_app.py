@@ -62,7 +62,8 @@ def test_a_simulated_node_tells_which_clients_it_serves_in_turn_and_of_their_exa
     assert answer(**NODE) == expected
     third = {"partition-id": 1, "num-partitions": 3}
     assert answer(**third).examples == (counts[1], counts[4], counts[7])
-    assert answer("max_weight_share=null", **NODE).examples == ()  # then nobody needs them
+    assert answer("max_weight_share=null", **NODE) == expected  # weighting=examples needs them
+    assert answer("max_weight_share=null weighting=uniform", **NODE).examples == ()  # then nobody
 
 
 def asked(run_config=None, **node_config) -> SiteReply:

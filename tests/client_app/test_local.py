@@ -8,12 +8,16 @@ import torch
 from peft import LoraConfig, inject_adapter_in_model
 from safetensors.numpy import load_file
 
-from client_app.local import batches
+from client_app.local import batches, train_locally
+from fedvlm_flwr.arrays import Arrays
 from fedvlm_flwr.config import compose
 from fedvlm_flwr.models import load_model
+from fedvlm_flwr.models.parts import read
 from fedvlm_flwr.process import this_process
 from fedvlm_flwr.schedule import steps_of
 from fedvlm_flwr.seeding import stream, torch_seed
+from strategies.core.client_hook import ClientHook, RoundInput, gradient
+from strategies.feddyn import DynamicRegularizer, Params
 
 ONE_CLIENT = ("num_clients=1", "num_rounds=2", "train.lr=2e-3", "eval.every=2", "seed=5")
 
@@ -119,6 +123,51 @@ def test_sgd_and_accumulation_train(start):
         if line["where"] == "server" and line["metric"] == "loss"
     ]
     assert losses[1] < losses[0]
+
+
+@pytest.fixture
+def one_step(small):
+    """How one step of SGD moves the small model's trained tensors, clipped to 0.01."""
+    overrides = "train.optimizer=sgd train.max_grad_norm=0.01 train.accumulation=1"
+    config = compose({"overrides": f"{' '.join(small)} {overrides}"})
+    model = this_process().model(config, torch.device("cpu"))
+    examples = this_process().examples_of(config, 0)
+
+    def run(hook: ClientHook, kept: Arrays | None = None) -> Arrays:
+        start = model.initial[0]
+        parameters = model.place(0, start, {})
+        torch.manual_seed(0)
+        hook.on_start(parameters, RoundInput(start, {}, kept or {}))
+        order = np.random.default_rng(0)
+        train_locally(model, parameters, examples, config.train, 1, 1.0, order, hook)
+        return {name: values - start[name] for name, values in read(parameters).items()}
+
+    return run
+
+
+def length(arrays: Arrays) -> float:
+    return float(np.sqrt(sum(float(np.square(v, dtype=np.float64).sum()) for v in arrays.values())))
+
+
+def test_feddyns_terms_are_not_clipped_with_the_gradient(one_step):
+    """From w_t the terms are -h_k alone: a step of the clipped gradient, and one of h_k."""
+    plain = one_step(ClientHook(None))
+    assert length(plain) == pytest.approx(0.01, rel=1e-3)
+    h = {name: np.full_like(values, 0.5) for name, values in plain.items()}
+    moved = one_step(DynamicRegularizer(Params(1.0)), h)
+    for name, values in plain.items():
+        np.testing.assert_allclose(moved[name], values + 0.5, atol=1e-6, err_msg=name)
+
+
+def test_what_other_hooks_add_is_clipped_as_ever(one_step):
+    """The proximal term's place: a constant there ends in a step of 0.01."""
+
+    class Constant(ClientHook):
+        def on_gradients(self, parameters):
+            for parameter in parameters.values():
+                gradient(parameter).add_(0.5)
+
+    assert length(one_step(Constant(None))) == pytest.approx(0.01, rel=1e-3)
 
 
 @pytest.mark.gpu

@@ -23,6 +23,7 @@ from tests.facts import declared
 
 ALL = available("strategies")
 SHARES_NOTHING = declared("tests.strategies", ALL, "SHARES_NOTHING")  # clients score their own
+ROBUST = declared("tests.strategies", ALL, "ROBUST")
 SHORT = ("num_clients=5", "eval.every=9", "eval.shuffled=false", "dataset.tasks=[vqa]")
 
 
@@ -55,14 +56,18 @@ RESULTS: dict[str, Result] = {}
 def test_it_learns_and_runs_the_same_under_flowers_own_start(start, app, small, name, monkeypatch):
     ours = start(f"algorithm={name}", *SHORT)
     assert accuracy(ours, 2) > accuracy(ours, 0)
+    weighting = [line["value"] for line in ours.lines(METRICS) if line["metric"] == "weighting"]
+    assert weighting == (["uniform"] if name in ROBUST else [])
     monkeypatch.setitem(sys.modules, "stranger", sys.modules[__name__])
     run_config = {"overrides": shlex.join([*small, f"algorithm={name}", *SHORT])}
     theirs = App(app.folder, "stranger:stranger", app.client)
     run_app(theirs, run_config, compose(run_config).engine, 5, ours.path / "stranger.log")
     saved = read_checkpoint(ours)
     arrays = unpack(RESULTS[name].arrays)
+    strategy = load_strategy(compose(run_config).algorithm, Federation.of(compose(run_config)))
+    strategy.state = saved.state
     assert arrays.keys() == saved.state.arrays.keys()
-    for key, values in saved.state.arrays.items():
+    for key, values in strategy.served().items():
         np.testing.assert_array_equal(arrays[key], values, err_msg=key)
     scores = RESULTS[name].evaluate_metrics_clientapp
     assert bool(scores) == (name in SHARES_NOTHING)

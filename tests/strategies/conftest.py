@@ -32,7 +32,8 @@ Site = Callable[[int], SiteReply]
 
 
 def simulated(partition: int) -> SiteReply:
-    return SiteReply(partition=partition, simulated=True)
+    """Client k has 1 + 2 k examples, like the clients of most tests."""
+    return SiteReply(partition=partition, simulated=True, examples=(1 + 2 * partition,))
 
 
 class MakeGrid(Protocol):
@@ -182,9 +183,12 @@ class SgdClients(Protocol):
 
 
 @pytest.fixture
-def optimum() -> float:
-    """Where the sum of the losses of `sgd_clients` is least: (1 * 1 + 4 * -1) / (1 + 4)."""
-    return -0.6
+def optimum() -> dict[str, float]:
+    """Where the mean of the losses of `sgd_clients` is least, by weighting.
+
+    (1 * 1 + 4 * -1) / (1 + 4), and by examples (1 * 1 * 1 + 3 * 4 * -1) / (1 * 1 + 3 * 4).
+    """
+    return {"uniform": -0.6, "examples": -11 / 13}
 
 
 @pytest.fixture
@@ -216,6 +220,7 @@ def sgd_clients(good_reply: GoodReply) -> SgdClients:
                 )
                 loss.backward()  # type: ignore[union-attr]
                 hook.on_gradients(parameters)
+                hook.on_clipped(parameters)
                 optimizer.step()
             output = hook.on_end(parameters, steps)
             disk[request.client, request.round] = output.state

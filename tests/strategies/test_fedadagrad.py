@@ -1,4 +1,4 @@
-"""FedAdagrad: the paper's rule by hand, with Flower's own class underneath."""
+"""FedAdagrad: the paper's rule by hand."""
 
 from collections.abc import Callable
 from typing import Any
@@ -42,18 +42,18 @@ def moves(federate: Callable[..., Any], train: Train, rounds: int) -> list[float
 
 
 def test_by_hand(federate: Callable[..., Any], train: Train) -> None:
-    """D = (4, -2, 2) each round; v = D^2, then 2 D^2, from 0; weighted by examples."""
-    one = [0.5 * 4 / (4 + 1), 0.5 * -2 / (2 + 1), 0.5 * 2 / (2 + 1)]
-    two = [0.5 * 4 / (32**0.5 + 1), 0.5 * -2 / (8**0.5 + 1), 0.5 * 2 / (8**0.5 + 1)]
+    """D = (4, -2, 2) each round; v = 1 + D^2, then 1 + 2 D^2, from tau^2; weighted by examples."""
+    one = [0.5 * 4 / (17**0.5 + 1), 0.5 * -2 / (5**0.5 + 1), 0.5 * 2 / (5**0.5 + 1)]
+    two = [0.5 * 4 / (33**0.5 + 1), 0.5 * -2 / (9**0.5 + 1), 0.5 * 2 / (9**0.5 + 1)]
     np.testing.assert_allclose(moves(federate, train, 1), one, rtol=1e-6)
     np.testing.assert_allclose(moves(federate, train, 2), np.add(one, two), rtol=1e-6)
 
 
-def test_a_large_tau_is_a_server_step_of_eta_over_tau(
+def test_a_large_tau_is_a_server_step_of_eta_over_two_tau(
     federate: Callable[..., Any], train: Train
 ) -> None:
-    """eta = tau = 10^6: eta / (sqrt(v) + tau) is 1 to within 10^-5, and the step is FedAvg's."""
-    params = {"eta": 1e6, "tau": 1e6}
+    """eta = 2 tau = 10^6, v = tau^2 to within 10^-10: eta / (sqrt(v) + tau) is 1: FedAvg."""
+    params = {"eta": 1e6, "tau": 5e5}
     strategy = federate("fedadagrad", train, START, params, 2)
     average = federate("fedavg", train, START, rounds=2)
     for name, values in average.state.arrays.items():

@@ -33,10 +33,11 @@ def train(good_reply: GoodReply) -> Train:
     return make
 
 
-def test_by_hand(federate: Callable[..., Any], train: Train) -> None:
+def test_undamped_by_hand(federate: Callable[..., Any], train: Train) -> None:
     """D = (4, -2) each round; m = D, then 1.5 D, then 1.75 D; w moves by half of m."""
+    params = {"beta": 0.5, "server_lr": 0.5, "damped": False}
     for rounds, factor in ((1, 0.5), (2, 1.25), (3, 2.125)):
-        strategy = federate("fedavgm", train, START, {"beta": 0.5, "server_lr": 0.5}, rounds)
+        strategy = federate("fedavgm", train, START, params, rounds)
         expected = {"w": [1 + 4 * factor, 2 - 2 * factor], "v": [[2 * factor]]}
         for name, values in expected.items():
             np.testing.assert_allclose(strategy.state.arrays[name], values, rtol=1e-6)
@@ -54,10 +55,26 @@ def test_without_momentum_it_is_a_server_step_size(
     assert strategy.state.server == {}
 
 
-def test_a_steady_change_moves_ten_times_as_far(federate: Callable[..., Any], train: Train) -> None:
-    """At beta 0.9: the sum of 0.9^i is 10."""
-    far, near = (federate("fedavgm", train, START, rounds=n).state.arrays for n in (81, 80))
-    np.testing.assert_allclose(far["w"] - near["w"], [40.0, -20.0], rtol=1e-3)
+def test_damped_by_hand(federate: Callable[..., Any], good_reply: GoodReply) -> None:
+    """D = 8, then 2, at beta 0.5: m = 4, then 3; corrected by 1/2, then by 3/4: 8, then 4."""
+
+    def train(client: int, number: int, shared: Arrays) -> RecordDict:
+        return good_reply({"w": shared["w"] + (8 if number == 1 else 2)})
+
+    params = {"beta": 0.5, "server_lr": 0.5, "damped": True}
+    strategy = federate("fedavgm", train, {"w": np.zeros(1, np.float32)}, params, 2)
+    np.testing.assert_allclose(strategy.state.section("m")["w"], [3.0], rtol=1e-6)
+    np.testing.assert_allclose(strategy.state.arrays["w"], [0.5 * 8 + 0.5 * 4], rtol=1e-6)
+
+
+@pytest.mark.parametrize(("damped", "times"), [(False, 10), (True, 1)])
+def test_how_far_a_steady_change_moves(
+    federate: Callable[..., Any], train: Train, damped: bool, times: int
+) -> None:
+    """At beta 0.9: the sum of 0.9^i is 10; damped, each round goes as far as FedAvg."""
+    params = {"damped": damped}
+    far, near = (federate("fedavgm", train, START, params, n).state.arrays for n in (81, 80))
+    np.testing.assert_allclose(far["w"] - near["w"], [4.0 * times, -2.0 * times], rtol=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -65,4 +82,4 @@ def test_a_steady_change_moves_ten_times_as_far(federate: Callable[..., Any], tr
 )
 def test_refused(key: str, value: float) -> None:
     with pytest.raises(ConfigError, match=rf"algorithm\.{key}="):
-        Params(**({"beta": 0.9, "server_lr": 1.0} | {key: value}))
+        Params(**({"beta": 0.9, "server_lr": 1.0, "damped": True} | {key: value}))

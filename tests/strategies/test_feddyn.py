@@ -12,6 +12,7 @@ from torch import nn
 from fedvlm_flwr.arrays import Arrays
 from fedvlm_flwr.errors import ConfigError
 from strategies.core.client_hook import RoundInput, RoundOutput
+from strategies.core.cohort import choose_cohort
 from strategies.feddyn import DynamicRegularizer, Params
 
 STATEFUL = True
@@ -29,20 +30,42 @@ def train(good_reply: GoodReply) -> Callable[[int, int, Arrays], RecordDict]:
     )
 
 
-def test_server_by_hand(federate: Callable[..., Any], train: object) -> None:
-    one = federate("feddyn", train, ZERO, {"alpha": 0.5})
-    # h = -0.5 * (2 + 4) / 2 = -1.5; w = 3 + 1.5 / 0.5, with 3 the unweighted mean
-    np.testing.assert_array_equal(one.state.section("h")["w"], [-1.5])
-    np.testing.assert_array_equal(one.state.arrays["w"], [6.0])
-    two = federate("feddyn", train, ZERO, {"alpha": 0.5}, rounds=2)
-    # h = -1.5 - 1.5; w = (8 + 10) / 2 + 3 / 0.5
-    np.testing.assert_array_equal(two.state.section("h")["w"], [-3.0])
-    np.testing.assert_array_equal(two.state.arrays["w"], [15.0])
-
-
-def test_all_clients_count_where_some_take_part(
-    federate: Callable[..., Any], good_reply: GoodReply
+@pytest.mark.parametrize(("weighting", "change"), [("uniform", 3.0), ("examples", 3.5)])
+def test_server_by_hand(
+    federate: Callable[..., Any], train: object, weighting: str, change: float
 ) -> None:
+    """The mean change is (2 + 4) / 2, or (1 * 2 + 3 * 4) / 4; alpha is 1/2.
+
+    h = -D/2, w = D + D; then h = -D, w = 2 D + D + 2 D. The clients' means are D, then 3 D.
+    """
+    one, two = (
+        federate("feddyn", train, ZERO, {"alpha": 0.5}, n, weighting=weighting) for n in (1, 2)
+    )
+    np.testing.assert_array_equal(one.state.section("h")["w"], [-change / 2])
+    np.testing.assert_array_equal(one.state.arrays["w"], [2 * change])
+    np.testing.assert_array_equal(one.served()["w"], [change])
+    np.testing.assert_array_equal(two.state.section("h")["w"], [-change])
+    np.testing.assert_array_equal(two.state.arrays["w"], [5 * change])
+    np.testing.assert_array_equal(two.served()["w"], [3 * change])
+
+
+def test_what_is_served_is_in_the_state(federate: Callable[..., Any], train: object) -> None:
+    """Before the first round it is what there is, and a resumed run has it again."""
+    strategy = federate("feddyn", train, ZERO, rounds=0)
+    assert strategy.served() is strategy.state.arrays
+    one = federate("feddyn", train, ZERO)
+    again = federate("feddyn", train, ZERO, resume=one.state)
+    assert again.served()["w"] == one.served()["w"] == 3.5 != one.state.arrays["w"]
+    plain = federate("feddyn", train, ZERO, {"alpha": 0.0})
+    assert plain.served() is plain.state.arrays
+
+
+@pytest.mark.parametrize(("weighting", "part"), [("uniform", 2 / 4), ("examples", 6 / 16)])
+def test_all_clients_count_where_some_take_part(
+    federate: Callable[..., Any], good_reply: GoodReply, weighting: str, part: float
+) -> None:
+    """Clients 0 and 2, with 1 and 5 of 16 examples."""
+    assert choose_cohort(range(4), 2, 0, 0, 1) == [0, 2]
     strategy = federate(
         "feddyn",
         lambda client, number, shared: good_reply({"w": shared["w"] + 3}),
@@ -50,10 +73,11 @@ def test_all_clients_count_where_some_take_part(
         {"alpha": 0.5},
         num_clients=4,
         clients_per_round=2,
+        weighting=weighting,
     )
-    # h = -0.5 * (3 + 3) / 4 = -0.75; w = 3 + 0.75 / 0.5
-    np.testing.assert_array_equal(strategy.state.section("h")["w"], [-0.75])
-    np.testing.assert_array_equal(strategy.state.arrays["w"], [4.5])
+    # h = -0.5 * 3 * part; w = 3 - h / 0.5
+    np.testing.assert_array_equal(strategy.state.section("h")["w"], [-1.5 * part])
+    np.testing.assert_array_equal(strategy.state.arrays["w"], [3 + 3 * part])
 
 
 def test_alpha_0_is_weighted_and_keeps_nothing(federate: Callable[..., Any], train: object) -> None:
@@ -63,7 +87,10 @@ def test_alpha_0_is_weighted_and_keeps_nothing(federate: Callable[..., Any], tra
 
 
 def run_hook(alpha: float, kept: Arrays) -> tuple[list[float], list[float], RoundOutput]:
-    """Gradients of a shared and a private tensor, from w_t = 2 to w = 6, and what is left."""
+    """Gradients of a shared and a private tensor, from w_t = 2 to w = 6, and what is left.
+
+    They are those of after clipping: before it the hook leaves them alone.
+    """
     parameters = {n: nn.Parameter(torch.tensor([2.0])) for n in ("w", "private")}
     hook = DynamicRegularizer(Params(alpha))
     hook.on_start(parameters, RoundInput({"w": np.array([2.0], np.float32)}, {}, kept))
@@ -71,6 +98,8 @@ def run_hook(alpha: float, kept: Arrays) -> tuple[list[float], list[float], Roun
         parameter.data.fill_(6.0)
         parameter.grad = torch.tensor([10.0])
     hook.on_gradients(parameters)
+    assert all(p.grad == 10 for p in parameters.values())
+    hook.on_clipped(parameters)
     shared, private = (p.grad.tolist() for p in parameters.values())  # type: ignore[union-attr]
     return shared, private, hook.on_end(parameters, 1)
 
@@ -92,17 +121,26 @@ def test_client_at_alpha_0() -> None:
     assert closing == RoundOutput()
 
 
+@pytest.mark.parametrize("weighting", ["examples", "uniform"])
 def test_takes_the_drift_out(
-    federate: Callable[..., Any], sgd_clients: Callable[..., Any], optimum: float
+    federate: Callable[..., Any],
+    sgd_clients: Callable[..., Any],
+    optimum: dict[str, float],
+    weighting: str,
 ) -> None:
-    """Unlike clients, 50 local steps: FedAvg stops elsewhere, FedDyn in the joint optimum."""
+    """Unlike clients with 1 and 3 examples, 40 local steps: FedAvg stops elsewhere, FedDyn not.
+
+    It goes to where the mean of their losses is least that the weighting says.
+    """
 
     def final(name: str, params: dict[str, float]) -> float:
-        clients = sgd_clients(name, params, steps=50, examples=(1, 1))
-        return float(federate(name, clients, ZERO, params, rounds=60).state.arrays["w"][0])
+        clients = sgd_clients(name, params, steps=40)
+        strategy = federate(name, clients, ZERO, params, rounds=30, weighting=weighting)
+        assert strategy.served()["w"] == pytest.approx(strategy.state.arrays["w"], abs=1e-3)
+        return float(strategy.served()["w"][0])
 
-    assert abs(final("fedavg", {}) - optimum) > 0.1
-    assert final("feddyn", {"alpha": 1.0}) == pytest.approx(optimum, abs=1e-3)
+    assert abs(final("fedavg", {}) - optimum[weighting]) > 0.1
+    assert final("feddyn", {"alpha": 1.0}) == pytest.approx(optimum[weighting], abs=1e-3)
 
 
 @pytest.mark.parametrize("alpha", [-0.1, float("nan"), float("inf")])

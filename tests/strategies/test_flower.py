@@ -60,7 +60,7 @@ def test_by_hand_it_is_what_the_loop_makes(grid, name):
     RoundLoop(ours, grid, timeout=10).run(pack(START), 3)
     result = by_hand(strategy_of(name), grid, 3)
     assert result.keys() == ours.state.arrays.keys()
-    for key, values in ours.state.arrays.items():
+    for key, values in ours.served().items():
         np.testing.assert_allclose(result[key], values, rtol=1e-6, err_msg=key)
 
 

@@ -124,8 +124,10 @@ def test_any_site_may_come_and_keeps_the_next_number(deploy) -> None:
     assert sites.names[0] == "south" and sorted(sites.names[1:]) == ["east", "north"]
     assert sites.present == (0, 1, 2)
     assert "The site 'east' has joined." in words
+    later = [9, 7] if sites.names[1] == "east" else [7, 9]
     again = Roster(sites.members, fits, words.append)
     again.recall(sites.memory())
+    assert again.examples == sites.examples == {0: 5, **dict(enumerate(later, start=1))}
     again.gather(grid, 5)
     assert again.names == sites.names
 

@@ -28,13 +28,28 @@ def numbers(*values: float) -> Arrays:
     return {"w": np.array(values, np.float32)}
 
 
+@pytest.mark.parametrize(
+    ("weighting", "c", "moves"),
+    [
+        # c: (2 + 6) / 4 a round, though only two clients took part; w: half of (1 + 5) / 2
+        ("uniform", (2.0, 4.0), (1.5, 3.0)),
+        # of 1, 3, 5 and 7 examples: clients 0 and 2, then 0 and 1: (1 * 2 + 5 * 6) / 16 = 2, and
+        # (1 * 2 + 3 * 6) / 16 = 1.25; w: half of (1 * 1 + 5 * 5) / 6, and of (1 * 1 + 3 * 5) / 4
+        ("examples", (2.0, 3.25), (26 / 12, 26 / 12 + 2)),
+    ],
+)
 def test_server_by_hand_under_partial_participation(
-    federate: Callable[..., Any], good_reply: GoodReply
+    federate: Callable[..., Any],
+    good_reply: GoodReply,
+    weighting: str,
+    c: tuple[float, float],
+    moves: tuple[float, float],
 ) -> None:
     """Two of four clients a round; their changes of c_k are 2 and 6, whoever they are.
 
-    Model: the lower one moves by 1 (1 example), the other by 5 (3 examples): mean 4, eta_g 0.5.
+    The lower one moves by 1, the other by 5; eta_g is 0.5.
     """
+    assert [choose_cohort(range(4), 2, 0, 0, n) for n in (1, 2)] == [[0, 2], [0, 1]]
     told: list[tuple[int, float]] = []
 
     def train(content: RecordDict) -> RecordDict:
@@ -46,14 +61,12 @@ def test_server_by_hand_under_partial_participation(
             {"w": w + (5 if upper else 1)}, 3 if upper else 1, extra=numbers(6 if upper else 2)
         )
 
-    strategy = federate(
-        "scaffold", train, ZERO, {"server_lr": 0.5}, 2, num_clients=4, clients_per_round=2
-    )
-    # c: (2 + 6) / 4 = 2 a round, though only two clients took part
-    assert told == [(1, 0.0), (1, 0.0), (2, 2.0), (2, 2.0)]
+    facts = {"num_clients": 4, "clients_per_round": 2, "weighting": weighting}
+    strategy = federate("scaffold", train, ZERO, {"server_lr": 0.5}, 2, **facts)
+    assert told == [(1, 0.0), (1, 0.0), (2, c[0]), (2, c[0])]
     assert strategy.state.server.keys() == {"c/w"}
-    np.testing.assert_array_equal(strategy.state.section("c")["w"], [4.0])
-    np.testing.assert_array_equal(strategy.state.arrays["w"], [4.0])
+    np.testing.assert_allclose(strategy.state.section("c")["w"], [c[1]], rtol=1e-6)
+    np.testing.assert_allclose(strategy.state.arrays["w"], [moves[1]], rtol=1e-6)
 
 
 def run_hook(
@@ -107,22 +120,31 @@ def test_private_tensors_are_left_alone() -> None:
     assert hook.on_end(parameters, 1).state.keys() == {"w"}
 
 
+@pytest.mark.parametrize("weighting", ["examples", "uniform"])
 def test_takes_the_drift_out(
-    federate: Callable[..., Any], sgd_clients: Callable[..., Any], optimum: float
+    federate: Callable[..., Any],
+    sgd_clients: Callable[..., Any],
+    optimum: dict[str, float],
+    weighting: str,
 ) -> None:
-    """Unlike clients, 10 local steps: FedAvg stops elsewhere, SCAFFOLD in the joint optimum."""
-    equal = {"num_clients": 2, "rounds": 60}
+    """Unlike clients with 1 and 3 examples, 10 local steps: FedAvg stops elsewhere, SCAFFOLD not.
 
-    def final(name: str, params: dict[str, float]) -> float:
-        clients = sgd_clients(name, params, examples=(1, 1))
-        return float(federate(name, clients, ZERO, params, **equal).state.arrays["w"][0])
+    It goes to where the mean of their losses is least that the weighting says.
+    """
+    facts = {"num_clients": 2, "rounds": 40, "weighting": weighting}
 
-    assert abs(final("fedavg", {}) - optimum) > 0.1
-    assert final("scaffold", {}) == pytest.approx(optimum, abs=1e-4)
+    def final(name: str) -> float:
+        state = federate(name, sgd_clients(name, {}), ZERO, **facts).state
+        return float(state.arrays["w"][0])
+
+    assert abs(final("fedavg") - optimum[weighting]) > 0.05
+    assert final("scaffold") == pytest.approx(optimum[weighting], abs=1e-4)
 
 
+# Of c_k = 6, 6 and 12, and of 1, 3 and 5 examples.
+@pytest.mark.parametrize(("weighting", "mean"), [("uniform", 8.0), ("examples", 84 / 9)])
 def test_c_stays_the_mean_of_the_clients_own(
-    federate: Callable[..., Any], good_reply: GoodReply
+    federate: Callable[..., Any], good_reply: GoodReply, weighting: str, mean: float
 ) -> None:
     """A reply that is left out changes neither c nor what its client goes on from."""
     saved: dict[tuple[int, int], float] = {}
@@ -138,11 +160,12 @@ def test_c_stays_the_mean_of_the_clients_own(
             cast(MetricRecord, reply["metrics"])["num_examples"] = -1
         return reply
 
-    strategy = federate("scaffold", train, ZERO, rounds=3, num_clients=3, min_replies=2)
+    facts = {"num_clients": 3, "min_replies": 2, "weighting": weighting}
+    strategy = federate("scaffold", train, ZERO, rounds=3, **facts)
     assert strategy.state.saved_rounds == {0: 3, 1: 3, 2: 3}
     # client 0: 1 + 2 + 3; client 1: 2 + 4 (round 2 is lost); client 2: 3 + 4 + 5
     assert [saved[client, 3] for client in range(3)] == [6.0, 6.0, 12.0]
-    np.testing.assert_allclose(strategy.state.section("c")["w"], 8.0, rtol=1e-6)
+    np.testing.assert_allclose(strategy.state.section("c")["w"], mean, rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -156,7 +179,7 @@ def test_a_change_that_cannot_be_used(
 
     strategy = federate("scaffold", train, ZERO, min_replies=1)
     np.testing.assert_array_equal(strategy.state.arrays["w"], [1.0])
-    np.testing.assert_array_equal(strategy.state.section("c")["w"], [1.5])
+    np.testing.assert_array_equal(strategy.state.section("c")["w"], [3.0 * 1 / 4])
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,14 @@ from fedvlm_flwr.plugins import available
 from fedvlm_flwr.report.live import plain_line
 from fedvlm_flwr.run_folder import PROGRESS, RunFolder
 from server_app.callbacks.progress import Progress
+from strategies import load_strategy
+from strategies.core.events import mean_loss
+from strategies.core.federation import Federation
 from strategies.core.flower import FederatedStrategy
 from strategies.core.weights import WeightLimit
+from tests import choices
 from tests.facts import declared
+from tests.strategies.conftest import shipped_params
 
 ALL = available("strategies")
 OTHERS = ("ROBUST", "SHARES_ALL", "SHARES_NOTHING")  # these weigh nobody, or have one or none
@@ -29,6 +35,7 @@ MEANS = sorted(set(ALL) - NO_MEANS)
 EXAMPLES = (20, 40, 30, 10)  # the lower median is 20
 START: Arrays = {"w": np.zeros(3, np.float32)}
 TRAIN = compose({"overrides": "train.local_epochs=1 train.local_steps=null"}).train
+TRAIN_BY_ONE = replace(TRAIN, batch_size=1, accumulation=1)
 Federate = Callable[..., FederatedStrategy]
 
 
@@ -148,11 +155,19 @@ def test_a_site_speaks_for_itself_only(run, federate, make_grid, good_reply) -> 
 def test_a_client_that_does_not_say_how_much_it_has_is_named(
     federate, make_grid, good_reply
 ) -> None:
-    def train(client: int, number: int, shared: Arrays) -> RecordDict:
-        return good_reply(shared)
+    def train(content: RecordDict) -> RecordDict:
+        request = TrainRequest.unpack(content)
+        extra = unpack(request.extra) if request.extra is not None else {}
+        return good_reply(unpack(request.arrays), extra=extra)
 
+    silent = make_grid(train, 2, lambda partition: SiteReply(partition=partition, simulated=True))
     with pytest.raises(RunError, match=r"client 0 is not known; .*max_weight_share=null"):
-        federate("fedavg", train, START, max_weight_share=10.0)
+        federate("fedavg", train, START, grid=silent, max_weight_share=10.0)
+    federate("fedavg", train, START, grid=silent)
+    for name in ("scaffold", "feddyn"):
+        with pytest.raises(RunError, match=r"weighting=examples .* client 0 is not known; .*unifo"):
+            federate(name, train, START, grid=silent)
+        federate(name, train, START, grid=silent, weighting="uniform")
 
 
 def test_it_is_said_once_of_each_client(run, tmp_path: Path) -> None:
@@ -162,3 +177,51 @@ def test_it_is_said_once_of_each_client(run, tmp_path: Path) -> None:
         "round 1/0: client 3: it reports 1e+12 examples and weighs as 200 (max_weight_share=10 "
         "times the cohort's median)"
     ]
+
+
+@pytest.mark.parametrize("name", MEANS)
+def test_clients_that_count_alike_do_so_whatever_they_report(run, name) -> None:
+    """The loss is their plain mean too: (0.5 + 1.5 + 2.5 + 3.5) / 4."""
+    honest = run(name, {}, weighting="uniform")
+    for share in (10.0, None):
+        liar = run(name, {"num_examples": 1e12}, share, weighting="uniform")
+        assert same(liar, honest) and not liar.limited
+    assert mean_loss(honest.accepted, honest.weight) == 2.0
+    assert not same(run(name, {}), honest)
+
+
+@pytest.mark.parametrize("name", sorted(declared("tests.strategies", ALL, "ROBUST")))
+def test_robust_rules_count_clients_alike_whatever_is_chosen(name) -> None:
+    choice = choices.algorithm(name, shipped_params(name))
+    assert load_strategy(choice, Federation(7)).federation.weighting == "uniform"
+
+
+def test_few_steps_weigh_less_than_a_client_where_clients_count_alike(run) -> None:
+    """FedNova divides by them. Of 1/20, 1/40, 1/30 and 1/10 of a client a step 1/30 is usual."""
+    more = {"rounds": 1, "weighting": "uniform", "local_training": TRAIN_BY_ONE}
+    quick = run("fednova", {"steps": 1}, **more)
+    assert quick.weight(quick.accepted[3]) == pytest.approx(10 / 30)
+    assert (
+        "it reports 1 steps and weighs as 0.333333 of a client (max_weight_share=10"
+        in (quick.limited[3])
+    )
+
+
+def test_what_every_client_weighs() -> None:
+    """Of 1, 2, 3 and 1000 examples the lower median is 2: no more than 20 count."""
+    examples = {0: 1, 1: 2, 2: 3, 3: 1000}
+    bounded = Federation(4, max_weight_share=10.0)
+    assert bounded.all_weights(examples) == {0: 1, 1: 2, 2: 3, 3: 20}
+    assert Federation(4).all_weights(examples) == examples
+    assert Federation(4, weighting="uniform").all_weights({}) == dict.fromkeys(range(4), 1.0)
+    with pytest.raises(RunError, match="client 2 is not known"):
+        Federation(4).all_weights(examples | {2: 0})
+
+
+def test_the_configuration_says_what_clients_count_by_and_how_long_a_step_may_be() -> None:
+    shipped, other = (
+        Federation.of(compose({"overrides": more}))
+        for more in ("", "weighting=uniform max_step_ratio=3")
+    )
+    assert (shipped.weighting, shipped.max_step_ratio) == ("examples", None)
+    assert (other.weighting, other.max_step_ratio) == ("uniform", 3.0)

@@ -31,6 +31,17 @@ LINES: list[tuple[dict[str, Any], str | None]] = [
         | {"bytes_down": 1_234_567, "bytes_up": 999},
         "round 3/8: loss 0.1235, 7 clients, 4.3 s, 1.2 MB down, 999 B up",
     ),
+    (
+        {"event": "round_end", **PLACE, "loss": 1.0, "clients": 7, "seconds": 4.0}
+        | {"bytes_down": 9, "bytes_up": 9, "step_ratio": 3.456},
+        "round 3/8: loss 1.0000, 7 clients, 4.0 s, 9 B down, 9 B up, server step 3.46 of the mean "
+        "change",
+    ),
+    (
+        {"event": "round_end", **PLACE, "loss": 1.0, "clients": 7, "seconds": 4.0}
+        | {"bytes_down": 9, "bytes_up": 9, "step_ratio": 1.0},
+        "round 3/8: loss 1.0000, 7 clients, 4.0 s, 9 B down, 9 B up",
+    ),
     ({"event": "evaluating", "what": "test set", "done": 3, "total": 9}, None),
     (
         {"event": "evaluated", **PLACE, "what": "test set", "seconds": 2.04}

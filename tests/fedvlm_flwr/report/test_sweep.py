@@ -110,6 +110,17 @@ def test_failures_are_counted(two_by_two):
     assert "fedavg: 1 client replies were left out in 1 run(s)" in text
 
 
+def test_what_rows_optimize_is_told_where_they_differ(two_by_two):
+    assert "count" not in as_text(compare(read_sweep(two_by_two)))
+    alike = (line(0, "server", "train", "weighting", "uniform"),)
+    write_run(two_by_two, "004", 0.4, algorithm="krum", more=alike)
+    text = as_text(compare(read_sweep(two_by_two)))
+    assert "clients count alike in: krum; in the others by their examples" in text
+    only = two_by_two / "only"
+    write_run(only, "005", 0.4, algorithm="krum", more=alike)
+    assert "clients count alike in: the run" in as_text(compare(read_sweep(only))).splitlines()
+
+
 def test_models_of_the_clients_own_are_shown_by_their_mean_and_range(two_by_two):
     own = tuple(line(2, f"client:{k}", "vqa", "accuracy", v) for k, v in enumerate((0.2, 0.6)))
     write_run(two_by_two, "004", 0.4, algorithm="local", where="clients", more=own)

@@ -92,6 +92,14 @@ def test_the_configuration_names_the_metric_that_is_shown(folder: RunFolder) -> 
     assert rows[2][-2:] == ["0.300", "0.625"]
 
 
+def test_that_clients_count_alike_stands_below(folder: RunFolder) -> None:
+    assert "count alike" not in result_table(folder)
+    line = {"round": 0, "where": "server", "task": "train", "metric": "weighting"}
+    folder.append(METRICS, {**line, "value": "uniform"})
+    last = result_table(folder).splitlines()[-1]
+    assert last == "the clients count alike, however many examples each has"
+
+
 def test_clients_numbers_stay_out(folder: RunFolder) -> None:
     text = result_table(folder)
     assert "77.7" not in text
