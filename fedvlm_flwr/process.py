@@ -11,6 +11,7 @@ from fedvlm_flwr.config import Config, Scalar, compose
 from fedvlm_flwr.config.compose import to_overrides
 from fedvlm_flwr.data.clients import Shares, assign_test, client_examples, train_shares
 from fedvlm_flwr.data.fitting import fitted
+from fedvlm_flwr.data.holding_out import with_validation
 from fedvlm_flwr.data.layout import TEST
 from fedvlm_flwr.data.limits import Limits
 from fedvlm_flwr.data.load import load_data
@@ -89,14 +90,21 @@ class Process:
             ModelError: what the model takes cannot be told.
         """
         data = self._tables.get(repr(config.dataset), lambda: load_data(config.dataset))
+        key = repr(config.dataset)
         if not data.shows_one:
-            key = repr((config.dataset, config.model))
-            data = self._tables.get(key, lambda: self._fitted(config, data))
+            key, whole = repr((config.dataset, config.model)), data
+            data = self._tables.get(key, lambda: self._fitted(config, whole))
         if config.eval.split != TEST:
-            data = data.scored_by_validation()
+            data = self._validated(config, key, data)
         if not config.engine.real_sites:
             data.require("training", "test")
         return data
+
+    def _validated(self, config: Config, key: str, data: FederatedData) -> FederatedData:
+        fraction, seed = config.eval.validation_fraction, config.seed
+        place = f"{key} validation {fraction} {seed}"
+        tables = self._tables.get(place, lambda: with_validation(data, fraction, seed))
+        return tables.scored_by_validation()
 
     def _fitted(self, config: Config, data: FederatedData) -> FederatedData:
         params, takes = config.dataset.params, self.takes(config)

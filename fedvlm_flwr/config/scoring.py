@@ -15,8 +15,11 @@ class Eval:
     """Whose records the global model is scored on: the server's test set, the held-out share of
     each real site, or both."""
     split: str = field(metadata=setting(choices=("test", "validation")))
-    """The records that are scored; settings are chosen by the `validation` ones of a dataset that
-    has some, so that the test set stays unseen until the end."""
+    """The records that are scored; settings are chosen by the `validation` ones, so that the test
+    set stays unseen until the end."""
+    validation_fraction: float = field(metadata=setting(above=0, below=1))
+    """With split=validation, of a dataset without such records: the part of the training pictures
+    that is held out for them, a part of each client's own; no client trains on it."""
     every: int = field(metadata=setting(least=1, most=1_000_000))
     """Score after every n-th round, beside before the first and after the last."""
     max_examples: int | None = field(metadata=setting(least=1, most=10**9))
