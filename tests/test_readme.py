@@ -1,7 +1,6 @@
 """The README's commands run, shrunk to the smoke experiment; its files exist."""
 
 import itertools
-import json
 import os
 import re
 import shlex
@@ -15,7 +14,6 @@ import pytest
 from fedvlm_flwr.cli import from_home, main
 from fedvlm_flwr.engines.simulation.superlink import free_port
 from fedvlm_flwr.plugins import available
-from tests.layout import picture
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -117,29 +115,6 @@ def test_commands_of_the_docs_compose(command):
     words = [word for word in shlex.split(command.split(" #")[0])[2:] if "=" in word]
     keys = [word for word in words if not word.startswith(("raw=", "out="))]
     assert compose({"overrides": shlex.join(map(from_home, keys))})
-
-
-def test_a_first_try_with_one_s_own_data(small, tmp_path, monkeypatch, capsys):
-    """As docs/datasets.md tells it, with rows like the one there."""
-    row = json.loads(re.search(r'^\{"image".*$', DOCS, flags=re.MULTILINE)[0])
-    rows = [{**row, "image": f"scans/{i}.png", "site": ("Leeds", "Bonn")[i % 2]} for i in range(12)]
-    for i, one in enumerate(rows):
-        picture(tmp_path / "my_data" / one["image"], (20 * i, 0, 0), (40, 30))
-    text = "\n".join(json.dumps(one) for one in rows)
-    (tmp_path / "my_data" / "questions.jsonl").write_text(text, encoding="utf-8")
-    monkeypatch.chdir(tmp_path)
-    shrunk = ["engine=inprocess", "output_dir=runs", *SHRUNK]
-    commands = [c for c in IN_DOCS if "my_data" in c and "model.checkpoint" not in c]
-    assert [shlex.split(command)[1] for command in commands] == [
-        *("prepare", "data", "run"),
-        "prepare",  # with further turns of conversations, of which these rows have none
-    ]
-    for command in commands:
-        words = shlex.split(command, comments=True)[1:]
-        assert main([*words, *(shrunk if words[0] == "run" else [])]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert any(line.startswith("run folder: ") for line in lines)
-    assert (tmp_path / "folder_natural.png").exists()
 
 
 @pytest.fixture

@@ -81,13 +81,13 @@ def count_shares(process: Process, config: Config, by: str | None) -> ShareCount
     """
     shares, tests = process.shares(config), process.test_shares(config)
     table = process.data(config).train
-    shown = pictures_by_row(table)
+    by_row = pictures_by_row(table)
     field = by or field_of(config.partition) or "task"
     return ShareCounts(
         label_distribution(table, shares, field, "--by"),
         label_distribution(table, shares, "task"),
-        [len({name for row in rows for name in shown[row]}) for rows in shares],
-        len({name for names in shown for name in names}),
+        [len({name for row in rows for name in by_row[row]}) for rows in shares],
+        len({name for names in by_row for name in names}),
         [len(rows) for rows in tests],
     )
 

@@ -62,17 +62,17 @@ def shared_pictures(rows: Sequence[Row], root: Path) -> list[Problem]:
 
     A picture that cannot be read is none of them.
     """
-    held = contents({root / name for row in rows for name in row.pictures})
+    content_of = contents({root / name for row in rows for name in row.pictures})
     first: dict[tuple[str, str, str], tuple[str, str]] = {}
     for row in rows:
         for name in row.pictures:
-            if content := held.get(root / name):
+            if content := content_of.get(root / name):
                 key = (row.split, str(row.record["task"]), content)
                 first.setdefault(key, (row.name, name))
     problems = []
     for i, row in enumerate(rows):
         for split, name in product(JUDGES.get(row.split, ()), row.pictures):
-            key = (split, str(row.record["task"]), held.get(root / name, ""))
+            key = (split, str(row.record["task"]), content_of.get(root / name, ""))
             other = first.get(key)
             if other is not None:
                 record, its_name = other

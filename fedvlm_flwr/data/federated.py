@@ -186,8 +186,8 @@ def read_example(
             raise DataError(
                 f"Record '{name}' names the picture '{path}'; write its path relative to {root}."
             )
-    shown = tuple(root / path for path in paths)
-    return Example(name, shown, question, answer, task, history=tuple(history))
+    whole = tuple(root / path for path in paths)
+    return Example(name, whole, question, answer, task, history=tuple(history))
 
 
 def _pairs(name: str, turns: Any, pictures: int) -> list[tuple[str, str]]:

@@ -3,11 +3,11 @@
 from collections.abc import Collection, Sequence
 
 
-def joined(shown: Sequence[Collection[str]]) -> list[str]:
+def joined(records: Sequence[Collection[str]]) -> list[str]:
     """The group of each record: those that share a picture, by themselves or through others.
 
     Args:
-        shown: the pictures of each record; one without any is a group of its own.
+        records: the pictures of each record; one without any is a group of its own.
 
     Returns:
         The name of each record's group: the first of its pictures in the order of names.
@@ -20,7 +20,7 @@ def joined(shown: Sequence[Collection[str]]) -> list[str]:
             name = higher
         return name
 
-    for pictures in shown:
+    for pictures in records:
         tops = sorted({top(name) for name in pictures})
         above.update(dict.fromkeys(tops, tops[0] if tops else ""))
-    return [top(next(iter(own))) if own else f"record {i}" for i, own in enumerate(shown)]
+    return [top(next(iter(own))) if own else f"record {i}" for i, own in enumerate(records)]

@@ -14,7 +14,7 @@ from fedvlm_flwr.tasks.base import most_frequent
 
 ByTask = Mapping[str, Sequence[Example]]
 Images = tuple[Path, ...]  # of one record
-Asked = tuple[str | None, tuple[tuple[str, str], ...] | None]  # a question, and what is before it
+Request = tuple[str | None, tuple[tuple[str, str], ...] | None]  # a question, and what is before it
 
 
 def majority_scores(test: ByTask, training: ByTask, conventions: Sequence[str] = ()) -> Scores:
@@ -47,10 +47,10 @@ def question_majority_scores(
     """
     result: Scores = {}
     for task, examples in test.items():
-        pool: dict[Asked, list[str]] = {}
+        pool: dict[Request, list[str]] = {}
         for example in training.get(task, ()):
-            for asked in _asked(example):
-                pool.setdefault(asked, []).append(example.answer)
+            for request in _requests(example):
+                pool.setdefault(request, []).append(example.answer)
         if pool:
             blind = _by_question(pool, examples, load_task(task).majority)
             worded = _by_question(pool, examples, most_frequent)
@@ -60,19 +60,21 @@ def question_majority_scores(
     return result
 
 
-def _asked(example: Example) -> tuple[Asked, ...]:
+def _requests(example: Example) -> tuple[Request, ...]:
     """What an example asks, from the most to the least that a reader of it knows."""
     return (example.question, example.history), (example.question, None), (None, None)
 
 
 def _by_question(
-    pool: Mapping[Asked, Sequence[str]],
+    pool: Mapping[Request, Sequence[str]],
     examples: Sequence[Example],
     majority: Callable[[Sequence[str]], str],
 ) -> list[str]:
     """The most frequent answer to each example's question."""
-    best = {asked: majority(answers) for asked, answers in pool.items()}
-    return [next(best[asked] for asked in _asked(one) if asked in best) for one in examples]
+    best = {request: majority(answers) for request, answers in pool.items()}
+    return [
+        next(best[request] for request in _requests(one) if request in best) for one in examples
+    ]
 
 
 def with_shuffled_images(examples: Sequence[Example], seed: int) -> list[Example]:

@@ -161,11 +161,11 @@ def turn_of(
     head, tail = whole.split(ANSWER)
     lead = head.removeprefix(prompt) if head.startswith(prompt) else ""
     closing, end = first_mark(tail, specials(tokenizer))
-    shown: Callable[[str], Any] = _pieces
+    content_of: Callable[[str], Any] = _pieces
     if place is not None and say is not _parts:
-        shown = partial(_named, place)
+        content_of = partial(_named, place)
     earlier = _earlier(render, say, before, after)
-    return Turn(before, after, lead, closing, end, earlier, partial(_written, render, shown))
+    return Turn(before, after, lead, closing, end, earlier, partial(_written, render, content_of))
 
 
 def _parts(text: str, *, picture: bool = False) -> Any:

@@ -165,25 +165,25 @@ class PromptEncoder:
             ModelError: the tokenizer merges the prompt's end with the answer's beginning, or the
                 wording has no form for earlier turns.
         """
-        placed = pictures > 1
-        plain = self._placed if placed else self._plain
+        has_places = pictures > 1
+        plain = self._with_places if has_places else self._plain
         texts = [text for turn in history for text in turn]
         whole = (*map(plain, texts), plain(question))
-        talk, prompt = self._fitted(wording, whole, 0, placed)
+        talk, prompt = self._fitted(wording, whole, 0, has_places)
         if answer is None:
             return Encoded(prompt, (), pictures)
-        answer_ids = self._answer_ids(wording, talk, prompt, answer, placed)
+        answer_ids = self._answer_ids(wording, talk, prompt, answer, has_places)
         room = len(answer_ids)
         if len(prompt) + room <= self._most:
             return Encoded(prompt, answer_ids, pictures)
-        around = len(self._ids(self._joined(wording, (PLACE * pictures * placed,), placed)))
+        around = len(self._ids(self._joined(wording, (PLACE * pictures * has_places,), has_places)))
         too_long = around + room > self._most
         if cut_answer and too_long:  # then the question is not cut for it, beyond a half
             room = max(1, min(self._most // 2, self._most - around))
-        talk, prompt = self._fitted(wording, whole, room, placed)
-        answer_ids = self._answer_ids(wording, talk, prompt, answer, placed)
-        kept = answer_ids[: self._most - len(prompt)] if too_long else answer_ids
-        return Encoded(prompt, kept, pictures)
+        talk, prompt = self._fitted(wording, whole, room, has_places)
+        answer_ids = self._answer_ids(wording, talk, prompt, answer, has_places)
+        ids = answer_ids[: self._most - len(prompt)] if too_long else answer_ids
+        return Encoded(prompt, ids, pictures)
 
     def plain_ids(self, text: str) -> tuple[int, ...]:
         """Ids of a prompt's own text, in which special tokens are what they are."""
@@ -196,14 +196,14 @@ class PromptEncoder:
     def _plain(self, text: str) -> str:
         return self._text.speakable(text).strip()
 
-    def _placed(self, text: str) -> str:
+    def _with_places(self, text: str) -> str:
         """A text of which the places of pictures stay what they are."""
         return PLACE.join(self._plain(part) for part in text.split(PLACE))
 
     def _answer_ids(
-        self, wording: Wording, talk: Talk, prompt: tuple[int, ...], answer: str, placed: bool
+        self, wording: Wording, talk: Talk, prompt: tuple[int, ...], answer: str, has_places: bool
     ) -> tuple[int, ...]:
-        whole = self._ids(self._joined(wording, (*talk, self._plain(answer)), placed))
+        whole = self._ids(self._joined(wording, (*talk, self._plain(answer)), has_places))
         if whole[: len(prompt)] != prompt:
             raise ModelError(
                 f"The tokenizer joins the end of the prompt {wording.prompt(QUESTION)!r} with the "
@@ -211,10 +211,10 @@ class PromptEncoder:
             )
         return (*whole[len(prompt) :], self._end_id)
 
-    def _joined(self, wording: Wording, talk: Talk, placed: bool) -> str:
+    def _joined(self, wording: Wording, talk: Talk, has_places: bool) -> str:
         """The wording around questions and answers in turn, marks named."""
         parts = [
-            text.split(PLACE) if placed and not i % 2 else [text] for i, text in enumerate(talk)
+            text.split(PLACE) if has_places and not i % 2 else [text] for i, text in enumerate(talk)
         ]
         shape = tuple(tuple(bool(part) or len(own) == 1 for part in own) for own in parts)
         texts = [part for own in parts for part in own if part or len(own) == 1]
@@ -245,7 +245,7 @@ class PromptEncoder:
         return self._text.encode(text, first=self._marks)
 
     def _fit(
-        self, wording: Wording, whole: Talk, room: int, placed: bool
+        self, wording: Wording, whole: Talk, room: int, has_places: bool
     ) -> tuple[Talk, tuple[int, ...]]:
         """What is left of a talk that leaves `room`, and the prompt's ids.
 
@@ -253,15 +253,15 @@ class PromptEncoder:
         """
         talk = whole
         while True:
-            ids = self._ids(self._joined(wording, talk, placed))
+            ids = self._ids(self._joined(wording, talk, has_places))
             over = len(ids) + room - self._most
             if over <= 0:
                 break
             *earlier, question = talk
-            parts = question.split(PLACE) if placed else [question]
+            parts = question.split(PLACE) if has_places else [question]
             first = next((i for i, part in enumerate(parts) if part), None)
             if earlier:
-                places = talk[0].count(PLACE) if placed else 0
+                places = talk[0].count(PLACE) if has_places else 0
                 talk = (PLACE * places + talk[2], *talk[3:])
             elif first is not None:
                 parts[first] = parts[first][self._start(parts[first], over) :].lstrip()

@@ -145,14 +145,14 @@ class Reader:
                 marks = questions[0].text.count(PLACE)
             images = self._pictures.take(_of(values, columns.image) or inside, path)
             self._count(images)
-            shown = shown_in([[*_questions(one)] for one in questions], images, marks)
+            shares = shown_in([[*_questions(one)] for one in questions], images, marks)
         except DataError as error:
             questions, problem = questions[:1], str(error)
-            shown = [images]
+            shares = [images]
         same = {**fields, "task": str(task)}
         records = [
             {**same, **self._record(question, own)}
-            for question, own in zip(questions, shown, strict=True)
+            for question, own in zip(questions, shares, strict=True)
         ]
         return records, problem
 
@@ -165,9 +165,9 @@ class Reader:
     def _record(self, question: Question, images: Sequence[str]) -> dict[str, Any]:
         """The pictures and turns of a record, each picture's mark at its place."""
         answer = taught(question.references, self._meaning.answers, self._draw)
-        asked = with_places([*_questions(question)], len(images))
+        asking = with_places([*_questions(question)], len(images))
         answers = [*(text for _, text in question.history), answer]
-        texts = [text for pair in zip(asked, answers, strict=True) for text in pair]
+        texts = [text for pair in zip(asking, answers, strict=True) for text in pair]
         turns = [
             {"from": speaker, "value": text}
             for speaker, text in zip(cycle(("human", "gpt")), texts, strict=False)
@@ -182,7 +182,7 @@ class Reader:
             if columns.question is None
             else text_of(values.get(columns.question), "question")
         )
-        assert question is not None  # `columns_of` has asked for one of them
+        assert question is not None  # `columns_of` has asking for one of them
         references = references_of(_of(values, columns.answer))
         if len(references) > 1:
             self._notes["records with several answers"] += 1

@@ -73,7 +73,7 @@ class HfInputs:
         self.prompts = PromptEncoder(
             self.tokenizer, self.end_id, max_text_tokens, (self.place,), marks=self._marks
         )
-        self.placed = PlacedTurn(self.turn, self.place)
+        self.places_wording = PlacedTurn(self.turn, self.place)
         self.pictures = ONE_PICTURE if family.one else self._pictures()
 
     def encode(
@@ -91,7 +91,7 @@ class HfInputs:
             DataError: the template and the answer alone are longer than `max_text_tokens`.
             ModelError: the tokenizer merges the prompt's end with the answer's beginning.
         """
-        wording = self.turn if pictures == 1 else self.placed
+        wording = self.turn if pictures == 1 else self.places_wording
         return self.prompts.encode(
             wording, question, answer, history, cut_answer=cut_answer, pictures=pictures
         )
@@ -232,8 +232,8 @@ class HfInputs:
         alone = self._processed(self._probe_text(), [image])
         written = alone[REPLACED][0][0]["replacement"]
         before, _, after = written.partition(written.strip())
-        self.placed = PlacedTurn(self.turn, self.place, (before, after))
-        pictures = pictures_in(self.placed)
+        self.places_wording = PlacedTurn(self.turn, self.place, (before, after))
+        pictures = pictures_in(self.places_wording)
         features = [self.encode_image(image, torch.float32)] * 2
         for probe in PROBES if len(pictures) > 2 else ():
             text = PlacedTurn(self.turn, self.place).prompt(probe)
@@ -245,13 +245,13 @@ class HfInputs:
 
     def _processed(self, text: str, images: Sequence[Any]) -> Any:
         """What the processor makes of a prompt, with what it wrote in place of each picture."""
-        told = {} if self.family.one else {f"return_{REPLACED}": True}
+        more = {} if self.family.one else {f"return_{REPLACED}": True}
         return self.processor(
             text=[text],
             images=images,
             return_tensors="pt",
             add_special_tokens=self._marks,
-            **told,
+            **more,
         )
 
     def _turn(self, source: str) -> Turn:

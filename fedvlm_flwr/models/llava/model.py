@@ -83,8 +83,8 @@ class Llava(VLM):
             if isinstance(template, str)
             else template
         )
-        self.placed = placed_wording(template, follow_up, image_token)
-        self.pictures = pictures_in(self.placed)
+        self.places_wording = placed_wording(template, follow_up, image_token)
+        self.pictures = pictures_in(self.places_wording)
         self.parts = PARTS_OF
         self.base = base_of(module)
         self.lora_targets = linear_names(self.llm)
@@ -204,7 +204,7 @@ class Llava(VLM):
                 chat template has no form for so many pictures.
         """
         self.require_pictures(pictures)
-        wording = self.wording if pictures == 1 else self.placed
+        wording = self.wording if pictures == 1 else self.places_wording
         return self._prompts.encode(
             wording, question, answer, history, cut_answer=cut_answer, pictures=pictures
         )
