@@ -29,6 +29,9 @@ from client_app.audit import entries
 from deploy.loopback import Result, Server, Site, run, started, superlink
 from deploy.trial_data import WORDS, write_sites
 from fedvlm_flwr.engines.simulation.processes import family
+from fedvlm_flwr.models import prepare_model
+from fedvlm_flwr.paths import fedvlm_home
+from fedvlm_flwr.process import this_process
 from fedvlm_flwr.run_folder import METRICS
 
 LOOK_SECONDS = 0.25
@@ -62,6 +65,7 @@ def main() -> None:
     options = parser.parse_args()
     words = ["experiment=smoke", *WORDS, "num_clients=null", f"min_sites={options.sites}"]
     words.append(f"algorithm={options.algorithm}")
+    prepare_model(this_process().compose({"overrides": "experiment=smoke"}).model)
     costs: dict[str, Cost] = {}
     scores = []
     for way in ("in place", "resident"):
@@ -85,7 +89,7 @@ def measure(
     """One way's cost, and the numbers that its run came to."""
     states = folder / "states"
     folders = list(write_sites(folder / "records").items())[: options.sites]
-    with superlink(folder) as server:
+    with superlink(folder, fedvlm_home() / "models") as server:
         sites = [
             Site(server, name, node_config(name, data, states), resident=resident)
             for name, data in folders

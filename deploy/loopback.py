@@ -13,6 +13,7 @@ import contextlib
 import os
 import re
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -102,12 +103,12 @@ def _command_of(process: psutil.Process) -> list[str]:
 class Server:
     """A SuperLink with TLS and node authentication, and the home of a user that knows it."""
 
-    def __init__(self, folder: Path, port: int) -> None:
-        self.folder, self.port = folder, port
+    def __init__(self, folder: Path, models: Path | None, port: int) -> None:
+        self.folder, self.models, self.port = folder, models, port
         self.address = f"{LOOPBACK}:{port}"
         self.certificates = folder / "certificates"
-        self.environment = environment_of(folder / "server")
-        self.user = environment_of(folder / "user")
+        self.environment = environment_of(folder / "server", models)
+        self.user = environment_of(folder / "user", None)
         self.child: Child | None = None
 
     def start(self) -> None:
@@ -175,13 +176,14 @@ class Server:
 
 
 @contextmanager
-def superlink(folder: Path) -> Iterator[Server]:
+def superlink(folder: Path, models: Path | None = None) -> Iterator[Server]:
     """A SuperLink on the loopback, with TLS and node authentication, that ends with the block.
 
     Args:
         folder: for its files and all homes, those of sites and of the user included.
+        models: a `models` folder of prepared bases that homes start with; None: they are made.
     """
-    server = Server(folder, free_port())
+    server = Server(folder, models, free_port())
     server.prepare()
     try:
         server.start()
@@ -215,7 +217,7 @@ class Site:
         self.name, self._server, self._node_config = name, server, node_config
         self._resident, self._superlink = resident, superlink or server.address
         self.folder = server.folder / "sites" / name
-        self.environment = environment_of(self.folder)
+        self.environment = environment_of(self.folder, server.models)
         self.port = free_port()
         self.key = server.certificates / "sites" / (key or name)
         self.supernode: Child | None = None
@@ -342,10 +344,16 @@ def fedvlm(*words: str) -> list[str]:
     return [sys.executable, "-c", "from fedvlm_flwr.cli import main; exit(main())", *words]
 
 
-def environment_of(home: Path) -> dict[str, str]:
-    """The environment of somebody with a home of his own, made here."""
+def environment_of(home: Path, models: Path | None) -> dict[str, str]:
+    """The environment of somebody with a home of his own, made here.
+
+    Args:
+        models: prepared bases that the home starts with, if there is such a folder.
+    """
     for name in ("flwr", "fedvlm"):
         (home / name).mkdir(parents=True, exist_ok=True)
+    if models is not None and models.exists() and not (home / "fedvlm" / "models").exists():
+        shutil.copytree(models, home / "fedvlm" / "models")
     kept = {key: value for key, value in os.environ.items() if not key.startswith(FOREIGN)}
     own = {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', '')}",

@@ -78,8 +78,8 @@ def main(arguments: list[str]) -> int:
     data = process.data(config)
     left_out = f", {data.left_out} bad ones left out" if data.left_out else ""
     console.print(
-        f"dataset {config.dataset.name}: {len(data.public)} public, {len(data.train)} training and "
-        f"{len(data.test)} test records{left_out}",
+        f"dataset {config.dataset.name}: {len(data.train)} training and {len(data.test)} test "
+        f"records{left_out}",
         highlight=False,
     )
     prepare(config, console)

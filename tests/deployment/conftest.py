@@ -10,9 +10,11 @@ from deploy.trial_data import write_sites
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A SuperLink with homes of its own, the sites' and the user's too."""
-    with superlink(tmp_path_factory.mktemp("deployment")) as running:
+def server(
+    home: Path, small: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """A SuperLink whose homes, the sites' and the user's too, have the small run's base."""
+    with superlink(tmp_path_factory.mktemp("deployment"), home / "models") as running:
         yield running
 
 

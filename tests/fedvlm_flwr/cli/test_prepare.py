@@ -9,7 +9,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from fedvlm_flwr.cli import main
-from fedvlm_flwr.models.weights.prepared import write_manifest
+from fedvlm_flwr.models.weights.prepared import MANIFEST, write_manifest
 from fedvlm_flwr.paths import PACKAGE, SHIPPED
 from tests import forms
 from tests.fedvlm_flwr.data.sources.test_slake import straddle
@@ -201,6 +201,7 @@ def test_a_model_of_the_package_is_made_anew_and_compared(
     weights = load_file(shipped / "model.safetensors")
     weights[min(weights)].view(-1)[7] += 0.5
     save_file(weights, shipped / "model.safetensors", {"format": "pt"})
+    (shipped / MANIFEST).unlink()
     write_manifest(shipped, {}, 0.0)
     monkeypatch.syspath_prepend(str(tmp_path))
     assert prepare("--rebuild", *FEW, *STEPS) == 0
