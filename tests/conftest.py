@@ -5,9 +5,7 @@ import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-# Before torch is loaded, and for the programs that tests start. Threads that wait for their turn
-# by spinning take the cores from the other test process: the same run takes three times the CPU.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# Before torch is loaded, and for the programs that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # where nothing is configured
 
 import pytest
