@@ -138,9 +138,10 @@ def test_an_unreadable_picture_is_named_with_its_client(start, small, tmp_path):
     picture = package / "data" / "train" / "images" / "2003.png"
     content = picture.read_bytes()
     picture.write_bytes(content[: len(content) // 2] + bytes(len(content) - len(content) // 2))
+    path = os.pathsep.join(filter(None, [str(tmp_path / "site"), os.environ.get("PYTHONPATH")]))
     done = subprocess.run(
         [str(Path(sys.executable).with_name("fedvlm")), "run", *small],
-        env={**os.environ, "PYTHONPATH": str(tmp_path / "site")},
+        env={**os.environ, "PYTHONPATH": path},
         capture_output=True,
         text=True,
         check=False,
