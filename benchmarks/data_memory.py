@@ -43,16 +43,12 @@ def resident_mb() -> float:
 def measure(root: Path, clients: int) -> None:
     """Go a client's way and print a line of JSON."""
     from client_app.worker import Worker  # what a client process imports
-    from fedvlm_flwr.models import prepare_model
     from fedvlm_flwr.models.resident import choose_device
     from fedvlm_flwr.process import Process
 
     words = ["dataset=folder", f"dataset.root={root}", f"num_clients={clients}"]
-    for phase in ("vision", "text", "language"):  # untrained weights take as much memory
-        words += [f"model.tiny.pretrain.{phase}.{key}=1" for key in ("steps", "warmup")]
     process = Process()
     config = process.compose({"overrides": shlex.join(words)})
-    prepare_model(config.model)
     found = {"imports": resident_mb()}
     assert Worker(process)
     model = process.model(config, choose_device("cpu"))

@@ -8,15 +8,13 @@ the sites and the user, and the user's run folder.
 
 import os
 import re
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-from deploy.loopback import Site, environment_of, fedvlm, run, started, superlink
+from deploy.loopback import Site, run, started, superlink
 from deploy.trial_data import WORDS, write_sites
-from fedvlm_flwr.errors import FedVLMError
 
 RUN = ("experiment=smoke", "algorithm=scaffold", "num_clients=3", *WORDS)
 
@@ -29,11 +27,9 @@ def main(arguments: list[str]) -> int:
     def say(text: str) -> None:
         print(f"[{time.monotonic() - began:5.1f} s] {text}", flush=True)
 
-    base = prepare_base(folder)
-    say(f"the base model is prepared, in {base}")
     folders = write_sites(folder / "records")
     say(f"three hospitals' records: {', '.join(str(path) for path in folders.values())}")
-    with superlink(folder, base) as server:
+    with superlink(folder) as server:
         say(f"SuperLink at {server.address}, with TLS and node authentication")
         sites = [
             Site(server, name, node_config(server.folder, name, path), resident=True)
@@ -60,19 +56,6 @@ def loads_of(state: Path) -> int:
     """How often a site has loaded a base model, by what it has sent: its log has every value."""
     lines = (state / "audit.jsonl").read_text(encoding="utf-8")
     return max((int(number) for number in re.findall(r'"model_loads": (\d+)', lines)), default=0)
-
-
-def prepare_base(folder: Path) -> Path:
-    """Prepare the run's base once, for the homes of all; the folder of models.
-
-    Raises:
-        FedVLMError: it cannot be prepared.
-    """
-    environment = environment_of(folder / "base", None)
-    done = subprocess.run(fedvlm("prepare", "experiment=smoke"), env=environment, check=False)
-    if done.returncode != 0:
-        raise FedVLMError("the base model could not be prepared")
-    return Path(environment["FEDVLM_HOME"]) / "models"
 
 
 if __name__ == "__main__":

@@ -348,11 +348,11 @@ def environment_of(home: Path, models: Path | None) -> dict[str, str]:
     """The environment of somebody with a home of his own, made here.
 
     Args:
-        models: prepared bases that the home starts with.
+        models: prepared bases that the home starts with, if there is such a folder.
     """
     for name in ("flwr", "fedvlm"):
         (home / name).mkdir(parents=True, exist_ok=True)
-    if models is not None and not (home / "fedvlm" / "models").exists():
+    if models is not None and models.exists() and not (home / "fedvlm" / "models").exists():
         shutil.copytree(models, home / "fedvlm" / "models")
     kept = {key: value for key, value in os.environ.items() if not key.startswith(FOREIGN)}
     own = {

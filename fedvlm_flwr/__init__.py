@@ -2,9 +2,9 @@
 
 import os
 
-# Threads that spin long while they wait for each other starve once another process wants the
-# cores (small models were seen to train ten times slower); threads that sleep at once are slow to
-# wake. A short spin is near the best of both. libgomp reads it when torch is first imported.
-os.environ.setdefault("GOMP_SPINCOUNT", "20000")
+# Threads that wait for each other by spinning take the cores from whoever has work to do, the other
+# threads of the same program among them (docs/performance.md). libgomp reads it when torch is
+# first imported, here and in every process that is started from here.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 __version__ = "0.1.0"

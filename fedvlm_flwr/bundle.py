@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fedvlm_flwr.errors import ConfigError
-from fedvlm_flwr.paths import PACKAGE
+from fedvlm_flwr.paths import PACKAGE, SHIPPED
 from fedvlm_flwr.temporary import temporary_folder
 
 COMPONENTS = ("strategies", "client_app", "server_app")
-NOT_SOURCE = shutil.ignore_patterns("__pycache__", "conf", "pyproject.toml")
+NOT_SOURCE = shutil.ignore_patterns("__pycache__", "conf", "pyproject.toml", SHIPPED.name)
 
 
 def require_own_packages() -> None:

@@ -1,6 +1,7 @@
 """Where things lie: the user's cache folder, the shipped `conf/`, and atomic writes."""
 
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from fedvlm_flwr.errors import ConfigError
 PACKAGE = Path(__file__).resolve().parent
 
 USER_HOME = Path("~/.cache/fedvlm_flwr")
+SHIPPED = Path("models", "shipped")  # in the package: prepared models that travel with it
 
 # Read once, since it can only be read by changing it.
 UMASK = os.umask(0o077)
@@ -53,6 +55,7 @@ def client_states() -> Path:
 
 
 _MODELS: ContextVar[Path | None] = ContextVar("models", default=None)
+_SHIPPED: ContextVar[bool] = ContextVar("shipped", default=True)
 
 
 @contextmanager
@@ -72,6 +75,27 @@ def models_in(folder: str | None) -> Iterator[None]:
 def models_folder() -> Path:
     """Where prepared models lie: `$FEDVLM_HOME/models`, unless `models_in` says otherwise."""
     return _MODELS.get() or fedvlm_home() / "models"
+
+
+@contextmanager
+def without_shipped_models() -> Iterator[None]:
+    """Have no model that travels with the package used: those that are made here are."""
+    token = _SHIPPED.set(False)
+    try:
+        yield
+    finally:
+        _SHIPPED.reset(token)
+
+
+def shipped_models() -> Iterator[Path]:
+    """Where the models that travel with the package may lie, the package's own folder first.
+
+    Flower runs an app bundle, which takes no weights: there they are those of the package that is
+    installed, which comes later on the path.
+    """
+    if _SHIPPED.get():
+        packages = [PACKAGE, *(Path(place, PACKAGE.name) for place in sys.path)]
+        yield from (package / SHIPPED for package in packages)
 
 
 def own_checkpoint(source: str) -> Path | None:

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from fedvlm_flwr import paths
 from fedvlm_flwr.config import Choice, make_choice
 
 CONF = Path(__file__).parents[1] / "conf"
-# Models that are made here, from nothing that has to be fetched.
-MADE_HERE = sorted(path.stem for path in (CONF / "scaled" / "model" / "smoke").glob("*.yaml"))
+# Models that travel with the package, in folders named by model and recipe.
+SHIPPED = sorted(path.name.rpartition("-")[0] for path in (paths.PACKAGE / paths.SHIPPED).iterdir())
 
 
 def model(name: str, kind: str, params: Mapping[str, Any]) -> Choice[Any]:

@@ -5,9 +5,7 @@ import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-# Before torch is loaded, and for the programs that tests start. Threads that wait for their turn
-# by spinning take the cores from the other test process: the same run takes three times the CPU.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# Before torch is loaded, and for the programs that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # where nothing is configured
 
 import pytest
@@ -16,7 +14,6 @@ from fedvlm_flwr.config import Config, compose
 from fedvlm_flwr.data.federated import Example, examples
 from fedvlm_flwr.engines import App, run_app
 from fedvlm_flwr.evaluation.answers import by_task
-from fedvlm_flwr.models import prepare_model
 from fedvlm_flwr.process import this_process
 from fedvlm_flwr.run_folder import RunFolder
 from fedvlm_flwr.simulation import simulating
@@ -26,7 +23,7 @@ from tests.llava_sources import clip_checkpoint, llama_checkpoint
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# The real tiny model, pretrained for a few steps only, on a few pictures.
+# The real tiny model, on a few pictures.
 SMALL = ("experiment=smoke", "engine=inprocess")
 
 Start = Callable[..., RunFolder]
@@ -62,18 +59,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def small(home: Path) -> list[str]:
-    """Overrides of a small run, with its base model prepared."""
-    choice = compose({"overrides": shlex.join(SMALL)}).model
-    prepare_model(choice)
+    """Overrides of a small run."""
     return list(SMALL)
-
-
-@pytest.fixture(scope="session")
-def small_showo(home: Path) -> list[str]:
-    """What makes a small run one of the encoder-free model, which is prepared too."""
-    choice = compose({"overrides": shlex.join([*SMALL, "model=tiny_showo"])}).model
-    prepare_model(choice)
-    return ["model=tiny_showo"]
 
 
 @pytest.fixture(scope="session")

@@ -11,23 +11,29 @@ import pytest
 from flwr.cli.build import build_fab_from_disk
 
 from fedvlm_flwr.config import compose, to_yaml
+from fedvlm_flwr.paths import SHIPPED
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPT = """
 import json, sys
 from fedvlm_flwr import config, paths
 from fedvlm_flwr.bundle import app_folder
+from fedvlm_flwr.models import prepared_model
 with app_folder() as folder:
     names = sorted(path.name for path in folder.iterdir() if path.name[0] not in "._")
-yaml = config.to_yaml(config.compose({"num-server-rounds": 4, "partition": "dirichlet"}))
-print(json.dumps({"package": str(paths.PACKAGE), "yaml": yaml, "app": names}))
+chosen = config.compose({"num-server-rounds": 4, "partition": "dirichlet"})
+yaml = config.to_yaml(chosen)
+base = str(prepared_model(chosen.model))
+print(json.dumps({"package": str(paths.PACKAGE), "yaml": yaml, "app": names, "base": base}))
 """
 
 
-def composed_from(folder: Path, cwd: Path) -> dict[str, str]:
+def composed_from(folder: Path, cwd: Path, *further: Path) -> dict[str, str]:
+    """What a process finds whose path begins with these folders."""
+    path = os.pathsep.join(map(str, (folder, *further)))
     done = subprocess.run(
         [sys.executable, "-P", "-c", SCRIPT],
-        env={**os.environ, "PYTHONPATH": str(folder)},
+        env={**os.environ, "PYTHONPATH": path},
         cwd=cwd,
         capture_output=True,
         text=True,
@@ -50,7 +56,10 @@ def test_the_app_bundle_holds_the_configuration(tmp_path, expected):
     with zipfile.ZipFile(bundle) as archive:
         archive.extractall(tmp_path / "app")
         names = archive.namelist()
-    assert composed_from(tmp_path / "app", tmp_path)["yaml"] == expected
+    result = composed_from(tmp_path / "app", tmp_path, ROOT)
+    assert result["yaml"] == expected
+    # A bundle takes no weights: they are those of the package that is installed beside it.
+    assert Path(result["base"]).parent == ROOT / "fedvlm_flwr" / SHIPPED
     assert not [name for name in names if name.startswith(("tests/", "docs/", ".venv/"))]
 
 
@@ -68,3 +77,4 @@ def test_the_wheel_holds_the_configuration_and_a_whole_app(tmp_path, expected):
     assert result["yaml"] == expected
     packages = ["client_app", "conf", "fedvlm_flwr", "pyproject.toml", "server_app", "strategies"]
     assert result["app"] == packages
+    assert Path(result["base"]).parent == tmp_path / "site" / "fedvlm_flwr" / SHIPPED

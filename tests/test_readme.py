@@ -28,7 +28,7 @@ def commands(text: str) -> list[str]:
 
 
 COMMANDS = commands(README)
-SHRUNK = ("experiment=smoke", "num_rounds=1", "eval.shuffled=false")
+SHRUNK = ("experiment=smoke", "num_rounds=1", "eval.shuffled=false", "dataset.test_pictures=4")
 
 
 def of(program: str) -> list[str]:

@@ -2,15 +2,20 @@
 
 usage: fedvlm prepare [KEY=VALUE ...]
        fedvlm prepare --check [KEY=VALUE ...]
+       fedvlm prepare --rebuild [KEY=VALUE ...]
        fedvlm prepare dataset=NAME raw=FOLDER [out=FOLDER] [KEY=VALUE ...]
 
 The first builds the tables of the dataset and pretrains the model, where they have to be made here;
-both are cached in $FEDVLM_HOME (~/.cache/fedvlm_flwr). --check looks at every record and picture of
-the dataset instead: one line a problem, a summary, and exit status 1 if there was one. With raw=
+both are cached in $FEDVLM_HOME (~/.cache/fedvlm_flwr). The tiny models with the recipes of conf/
+travel with the package and need not be made. --check looks at every record and picture of
+the dataset instead: one line a problem, a summary, and exit status 1 if there was one. --rebuild
+makes a model that travels with the package anew, which takes minutes, tells how far it comes out
+from that one, in weights and in scores, and keeps nothing. With raw=
 the dataset is made from its public sources in that folder, written to out= (dataset.root, if it is
 not given) and checked. Keys are those of `fedvlm run`:
 
-    fedvlm prepare model=tiny_llava
+    fedvlm prepare model=tiny_llava model.tiny.pretrain.seed=1
+    fedvlm prepare --rebuild model=tiny_llava
     fedvlm prepare dataset=fed_slake raw=~/slake out=~/fed_slake
     fedvlm prepare --check dataset=fed_slake dataset.root=~/fed_slake
 """
@@ -33,6 +38,8 @@ from fedvlm_flwr.data.making import assign
 from fedvlm_flwr.data.records import show_one
 from fedvlm_flwr.data.writing import write_dataset
 from fedvlm_flwr.errors import ConfigError, ModelError
+from fedvlm_flwr.messages.scores import Scores
+from fedvlm_flwr.paths import models_in, shipped_models, without_shipped_models
 from fedvlm_flwr.process import this_process
 from fedvlm_flwr.report.dataset import (
     box_ceiling,
@@ -43,8 +50,11 @@ from fedvlm_flwr.report.dataset import (
     sources,
     summary,
 )
+from fedvlm_flwr.tasks import load_task
+from fedvlm_flwr.temporary import temporary_folder
 
 PLACES = ("raw", "out")
+FLAGS = ("--check", "--rebuild")
 
 
 def main(arguments: list[str]) -> int:
@@ -53,7 +63,7 @@ def main(arguments: list[str]) -> int:
         print(__doc__)
         return 0
     places = dict(word.split("=", 1) for word in arguments if word.split("=")[0] in PLACES)
-    words = [w for w in arguments if w.split("=")[0] not in PLACES and w != "--check"]
+    words = [w for w in arguments if w.split("=")[0] not in PLACES and w not in FLAGS]
     if "out" in places:
         words.append(f"dataset.root={quoted(str(_path(places['out'])))}")
         if "raw" not in places:
@@ -65,11 +75,14 @@ def main(arguments: list[str]) -> int:
         make(config, _path(places["raw"]), console)
     if "raw" in places or "--check" in arguments:
         return check(config)
+    if "--rebuild" in arguments:
+        rebuild(config, console)
+        return 0
     data = process.data(config)
     left_out = f", {data.left_out} bad ones left out" if data.left_out else ""
     console.print(
-        f"dataset {config.dataset.name}: {len(data.public)} public, {len(data.train)} training and "
-        f"{len(data.test)} test records{left_out}",
+        f"dataset {config.dataset.name}: {len(data.train)} training and {len(data.test)} test "
+        f"records{left_out}",
         highlight=False,
     )
     prepare(config, console)
@@ -178,3 +191,46 @@ def prepare(config: Config, console: Console) -> None:
         highlight=False,
         soft_wrap=True,
     )
+
+
+def rebuild(config: Config, console: Console) -> None:
+    """Make the model anew, and print how far it comes out from the one of the package.
+
+    Raises:
+        ConfigError: no model of this recipe travels with the package.
+    """
+    import torch
+
+    from fedvlm_flwr.models import load_model, prepared_model
+    from fedvlm_flwr.models.weights.distance import distance
+
+    choice, cpu = config.model, torch.device("cpu")
+    shipped = prepared_model(choice)
+    if shipped is None or shipped.parent not in shipped_models():
+        raise ConfigError(
+            f"No model={choice.name} of this recipe travels with the package; leave --rebuild out, "
+            "or the keys that change the recipe."
+        )
+    scores = [base_scores(config)]
+    weights = load_model(choice, cpu).module.state_dict()
+    with temporary_folder() as folder, models_in(str(folder)), without_shipped_models():
+        prepare(config, console)
+        gap = distance(weights, load_model(choice, cpu).module.state_dict())
+        scores.append(base_scores(config))
+    print(f"weights: largest difference {gap.largest:.2e}, rms {gap.rms:.2e} of {gap.scale:.2e}")
+    for task in scores[0]:
+        name = config.eval.headlines.get(task, load_task(task).HEADLINE)
+        before, anew = (own[task][name] for own in scores)
+        print(f"{task} {name}: {before:.3f} of the package, {anew:.3f} anew")
+
+
+def base_scores(config: Config) -> Scores:
+    """Scores of the base model, before anything is trained, over the test set by task."""
+    import torch
+
+    from fedvlm_flwr.evaluation.evaluator import Evaluator
+    from fedvlm_flwr.models.resident import load_resident
+
+    process = this_process()
+    model = load_resident(config, torch.device("cpu"))
+    return Evaluator(config, model, process, config.eval.threads).run(full=True).scores

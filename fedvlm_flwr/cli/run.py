@@ -264,6 +264,8 @@ def run_federation(config: Config, run_config: dict[str, Scalar], folder: RunFol
     folder.cut_half_line(PROGRESS)
     damage = folder.remove_damaged(PROGRESS)
     lines_before = len(list(folder.lines(PROGRESS)))
+    # At once: it takes seconds until an engine has imported what a model needs.
+    print(f"starting with engine={config.engine.name} in {folder.path}", flush=True)
     os.environ[FOLLOWED] = str(os.getpid())
     try:
         with app_folder() as bundle, following(folder):

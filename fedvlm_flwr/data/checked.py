@@ -95,7 +95,7 @@ class Checked:
         return FederatedData(
             self.name,
             self.root,
-            self.train.select([]),
+            lambda: self.train.select([]),
             self.train,
             self.test,
             self.bad,

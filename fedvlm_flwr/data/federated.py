@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path, PurePosixPath
@@ -28,18 +28,19 @@ CLOSED = {"closed": True, "yes/no": True, "open": False, "number": False, "other
 class FederatedData:
     """The tables of one dataset; a record is `{id, image, conversations, task, ...}`.
 
-    `public` belongs to nobody (it may pretrain a base model), `train` is the pool that a partition
-    deals to the clients, `test` is the server's global test set. Picture paths are relative to
-    `root`. `left_out` counts the records that failed the check and are in none of the tables.
-    `validation` is nobody's training data and no part of the final scores: settings may be chosen
-    by it; None: the dataset has none. With `box_decimals` a model is taught to write numbers of
-    boxes; scores are of the records' own. An image may have `max_pixels`. With `cut_answers` an
-    answer that is too long for a model is cut where it is learnt.
+    `public()` is what belongs to nobody: it may pretrain a base model, and no run reads it. `train`
+    is the pool that a partition deals to the clients, `test` is the server's global test set.
+    Picture paths are relative to `root`. `left_out` counts the records that failed the check and
+    are in none of the tables. `validation` is nobody's training data and no part of the final
+    scores: settings may be chosen by it; None: the dataset has none. With `box_decimals` a model is
+    taught to write numbers of boxes; scores are of the records' own. An image may have
+    `max_pixels`. With `cut_answers` an answer that is too long for a model is cut where it is
+    learnt.
     """
 
     name: str
     root: Path
-    public: Dataset
+    public: Callable[[], Dataset]
     train: Dataset
     test: Dataset
     left_out: int = 0

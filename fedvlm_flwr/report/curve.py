@@ -1,13 +1,15 @@
 """The learning curve of a run as a picture."""
 
-from pathlib import Path
+from __future__ import annotations
 
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fedvlm_flwr.report.table import CONTROLS, Values, headlines, server_values
 from fedvlm_flwr.run_folder import CURVE, RunFolder
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 STYLES = {"majority": ":", "shuffled": "--"}
 
@@ -17,6 +19,8 @@ def draw_curve(folder: RunFolder) -> Path:
 
     Hollow points are scores on the sample used between the first and the last round.
     """
+    from matplotlib.figure import Figure  # a run starts without it
+
     values = server_values(folder)
     metrics = headlines(folder, values)
     figure = Figure(figsize=(3.2 * max(1, len(metrics)), 2.9), layout="constrained")
@@ -31,6 +35,8 @@ def draw_curve(folder: RunFolder) -> Path:
 
 
 def _draw(panel: Axes, values: Values, task: str, metric: str) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     rounds = sorted(number for number, name, key in values if (name, key) == (task, metric))
     scores = [values[number, task, metric] for number in rounds]
     panel.plot(rounds, scores, color="tab:blue", linewidth=1.5)

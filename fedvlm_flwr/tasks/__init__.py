@@ -1,5 +1,7 @@
 """Tasks: one module each, from a model's answers to their scores."""
 
+from functools import cache
+
 from fedvlm_flwr.contracts import Task
 from fedvlm_flwr.plugins import available, load_as
 
@@ -9,6 +11,7 @@ def task_names() -> list[str]:
     return available("fedvlm_flwr.tasks")
 
 
+@cache  # asked for with every example
 def load_task(name: str) -> Task:
     """The module of a task.
 

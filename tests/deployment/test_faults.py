@@ -12,6 +12,7 @@ import pytest
 
 from deploy.demo import loads_of, node_config
 from deploy.loopback import (
+    ROOT,
     Child,
     Result,
     Server,
@@ -24,7 +25,9 @@ from deploy.loopback import (
     wait_until,
 )
 from deploy.trial_data import WORDS
+from fedvlm_flwr.handshake import ROOMS
 from fedvlm_flwr.models.weights.prepared import MANIFEST, digest
+from fedvlm_flwr.paths import SHIPPED
 from fedvlm_flwr.run_folder import METRICS, RunFolder
 
 pytestmark = pytest.mark.slow
@@ -134,9 +137,11 @@ def test_a_superlink_that_is_killed_and_started_again(server, sites, three_round
     assert numbers(place) == numbers(three_rounds)
 
 
-def spoil(models: Path) -> None:
-    """Another base: one number is changed, and the manifest says that all is as it was written."""
-    weights = next(iter(sorted(models.rglob("*.safetensors"))))
+def with_another_base(folder: Path) -> Path:
+    """The same source, and other weights: one number is changed, and the manifest agrees to it."""
+    for room in (*ROOMS, "conf"):
+        shutil.copytree(ROOT / room, folder / room)
+    weights = next((folder / "fedvlm_flwr" / SHIPPED).glob("tiny_llava-*/model.safetensors"))
     data = bytearray(weights.read_bytes())
     data[-2] ^= 0x01
     weights.write_bytes(data)
@@ -144,11 +149,12 @@ def spoil(models: Path) -> None:
     facts = json.loads(manifest.read_text())
     facts["sha256"][weights.name] = digest(weights)
     manifest.write_text(json.dumps(facts))
+    return folder
 
 
 def test_another_base_at_one_site_ends_the_run_before_it_begins(server, records, sites) -> None:
     other = site(server, records, "west")
-    spoil(Path(other.environment["FEDVLM_HOME"]) / "models")
+    other.environment["PYTHONPATH"] = str(with_another_base(other.folder / "package"))
     with started(other):
         result = run(server, *RUN, "num_clients=3", name="base")
     assert result.status == 1

@@ -67,12 +67,12 @@ def job(start, kind: str, overrides: list[str], tuning: str, **more: object) -> 
 
 
 @pytest.fixture(scope="module")
-def jobs(start, small_showo, hf_checkpoint) -> list[dict]:
+def jobs(start, hf_checkpoint) -> list[dict]:
     any_other = ["model=hf_vlm", f"model.checkpoint={hf_checkpoint('llava')}"]
     return [
         job(start, "llava", [], "f_cl", tokens=16),
         job(start, "llava", [], "f_c", tokens=16),
-        job(start, "showo", small_showo, "f_l"),
+        job(start, "showo", ["model=tiny_showo"], "f_l"),
         job(start, "hf_vlm", [*any_other, "model.dtype=bfloat16"], "f_cl"),
     ]
 

@@ -24,14 +24,14 @@ from tests.facts import declared
 ALL = available("strategies")
 SHARES_NOTHING = declared("tests.strategies", ALL, "SHARES_NOTHING")  # clients score their own
 ROBUST = declared("tests.strategies", ALL, "ROBUST")
-SHORT = ("num_clients=5", "eval.every=9", "eval.shuffled=false", "dataset.tasks=[vqa]")
+SHORT = ("num_clients=5", "eval.every=9", "eval.shuffled=false", "dataset.tasks=[classification]")
 
 
 def accuracy(folder: RunFolder, number: int) -> float:
     (value,) = [
         line["value"]
         for line in folder.lines(METRICS)
-        if (line["round"], line["task"], line["metric"]) == (number, "vqa", "accuracy")
+        if (line["round"], line["task"], line["metric"]) == (number, "classification", "accuracy")
         and line["where"] in ("server", "clients")
     ]
     return value
@@ -72,7 +72,7 @@ def test_it_learns_and_runs_the_same_under_flowers_own_start(start, app, small, 
     scores = RESULTS[name].evaluate_metrics_clientapp
     assert bool(scores) == (name in SHARES_NOTHING)
     if scores:
-        assert scores[2]["vqa/accuracy"] == pytest.approx(accuracy(ours, 2))
+        assert scores[2]["classification/accuracy"] == pytest.approx(accuracy(ours, 2))
 
 
 def steps(folder: RunFolder) -> int:
@@ -93,7 +93,7 @@ def test_local_scores_every_client_and_their_mean(start):
     last = {
         line["where"]: line["value"]
         for line in folder.lines(METRICS)
-        if (line["round"], line["task"], line["metric"]) == (2, "vqa", "accuracy")
+        if (line["round"], line["task"], line["metric"]) == (2, "classification", "accuracy")
     }
     clients = [last[f"client:{client}"] for client in range(5)]
     assert last["clients"] == pytest.approx(sum(clients) / 5)
@@ -107,6 +107,6 @@ def test_tensorboard_holds_the_scores(start):
     folder = start("tensorboard=true", *SHORT)
     events = accumulator.EventAccumulator(str(folder.path / "tensorboard"))
     events.Reload()
-    found = {event.step: event.value for event in events.Scalars("vqa/accuracy/server")}
+    found = {event.step: event.value for event in events.Scalars("classification/accuracy/server")}
     assert found == {n: pytest.approx(accuracy(folder, n), abs=1e-6) for n in (0, 2)}
     assert [event.step for event in events.Scalars("train/loss")] == [1, 2]

@@ -12,7 +12,7 @@ from fedvlm_flwr.models import model_parts
 from fedvlm_flwr.models.hf_vlm.families import FAMILIES
 from fedvlm_flwr.run_folder import METRICS
 from server_app.saved import read_checkpoint
-from tests.choices import CONF, MADE_HERE
+from tests.choices import CONF, SHIPPED
 from tests.llava_sources import SPARE
 
 TUNINGS = sorted(path.stem for path in (CONF / "tuning").glob("*.yaml"))
@@ -75,8 +75,8 @@ def test_transformers_families(start, hf_checkpoint, family, tuning):
 
 
 @pytest.mark.parametrize("tuning", TUNINGS)
-@pytest.mark.parametrize("name", MADE_HERE)
-def test_models_that_are_made_here(start, small, name, tuning):
+@pytest.mark.parametrize("name", SHIPPED)
+def test_models_of_the_package(start, small, name, tuning):
     choice = compose({"overrides": shlex.join([*small, f"model={name}"])}).model
     lacking = {part for stage in stages_of(tuning) for part in stage.trained} - {
         *model_parts(choice)

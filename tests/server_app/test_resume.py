@@ -21,7 +21,13 @@ from server_app.saved import read_checkpoint
 # A child process with everything imported but nothing computed: killing it is real, and cheap.
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(
-    ["server_app.run", "client_app.worker", "fedvlm_flwr.models.llava.model"]
+    [
+        "server_app.run",
+        "client_app.worker",
+        "fedvlm_flwr.models.llava.kind",
+        "datasets",
+        "matplotlib.backends.backend_agg",
+    ]
 )
 ROUNDS = 4
 RUN = (f"num_rounds={ROUNDS}", "eval.shuffled=false", "eval.every=1", "eval.max_examples=5")

@@ -18,9 +18,8 @@ from fedvlm_flwr.errors import RunError
 from fedvlm_flwr.evaluation.answers import generate_answers
 from fedvlm_flwr.evaluation.controls import question_majority_scores, with_shuffled_images
 from fedvlm_flwr.messages.wire import HEADER_BYTES
-from fedvlm_flwr.models.llava.kind import recipe
+from fedvlm_flwr.models import prepared_model
 from fedvlm_flwr.models.llava.model import Llava
-from fedvlm_flwr.models.weights.prepared import prepared_folder
 from fedvlm_flwr.process import this_process
 from fedvlm_flwr.report.table import BESIDE, result_table
 from fedvlm_flwr.run_folder import METRICS, PREDICTIONS, RunFolder
@@ -174,8 +173,8 @@ def test_the_cohort_is_a_seeded_sample(start):
 
 def test_the_adapter_loads_in_plain_transformers_and_peft_and_answers_the_same(folder, small):
     config = compose({"overrides": " ".join(small)})
-    base = prepared_folder("tiny_llava", recipe(config.model.params))
-    plain = LlavaForConditionalGeneration.from_pretrained(base)
+    base = prepared_model(config.model)
+    plain = LlavaForConditionalGeneration.from_pretrained(base, dtype=torch.float32)
     tuned = PeftModel.from_pretrained(plain, str(folder.path / "adapter")).eval()
     ours = this_process().model(config, torch.device("cpu")).vlm
     examples = global_test_set(config)["vqa"][:20]

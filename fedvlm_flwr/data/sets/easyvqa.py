@@ -70,15 +70,32 @@ def load(params: Params) -> FederatedData:
         DataError: the installed package or the cached tables cannot be used.
     """
     root = Path(easy_vqa.__file__).resolve().parent
-    folder = fedvlm_home() / "datasets" / f"easyvqa-{_fingerprint(root, params)}"
-    return FederatedData("easyvqa", root, **cached_tables(folder, lambda: _build(root, params)))
-
-
-def _fingerprint(root: Path, params: Params) -> str:
-    """Hash what determines the tables: the values, the code that builds them, the package."""
     values = asdict(params)
     for each in fields(Scored):
         del values[each.name]
+    tables = cached_tables(_folder(root, values), lambda: _build(root, params))
+    return FederatedData("easyvqa", root, lambda: public_table(root, params), **tables)
+
+
+def public_table(root: Path, params: Params) -> Dataset:
+    """The public records, whose table is built when it is first asked for.
+
+    Raises:
+        DataError: as `load`.
+    """
+
+    def build() -> dict[str, Dataset]:
+        questions = _by_picture(*easy_vqa.get_train_questions())
+        return {"public": _table(root, "train", PUBLIC, questions, params.tasks)}
+
+    return cached_tables(_folder(root, {"public": params.tasks}), build)["public"]
+
+
+def _folder(root: Path, values: Mapping[str, Any]) -> Path:
+    """Where tables are kept; it is named by a hash of what determines them.
+
+    That is the values, the code that builds them, and the installed package.
+    """
     digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode())
     for path in (__file__, shape_pixels.__file__):
         digest.update(Path(path).read_bytes())
@@ -87,7 +104,7 @@ def _fingerprint(root: Path, params: Params) -> str:
         pictures = (root / "data" / split / "images").glob("*.png")
         sizes = sorted((path.name, path.stat().st_size) for path in pictures)
         digest.update(json.dumps(sizes).encode())
-    return digest.hexdigest()[:16]
+    return fedvlm_home() / "datasets" / f"easyvqa-{digest.hexdigest()[:16]}"
 
 
 def _build(root: Path, params: Params) -> dict[str, Dataset]:
@@ -95,7 +112,6 @@ def _build(root: Path, params: Params) -> dict[str, Dataset]:
     test_questions = _by_picture(*easy_vqa.get_test_questions())
     train, test = TRAIN[: params.train_pictures], TEST[: params.test_pictures]
     return {
-        "public": _table(root, "train", PUBLIC, train_questions, params.tasks),
         "train": _table(root, "train", train, train_questions, params.tasks),
         "test": _table(root, "test", test, test_questions, params.tasks),
     }

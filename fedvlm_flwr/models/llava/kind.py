@@ -35,7 +35,7 @@ from fedvlm_flwr.models.pretraining.public import public_pictures, threads
 from fedvlm_flwr.models.pretraining.tiny_llava import build, configuration, tokenizer_for
 from fedvlm_flwr.models.prompts import QUESTION
 from fedvlm_flwr.models.vlm import ANY_PICTURES, Skeleton
-from fedvlm_flwr.models.weights.loading import quantization_of, torch_dtype
+from fedvlm_flwr.models.weights.loading import STORED, quantization_of, torch_dtype
 from fedvlm_flwr.models.weights.prepared import find, require
 from fedvlm_flwr.models.weights.prepared import prepare as prepare_folder
 from fedvlm_flwr.models.weights.quantized import trainable_on_cpu
@@ -54,7 +54,7 @@ from fedvlm_flwr.models.weights.sources import (
 disable_progress_bar()  # type: ignore[no-untyped-call]
 
 # Raised by every change of code that changes what a recipe gives.
-TINY_CODE, ASSEMBLY_CODE = 1, 2
+TINY_CODE, ASSEMBLY_CODE = 2, 2
 UNQUANTIZED = [PARTS_OF["vision"], PARTS_OF["connector"], "lm_head"]
 
 
@@ -177,7 +177,7 @@ def builder(params: Params, progress: Progress | None) -> Callable[[Path], None]
         with threads(tiny.pretrain.threads):
             pretrain(model, pictures, tiny.pretrain, progress)
         assert isinstance(model.module, PreTrainedModel)
-        model.module.save_pretrained(folder)
+        model.module.to(STORED).save_pretrained(folder)
         model.tokenizer.save_pretrained(folder)
         model.processor.save_pretrained(folder)
 

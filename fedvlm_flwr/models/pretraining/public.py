@@ -18,7 +18,7 @@ def public_pictures(public: Public) -> list[PublicImage]:
         DataError: the dataset's files cannot be used.
     """
     data = load_data(public.dataset)
-    return by_image(examples(data.public, data.root))
+    return by_image(examples(data.public(), data.root))
 
 
 @contextmanager

@@ -29,7 +29,7 @@ from fedvlm_flwr.models.showo.network import (
 from fedvlm_flwr.models.showo.params import Params, Tiny
 from fedvlm_flwr.models.showo.sizes import MARKS
 from fedvlm_flwr.models.vlm import ONE_PICTURE, Skeleton
-from fedvlm_flwr.models.weights.loading import quantization_of, torch_dtype
+from fedvlm_flwr.models.weights.loading import STORED, quantization_of, torch_dtype
 from fedvlm_flwr.models.weights.prepared import find, require
 from fedvlm_flwr.models.weights.prepared import prepare as prepare_folder
 from fedvlm_flwr.models.weights.quantized import trainable_on_cpu
@@ -39,7 +39,7 @@ from fedvlm_flwr.models.weights.state_files import fill
 # Bars would write between the lines of a run's own progress.
 disable_progress_bar()  # type: ignore[no-untyped-call]
 
-CODE = 1  # raised by every change of code that changes what a recipe gives
+CODE = 2  # raised by every change of code that changes what a recipe gives
 IMAGE_TOKENIZER = "image_tokenizer.safetensors"  # in a tiny model's folder
 
 
@@ -153,6 +153,7 @@ def builder(params: Params, tiny: Tiny, progress: Progress | None) -> Callable[[
         model = Showo(module, tokenizer, params.resolution, params.template, params.max_text_tokens)
         with threads(tiny.pretrain.threads):
             pretrain(model, pictures, tiny.pretrain, progress)
+        module.to(STORED)
         module.showo.save_pretrained(folder)
         save_file(module.image_tokenizer.state_dict(), folder / IMAGE_TOKENIZER)
         tokenizer.save_pretrained(folder)

@@ -11,6 +11,9 @@ from fedvlm_flwr.config.loading import Loading
 from fedvlm_flwr.errors import ConfigError
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+# How a tiny model that is made here lies on the disk: half the size, and of the two short types the
+# one that keeps three more bits of numbers as small as weights are.
+STORED = torch.float16
 
 
 def torch_dtype(params: Loading) -> torch.dtype:

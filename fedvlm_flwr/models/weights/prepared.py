@@ -1,4 +1,4 @@
-"""A cache of models that are made once and then only read: built aside, renamed, verified."""
+"""Models that are made once and then only read: shipped, or built aside, renamed, verified."""
 
 import fcntl
 import hashlib
@@ -14,7 +14,7 @@ from typing import Any
 
 from fedvlm_flwr.errors import ModelError
 from fedvlm_flwr.machine_errors import machine_sentence
-from fedvlm_flwr.paths import models_folder, share
+from fedvlm_flwr.paths import PACKAGE, models_folder, share, shipped_models
 
 MANIFEST = "manifest.json"
 
@@ -26,7 +26,7 @@ def prepared_folder(name: str, recipe: Mapping[str, Any]) -> Path:
 
 
 def prepare(name: str, recipe: Mapping[str, Any], build: Callable[[Path], None]) -> Path:
-    """The prepared folder, built when it is absent; two processes never build it twice.
+    """The folder that is there, else one that is built; two processes never build it twice.
 
     Args:
         name: the model's name.
@@ -34,13 +34,12 @@ def prepare(name: str, recipe: Mapping[str, Any], build: Callable[[Path], None])
         build: writes the model's files into the empty folder it is given.
 
     Raises:
-        ModelError: the folder is there but its files are not what was written, or it cannot be
-            written.
+        ModelError: see `find`, or the folder cannot be written.
     """
+    existing = find(name, recipe)
+    if existing is not None:  # it appears whole, so that nobody need write beside it to read it
+        return existing
     folder = prepared_folder(name, recipe)
-    if folder.exists():  # it appears whole, so that nobody need write beside it to read it
-        verify(folder)
-        return folder
     try:
         _build(folder, recipe, build)
     except OSError as error:
@@ -71,23 +70,27 @@ def _build(folder: Path, recipe: Mapping[str, Any], build: Callable[[Path], None
 
 
 def find(name: str, recipe: Mapping[str, Any]) -> Path | None:
-    """The prepared folder if it is there, verified.
+    """The folder of a model of this recipe, verified: shipped, else prepared here; None: neither.
 
     Raises:
         ModelError: its files are not what was written.
     """
-    folder = prepared_folder(name, recipe)
-    if not folder.exists():
+    own = prepared_folder(name, recipe)
+    for place in shipped_models():
+        if (folder := place / own.name).exists():
+            verify(folder, f"install {PACKAGE.name} again.")
+            return folder
+    if not own.exists():
         return None
-    verify(folder)
-    return folder
+    verify(own)
+    return own
 
 
 def require(name: str, recipe: Mapping[str, Any]) -> Path:
-    """The prepared folder, verified.
+    """The folder of a model of this recipe, verified, see `find`.
 
     Raises:
-        ModelError: it is not there, or its files are not what was written.
+        ModelError: there is none, or its files are not what was written.
     """
     folder = find(name, recipe)
     if folder is None:
@@ -117,15 +120,17 @@ def write_manifest(folder: Path, recipe: Mapping[str, Any], seconds: float) -> N
     (folder / MANIFEST).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-def verify(folder: Path) -> None:
+def verify(folder: Path, mend: str | None = None) -> None:
     """Check every file of a prepared folder against its manifest.
+
+    Args:
+        mend: what is to be done about a damaged one; None: to make it again.
 
     Raises:
         ModelError: a file is missing or is not what was written; says how to mend it.
     """
-    mend = f"delete {folder} and run `fedvlm prepare`."
     try:
-        _verify(folder, mend)
+        _verify(folder, mend or f"delete {folder} and run `fedvlm prepare`.")
     except PermissionError as error:
         raise ModelError(
             f"{error.filename} is another user's and cannot be read; ask for `chmod -R a+rX "

@@ -103,8 +103,8 @@ def test_a_sweep_runs_every_job_and_tells_by_its_status_that_one_failed(small, c
 def test_prepare_is_quick_when_there_is_nothing_to_do(small, capsys):
     assert main(["prepare", *small]) == 0
     text = capsys.readouterr().out
-    assert "dataset easyvqa: 27210 public" in text
-    assert re.search(r"model tiny_llava: /\S+/models/tiny_llava-\w+ ", text)
+    assert "dataset easyvqa: 339 training and 163 test records" in text
+    assert re.search(r"model tiny_llava: /\S+/models/shipped/tiny_llava-\w+ ", text)
 
 
 def test_doctor_finds_this_machine_fit(capsys):

@@ -29,8 +29,9 @@ def test_a_site(tmp_path: Path, small, capsys) -> None:
 
 def test_a_base_that_is_not_there_is_a_command(tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.setenv("FEDVLM_HOME", str(tmp_path))
-    _, output = told(capsys, "site", "experiment=smoke")
-    assert "is not prepared here; run `fedvlm site prepare experiment=smoke`" in output
+    words = ["experiment=smoke", "model.tiny.pretrain.seed=5"]
+    _, output = told(capsys, "site", *words)
+    assert f"is not prepared here; run `fedvlm site prepare {' '.join(words)}`" in output
 
 
 def test_a_server(tmp_path, small, capsys) -> None:

@@ -55,21 +55,29 @@ def read_only(tmp_path):
         path.chmod(path.stat().st_mode | 0o200)
 
 
+@pytest.fixture(scope="module")
+def made_here(small, home) -> list[str]:
+    """Words of a run whose base does not travel with the package, and is prepared in the cache."""
+    phases = ("vision", "text", "language")
+    words = [*small, *(f"model.tiny.pretrain.{phase}.steps=1" for phase in phases)]
+    assert main(["prepare", *words]) == 0
+    return words
+
+
 def test_a_prepared_cache_of_somebody_elses_serves_a_run_from_a_folder_of_nobodys(
-    small, home, read_only, tmp_path
+    made_here, home, read_only, tmp_path
 ):
     """The cache and the current folder can only be read, and the terminal takes ASCII only.
 
     The clients keep something (control variates), for which the user's own cache is used.
     """
-    assert main(["prepare", *small]) == 0
     (tmp_path / "cwd").mkdir()
     (tmp_path / "shared").mkdir()
     for name in ("models", "datasets"):
         copy_tree(home / name, tmp_path / "shared" / name)
     place = read_only(tmp_path / "shared")
     own = {"FEDVLM_HOME": str(place), "HOME": str(tmp_path / "user")}
-    words = [*small, *SHORT, "algorithm=scaffold", f"output_dir={tmp_path / 'runs'}"]
+    words = [*made_here, *SHORT, "algorithm=scaffold", f"output_dir={tmp_path / 'runs'}"]
     cwd = read_only(tmp_path / "cwd")
     done = fedvlm("run", *words, cwd=cwd, PYTHONIOENCODING="ascii", **own)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -87,7 +95,7 @@ def copy_tree(source: Path, target: Path) -> None:
     subprocess.run(["cp", "-r", str(source), str(target)], check=True)
 
 
-def test_everything_that_is_prepared_can_be_read_by_others(small, home):
+def test_everything_that_is_prepared_can_be_read_by_others(made_here, home):
     files = [path for path in (home / "models").rglob("*") if not path.name.startswith(".")]
     assert {"model.safetensors"} <= {path.name for path in files}
     modes = {oct(path.stat().st_mode & 0o777) for path in files if path.is_file()}
@@ -96,12 +104,12 @@ def test_everything_that_is_prepared_can_be_read_by_others(small, home):
     assert modes == {oct(0o666 & ~umask)}
 
 
-def test_a_file_of_the_cache_that_is_another_users_alone_is_named(small, home, tmp_path):
+def test_a_file_of_the_cache_that_is_another_users_alone_is_named(made_here, home, tmp_path):
     copy_tree(home / "models", tmp_path / "models")
     copy_tree(home / "datasets", tmp_path / "datasets")
     for path in (tmp_path / "models").glob("tiny_llava*/model.safetensors"):
         path.chmod(0)
-    words = [*small, *SHORT, f"output_dir={tmp_path / 'runs'}"]
+    words = [*made_here, *SHORT, f"output_dir={tmp_path / 'runs'}"]
     done = fedvlm("run", *words, cwd=tmp_path, FEDVLM_HOME=str(tmp_path))
     assert done.returncode == 1
     assert re.search(r"^error: .*safetensors is another user's .*chmod -R a\+rX", done.stderr, re.M)

@@ -1,11 +1,16 @@
 """`fedvlm prepare` makes datasets from raw sources and checks them."""
 
 import json
+import re
+import shutil
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from fedvlm_flwr.cli import main
+from fedvlm_flwr.models.weights.prepared import MANIFEST, write_manifest
+from fedvlm_flwr.paths import PACKAGE, SHIPPED
 from tests import forms
 from tests.fedvlm_flwr.data.sources.test_slake import straddle
 from tests.layout import organs, record, write
@@ -182,3 +187,31 @@ def test_a_dataset_without_training_records_fails_the_check(
     words = ["--check", "dataset=folder", f"dataset.root={tmp_path}", "dataset.task=vqa"]
     assert prepare(*words) == 1
     assert "bad: there is no good train record" in capsys.readouterr().out
+
+
+STEPS = [f"model.tiny.pretrain.{phase}.steps=3" for phase in ("vision", "text", "language")]
+FEW = ("experiment=smoke", "dataset.test_pictures=2", "dataset.train_pictures=4")
+
+
+def test_a_model_of_the_package_is_made_anew_and_compared(
+    cheap_once: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    shipped = tmp_path / PACKAGE.name / SHIPPED / cheap_once.name
+    shutil.copytree(cheap_once, shipped)
+    weights = load_file(shipped / "model.safetensors")
+    weights[min(weights)].view(-1)[7] += 0.5
+    save_file(weights, shipped / "model.safetensors", {"format": "pt"})
+    (shipped / MANIFEST).unlink()
+    write_manifest(shipped, {}, 0.0)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert prepare("--rebuild", *FEW, *STEPS) == 0
+    output = capsys.readouterr().out
+    count = sum(tensor.numel() for tensor in weights.values())
+    assert f"largest difference 5.00e-01, rms {0.5 / count**0.5:.2e} of " in output
+    assert re.search(r"^vqa accuracy: 0\.\d{3} of the package, 0\.\d{3} anew$", output, re.M)
+    assert not (home / "models" / shipped.name).exists()
+
+
+def test_only_a_model_of_the_package_is_made_anew(capsys: Capture) -> None:
+    assert prepare("--rebuild", *FEW, *STEPS) == 1
+    assert "No model=tiny_llava of this recipe travels with the package" in capsys.readouterr().err

@@ -25,7 +25,7 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> FederatedData:
 
 
 def test_every_official_question_is_in_one_table(full: FederatedData) -> None:
-    assert Counter(full.public["task"]) + Counter(full.train["task"]) == {
+    assert Counter(full.public()["task"]) + Counter(full.train["task"]) == {
         "vqa": 38_575,
         "classification": 8_000,
         "captioning": 4_000,
@@ -43,10 +43,10 @@ def test_every_official_question_is_in_one_table(full: FederatedData) -> None:
 
 
 def test_no_picture_is_in_two_tables(full: FederatedData) -> None:
-    seen = [set(table["image"]) for table in (full.public, full.train, full.test)]
+    seen = [set(table["image"]) for table in (full.public(), full.train, full.test)]
     assert [len(pictures) for pictures in seen] == [2_000, 2_000, 1_000]
     assert not seen[0] & seen[1]
-    ids = [*full.public["id"], *full.train["id"], *full.test["id"]]
+    ids = [*full.public()["id"], *full.train["id"], *full.test["id"]]
     assert len(set(ids)) == len(ids) == 27_210 + 27_365 + 13_673
 
 

@@ -26,7 +26,7 @@ def test_records_keep_their_words_and_get_what_they_lack(tmp_path: Path) -> None
     assert data.train["client"][:] == ["0", "0", "1", "1", "2", "2"]
     assert data.train["subject"][:] == ["physics"] * 6
     check_pictures(examples(data.test, data.root))
-    assert data.left_out == len(data.public) == 0
+    assert data.left_out == len(data.public()) == 0
 
 
 def test_the_pooled_test_file_is_the_test_set_and_the_clients_files_say_whose(

@@ -2,6 +2,8 @@
 
 import os
 import socket
+import subprocess
+import sys
 import urllib.request
 from pathlib import Path
 
@@ -116,3 +118,20 @@ def test_no_place_at_all_is_one_sentence(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(RunError, match=r"/tmp cannot be written .* set RAY_TMPDIR"):
         socket_parent({"TMPDIR": str(tmp_path)})
+
+
+def threads_of(variables: dict[str, str]) -> str:
+    """What a process of ours, and those that it starts, tell torch's threads to do."""
+    done = subprocess.run(
+        [sys.executable, "-c", "import fedvlm_flwr, os; print(os.environ['OMP_WAIT_POLICY'])"],
+        env={"PYTHONPATH": os.pathsep.join(sys.path), **variables},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.strip()
+
+
+def test_threads_that_wait_sleep_unless_the_user_has_said_otherwise():
+    assert threads_of({}) == "passive"
+    assert threads_of({"OMP_WAIT_POLICY": "active"}) == "active"

@@ -18,7 +18,7 @@ from fedvlm_flwr.data.load import load_data
 from fedvlm_flwr.errors import ConfigError, FedVLMError, ModelError, RunError
 from fedvlm_flwr.messages import TrainRequest
 from fedvlm_flwr.models.llava.kind import recipe
-from fedvlm_flwr.models.weights.prepared import prepared_folder
+from fedvlm_flwr.models.weights.prepared import prepared_folder, write_manifest
 from fedvlm_flwr.plugins import available
 from fedvlm_flwr.run_folder import METRICS, PROGRESS
 
@@ -114,12 +114,12 @@ def test_an_occupied_run_folder_is_refused(start, small, app, tmp_path):
 def test_a_corrupt_base_model_is_named_with_how_to_mend_it(start, small):
     overrides = "model.tiny.pretrain.seed=77"
     choice = compose({"overrides": " ".join([*small, overrides])}).model
-    from fedvlm_flwr.models import prepare_model
-
-    prepare_model(choice)
     folder = prepared_folder("tiny_llava", recipe(choice.params))
+    folder.mkdir(parents=True)
     weights = folder / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:-100])
+    weights.write_bytes(bytes(200))
+    write_manifest(folder, recipe(choice.params), 0.0)
+    weights.write_bytes(bytes(100))
     with pytest.raises(ModelError, match=r"model\.safetensors.*fedvlm prepare"):
         start(overrides)
 
@@ -138,9 +138,10 @@ def test_an_unreadable_picture_is_named_with_its_client(start, small, tmp_path):
     picture = package / "data" / "train" / "images" / "2003.png"
     content = picture.read_bytes()
     picture.write_bytes(content[: len(content) // 2] + bytes(len(content) - len(content) // 2))
+    path = os.pathsep.join(filter(None, [str(tmp_path / "site"), os.environ.get("PYTHONPATH")]))
     done = subprocess.run(
         [str(Path(sys.executable).with_name("fedvlm")), "run", *small],
-        env={**os.environ, "PYTHONPATH": str(tmp_path / "site")},
+        env={**os.environ, "PYTHONPATH": path},
         capture_output=True,
         text=True,
         check=False,

@@ -16,25 +16,24 @@ from fedvlm_flwr.data.federated import Example, examples
 from fedvlm_flwr.evaluation.answers import generate_answers, sample
 from fedvlm_flwr.evaluation.evaluator import Evaluator
 from fedvlm_flwr.images.frame import Frame, padded
-from fedvlm_flwr.models import model_parts, prepare_model
+from fedvlm_flwr.models import model_parts
 from fedvlm_flwr.models.features import FeatureCache
 from fedvlm_flwr.models.resident import Resident
 from fedvlm_flwr.models.vlm import VLM, Encoded, Features, History
 from fedvlm_flwr.process import this_process
-from tests.choices import MADE_HERE
+from tests.choices import SHIPPED
 
 
 def composed(*overrides: str) -> Config:
     return compose({"overrides": shlex.join(overrides)})
 
 
-@pytest.mark.parametrize("model", MADE_HERE)
+@pytest.mark.parametrize("model", SHIPPED)
 def test_answers_and_scores_do_not_depend_on_the_batch_size(small: list[str], model: str) -> None:
     words = [*small, f"model={model}", "dataset.test_pictures=4", "eval.max_new_tokens=8"]
     config = composed(*words)
     if "connector" not in model_parts(config.model):
         config = composed(*words, "tuning=f_l")
-    prepare_model(config.model)
     held = this_process().model(config, torch.device("cpu"))
     data = this_process().data(config)
     found = []

@@ -1,5 +1,6 @@
 """The tiny Show-o: how its codes are learnt, and that it is made once and the same each time."""
 
+import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,7 +26,12 @@ from fedvlm_flwr.models.pretraining.tiny_showo import (
 from fedvlm_flwr.models.showo.model import Showo
 
 CPU = torch.device("cpu")
-SMOKE = "experiment=smoke model=tiny_showo"
+# Hardly any pretraining.
+FEW = {"vision": (5, 2), "text": (2, 1), "language": (15, 5)}
+CHEAP = [
+    f"model.tiny.pretrain.{phase}={{steps: {steps}, warmup: {warmup}}}"
+    for phase, (steps, warmup) in FEW.items()
+]
 
 
 @pytest.fixture(autouse=True)
@@ -46,15 +52,15 @@ class Record:
 
 
 @pytest.fixture(scope="module")
-def smoke():
-    """The shipped choice under the smoke experiment."""
-    return compose({"overrides": SMOKE}).model
+def choice():
+    """The shipped choice with a few steps of pretraining."""
+    return compose({"overrides": shlex.join(["model=tiny_showo", *CHEAP])}).model
 
 
 @pytest.fixture(scope="module")
-def prepared(smoke, home) -> Path:
-    """The model of the smoke experiment, made once."""
-    return prepare_model(smoke)
+def prepared(choice, home) -> Path:
+    """The model, made once."""
+    return prepare_model(choice)
 
 
 @pytest.fixture
@@ -69,8 +75,8 @@ def records(pictures) -> list[Record]:
 
 
 @pytest.fixture
-def trainee(smoke, records) -> ShowoTrainee:
-    params = smoke.params
+def trainee(choice, records) -> ShowoTrainee:
+    params = choice.params
     tokenizer = tokenizer_for(texts_of(by_image(records)), params.template)
     module = build(params.sizes, tokenizer, seed=0)
     model = Showo(module, tokenizer, params.resolution, params.template, 64)
@@ -79,30 +85,30 @@ def trainee(smoke, records) -> ShowoTrainee:
     return ShowoTrainee(model, replace(params.tiny.pretrain, mix=mix, vision=vision, redrawn=2))
 
 
-def test_the_shipped_one_is_small_and_has_sixteen_tokens(smoke):
-    skeleton = model_skeleton(smoke)
+def test_the_shipped_one_is_small_and_has_sixteen_tokens(choice):
+    skeleton = model_skeleton(choice)
     assert 1e6 < sum(p.numel() for p in skeleton.module.parameters()) < 3e6
     assert skeleton.image_tokens == 16 + 3
     assert skeleton.lora_targets == ("dense", "fc1", "fc2", "k_proj", "q_proj", "v_proj")
 
 
-def test_prepared_by_the_smoke_experiment_it_loads_and_answers(smoke, prepared, pictures):
-    assert prepared_model(smoke) == prepared
-    assert prepare_model(smoke) == prepared
-    model = load_model(smoke, CPU)
+def test_prepared_once_it_loads_and_answers(choice, prepared, pictures):
+    assert prepared_model(choice) == prepared
+    assert prepare_model(choice) == prepared
+    model = load_model(choice, CPU)
     assert not any(p.requires_grad for p in model.module.parameters())
     assert not model.module.training
     batch = [model.encode("what is it?")] * 2
     assert len(model.generate(model.features(pictures[:2]), batch, 4)) == 2
-    skeleton = model_skeleton(smoke).module.state_dict()
+    skeleton = model_skeleton(choice).module.state_dict()
     state = model.module.state_dict()
     assert {k: v.shape for k, v in state.items()} == {k: v.shape for k, v in skeleton.items()}
 
 
-def test_the_same_seed_gives_the_same_weights(smoke, prepared, tmp_path, monkeypatch):
+def test_the_same_seed_gives_the_same_weights(choice, prepared, tmp_path, monkeypatch):
     monkeypatch.setenv("FEDVLM_HOME", str(tmp_path))
     torch.manual_seed(99)  # what else drew random numbers before does not matter
-    again = prepare_model(smoke)
+    again = prepare_model(choice)
     assert again.name == prepared.name
     for file in ("model.safetensors", "image_tokenizer.safetensors"):
         assert (again / file).read_bytes() == (prepared / file).read_bytes()
@@ -117,11 +123,11 @@ def test_its_language_model_is_a_plain_one_for_transformers(prepared):
     assert plain.config.qk_layernorm
 
 
-def test_unprepared_and_broken_ones_say_what_to_do(smoke, prepared, tmp_path, monkeypatch):
+def test_unprepared_and_broken_ones_say_what_to_do(choice, prepared, tmp_path, monkeypatch):
     monkeypatch.setenv("FEDVLM_HOME", str(tmp_path))
-    assert prepared_model(smoke) is None
+    assert prepared_model(choice) is None
     with pytest.raises(ModelError, match="run `fedvlm prepare`"):
-        load_model(smoke, CPU)
+        load_model(choice, CPU)
     copy = tmp_path / "models" / prepared.name
     copy.mkdir(parents=True)
     for file in prepared.iterdir():
@@ -129,7 +135,7 @@ def test_unprepared_and_broken_ones_say_what_to_do(smoke, prepared, tmp_path, mo
     broken = copy / "image_tokenizer.safetensors"
     broken.write_bytes(broken.read_bytes()[:-1] + b"x")
     with pytest.raises(ModelError, match=r"image_tokenizer\.safetensors is corrupt"):
-        load_model(smoke, CPU)
+        load_model(choice, CPU)
 
 
 def test_all_three_phases_learn(trainee, records):
@@ -213,8 +219,8 @@ def test_what_bits_have_in_common_by_hand():
     assert code_redundancy(torch.full((1, 2, 2, 2), 0.5)).item() == pytest.approx(0.25 + 0.25**2)
 
 
-def test_more_redrawn_pictures_than_a_batch_has_are_refused(smoke):
-    recipe = smoke.params.tiny.pretrain
+def test_more_redrawn_pictures_than_a_batch_has_are_refused(choice):
+    recipe = choice.params.tiny.pretrain
     assert isinstance(recipe, ShowoRecipe)
     with pytest.raises(ConfigError, match=r"redrawn=49 must lie between 1 and the 48"):
         replace(recipe, redrawn=49)
