@@ -38,6 +38,8 @@ START_SECONDS = 90.0  # of a busy machine
 STOP_SECONDS = 10.0
 FOREIGN = ("FLWR_", "FEDVLM_", "RAY_")  # variables of the caller's that no process here obeys
 LOG_TAIL = 3000  # characters
+# Of the server, as in systemd/server.env: Flower asks every second whether a run is to be started.
+SERVER = {"FLWR_SUPEREXEC_TASK_POLL_INTERVAL": "3"}
 
 
 class Child:
@@ -107,7 +109,7 @@ class Server:
         self.folder, self.models, self.port = folder, models, port
         self.address = f"{LOOPBACK}:{port}"
         self.certificates = folder / "certificates"
-        self.environment = environment_of(folder / "server", models)
+        self.environment = {**environment_of(folder / "server", models), **SERVER}
         self.user = environment_of(folder / "user", None)
         self.child: Child | None = None
 

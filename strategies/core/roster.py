@@ -14,7 +14,7 @@ from fedvlm_flwr.messages import RejectedMessage, SiteReply
 from strategies.core.events import Callback
 from strategies.core.validation import require_answer
 
-LOOK_SECONDS = 0.5  # between two looks, while sites are waited for
+LOOK_SECONDS = 1.0  # between two looks, while sites are waited for
 TELL_SECONDS = 10.0  # between two words on whom is waited for
 ANSWER_SECONDS = 60.0  # for a node to say who it is, when all that are needed have: it loads a base
 TWICE_SECONDS = 75.0  # Flower holds a SuperNode that was killed to be there for a minute

@@ -49,7 +49,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
         (roster, "LOOK_SECONDS"),
         (roster, "TELL_SECONDS"),
         (exchange, "LOOK_SECONDS"),
-        (exchange, "SHORTEST_PAUSE"),
+        (exchange, "SITES_SHORTEST_PAUSE"),
     ):
         monkeypatch.setattr(module, name, 0.01)
     monkeypatch.setattr(roster, "TWICE_SECONDS", 0.1)
