@@ -12,8 +12,8 @@ from strategies.core.roster import LOST, Roster
 
 # A pause grows with the time that nothing has come, so that it delays a round by that part at most.
 SHORTEST_PAUSE, LONGEST_PAUSE, PART = 0.05, 2.0, 0.05
-# A poll costs a SuperLink a request, some 10 ms of CPU; a SuperNode looks for messages every 3 s and
-# for its reply every 0.5 s, so that nothing is gained by asking more often.
+# A poll costs a SuperLink a request, some 10 ms of CPU; a SuperNode looks for messages every 3 s
+# and for its reply every 0.5 s, so that nothing is gained by asking more often.
 SITES_SHORTEST_PAUSE, SITES_PART = 0.5, 0.1
 LOOK_SECONDS = 5.0  # between two looks at which sites are there
 GRACE_SECONDS = 600.0  # that a message lives longer than its round
