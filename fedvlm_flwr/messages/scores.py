@@ -51,7 +51,7 @@ class ScoresReply:
     squares: Scores = field(default_factory=dict)
 
     def pack(self) -> RecordDict:
-        """As a message's content, metrics flat: `vqa/accuracy`, `count:vqa`, `square:vqa/accuracy`."""
+        """As a message's content, in one record: `vqa/accuracy`, `count:vqa`."""
         record = self.record()
         record.update({f"{COUNT}{task}": count for task, count in self.counts.items()})
         record.update({f"{SQUARE}{name}": value for name, value in _flat(self.squares).items()})

@@ -109,9 +109,9 @@ class Task:
             TaskLost: it cannot be had.
         """
         try:
-            # In this order, and not Flower's: a task that is taken without its message, by a process
-            # that is then killed, is handed out again; once it has begun, only one with a message
-            # is answered for, and without an answer the SuperNode would wait for ever.
+            # In this order, and not Flower's: a task that has not begun when its process is killed
+            # is handed out again; of those that have, the SuperNode answers for the ones whose
+            # message was taken, and for an answer to the others it would wait for ever.
             head = self._head()
             opening = self._client.PullTaskInput(PullTaskInputRequest())
             TaskIdentity.task_id = opening.task_id
@@ -131,7 +131,8 @@ class Task:
             if time.monotonic() > deadline:
                 return None
             time.sleep(WAIT_SECONDS)
-        return answer.message_object_trees[0]
+        tree: ObjectTree = answer.message_object_trees[0]
+        return tree
 
     def _message(self, tree: ObjectTree) -> Message:
         node, run_id = Node(node_id=self.context.node_id), self.context.run_id
