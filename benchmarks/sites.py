@@ -7,8 +7,8 @@ In place, a SuperNode starts a process for every message; resident, the site's o
 them. Each way is a deployment of its own, with TLS and node authentication. The first run, of one
 round, is not counted. CPU seconds are of all the site's processes, Flower's and ours together, over
 the second run, for each message of it (questions before round 1, training, scoring); waiting for
-the server is in them. With `--scores sites` each round has a message more for every site. Wall time means little on a busy machine. The numbers of both ways are
-compared.
+the server is in them. With `--scores sites` each round has a message more for every site. Wall time
+means little on a busy machine. The numbers of both ways are compared.
 """
 
 import argparse

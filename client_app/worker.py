@@ -8,7 +8,7 @@ import torch
 from flwr.app import ArrayRecord, RecordDict
 from torch import nn
 
-from client_app.disclosure import site_records, site_scores
+from client_app.disclosure import site_records, site_scores, site_vocabulary
 from client_app.local import LocalResult, train_locally
 from client_app.oom import explains_out_of_memory
 from client_app.private import PrivateState
@@ -212,9 +212,12 @@ class Worker:
         with models_in(site.model_root):
             prepare_model(self.process.compose(run_config).model)  # where it is not there
         config, model = model_of(self.process, run_config, site)
-        records = site_records(self.process.data(config), config.privacy.min_examples)
+        data = self.process.data(config)
+        records = site_records(data, config.privacy.min_examples)
+        vocabulary = site_vocabulary(config, model.vlm, data)
         facts = fingerprints(self.process.compose(run_config), model)
-        return SiteReply(site=site.site, **vars(records), **vars(facts)).pack()
+        own = vars(records) | vars(vocabulary) | vars(facts)
+        return SiteReply(site=site.site, **own).pack()
 
 
 def model_of(

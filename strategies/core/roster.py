@@ -10,7 +10,7 @@ from flwr.common.constant import ErrorCode
 from flwr.serverapp import Grid
 
 from fedvlm_flwr.errors import RunError
-from fedvlm_flwr.messages import RejectedMessage, SiteReply
+from fedvlm_flwr.messages import Failure, RejectedMessage, SiteReply
 from strategies.core.events import Callback
 from strategies.core.validation import require_answer
 
@@ -215,8 +215,7 @@ class Roster(Callback):
             require_answer(answer)
             reply = SiteReply.unpack(answer.content)
         except RejectedMessage as verdict:
-            sentence = f"SuperNode {node} cannot take part: {verdict}."
-            return self.tell(sentence) if self.members.names else self._refuse(sentence)
+            return self._turn_away(answer, f"cannot take part: {verdict}.")
         if reply.simulated or not reply.site:
             return self._refuse(
                 f"SuperNode {node} is a simulated one, and engine=superlink runs on real sites; "
@@ -231,6 +230,14 @@ class Roster(Callback):
         self._replies[reply.site] = reply
         if not self._strict:
             self._join(reply.site)
+
+    def _turn_away(self, answer: Message, words: str) -> None:
+        """A node that cannot take part; where others are named it ends no run."""
+        name = failed_site(answer)
+        names = self.members.names
+        who = f"The site '{name}'" if name else f"SuperNode {answer.metadata.src_node_id}"
+        tell = self._refuse if names is None or name in names else self.tell
+        tell(f"{who} {words}")
 
     def _join(self, name: str) -> None:
         """A site that comes while rounds are running: back, or new where that is allowed."""
@@ -257,3 +264,13 @@ class Roster(Callback):
     def recall(self, memory: Mapping[str, Any]) -> None:
         """Give each site its number again."""
         self.names = [str(name) for name in memory.get("names", ())]
+
+
+def failed_site(answer: Message) -> str:
+    """The name of the site whose failure an answer is; empty: it is none, or tells no name."""
+    if answer.has_error():
+        return ""
+    try:
+        return Failure.unpack(answer.content).site
+    except RejectedMessage:
+        return ""
