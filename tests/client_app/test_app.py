@@ -74,6 +74,7 @@ def asked(run_config=None, **node_config) -> SiteReply:
 WORDS = {  # of a node that is no simulated one
     "Flower's own keys": (NODE, "The node-config key 'num-partitions' is unknown"),
     "a number": ({"site": "a", "partition-id": 0, "data-root": "."}, "'partition-id' is unknown"),
+    "a worker": ({"site": "a", "worker": "x"}, "is said by its SuperNode's --isolation"),
     "a misspelled key": ({"site": "a", "data_root": "/x"}, "'data_root' is unknown; the keys are"),
     "no name": ({"data-root": "."}, "has no site"),
     "no data": ({"site": "a"}, "has no data-root"),

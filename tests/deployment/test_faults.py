@@ -67,19 +67,18 @@ def numbers(folder: RunFolder) -> list[str]:
     return sorted(json.dumps(line) for line in lines if line["metric"] != "seconds")
 
 
-def in_one_process(server: Server, records: dict[str, Path], *words: str) -> RunFolder:
-    """The same federation of the same folders by the in-process engine."""
+def in_one_process(server: Server, records: dict[str, Path], name: str, *words: str) -> RunFolder:
+    """The same federation of the same folders by the in-process engine, as a run of a name."""
     folders = ", ".join(f"{name}: {records[name]}" for name in SITES)
-    place = folder_of(server, f"inprocess-{len(words)}")
-    own = ("engine=inprocess", f"engine.sites={{{folders}}}", f"run_name={place.path.name}")
+    own = ("engine=inprocess", f"engine.sites={{{folders}}}", f"run_name={name}")
     subprocess.run(fedvlm("run", *own, *words), env=server.user, check=True, capture_output=True)
-    return place
+    return folder_of(server, name)
 
 
 @pytest.fixture(scope="module")
 def three_rounds(server: Server, records: dict[str, Path]) -> RunFolder:
     """SCAFFOLD that nothing disturbs."""
-    return in_one_process(server, records, *SCAFFOLD)
+    return in_one_process(server, records, "scaffold", *SCAFFOLD)
 
 
 def told(place: RunFolder, words: str) -> bool:
@@ -228,7 +227,7 @@ def test_two_runs_at_once_have_the_numbers_of_one_process(
 ) -> None:
     runs = [(SCAFFOLD, "first"), (PERSONAL, "second")]
     processes = [start_run(server, *words, NAMED, name=name) for words, name in runs]
-    personal = in_one_process(server, records, *PERSONAL)
+    personal = in_one_process(server, records, "personal", *PERSONAL)
     outputs = [process.communicate(timeout=400)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], outputs
     assert numbers(folder_of(server, "first")) == numbers(three_rounds)
