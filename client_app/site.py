@@ -18,8 +18,8 @@ SIMULATED_KEYS = {"partition-id", "num-partitions"}
 # Of keys that someone may expect here, what to use in their place.
 INSTEAD = {
     **dict.fromkeys(SIMULATED_KEYS, "A site has a name and no number."),
-    "worker": "Which process works a site's messages is said by its SuperNode's --isolation process "
-    "and `fedvlm site serve` (docs/site.md).",
+    "worker": "Which process works a site's messages is said by its SuperNode's --isolation "
+    "process, and is `fedvlm site serve` (docs/site.md).",
 }
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\-]{0,63}")
 EXAMPLE = """--node-config 'site="north" data-root="/data/north"'"""

@@ -209,15 +209,16 @@ class Worker:
         """
         site = Site.of(node_config)
         self.process.forget_data()
+        own = site.own(self.process.compose(run_config))
+        data = self.process.data(own)
+        records = site_records(data, own.privacy.min_examples)
         with models_in(site.model_root):
-            prepare_model(self.process.compose(run_config).model)  # where it is not there
+            prepare_model(own.model)  # where it is not there: last, since it may take minutes
         config, model = model_of(self.process, run_config, site)
-        data = self.process.data(config)
-        records = site_records(data, config.privacy.min_examples)
         vocabulary = site_vocabulary(config, model.vlm, data)
         facts = fingerprints(self.process.compose(run_config), model)
-        own = vars(records) | vars(vocabulary) | vars(facts)
-        return SiteReply(site=site.site, **own).pack()
+        counts = vars(records) | vars(vocabulary) | vars(facts)
+        return SiteReply(site=site.site, **counts).pack()
 
 
 def model_of(

@@ -137,7 +137,7 @@ def told(small, log, tmp_path):
         site = context(run_config, **site_at(tmp_path), **node_config)
         reply = client_app(message("train", content), site)
         assert set(reply.content) == {"failure"}
-        assert set(reply.content["failure"]) == {"code"}, "a site's words stay at the site"
+        assert set(reply.content["failure"]) == {"code", "site"}, "a site's words stay at the site"
         return Failure.unpack(reply.content).code.value, log[-1]
 
     return send
