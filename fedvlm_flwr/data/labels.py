@@ -20,11 +20,11 @@ def foreign_labels(data: FederatedData, params: Any) -> Counter[str]:
     """
     labels = params.labels if isinstance(params, Scored) else None
     classes: Counter[str] = Counter()
-    known = {classification.parse(label) for label in labels or ()}
+    names = {classification.parse(label) for label in labels or ()}
     for table in (data.train, data.test) if labels is not None else ():
         rows = [row for row, task in enumerate(table["task"][:]) if task == TASK]
         answers = (example.answer for example in examples(table, data.root, rows))
-        classes.update(name for name in map(classification.parse, answers) if name not in known)
+        classes.update(name for name in map(classification.parse, answers) if name not in names)
     return classes
 
 

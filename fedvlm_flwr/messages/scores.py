@@ -73,7 +73,7 @@ class ScoresReply:
         only(content, SCORES)
         numbers = _numbers(record)
         seconds = numbers.pop(SECONDS, 0.0)
-        counts, squares = (_taken(numbers, prefix) for prefix in (COUNT, SQUARE))
+        counts, squares = (_without_prefix(numbers, prefix) for prefix in (COUNT, SQUARE))
         scores = _by_task(numbers)
         for task, count in counts.items():
             if task not in scores or not 1 <= count <= MOST_EXAMPLES or count != int(count):
@@ -92,7 +92,7 @@ def _numbers(record: MetricRecord) -> dict[str, float]:
     return {key: _number(key, value) for key, value in record.items()}
 
 
-def _taken(numbers: dict[str, float], prefix: str) -> dict[str, float]:
+def _without_prefix(numbers: dict[str, float], prefix: str) -> dict[str, float]:
     """The numbers whose names have a prefix, without it and out of the others."""
     names = [name for name in numbers if name.startswith(prefix)]
     return {name.removeprefix(prefix): numbers.pop(name) for name in names}
