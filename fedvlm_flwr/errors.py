@@ -25,7 +25,7 @@ class DisclosureError(FedVLMError):
     """A site would tell of fewer records than it may."""
 
 
-class VocabularyError(FedVLMError):
+class VocabularyError(ConfigError):
     """A model has no words for a large part of what it shall learn to say."""
 
 

@@ -65,10 +65,10 @@ SENTENCES = {
 REFUSALS = (FailureCode.REQUEST, FailureCode.POLICY)
 CODES: tuple[tuple[type[Exception], FailureCode], ...] = (
     (SiteError, FailureCode.SITE),
+    (VocabularyError, FailureCode.VOCABULARY),
     (ConfigError, FailureCode.CONFIGURATION),
     (DataError, FailureCode.DATA),
     (DisclosureError, FailureCode.DISCLOSURE),
-    (VocabularyError, FailureCode.VOCABULARY),
     (ModelError, FailureCode.MODEL),
     (StateError, FailureCode.STATE),
     (PolicyError, FailureCode.POLICY),
