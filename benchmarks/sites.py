@@ -1,17 +1,19 @@
 """What a message costs at a real site, in place and resident: real processes on the loopback.
 
-    python benchmarks/sites.py [--rounds 3] [--sites 2] [--algorithm scaffold] [--out FILE.json]
+    python benchmarks/sites.py [--rounds 3] [--sites 2] [--algorithm scaffold] [--scores server]
+                               [--out FILE.json]
 
 In place, a SuperNode starts a process for every message; resident, the site's own process takes
 them. Each way is a deployment of its own, with TLS and node authentication. The first run, of one
 round, is not counted. CPU seconds are of all the site's processes, Flower's and ours together, over
 the second run, for each message of it (questions before round 1, training, scoring); waiting for
-the server is in them. Wall time means little on a busy machine. The numbers of both ways are
-compared.
+the server is in them. With `--scores sites` each round has a message more for every site. Wall time
+means little on a busy machine. The numbers of both ways are compared.
 """
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 import threading
@@ -61,6 +63,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--sites", type=int, default=2)
     parser.add_argument("--algorithm", default="scaffold")
+    parser.add_argument("--scores", choices=("server", "sites"), default="server")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     words = ["experiment=smoke", *WORDS, "num_clients=null", f"min_sites={options.sites}"]
@@ -73,7 +76,9 @@ def main() -> None:
             costs[way], lines = measure(Path(folder), way == "resident", options, words)
             scores.append(lines)
     different = sum(a != b for a, b in zip(*scores, strict=True))
-    print(f"{options.sites} sites, {options.rounds} rounds, {options.algorithm}\n")
+    facts = (f"{options.sites} sites", f"{options.rounds} rounds", options.algorithm)
+    load = ", ".join(f"{number:.1f}" for number in os.getloadavg())
+    print(f"{', '.join(facts)}, scored by {options.scores}; load {load}\n")
     print("|  | in place | resident |\n|---|---:|---:|")
     for key, title in ROWS.items():
         print(f"| {title} | {' | '.join(f'{asdict(c)[key]:.4g}' for c in costs.values())} |")
@@ -88,7 +93,11 @@ def measure(
 ) -> tuple[Cost, list[str]]:
     """One way's cost, and the numbers that its run came to."""
     states = folder / "states"
-    folders = list(write_sites(folder / "records").items())[: options.sites]
+    records = write_sites(folder / "records")
+    folders = list(records.items())[: options.sites]
+    words = [*words, f"eval.where={options.scores}"]
+    if options.scores == "server":
+        words.append(f"dataset.root={list(records.values())[-1]}")
     with superlink(folder, fedvlm_home() / "models") as server:
         sites = [
             Site(server, name, node_config(name, data, states), resident=resident)

@@ -104,22 +104,23 @@ def answer(work: Work, message: Message, context: Context) -> Message:
         content = gate.release(work(message.content, run_config, node_config))
     except Exception as error:
         words = reason(error)
-        content = failed(error, message, words if is_simulated(node_config) else "")
+        content = failed(error, message, words if is_simulated(node_config) else "", gate.site)
     try:
         gate.log(message, content, words)
     except StateError as error:
-        content = failed(error, message, "")
+        content = failed(error, message, "", gate.site)
     return Message(content, reply_to=message)
 
 
-def failed(error: Exception, message: Message, words: str) -> RecordDict:
+def failed(error: Exception, message: Message, words: str, site: str) -> RecordDict:
     """The reply of a client that failed, which the log of its process tells of.
 
     Args:
         words: what happened, as far as the server may know it.
+        site: the name of a real site.
     """
     log(ERROR, "A client failed in round %s", message.metadata.group_id, exc_info=error)
-    return Failure.of(error, words).pack()
+    return Failure.of(error, words, site).pack()
 
 
 def reason(error: Exception) -> str:

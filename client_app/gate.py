@@ -20,10 +20,11 @@ class Gate:
 
     Args:
         folder: the site's state-dir; None: of a simulated node, which has no rules of its own.
+        site: its name; empty: it is simulated.
     """
 
-    def __init__(self, folder: Path | None) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path | None, site: str = "") -> None:
+        self._folder, self.site = folder, site
         self._policy = Policy()
 
     @classmethod
@@ -34,7 +35,7 @@ class Gate:
             SiteError: the node-config of a site cannot be used.
         """
         site = site_of(node_config)
-        return cls(site.states if site else None)
+        return cls(site.states, site.site) if site else cls(None)
 
     def admit(self, message: Message, run_config: Scalars) -> None:
         """Log a message that has come, and refuse it where the site's policy says so.

@@ -17,7 +17,8 @@ from flwr.app import ConfigRecord, Message, MetricRecord, RecordDict
 from fedvlm_flwr.errors import ConfigError, PolicyError
 from fedvlm_flwr.messages import TrainMetrics
 from fedvlm_flwr.messages.fields import is_needed
-from fedvlm_flwr.messages.names import COUNTS, METRICS, REQUEST, SCORES, SQUARES
+from fedvlm_flwr.messages.names import METRICS, REQUEST, SCORES
+from fedvlm_flwr.messages.scores import COUNT, SQUARE
 from fedvlm_flwr.settings import setting
 
 if TYPE_CHECKING:
@@ -115,10 +116,18 @@ class Policy:
         patterns = self.metrics
         if patterns is not None:
             _keep(content, METRICS, lambda name: name in NEEDED or _allowed(name, patterns))
-            for record in (SCORES, SQUARES):
-                _keep(content, record, lambda name: _allowed(name, patterns))
-            tasks = {name.partition("/")[0] for name in content.get(SCORES, {})}
-            _keep(content, COUNTS, tasks.__contains__)
+            tasks = {
+                name.partition("/")[0]
+                for name in content.get(SCORES, {})
+                if "/" in name and not name.startswith(SQUARE) and _allowed(name, patterns)
+            }
+
+            def leaves(name: str) -> bool:
+                if name.startswith(COUNT):
+                    return name.removeprefix(COUNT) in tasks
+                return _allowed(name.removeprefix(SQUARE), patterns)
+
+            _keep(content, SCORES, leaves)
         return content
 
 

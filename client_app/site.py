@@ -15,6 +15,12 @@ from fedvlm_flwr.simulation import in_simulation
 
 # The node-config keys that Flower gives to a simulated node.
 SIMULATED_KEYS = {"partition-id", "num-partitions"}
+# Of keys that someone may expect here, what to use in their place.
+INSTEAD = {
+    **dict.fromkeys(SIMULATED_KEYS, "A site has a name and no number."),
+    "worker": "Which process works a site's messages is said by its SuperNode's --isolation "
+    "process, and is `fedvlm site serve` (docs/site.md).",
+}
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\-]{0,63}")
 EXAMPLE = """--node-config 'site="north" data-root="/data/north"'"""
 
@@ -53,10 +59,10 @@ class Site:
         """
         keys = [each.name.replace("_", "-") for each in fields(cls)]
         if odd := sorted(set(node_config) - set(keys)):
-            hint = " A site has a name and no number." if odd[0] in SIMULATED_KEYS else ""
+            hint = INSTEAD.get(odd[0], "")
             raise SiteError(
-                f"The node-config key '{odd[0]}' is unknown; the keys are {', '.join(keys)}.{hint} "
-                f"Start the SuperNode with e.g. {EXAMPLE}."
+                f"The node-config key '{odd[0]}' is unknown; the keys are {', '.join(keys)}. "
+                f"{hint}{' ' if hint else ''}Start the SuperNode with e.g. {EXAMPLE}."
             )
         for key in ("site", "data-root"):
             if not node_config.get(key):

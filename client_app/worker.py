@@ -8,7 +8,7 @@ import torch
 from flwr.app import ArrayRecord, RecordDict
 from torch import nn
 
-from client_app.disclosure import site_records, site_scores
+from client_app.disclosure import site_records, site_scores, site_vocabulary
 from client_app.local import LocalResult, train_locally
 from client_app.oom import explains_out_of_memory
 from client_app.private import PrivateState
@@ -242,13 +242,16 @@ class Worker:
         """
         site = Site.of(node_config)
         self.process.forget_data()
+        own = site.own(self.process.compose(run_config))
+        data = self.process.data(own)
+        records = site_records(data, own.privacy.min_examples)
         with models_in(site.model_root):
-            prepare_model(self.process.compose(run_config).model)  # where it is not there
+            prepare_model(own.model)  # where it is not there: last, since it may take minutes
         config, model = model_of(self.process, run_config, site)
-        records = site_records(self.process.data(config), config.privacy.min_examples)
+        vocabulary = site_vocabulary(config, model.vlm, data)
         facts = fingerprints(self.process.compose(run_config), model)
-        rank = site.lora_rank or 0
-        return SiteReply(site=site.site, lora_rank=rank, **vars(records), **vars(facts)).pack()
+        counts = vars(records) | vars(vocabulary) | vars(facts)
+        return SiteReply(site=site.site, lora_rank=site.lora_rank or 0, **counts).pack()
 
 
 def model_of(

@@ -38,6 +38,8 @@ START_SECONDS = 90.0  # of a busy machine
 STOP_SECONDS = 10.0
 FOREIGN = ("FLWR_", "FEDVLM_", "RAY_")  # variables of the caller's that no process here obeys
 LOG_TAIL = 3000  # characters
+# Of the server, as in systemd/server.env: Flower asks every second whether a run is to be started.
+SERVER = {"FLWR_SUPEREXEC_TASK_POLL_INTERVAL": "3"}
 
 
 class Child:
@@ -107,7 +109,7 @@ class Server:
         self.folder, self.models, self.port = folder, models, port
         self.address = f"{LOOPBACK}:{port}"
         self.certificates = folder / "certificates"
-        self.environment = environment_of(folder / "server", models)
+        self.environment = {**environment_of(folder / "server", models), **SERVER}
         self.user = environment_of(folder / "user", None)
         self.child: Child | None = None
 
@@ -217,6 +219,7 @@ class Site:
         self.name, self._server, self._node_config = name, server, node_config
         self._resident, self._superlink = resident, superlink or server.address
         self.folder = server.folder / "sites" / name
+        self._secret = self.folder / "secret"
         self.environment = environment_of(self.folder, server.models)
         self.port = free_port()
         self.key = server.certificates / "sites" / (key or name)
@@ -232,26 +235,35 @@ class Site:
         Args:
             wait: until the SuperLink has it online.
         """
+        if self._resident:
+            self._secret.write_text(secrets.token_hex())
+        self.start_supernode()
+        if self._resident:
+            self.start_serve()
+        if wait:
+            self.wait_online()
+
+    def start_supernode(self) -> None:
+        """Start the SuperNode alone."""
         command = [script("flower-supernode"), "--superlink", self._superlink]
         command += ["--root-certificates", str(self._server.certificates / "ca.crt")]
         command += ["--auth-supernode-private-key", str(self.key)]
         command += ["--host", LOOPBACK, "--port", str(self.port)]
         command += ["--node-config", self._node_config]
         if self._resident:
-            secret = self.folder / "secret"
-            secret.write_text(secrets.token_hex())
-            command += ["--isolation", "process", "--superexec-auth-secret-file", str(secret)]
+            command += ["--isolation", "process"]
+            command += ["--superexec-auth-secret-file", str(self._secret)]
         self.supernode = Child(command, self.environment, self.folder / "supernode.log")
-        if self._resident:
-            self.start_serve()
-        if wait:
-            wait_until(lambda: self.is_online, f"site {self.name} is online", self.supernode)
 
     def start_serve(self) -> None:
         """Start the resident process, `fedvlm site serve`, beside the SuperNode."""
-        place = [f"address={LOOPBACK}:{self.port}", f"secret={self.folder / 'secret'}"]
+        place = [f"address={LOOPBACK}:{self.port}", f"secret={self._secret}"]
         words = fedvlm("site", "serve", *place)
         self.serve = Child(words, self.environment, self.folder / "serve.log")
+
+    def wait_online(self) -> None:
+        """Wait until the SuperLink has the SuperNode online."""
+        wait_until(lambda: self.is_online, f"site {self.name} is online", self.supernode)
 
     @property
     def is_online(self) -> bool:
@@ -274,10 +286,12 @@ class Site:
         assert self.supernode is not None
         os.kill(self.supernode.pid, signal.SIGCONT)
 
-    def restart(self) -> None:
+    def restart_supernode(self) -> None:
         """What a supervisor does; within 60 s of a kill Flower refuses it (code 2004)."""
-        self.stop()
-        self.start()
+        assert self.supernode is not None
+        self.supernode.stop()
+        self.start_supernode()
+        self.wait_online()
 
     def stop(self) -> None:
         """End all of the site's processes."""
@@ -294,7 +308,7 @@ def started(*sites: Site) -> Iterator[None]:
             stack.callback(site.stop)
             site.start(wait=False)
         for site in sites:
-            wait_until(lambda s=site: s.is_online, f"site {site.name} is online", site.supernode)
+            site.wait_online()
         yield
 
 

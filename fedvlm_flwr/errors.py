@@ -25,6 +25,10 @@ class DisclosureError(FedVLMError):
     """A site would tell of fewer records than it may."""
 
 
+class VocabularyError(ConfigError):
+    """A model has no words for a large part of what it shall learn to say."""
+
+
 class RunError(FedVLMError):
     """A run cannot start or go on (too few good replies, a dead engine, an occupied folder)."""
 

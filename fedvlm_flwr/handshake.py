@@ -49,6 +49,11 @@ class Fingerprints:
                 f"{self.base[:12]}; prepare it again where it is wrong (`fedvlm site prepare`), or "
                 "copy the folder of the one to the other"
             )
+        if site.foreign_labels:
+            return (
+                f"{site.foreign_labels:,} of its records have a class that dataset.labels does not "
+                "name; mend them there (its log names the classes), or add the class"
+            )
         return ""
 
 

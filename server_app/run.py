@@ -11,6 +11,7 @@ from fedvlm_flwr.adapters import pairs_in
 from fedvlm_flwr.arrays import Arrays
 from fedvlm_flwr.config import Scalar
 from fedvlm_flwr.data.federated import FederatedData
+from fedvlm_flwr.data.labels import require_labels
 from fedvlm_flwr.errors import ConfigError, RunError
 from fedvlm_flwr.evaluation.evaluator import Evaluator
 from fedvlm_flwr.handshake import Fingerprints, fingerprints
@@ -32,7 +33,7 @@ from server_app.callbacks.tensorboard import TensorBoard
 from server_app.client_states import client_states_in
 from server_app.saved import Saved, read_checkpoint
 from server_app.scoring import Scoring
-from server_app.shortfalls import shortfalls, unfinished_answers
+from server_app.shortfalls import of_a_site, shortfalls, unfinished_answers
 from server_app.sites import described, roster_of
 from server_app.stage import Places, StageRun
 from strategies import load_strategy
@@ -60,6 +61,7 @@ class Run:
         self._cost = CostMeter(folder, process)
         self._roster = roster_of(config, self._judge, self._warn)
         self._fingerprints: Fingerprints | None = None
+        self._warned: set[str] = set()
         extra: list[Callback] = [TensorBoard(folder)] if config.tensorboard else []
         extra += [self._roster] if self._roster else []
         self._metrics = MetricsWriter(folder)
@@ -140,12 +142,18 @@ class Run:
             return None
         data = self._process.data(config)
         data.require("test")
+        require_labels(data, config.dataset.params)
         self._process.test_shares(config)
         return data
 
     def _judge(self, site: SiteReply) -> str:
         assert self._fingerprints is not None, "sites are asked once the model is loaded"
-        return self._fingerprints.difference(site)
+        difference = self._fingerprints.difference(site)
+        words = "" if difference else of_a_site(self._config, site)
+        if words and words not in self._warned:  # a site that comes back says it again
+            self._warned.add(words)
+            self._warn(words)
+        return difference
 
     def _meet(self, grid: Grid, roster: Roster, model: Resident) -> None:
         """Wait for the real sites, and refuse those that would compute something else.

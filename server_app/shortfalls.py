@@ -7,17 +7,15 @@ from datasets import Dataset
 
 from fedvlm_flwr.config import Config
 from fedvlm_flwr.data.federated import FederatedData, examples
-from fedvlm_flwr.data.limits import Limits
-from fedvlm_flwr.errors import ConfigError
+from fedvlm_flwr.errors import VocabularyError
 from fedvlm_flwr.evaluation.evaluator import Evaluator
+from fedvlm_flwr.messages import SiteReply
+from fedvlm_flwr.messages.site import SIDES
 from fedvlm_flwr.models.experts import experts_without_adapters
 from fedvlm_flwr.models.vlm import VLM
-from fedvlm_flwr.models.vocabulary import unknown_words
+from fedvlm_flwr.models.vocabulary import are_too_many, shortage, wording
 from fedvlm_flwr.report.tokens import cut_answers, cuts_answers
 
-SAMPLE = 500  # training records that are looked at
-UNKNOWN = 0.05  # a larger share of their words without a token is worth a warning ...
-TOO_MANY = 0.2  # ... and of the answers', an end
 NAMED = 10  # of those words
 
 
@@ -28,7 +26,8 @@ def shortfalls(config: Config, vlm: VLM, data: FederatedData | None) -> Iterator
         data: what is at hand here; None: real sites hold all of it.
 
     Raises:
-        ConfigError: the model has no words for a large part of the answers, and it is not allowed.
+        VocabularyError: the model has no words for a large part of the answers, and that is not
+            allowed.
         ModelError: records have earlier turns, and the model's prompt has no form for them.
     """
     if message := experts_without_adapters(vlm, config.tuning):
@@ -47,30 +46,36 @@ def of_training(config: Config, vlm: VLM, data: FederatedData) -> Iterator[str]:
     """Warnings of training answers that are cut, and of words without a token.
 
     Raises:
-        ConfigError: see `shortfalls`.
+        VocabularyError: see `shortfalls`.
     """
     if cuts_answers(config.dataset.params):
         training = examples(data.train, data.root, None, data.box_decimals)
         for line in cut_answers(vlm, training, config.model.params.max_text_tokens):
             yield f"{line}."
-    rows = range(0, len(data.train), max(1, len(data.train) // SAMPLE))
-    sample = examples(data.train, data.root, rows, data.box_decimals)
-    answers = unknown_words(vlm, (example.answer for example in sample))
-    questions = unknown_words(vlm, (example.question for example in sample))
-    if max(answers.share, questions.share) <= UNKNOWN:
-        return
-    most = (answers.unknown + questions.unknown).most_common(NAMED)
-    message = (
-        f"{config.model.name} has no token for {answers.share:.0%} of the words in the training "
-        f"answers and {questions.share:.0%} of those in the questions (most often: "
-        f"{', '.join(word for word, _ in most)}) and cannot learn them; choose a model that spells "
-        "any text (docs/models.md)"
+    words = wording(vlm, data)
+    most = (words.answers.unknown + words.questions.unknown).most_common(NAMED)
+    message = shortage(
+        config.model.name,
+        words.answers.share,
+        words.questions.share,
+        f" (most often: {', '.join(word for word, _ in most)})",
     )
-    params = config.dataset.params
-    allowed = not isinstance(params, Limits) or params.allow_unknown_words
-    if answers.share > TOO_MANY and not allowed:
-        raise ConfigError(f"{message}, or set dataset.allow_unknown_words=true to train it so.")
-    yield f"{message}."
+    if are_too_many(words.answers.share, config.dataset.params):
+        raise VocabularyError(f"{message}, or set dataset.allow_unknown_words=true to train it so.")
+    if message:
+        yield f"{message}."
+
+
+def of_a_site(config: Config, site: SiteReply) -> str:
+    """What of a site's words the model has no token for, by what the site tells; empty: little."""
+    if len(site.words) != len(SIDES) or len(site.unknown_words) != len(SIDES):
+        return ""
+    answers, questions = (
+        unknown / max(1, count)
+        for unknown, count in zip(site.unknown_words, site.words, strict=True)
+    )
+    message = shortage(config.model.name, answers, questions)
+    return f"The site '{site.site}': {message}." if message else ""
 
 
 def longest_talk(table: Dataset) -> list[int]:

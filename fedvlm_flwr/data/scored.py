@@ -11,3 +11,6 @@ class Scored:
     """Papers by whose conventions its answers are scored too (`eval.conventions`)."""
     headlines: dict[str, str] = field(default_factory=dict)
     """The metric that tables show, by task (`eval.headlines`); of others it is the task's own."""
+    labels: list[str] | None = None
+    """The classes that records of the task classification may have, so that sites that spell them
+    otherwise are told apart before the first round; null: any."""

@@ -22,6 +22,7 @@ from fedvlm_flwr.errors import (
     RequestError,
     SiteError,
     StateError,
+    VocabularyError,
 )
 from fedvlm_flwr.messages.fields import RejectedMessage, record_of
 from fedvlm_flwr.messages.names import FAILURE
@@ -36,6 +37,7 @@ class FailureCode(StrEnum):
     CONFIGURATION = "configuration"
     DATA = "data"
     DISCLOSURE = "disclosure"
+    VOCABULARY = "vocabulary"
     MODEL = "model"
     STATE = "state"
     REQUEST = "request"
@@ -50,6 +52,8 @@ SENTENCES = {
     FailureCode.CONFIGURATION: "the configuration cannot be used on it",
     FailureCode.DATA: "a record or an image of its data cannot be used",
     FailureCode.DISCLOSURE: "it has fewer records than privacy.min_examples",
+    FailureCode.VOCABULARY: "the model has no token for over a fifth of its answers' words; choose "
+    "a model that spells any text, or set dataset.allow_unknown_words=true",
     FailureCode.MODEL: "its base model is missing, damaged or does not fit",
     FailureCode.STATE: "what it saved in an earlier round cannot be read or written",
     FailureCode.REQUEST: "it refuses the request",
@@ -61,6 +65,7 @@ SENTENCES = {
 REFUSALS = (FailureCode.REQUEST, FailureCode.POLICY)
 CODES: tuple[tuple[type[Exception], FailureCode], ...] = (
     (SiteError, FailureCode.SITE),
+    (VocabularyError, FailureCode.VOCABULARY),
     (ConfigError, FailureCode.CONFIGURATION),
     (DataError, FailureCode.DATA),
     (DisclosureError, FailureCode.DISCLOSURE),
@@ -79,16 +84,18 @@ class Failure:
 
     Attributes:
         words: what happened, in a simulation only; empty elsewhere.
+        site: the name of the real site that failed; empty: it is simulated, or has no name.
     """
 
     code: FailureCode
     words: str = ""
+    site: str = ""
 
     @classmethod
-    def of(cls, error: Exception, words: str) -> Self:
+    def of(cls, error: Exception, words: str, site: str = "") -> Self:
         """The failure that an exception is."""
         codes = [code for kind, code in CODES if isinstance(error, kind)]
-        return cls(codes[0] if codes else FailureCode.INTERNAL, words)
+        return cls(codes[0] if codes else FailureCode.INTERNAL, words, site)
 
     @property
     def reason(self) -> str:
@@ -98,8 +105,9 @@ class Failure:
 
     def pack(self) -> RecordDict:
         """As a message's content."""
-        words = {"words": one_line(self.words)} if self.words else {}
-        return RecordDict({FAILURE: ConfigRecord({"code": self.code.value, **words})})
+        texts = {"words": one_line(self.words), "site": self.site}
+        more = {name: text for name, text in texts.items() if text}
+        return RecordDict({FAILURE: ConfigRecord({"code": self.code.value, **more})})
 
     @classmethod
     def unpack(cls, content: RecordDict) -> Self:
@@ -111,8 +119,8 @@ class Failure:
         record = record_of(content, FAILURE, ConfigRecord)
         code = str(record.get("code"))
         is_code = code in FailureCode.__members__.values()
-        words = one_line(str(record.get("words", "")))
-        return cls(FailureCode(code) if is_code else FailureCode.INTERNAL, words)
+        words, site = (one_line(str(record.get(name, ""))) for name in ("words", "site"))
+        return cls(FailureCode(code) if is_code else FailureCode.INTERNAL, words, site)
 
 
 def refuse_failure(content: RecordDict) -> None:

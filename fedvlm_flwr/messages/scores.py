@@ -9,13 +9,16 @@ from flwr.app import MetricRecord, RecordDict
 
 from fedvlm_flwr.messages.failure import refuse_failure
 from fedvlm_flwr.messages.fields import RejectedMessage, declared, only, record_of
-from fedvlm_flwr.messages.names import COUNTS, SCORES, SQUARES
+from fedvlm_flwr.messages.names import SCORES
 from fedvlm_flwr.messages.request import ClientRequest
 from fedvlm_flwr.messages.train import MOST_EXAMPLES
 
 Scores = dict[str, dict[str, float]]  # metrics by task
 
 SECONDS = "seconds"
+# Before the names of numbers that are no scores. They stand in the scores' record: a SuperLink pays
+# for every record of a message.
+COUNT, SQUARE = "count:", "square:"
 NAME = re.compile(r"[a-z0-9_]{1,64}/[^\s/\x00-\x1f][^\x00-\x1f]{0,63}")  # task/metric
 MOST_METRICS = 10_000
 LARGEST = 1e15
@@ -48,13 +51,11 @@ class ScoresReply:
     squares: Scores = field(default_factory=dict)
 
     def pack(self) -> RecordDict:
-        """As a message's content, metrics flat: `vqa/accuracy`."""
-        content = RecordDict({SCORES: self.record()})
-        if self.counts:
-            content[COUNTS] = MetricRecord(dict(self.counts))
-        if self.squares:
-            content[SQUARES] = MetricRecord(dict(_flat(self.squares)))
-        return content
+        """As a message's content, in one record: `vqa/accuracy`, `count:vqa`."""
+        record = self.record()
+        record.update({f"{COUNT}{task}": count for task, count in self.counts.items()})
+        record.update({f"{SQUARE}{name}": value for name, value in _flat(self.squares).items()})
+        return RecordDict({SCORES: record})
 
     def record(self) -> MetricRecord:
         """The record of the scores alone."""
@@ -69,29 +70,32 @@ class ScoresReply:
         """
         refuse_failure(content)
         record = record_of(content, SCORES, MetricRecord)
-        only(content, SCORES, COUNTS, SQUARES)
-        numbers = _numbers(record, SCORES)
+        only(content, SCORES)
+        numbers = _numbers(record)
         seconds = numbers.pop(SECONDS, 0.0)
-        scores, squares = _by_task(numbers), Scores()
-        if SQUARES in content:
-            squares = _by_task(_numbers(record_of(content, SQUARES, MetricRecord), SQUARES))
-        counts = {}
-        if COUNTS in content:
-            for task, count in _numbers(record_of(content, COUNTS, MetricRecord), COUNTS).items():
-                if task not in scores or not 1 <= count <= MOST_EXAMPLES or count != int(count):
-                    raise RejectedMessage(f"it counts {count:g} examples of {task[:40]!r}")
-                counts[task] = int(count)
-        return cls(scores, seconds, counts, squares)
+        counts, squares = (_without_prefix(numbers, prefix) for prefix in (COUNT, SQUARE))
+        scores = _by_task(numbers)
+        for task, count in counts.items():
+            if task not in scores or not 1 <= count <= MOST_EXAMPLES or count != int(count):
+                raise RejectedMessage(f"it counts {count:g} examples of {task[:40]!r}")
+        whole = {task: int(count) for task, count in counts.items()}
+        return cls(scores, seconds, whole, _by_task(squares))
 
 
 def _flat(scores: Scores) -> dict[str, float]:
     return {f"{task}/{key}": v for task, metrics in scores.items() for key, v in metrics.items()}
 
 
-def _numbers(record: MetricRecord, name: str) -> dict[str, float]:
+def _numbers(record: MetricRecord) -> dict[str, float]:
     if len(record) > MOST_METRICS:
-        raise RejectedMessage(f"it reports {len(record)} {name}, more than {MOST_METRICS}")
+        raise RejectedMessage(f"it reports {len(record)} scores, more than {MOST_METRICS}")
     return {key: _number(key, value) for key, value in record.items()}
+
+
+def _without_prefix(numbers: dict[str, float], prefix: str) -> dict[str, float]:
+    """The numbers whose names have a prefix, without it and out of the others."""
+    names = [name for name in numbers if name.startswith(prefix)]
+    return {name.removeprefix(prefix): numbers.pop(name) for name in names}
 
 
 def _by_task(numbers: Mapping[str, float]) -> Scores:

@@ -11,6 +11,7 @@ from fedvlm_flwr.messages.names import SITE
 from fedvlm_flwr.messages.request import MOST
 from fedvlm_flwr.messages.train import MOST_EXAMPLES
 
+SIDES = ("answers", "questions")  # whose words are counted
 TOO_FEW = -1  # instead of a count that a site keeps to itself
 
 
@@ -32,6 +33,11 @@ class SiteReply:
         training: training records by task, in that order; -1: fewer than `privacy.min_examples`.
         held_out: the same of the records that it scores by.
         lora_rank: of its adapters; 0: the server's.
+        words: of a sample of its training records: of the answers, and of the questions.
+        unknown_words: how many of these the model has no token for; none are counted where fewer
+            than `privacy.min_examples` records hold one.
+        foreign_labels: classification records of a class that is none of `dataset.labels`; 0 where
+            they are fewer than `privacy.min_examples`.
     """
 
     partition: int = declared("number of a client", -1, MOST, -1)
@@ -46,6 +52,9 @@ class SiteReply:
     training: tuple[int, ...] = declared("records", TOO_FEW, MOST_EXAMPLES, ())
     held_out: tuple[int, ...] = declared("records", TOO_FEW, MOST_EXAMPLES, ())
     lora_rank: int = declared("rank", 0, MOST, 0)
+    words: tuple[int, ...] = declared("words", 0, MOST_EXAMPLES, ())
+    unknown_words: tuple[int, ...] = declared("words", 0, MOST_EXAMPLES, ())
+    foreign_labels: int = declared("records", 0, MOST_EXAMPLES, 0)
 
     def pack(self) -> RecordDict:
         """As a message's content."""

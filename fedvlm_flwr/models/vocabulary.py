@@ -4,13 +4,18 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from fedvlm_flwr.data.federated import Example
+from fedvlm_flwr.data.federated import Example, FederatedData, examples
+from fedvlm_flwr.data.limits import Limits
 from fedvlm_flwr.errors import DataError
 from fedvlm_flwr.models.vlm import VLM
 
+SAMPLE = 500  # training records that are looked at
+UNKNOWN = 0.05  # a larger share of their words without a token is worth a warning ...
+TOO_MANY = 0.2  # ... and of the answers', an end
 USUAL = 99.5  # per cent of the answers that are not longer than the usual length
 SIGNS = re.compile(r"\A\W+|\W+\Z")  # around a word
 
@@ -22,10 +27,12 @@ class Words:
     Attributes:
         unknown: how often each stands there.
         count: of all words.
+        texts: how many of the texts hold one.
     """
 
     unknown: Counter[str]
     count: int
+    texts: int
 
     @property
     def share(self) -> float:
@@ -40,13 +47,61 @@ def unknown_words(vlm: VLM, texts: Iterable[str]) -> Words:
     as those of the large models do, know everything.
     """
     # What stands between blanks, as a whole: a number may be known as one and not in pieces.
-    words = Counter(word for text in texts for word in text.split())
-    unknown: Counter[str] = Counter()
+    lines = [text.split() for text in texts]
+    words = Counter(word for line in lines for word in line)
+    strange: set[str] = set()
     if vlm.unknown_id is not None:
-        for word in words:
-            if vlm.unknown_id in vlm.encode("?", word).answer_ids[:-1]:
-                unknown[SIGNS.sub("", word) or word] += words[word]
-    return Words(unknown, words.total())
+        strange = {w for w in words if vlm.unknown_id in vlm.encode("?", w).answer_ids[:-1]}
+    unknown: Counter[str] = Counter()
+    for word in strange:
+        unknown[SIGNS.sub("", word) or word] += words[word]
+    return Words(unknown, words.total(), sum(not strange.isdisjoint(line) for line in lines))
+
+
+@dataclass(frozen=True)
+class Wording:
+    """The words of a sample of training records: of the answers, and of the questions."""
+
+    answers: Words
+    questions: Words
+
+
+def wording(vlm: VLM, data: FederatedData) -> Wording:
+    """What of the training records' words a model has no token for."""
+    rows = range(0, len(data.train), max(1, len(data.train) // SAMPLE))
+    sample = examples(data.train, data.root, rows, data.box_decimals)
+    return Wording(
+        unknown_words(vlm, (example.answer for example in sample)),
+        unknown_words(vlm, (example.question for example in sample)),
+    )
+
+
+def shortage(model: str, answers: float, questions: float, named: str = "") -> str:
+    """What is said of words without a token; empty where they are few.
+
+    Args:
+        model: its name.
+        answers: the share of such words in the answers, in [0, 1].
+        questions: in the questions.
+        named: some of the words, where they may be said.
+    """
+    if max(answers, questions) <= UNKNOWN:
+        return ""
+    return (
+        f"{model} has no token for {answers:.0%} of the words in the training answers and "
+        f"{questions:.0%} of those in the questions{named} and cannot learn them; choose a model "
+        "that spells any text (docs/models.md)"
+    )
+
+
+def are_too_many(answers: float, params: Any) -> bool:
+    """Whether such a share of the answers' words ends a run.
+
+    Args:
+        params: the dataset's, which may allow it.
+    """
+    allowed = not isinstance(params, Limits) or params.allow_unknown_words
+    return answers > TOO_MANY and not allowed
 
 
 def answer_lengths(vlm: VLM, answers: Sequence[str]) -> list[int]:

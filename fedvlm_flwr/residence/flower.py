@@ -10,6 +10,7 @@ import httpx
 from flwr.app import Context, Message
 from flwr.common.constant import SubStatus
 from flwr.common.serde import context_from_proto, context_to_proto
+from flwr.proto.message_pb2 import ObjectTree
 from flwr.proto.node_pb2 import Node
 from flwr.proto.runtime_pb2 import (
     AcquireTaskRequest,
@@ -43,7 +44,7 @@ from flwr.supernode.runtime.run_clientapp import push_message
 from fedvlm_flwr.errors import RunError
 
 RETRY_SECONDS = 20.0  # a SuperNode that was away for longer has forgotten its tasks
-MESSAGE_SECONDS = 30.0  # a task is announced shortly before its message is stored
+MESSAGE_SECONDS = 10.0  # a task is announced shortly before its message is stored
 WAIT_SECONDS = 0.05
 SIGNED = frozenset({"/flwr.proto.Runtime/AcquireTask"})
 AWAY = (502, 503, 504)
@@ -108,23 +109,33 @@ class Task:
             TaskLost: it cannot be had.
         """
         try:
+            # In this order, and not Flower's: a task that has not begun when its process is killed
+            # is handed out again; of those that have, the SuperNode answers for the ones whose
+            # message was taken, and for an answer to the others it would wait for ever.
+            head = self._head()
             opening = self._client.PullTaskInput(PullTaskInputRequest())
             TaskIdentity.task_id = opening.task_id
             TaskIdentity.run_id = opening.run.run_id
             TaskIdentity.node_id = opening.context.node_id
             self.context = context_from_proto(opening.context)
-            self.message = self._pull_message()
+            if head is None:  # begun and given up, it is answered for by the SuperNode
+                raise TaskLost("a process that was killed has taken its message")
+            self.message = self._message(head)
         except (httpx.HTTPError, ObjectPullError) as error:
             raise TaskLost(str(error)) from error
 
-    def _pull_message(self) -> Message:
+    def _head(self) -> ObjectTree | None:
+        """What the message is made of; None: another process has taken it."""
         deadline = time.monotonic() + MESSAGE_SECONDS
         while not (answer := self._client.PullMessages(PullAppMessagesRequest())).messages_list:
             if time.monotonic() > deadline:
-                raise TaskLost(f"its message did not come within {MESSAGE_SECONDS:g} s")
+                return None
             time.sleep(WAIT_SECONDS)
+        tree: ObjectTree = answer.message_object_trees[0]
+        return tree
+
+    def _message(self, tree: ObjectTree) -> Message:
         node, run_id = Node(node_id=self.context.node_id), self.context.run_id
-        tree = answer.message_object_trees[0]
         message = pull_and_inflate_object_from_tree(
             tree,
             make_pull_object_fn_protobuf(self._client.PullObject, node, run_id),

@@ -10,11 +10,11 @@ from flwr.common.constant import ErrorCode
 from flwr.serverapp import Grid
 
 from fedvlm_flwr.errors import RunError
-from fedvlm_flwr.messages import RejectedMessage, SiteReply
+from fedvlm_flwr.messages import Failure, RejectedMessage, SiteReply
 from strategies.core.events import Callback
 from strategies.core.validation import require_answer
 
-LOOK_SECONDS = 0.5  # between two looks, while sites are waited for
+LOOK_SECONDS = 1.0  # between two looks, while sites are waited for
 TELL_SECONDS = 10.0  # between two words on whom is waited for
 ANSWER_SECONDS = 60.0  # for a node to say who it is, when all that are needed have: it loads a base
 TWICE_SECONDS = 75.0  # Flower holds a SuperNode that was killed to be there for a minute
@@ -226,8 +226,7 @@ class Roster(Callback):
             require_answer(answer)
             reply = SiteReply.unpack(answer.content)
         except RejectedMessage as verdict:
-            sentence = f"SuperNode {node} cannot take part: {verdict}."
-            return self.tell(sentence) if self.members.names else self._refuse(sentence)
+            return self._turn_away(answer, f"cannot take part: {verdict}.")
         if reply.simulated or not reply.site:
             return self._refuse(
                 f"SuperNode {node} is a simulated one, and engine=superlink runs on real sites; "
@@ -242,6 +241,14 @@ class Roster(Callback):
         self._replies[reply.site] = reply
         if not self._strict:
             self._join(reply.site)
+
+    def _turn_away(self, answer: Message, words: str) -> None:
+        """A node that cannot take part; where others are named it ends no run."""
+        name = failed_site(answer)
+        names = self.members.names
+        who = f"The site '{name}'" if name else f"SuperNode {answer.metadata.src_node_id}"
+        tell = self._refuse if names is None or name in names else self.tell
+        tell(f"{who} {words}")
 
     def _join(self, name: str) -> None:
         """A site that comes while rounds are running: back, or new where that is allowed."""
@@ -269,3 +276,13 @@ class Roster(Callback):
         """Give each site its number again, and what it had."""
         self.names = [str(name) for name in memory.get("names", ())]
         self._counts = {int(k): int(n) for k, n in memory.get("examples", {}).items()}
+
+
+def failed_site(answer: Message) -> str:
+    """The name of the site whose failure an answer is; empty: it is none, or tells no name."""
+    if answer.has_error():
+        return ""
+    try:
+        return Failure.unpack(answer.content).site
+    except RejectedMessage:
+        return ""

@@ -75,6 +75,7 @@ def asked(run_config=None, **node_config) -> SiteReply:
 WORDS = {  # of a node that is no simulated one
     "Flower's own keys": (NODE, "The node-config key 'num-partitions' is unknown"),
     "a number": ({"site": "a", "partition-id": 0, "data-root": "."}, "'partition-id' is unknown"),
+    "a worker": ({"site": "a", "worker": "x"}, "is said by its SuperNode's --isolation"),
     "a misspelled key": ({"site": "a", "data_root": "/x"}, "'data_root' is unknown; the keys are"),
     "no name": ({"data-root": "."}, "has no site"),
     "no data": ({"site": "a"}, "has no data-root"),
@@ -137,7 +138,7 @@ def told(small, log, tmp_path):
         site = context(run_config, **site_at(tmp_path), **node_config)
         reply = client_app(message("train", content), site)
         assert set(reply.content) == {"failure"}
-        assert set(reply.content["failure"]) == {"code"}, "a site's words stay at the site"
+        assert set(reply.content["failure"]) == {"code", "site"}, "a site's words stay at the site"
         return Failure.unpack(reply.content).code.value, log[-1]
 
     return send

@@ -104,9 +104,9 @@ def test_both_ways_of_a_message_are_in_the_sites_log(train, base, tmp_path):
 def test_a_failure_and_its_words_stand_there_and_the_words_do_not_travel(train, tmp_path):
     (tmp_path / "data" / "questions.jsonl").unlink()
     content, (_, sent) = train()
-    assert dict(content["failure"]) == {"code": "data"}
+    assert dict(content["failure"]) == {"code": "data", "site": "a"}
     assert sent["decision"] == "failed (data)" and f"{tmp_path}/data holds no" in sent["words"]
-    assert sent["values"] == {"failure": {"code": "data"}}
+    assert sent["values"] == {"failure": {"code": "data", "site": "a"}}
 
 
 def test_what_a_stranger_sends_is_logged_as_it_is(tmp_path):
@@ -176,7 +176,7 @@ def test_the_policy_refuses_before_anything_is_loaded(
     monkeypatch.setattr("client_app.app.worker", lambda: pytest.fail("it was loaded"))
     number = next((word for word in words if isinstance(word, int)), 1)
     content, (_, sent) = train(*(w for w in words if isinstance(w, str)), round=number)
-    assert dict(content["failure"]) == {"code": "policy"}
+    assert dict(content["failure"]) == {"code": "policy", "site": "a"}
     assert sent["decision"] == "refused (policy)"
     assert why in sent["words"] and POLICY in sent["words"]
 

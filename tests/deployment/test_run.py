@@ -1,13 +1,11 @@
 """`fedvlm run engine=superlink`, with real processes: what the user sees, and what is true."""
 
-import signal
-import time
 from pathlib import Path
 
 import pytest
 
 from deploy.demo import node_config
-from deploy.loopback import Server, Site, folder_of, run, start_run, started, wait_until
+from deploy.loopback import Server, Site, run, started
 from deploy.trial_data import WORDS
 from fedvlm_flwr.engines.deployed.note import Note
 from fedvlm_flwr.run_folder import ADAPTER, COST, METRICS, RunFolder
@@ -46,26 +44,3 @@ def test_a_run_that_fails_says_why(server: Server) -> None:
     assert result.status == 1
     assert "error: algorithm.num_malicious=1 needs 5 good replies" in result.output, result.output
     assert "client mean" not in result.output
-
-
-def test_a_run_is_left_found_again_and_killed(server: Server) -> None:
-    """Ctrl-C leaves it alone; `resume=` follows it; its ServerApp's death is told, and resumed."""
-    place = folder_of(server, "left")
-    process = start_run(server, *SMOKE, "num_clients=2", name="left")
-    wait_until((place.path / "config.yaml").exists, "the run has begun")
-    process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=30)
-    number = Note.read(place).run
-    assert process.returncode == 130
-    assert f"flwr stop {number}" in output and f"fedvlm run resume={place.path}" in output
-
-    process = start_run(server, f"resume={place.path}")
-    wait_until(lambda: bool(server.serverapps()), "its ServerApp runs")
-    time.sleep(5)  # it is followed by then
-    for serverapp in server.serverapps():
-        serverapp.kill()
-    output, _ = process.communicate(timeout=180)
-    assert process.returncode == 1
-    assert f"The run {number} ended as 'finished:failed'" in output, output
-    assert "heartbeat" in output and f"fedvlm run resume={place.path}" in output
-    assert not place.is_finished()

@@ -1,7 +1,9 @@
 """A federation of real sites, each with a folder of its own, in one process."""
 
 import json
+import re
 import shlex
+import shutil
 import sys
 from pathlib import Path
 
@@ -181,6 +183,34 @@ def test_each_scores_the_model_that_it_has_of_its_own(small, folders, tmp_path) 
 def test_a_site_of_few_records_takes_no_part(small, folders, tmp_path) -> None:
     with pytest.raises(RunError, match=r"fewer records than privacy\.min_examples"):
         run(small, folders, tmp_path / "run", "num_clients=3", "privacy.min_examples=21")
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (
+            "dataset.labels=[Red, green, blue]",
+            r"'east' does not fit this run: 30 of its records have a class that dataset\.labels",
+        ),
+        (
+            "dataset.labels=null",
+            r"'east' cannot take part: the model has no token for over",
+        ),
+    ],
+)
+def test_a_site_of_other_classes_or_words_ends_the_run_by_name_and_without_a_word(
+    small, folders, tmp_path, words, sentence
+) -> None:
+    shutil.copytree(folders, tmp_path / "folders")
+    table = tmp_path / "folders" / "east" / "questions.jsonl"
+    other = re.sub("red|green|blue", "pneumothorax", table.read_text())
+    table.write_text(other)
+    allow = f"dataset.allow_unknown_words={'true' if 'Red' in words else 'false'}"
+    own = ("dataset.task=classification", words, allow, *SCAFFOLD, "sites=[north, south, east]")
+    with pytest.raises(RunError, match=sentence) as refusal:
+        run(small, tmp_path / "folders", tmp_path / "run", *own)
+    assert "pneumothorax" not in str(refusal.value)
+    assert "pneumothorax" not in (tmp_path / "run" / PROGRESS).read_text()
 
 
 def test_scores_over_few_records_are_not_told(small, folders, tmp_path) -> None:

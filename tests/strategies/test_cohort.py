@@ -70,27 +70,15 @@ def never(client: int, number: int, shared: object) -> RecordDict:
     raise AssertionError("nobody trains here")
 
 
-def real(*partitions: int) -> Site:
-    """Sites with the partition-ids that their owners gave them."""
-    return lambda node: SiteReply(partition=partitions[node], simulated=False)
+def shuffled(*partitions: int) -> Site:
+    """Nodes that Flower has numbered in another order than it tells of them."""
+    return lambda node: SiteReply(partition=partitions[node], simulated=True)
 
 
 def test_finds_clients_by_partition_and_not_by_node_id(make_grid: MakeGrid) -> None:
-    grid = make_grid(never, 4)
-    nodes = find_clients(grid, 4, 5.0).nodes
-    assert list(nodes) == [0, 1, 2, 3]
-    assert list(nodes.values()) == list(grid.get_node_ids())  # made in this order, ids random
-
-
-def test_sites_may_connect_in_any_order(make_grid: MakeGrid) -> None:
-    grid = make_grid(never, 3, real(2, 0, 1))
+    grid = make_grid(never, 3, shuffled(2, 0, 1))
     node = list(grid.get_node_ids())
     assert find_clients(grid, 3, 5.0).nodes == {0: node[1], 1: node[2], 2: node[0]}
-
-
-def test_more_sites_than_clients(make_grid: MakeGrid) -> None:
-    grid = make_grid(never, 3, real(2, 0, 1))
-    node = list(grid.get_node_ids())
     assert find_clients(grid, 2, 5.0).nodes == {0: node[1], 1: node[2]}
 
 
@@ -103,13 +91,18 @@ def test_two_simulated_nodes_share_five_clients_in_turn(
     assert find_clients(grid, 5, 5.0).nodes == {0: first, 1: second, 2: first, 3: second, 4: first}
 
 
-def test_a_missing_site_is_named(make_grid: MakeGrid, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_examples_of_nodes_that_serve_several_clients(
+    make_grid: MakeGrid, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(cohort, "SETTLE_SECONDS", 0.0)
-    with pytest.raises(RunError, match=r"num_clients=3 .*partition-id 1 .*\[0, 2\]"):
-        find_clients(make_grid(never, 2, real(0, 2)), 3, 0.2)
+    counts = ((10, 30), (20,))
+    grid = make_grid(
+        never, 2, lambda node: SiteReply(partition=node, simulated=True, examples=counts[node])
+    )
+    assert find_clients(grid, 3, 5.0).examples == {0: 10, 1: 20, 2: 30}
 
 
-def test_site_that_comes_late_is_waited_for(make_grid: MakeGrid) -> None:
+def test_a_node_that_comes_late_is_waited_for(make_grid: MakeGrid) -> None:
     class Late(InProcessGrid):
         asked = 0
 
@@ -118,19 +111,13 @@ def test_site_that_comes_late_is_waited_for(make_grid: MakeGrid) -> None:
             ids = list(super().get_node_ids())
             return ids if self.asked > 3 else ids[:1]
 
-    grid = make_grid(never, 2, real(0, 1), Late)
-    assert list(find_clients(grid, 2, 5.0).nodes) == [0, 1]
+    grid = make_grid(never, 2, grid_class=Late)
+    assert list(find_clients(grid, 2, 5.0).nodes.values()) == list(grid.get_node_ids())
 
 
-def test_site_without_partition_id(make_grid: MakeGrid) -> None:
-    site = SiteReply(partition=-1, simulated=False)
-    with pytest.raises(RunError, match=r"SuperNode \d+ has no partition-id; .*--node-config"):
-        find_clients(make_grid(never, 2, lambda node: site), 2, 5.0)
-
-
-def test_two_sites_with_one_partition_id(make_grid: MakeGrid) -> None:
-    with pytest.raises(RunError, match=r"Two SuperNodes have partition-id=1"):
-        find_clients(make_grid(never, 3, real(0, 1, 1)), 3, 5.0)
+def test_a_real_site_in_a_simulation(make_grid: MakeGrid) -> None:
+    with pytest.raises(RunError, match=r"of 'north' is a real site, .*engine=superlink"):
+        find_clients(make_grid(never, 1, lambda node: SiteReply(site="north")), 1, 5.0)
 
 
 def test_site_that_cannot_answer_is_named_with_its_reason(make_grid: MakeGrid) -> None:

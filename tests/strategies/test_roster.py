@@ -49,7 +49,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
         (roster, "LOOK_SECONDS"),
         (roster, "TELL_SECONDS"),
         (exchange, "LOOK_SECONDS"),
-        (exchange, "SHORTEST_PAUSE"),
+        (exchange, "SITES_SHORTEST_PAUSE"),
     ):
         monkeypatch.setattr(module, name, 0.01)
     monkeypatch.setattr(roster, "TWICE_SECONDS", 0.1)
@@ -217,6 +217,15 @@ def test_a_broken_node_does_not_end_a_run_of_named_sites(deploy) -> None:
     sites.gather(deploy(Failure(FailureCode.SITE), NORTH), 5)
     assert sites.present == (0,)
     assert "cannot take part: its node-config" in lines[0]
+
+
+def test_a_site_that_cannot_take_part_says_its_name_and_ends_a_run_that_names_it(deploy) -> None:
+    failure = Failure(FailureCode.VOCABULARY, site="south")
+    with pytest.raises(RunError, match="The site 'south' cannot take part: the model has no token"):
+        a_roster(names=("north", "south"))[0].gather(deploy(NORTH, failure), 5)
+    sites, lines = a_roster(names=("north",))
+    sites.gather(deploy(failure, NORTH), 5)
+    assert lines[0].startswith("The site 'south' cannot take part")
 
 
 def test_a_node_that_was_away_says_again_who_it_is(deploy) -> None:

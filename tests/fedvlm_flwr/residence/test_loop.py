@@ -20,6 +20,7 @@ from fedvlm_flwr.errors import RunError
 from fedvlm_flwr.messages import SiteReply, TrainReply, TrainRequest, decision
 from fedvlm_flwr.messages.wire import pack
 from fedvlm_flwr.process import Process, this_process
+from fedvlm_flwr.residence import flower
 from fedvlm_flwr.residence.flower import SuperNode, Task
 from fedvlm_flwr.residence.heartbeat import beating
 from fedvlm_flwr.residence.loop import Residence
@@ -143,6 +144,56 @@ def test_a_task_that_the_supernode_gave_up_is_lost_and_the_next_one_is_worked(no
         node.send("query")
         assert not node.reply().has_error()
     assert [line for line in lines if "a message is lost" in line]
+
+
+class Killed(BaseException):
+    """What takes a process out of the middle of a task."""
+
+
+class Killing:
+    """A connection whose process is killed when so many requests have been answered."""
+
+    def __init__(self, client, requests: int) -> None:
+        self._client, self._left = client, requests
+
+    def __getattr__(self, name: str):
+        def ask(request):
+            answer = getattr(self._client, name)(request)
+            self._left -= 1
+            if not self._left:
+                raise Killed
+            return answer
+
+        return ask
+
+
+@pytest.mark.parametrize("requests", [1, 2, 3])
+def test_a_process_killed_while_it_takes_a_task_leaves_no_supernode_waiting(
+    node, port, monkeypatch, requests
+):
+    monkeypatch.setattr(flower, "MESSAGE_SECONDS", 0.2)
+    node.send("train", content(1.0))
+    task = SuperNode(f"127.0.0.1:{port}", None).acquire()
+    task._client = Killing(task._client, requests)
+    with pytest.raises(Killed):
+        task.pull()
+
+    def time_goes_on() -> None:
+        while not done.wait(0.3):
+            for record in list(node.state.task_token_store.values()):
+                record.active_until -= timedelta(seconds=100)
+
+    done = threading.Event()
+    clock = threading.Thread(target=time_goes_on)
+    with serving(port):
+        clock.start()
+        try:
+            assert node.reply(10).error.code == ErrorCode.CLIENT_APP_CRASHED
+        finally:
+            done.set()
+            clock.join()
+        node.send("train", content(2.0))
+        assert not node.reply().has_error()
 
 
 def test_a_task_is_announced_before_its_message_and_that_before_its_arrays(node, port):
