@@ -73,7 +73,7 @@ def test_parts_of_a_residual_that_one_has_replaced_are_removed(tmp_path):
     def use(*numbers):
         sent = {f"residual.{numbers[-1]}/x.lora_A": OWN["connector.w"]}
         state.deposits(" ".join(f"residual.{n}:{n}" for n in numbers), sent)
-        return sorted(int(path.stem[-4:]) for path in tmp_path.glob("*residual*"))
+        return sorted(int(path.stem[-4:]) for path in tmp_path.glob("*residual*.safetensors"))
 
     assert use(1) == [1] and use(1, 2) == [1, 2]
     assert use(3) == [1, 2, 3]

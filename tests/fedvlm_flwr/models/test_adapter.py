@@ -29,7 +29,7 @@ CASES = {
     "by the root of the rank": ({"use_rslora": True}, 0),
     "by the root of the rank with a residual": ({"use_rslora": True, "rank_pattern": SOME}, 2),
     "with magnitudes": ({"use_dora": True}, 0),
-    "by a pattern of two": ({"target_pattern": r".*q_proj|.*0\.mlp\.up_proj"}, 0),
+    "by a pattern of two": ({"target_pattern": r"layers\.1\.mlp\.up_proj|.*\.q_proj"}, 0),
     "from normal draws": ({"init": "gaussian"}, 0),
     "from the base": ({"init": "pissa"}, 0),
     "from the base by QR": ({"init": "olora"}, 0),
@@ -54,7 +54,7 @@ def loss(model, pictures):
 def moved(arrays):
     draw = np.random.default_rng(0)
     return {
-        name: (values + draw.normal(size=values.shape) / 20).astype(np.float32)
+        name: (values + draw.normal(size=values.shape) / 10).astype(np.float32)
         for name, values in arrays.items()
     }
 
