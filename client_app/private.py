@@ -5,6 +5,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
+from fedvlm_flwr.adapters import RESIDUAL, is_residual
 from fedvlm_flwr.arrays import Arrays, section
 from fedvlm_flwr.errors import RequestError, StateError
 from fedvlm_flwr.tensor_files import DamagedFile, load_tensors, save_tensors
@@ -66,7 +67,8 @@ class PrivateState:
             StateError: this client was never sent one, or lost it.
         """
         result: dict[str, Arrays] = {}
-        for name, number in _deposit_names(uses):
+        names = _deposit_names(uses)
+        for name, number in names:
             facts = {**self._of_run, "deposit": name, "number": number}
             path = self._run / f"stage_{self._stage}_{name}_{number:04d}.safetensors"
             arrays = section(sent, f"{name}/")
@@ -78,7 +80,29 @@ class PrivateState:
             files = self._run.glob(f"stage_{self._stage}_{name}_[0-9]*.safetensors")
             for old in sorted(file for file in files if file.name < path.name)[:-1]:
                 old.unlink(missing_ok=True)
+        self._forget_parts(sorted(number for name, number in names if is_residual(name)))
         return result
+
+    def _forget_parts(self, numbers: list[int]) -> None:
+        """Remove the parts of a residual that became one which is in use now, or before that.
+
+        Where that one is the only part, a server may have to go on from the checkpoint before it,
+        with those that it replaces: they stay until the next time. A mark says where each began.
+
+        Args:
+            numbers: of the parts in use, the lowest first.
+        """
+        if not numbers:
+            return
+        mark = f"stage_{self._stage}_{RESIDUAL}_{{:04d}}.first"
+        (self._run / mark.format(numbers[0])).touch()
+        marks = sorted(self._run.glob(mark.replace("{:04d}", "[0-9]*")))
+        before = [_number_in(path) for path in marks if _number_in(path) < numbers[0]]
+        first = numbers[0] if len(numbers) > 1 or not before else before[-1]
+        parts = self._run.glob(f"stage_{self._stage}_{RESIDUAL}.[0-9]*.safetensors")
+        for path in (*parts, *marks):
+            if _number_in(path) < first:
+                path.unlink(missing_ok=True)
 
     def save(self, number: int, tensors: Arrays, hook: Arrays) -> bool:
         """Keep both after a round; false, and no file, when there is nothing to keep.
@@ -101,6 +125,11 @@ class PrivateState:
         files = self._folder.glob(f"stage_{self._stage}_round_*.safetensors")
         for path in sorted(path for path in files if path.name < first)[:-1]:
             path.unlink(missing_ok=True)
+
+
+def _number_in(path: Path) -> int:
+    """The number at the end of a deposit's or mark's name."""
+    return int(path.stem.rpartition("_")[2])
 
 
 def _deposit_names(uses: str) -> list[tuple[str, int]]:

@@ -102,17 +102,22 @@ def padded(arrays: Arrays, shapes: Mapping[str, tuple[int, ...]]) -> Arrays:
         shapes: of the whole tensors, by name; what is no factor is left as it is.
     """
     return {
-        name: _padded(values, shapes[name]) if is_factor(name) and name in shapes else values
+        name: _padded(name, values, shapes[name]) if name in shapes else values
         for name, values in arrays.items()
     }
 
 
-def _padded(values: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
-    if values.shape == shape or values.ndim != len(shape):
-        return values  # another number of dimensions is for whoever writes it to refuse
-    whole = np.zeros(shape, np.float32)
-    whole[tuple(slice(0, size) for size in values.shape)] = values
-    return whole
+def _padded(
+    name: str, values: NDArray[np.float32], shape: tuple[int, ...]
+) -> NDArray[np.float32]:
+    axis = 0 if name.endswith(LORA_A) else 1
+    if not is_factor(name) or values.ndim != 2 or len(shape) != 2:
+        return values
+    if values.shape[1 - axis] != shape[1 - axis] or values.shape[axis] >= shape[axis]:
+        return values  # another layer, or a higher rank, is for whoever writes it to refuse
+    zeros = [(0, 0), (0, 0)]
+    zeros[axis] = (0, shape[axis] - values.shape[axis])
+    return np.pad(values, zeros)
 
 
 def trimmed(arrays: Arrays, shapes: Mapping[str, tuple[int, ...]]) -> Arrays:

@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from fedvlm_flwr.adapters import Pair, factors_of, highest_rank
+from fedvlm_flwr.adapters import Pair, factors_of, highest_rank, pairs_in
 from fedvlm_flwr.arrays import Arrays
 from strategies.core.deposits import Deposit
 from strategies.core.factors import Product, as_product, difference, weighted_sum
 from strategies.core.residuals import add_residual, part_shapes, residual_deposits, whole_residual
 from strategies.core.state import ServerState
-from strategies.core.stored_pairs import StoredPairs, StoredPairsParams, mean_pair
+from strategies.core.stored_pairs import StoredPairs, StoredPairsParams, mean_pair, revived
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,11 @@ class FedExLora(StoredPairs):
 
     def step(self, state: ServerState, server_round: int, pairs: Arrays) -> Arrays:
         """The means; what they leave over goes into the residual."""
+        old = pairs_in(pairs)
         means: dict[str, Pair] = {}
         left: dict[str, Product] = {}
         for layer, terms in self.terms(pairs).items():
-            means[layer] = mean_pair(terms)
+            means[layer] = revived(mean_pair(terms), old[layer])
             left[layer] = difference(weighted_sum(terms), as_product(means[layer]))
         add_residual(state, server_round, left)
         return factors_of(means)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fedvlm_flwr.adapters import LORA_A, is_factor, padded, pairs_in
+from fedvlm_flwr.adapters import LORA_A, highest_rank, is_factor, padded, pairs_in
 from fedvlm_flwr.arrays import Arrays
 from fedvlm_flwr.settings import setting
 from strategies.core.adapter_rule import AdapterRule
@@ -109,6 +109,7 @@ class HetLora(AdapterRule):
         """Start the mean anew."""
         self._mean = RunningMean()
         self._ranks: dict[int, int] = {}
+        self._rows = 0  # of the longest A that has come, rows of zeros among them
 
     def rank_of(self, state: ServerState, client: int) -> int | None:
         """What is left of its rank."""
@@ -120,9 +121,14 @@ class HetLora(AdapterRule):
         squares = [length(as_product(pair)) ** 2 for pair in pairs_in(pairs).values()]
         self._mean.add(padded(pairs, self._shapes), max(LEAST, float(np.sqrt(sum(squares)))))
         self._ranks[client] = rank_in(pairs)
+        self._rows = max(self._rows, highest_rank(pairs))
 
     def step(self, state: ServerState, server_round: int, pairs: Arrays) -> Arrays:
-        """The mean; and who has which rank now."""
+        """The mean; and who has which rank now.
+
+        Rows that nobody of the round has stay as they were, those that everybody has cut off keep
+        their A: as zeros in both factors they could never be trained again.
+        """
         ranks = state.section(RANK)
         for client, rank in sorted(self._ranks.items()):
             before = self.rank_of(state, client)
@@ -131,7 +137,13 @@ class HetLora(AdapterRule):
             ):
                 ranks[str(client)] = np.array([rank], np.float32)
         state.replace_section(RANK, ranks)
-        return self._mean.result()
+        mean, cut_at = self._mean.result(), max(self._ranks.values())
+        for name, values in mean.items():
+            if name.endswith(LORA_A):
+                values[cut_at:] = pairs[name][cut_at:]
+            else:
+                values[:, self._rows :] = pairs[name][:, self._rows :]
+        return mean
 
 
 def rank_in(factors: Arrays) -> int:

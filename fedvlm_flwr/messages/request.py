@@ -48,7 +48,7 @@ class ClientRequest:
     state_round: int = declared("number of a round", 0, MOST, 0)
     run: str = declared("32 hexadecimal digits", 0, 64, "")
     session: str = declared("32 hexadecimal digits", 0, 64, "")
-    uses: str = declared("characters", 0, 10_000, "")
+    uses: str = declared("characters", 0, 1_000_000, "")
     resting: str = declared("characters", 0, 64, "")
     arrays: ArrayRecord
     deposits: ArrayRecord | None = None

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Collection, Mapping
+from math import isclose
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,7 @@ def _save_lora(
         use_rslora=lora.use_rslora,
         use_dora=lora.use_dora,
         # A regular expression on the whole path: the vision tower has layers of the same names.
-        target_modules=rf"{llm}\.{lora.target_pattern}"
+        target_modules=rf"{llm}\.(?:{lora.target_pattern})"
         if lora.target_pattern
         else rf"{llm}\..*\.({names})",
         modules_to_save=[path.rpartition(".")[2] for path in full] or None,
@@ -113,16 +114,16 @@ def _save_lora(
 def _patterns(
     vlm: VLM, tensors: Mapping[str, torch.Tensor], lora: Lora
 ) -> tuple[dict[str, int], dict[str, float]]:
-    """Peft's patterns for the layers whose rank is not r, so that each keeps its scale."""
+    """Peft's patterns for the layers whose rank or scale are not what r gives."""
     ranks: dict[str, int] = {}
     alphas: dict[str, float] = {}
     scales = {name: layer.scaling["default"] for name, layer in adapted_layers(vlm).items()}
     for layer in layers_in(tensors):
         rank = int(tensors[f"{layer}.{LORA_A}"].shape[0])
-        root = rank**0.5 if lora.use_rslora else rank
-        if rank != lora.r:
+        alpha = float(scales[layer] * (rank**0.5 if lora.use_rslora else rank))
+        if rank != lora.r or not isclose(alpha, lora.alpha):
             path = re.escape(f"{path_in_root(vlm, 'llm')}.{layer.partition('.')[2]}")
-            ranks[path], alphas[path] = rank, float(scales[layer] * root)
+            ranks[path], alphas[path] = rank, alpha
     return ranks, alphas
 
 

@@ -1,5 +1,6 @@
 """Which tensors are trained, under which stable names they travel, and how they are exchanged."""
 
+import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -51,8 +52,8 @@ def add_lora(vlm: VLM | Skeleton, lora: Lora, seed: int) -> None:
     with the inits that take the product s B A out of the base's weight.
 
     Raises:
-        ConfigError: see `lora_targets`; or no layer's name fits `target_pattern`; or the init needs
-            weights that the base holds in 4 or 8 bits.
+        ConfigError: see `lora_targets`; or no layer's name fits `target_pattern`, or a pattern of
+            `rank_pattern`; or the init needs weights that the base holds in 4 or 8 bits.
     """
     llm = part_module(vlm, "llm")
     device = next(llm.parameters()).device.type
@@ -85,9 +86,21 @@ def add_lora(vlm: VLM | Skeleton, lora: Lora, seed: int) -> None:
                 f"tuning.lora.target_pattern={lora.target_pattern!r} fits no layer of the LLM "
                 f"that can take an adapter ({str(error).splitlines()[0]}); mend it."
             ) from error
+    _require_fitting(lora, adapted_layers(vlm))
     for name, parameter in llm.named_parameters():
         if "lora_" in name:
             parameter.data = parameter.data.float()
+
+
+def _require_fitting(lora: Lora, layers: Collection[str]) -> None:
+    """Refuse the rank of layers that are not there, by peft's own way of reading a pattern."""
+    names = [layer.partition(".")[2] for layer in layers]
+    for pattern in lora.rank_pattern:
+        if not any(re.match(rf"(.*\.)?({pattern})$", name) for name in names):
+            raise ConfigError(
+                f"tuning.lora.rank_pattern names {pattern!r}, which fits no layer that has an "
+                f"adapter, e.g. {names[0]!r}; mend it."
+            )
 
 
 def adapted_layers(vlm: VLM | Skeleton) -> dict[str, Any]:

@@ -98,11 +98,11 @@ class AdapterRule:
         return {}
 
 
-def require_rule(rule: AdapterRule, name: str, shared: Arrays) -> None:
+def require_rule(rule: AdapterRule, choice: str, shared: Arrays) -> None:
     """Refuse adapters that a rule cannot aggregate.
 
     Args:
-        name: of the algorithm that has the adapters.
+        choice: what has the adapters, as in `algorithm=fedavg`.
         shared: the shared tensors.
 
     Raises:
@@ -112,19 +112,19 @@ def require_rule(rule: AdapterRule, name: str, shared: Arrays) -> None:
     odd = [each for each in shared if each.endswith(MAGNITUDES)]
     if odd and rule.combines:
         raise ConfigError(
-            f"'{odd[0]}' is a magnitude of DoRA, and no part of the product that algorithm={name} "
+            f"'{odd[0]}' is a magnitude of DoRA, and no part of the product that {choice} "
             "aggregates; set tuning.lora.use_dora=false."
         )
     if not any(map(is_factor, shared)):
         return
     if federation.has_mixed_ranks and not rule.mixed_ranks:
         raise ConfigError(
-            f"algorithm={name} has no meaning where clients' ranks differ; choose flexlora, "
+            f"{choice} has no meaning where clients' ranks differ; choose flexlora, "
             "hetlora, flora or fedex_lora, or give all the same rank (tuning.lora.rank_of=null, no "
             "lora-rank at a site)."
         )
     if federation.quantized and not rule.quantized:
         raise ConfigError(
-            f"algorithm={name} merges adapters into the base's weights, which a base of 4 or 8 "
+            f"{choice} merges adapters into the base's weights, which a base of 4 or 8 "
             "bits cannot take; choose fedex_lora, or model.quantize=null."
         )

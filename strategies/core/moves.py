@@ -75,7 +75,8 @@ class RoundMoves(RoundSteps):
         """Start from the trained tensors; the algorithm's own state stays."""
         self.state.arrays = self.travels(trained)
         self.personal = self.keeps_models or len(self.state.arrays) < len(trained)
-        require_rule(self.rule, self.name, self.state.arrays)
+        self._require_rule()
+        self._require_adapters_for_ranks(trained)
         self.rule.begin(self.state)
         self._forget_records()
 
@@ -224,4 +225,28 @@ class RoundMoves(RoundSteps):
         """See which real sites are there."""
         self.federation = self.rule.federation = self.federation.at_hand()
         if self.federation.has_mixed_ranks:
-            require_rule(self.rule, self.name, self.state.arrays)
+            self._require_rule()
+
+    def _require_rule(self) -> None:
+        """Refuse adapters that cannot be aggregated, in the name of what has them.
+
+        Raises:
+            ConfigError: says why.
+        """
+        beside = type(self.rule) is not AdapterRule and self.name != self.rule.name
+        choice = f"algorithm.adapters={self.rule.name}" if beside else f"algorithm={self.name}"
+        require_rule(self.rule, choice, self.state.arrays)
+
+    def _require_adapters_for_ranks(self, trained: Arrays) -> None:
+        """Refuse ranks of clients whose adapters are none of the server's: nothing cuts them.
+
+        Raises:
+            ConfigError: all trained adapters stay with the clients, and ranks differ.
+        """
+        if not self.federation.has_mixed_ranks or any(map(is_factor, self.state.arrays)):
+            return
+        if any(map(is_factor, trained)):
+            raise ConfigError(
+                "Clients' ranks differ, but their adapters stay with the clients, at the server's "
+                "rank; set tuning.lora.rank_of=null and no lora-rank at a site, or share the llm."
+            )

@@ -21,18 +21,23 @@ def add_residual(state: ServerState, server_round: int, terms: Mapping[str, Prod
         terms: exact products; parts of them that are zero are dropped.
     """
     parts = residual_parts(state)
-    pairs = {layer: _pair(compressed(product)) for layer, product in terms.items()}
-    parts[server_round] = factors_of(pairs)
+    parts[server_round] = _compressed(terms)
     if any(pair.rank > min(pair.a.shape[1], pair.b.shape[0]) for pair in _whole(parts).values()):
         for number in parts:
             state.replace_section(f"{RESIDUAL}.{number}", {})
-        one = {layer: _pair(compressed(as_product(p))) for layer, p in _whole(parts).items()}
-        parts = {server_round: factors_of(one)}
+        one = {layer: as_product(pair) for layer, pair in _whole(parts).items()}
+        parts = {server_round: _compressed(one)}
     state.replace_section(f"{RESIDUAL}.{server_round}", parts[server_round])
 
 
-def _pair(product: Product) -> Pair:
-    return Pair(float32(product.a), float32(product.b))
+def _compressed(terms: Mapping[str, Product]) -> Arrays:
+    """By as few rows as it takes; a layer in which there are none is left out."""
+    pairs = {
+        layer: Pair(float32(product.a), float32(product.b))
+        for layer, product in ((layer, compressed(term)) for layer, term in terms.items())
+        if product.rank
+    }
+    return factors_of(pairs)
 
 
 def _whole(parts: Mapping[int, Arrays]) -> dict[str, Pair]:

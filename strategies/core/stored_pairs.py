@@ -72,6 +72,15 @@ class StoredPairs(AdapterRule):
         return layers
 
 
+def revived(pair: Pair, before: Pair) -> Pair:
+    """The pair, with the rows of A from before where both factors are zero: nobody has them.
+
+    Its product is the same; as zeros they could never be trained again.
+    """
+    dead = ~(pair.a.any(axis=1) | pair.b.any(axis=0))
+    return Pair(np.where(dead[:, None], before.a, pair.a), pair.b)
+
+
 def mean_pair(terms: Terms) -> Pair:
     """The mean of A and the mean of B, each by itself."""
     a = sum(weight * pair.a.astype(np.float64) for weight, pair in terms)

@@ -66,6 +66,21 @@ def test_the_deposit_before_the_newest_stays(tmp_path):
         state.deposits("lora_A:2", {})
 
 
+def test_parts_of_a_residual_that_one_has_replaced_are_removed(tmp_path):
+    """Not before a round has been built on that one: the server may go on from before it."""
+    state = PrivateState(tmp_path, "a", 3, 0)
+
+    def use(*numbers):
+        sent = {f"residual.{numbers[-1]}/x.lora_A": OWN["connector.w"]}
+        state.deposits(" ".join(f"residual.{n}:{n}" for n in numbers), sent)
+        return sorted(int(path.stem[-4:]) for path in tmp_path.glob("*residual*.safetensors"))
+
+    assert use(1) == [1] and use(1, 2) == [1, 2]
+    assert use(3) == [1, 2, 3]
+    assert use(3, 4) == [3, 4] and use(3, 4, 5) == [3, 4, 5]
+    assert use(6) == [3, 4, 5, 6] and use(7) == [6, 7]
+
+
 def test_a_client_that_was_never_sent_one_says_so(tmp_path):
     with pytest.raises(RunError, match="saved of 'previous' cannot be used"):
         PrivateState(tmp_path, "a", 3, 2).deposits("previous:2", {})
