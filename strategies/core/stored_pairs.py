@@ -77,7 +77,7 @@ def revived(pair: Pair, before: Pair) -> Pair:
 
     Its product is the same; as zeros they could never be trained again.
     """
-    dead = ~(pair.a.any(axis=1) | pair.b.any(axis=0))
+    dead = np.logical_not(np.logical_or(pair.a.any(axis=1), pair.b.any(axis=0)))
     return Pair(np.where(dead[:, None], before.a, pair.a), pair.b)
 
 

@@ -174,7 +174,9 @@ def test_memory_that_a_cohorts_adapters_would_pass_is_refused(
     if name == "hetlora":  # one running sum
         begun(name, start(), num_clients=10**6)
         return
-    with pytest.raises(ConfigError, match=rf"{name} keeps the adapters of all 1000 .*max_gigabytes"):
+    with pytest.raises(
+        ConfigError, match=rf"{name} keeps the adapters of all 1000 .*max_gigabytes"
+    ):
         begun(name, start(), {"max_gigabytes": 1e-4}, num_clients=1000)
 
 
@@ -200,12 +202,15 @@ def test_beside_fedadam_the_connector_is_fedadams_and_the_pairs_the_rules(
 
 
 @pytest.mark.parametrize(
-    "name", ["scaffold", "feddyn", "fednova", "krum", "fedmedian", "trimmed_mean", "local", "central"]
+    "name",
+    ["scaffold", "feddyn", "fednova", "krum", "fedmedian", "trimmed_mean", "local", "central"],
 )
 def test_algorithms_beside_which_no_rule_has_a_meaning_say_why(
     federate: Federate, name: str
 ) -> None:
-    with pytest.raises(ConfigError, match=rf"adapters=flexlora cannot go with algorithm={name}: i?"):
+    with pytest.raises(
+        ConfigError, match=rf"adapters=flexlora cannot go with algorithm={name}: i?"
+    ):
         begun(name, start(), {"adapters": "flexlora"}, num_clients=6)
 
 

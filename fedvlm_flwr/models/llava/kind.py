@@ -9,7 +9,6 @@ import torch
 from transformers import (
     AutoTokenizer,
     LlavaForConditionalGeneration,
-    PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 from transformers.utils.logging import disable_progress_bar
@@ -176,8 +175,8 @@ def builder(params: Params, progress: Progress | None) -> Callable[[Path], None]
         model = build(tiny.sizes, params.prompt, texts_of(pictures), seed, params.max_text_tokens)
         with threads(tiny.pretrain.threads):
             pretrain(model, pictures, tiny.pretrain, progress)
-        assert isinstance(model.module, PreTrainedModel)
-        model.module.to(STORED).save_pretrained(folder)
+        network: Any = model.module.to(STORED)
+        network.save_pretrained(folder)
         model.tokenizer.save_pretrained(folder)
         model.processor.save_pretrained(folder)
 
