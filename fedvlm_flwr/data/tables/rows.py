@@ -182,7 +182,7 @@ class Reader:
             if columns.question is None
             else text_of(values.get(columns.question), "question")
         )
-        assert question is not None  # `columns_of` has asking for one of them
+        assert question is not None  # `columns_of` has asked for one of them
         references = references_of(_of(values, columns.answer))
         if len(references) > 1:
             self._notes["records with several answers"] += 1

@@ -23,7 +23,7 @@ from fedvlm_flwr.cli import main
 from fedvlm_flwr.config import Lora, Stage, compose
 from fedvlm_flwr.data.federated import PLACE
 from fedvlm_flwr.errors import ConfigError, DataError, ModelError
-from fedvlm_flwr.models import load_model, model_skeleton, prepare_model
+from fedvlm_flwr.models import load_model, model_pictures, model_skeleton, prepare_model
 from fedvlm_flwr.models.adapter import save_adapter
 from fedvlm_flwr.models.checkpointing import checkpointed
 from fedvlm_flwr.models.hf_vlm import families
@@ -666,8 +666,10 @@ def test_the_order_of_pictures_counts_and_each_of_them(family, kept, paths):
 
 
 @pytest.mark.parametrize("family", sorted(ONE_AT_MOST))
-def test_a_family_that_does_not_take_several_refuses_them(family, kept):
+def test_a_family_that_does_not_take_several_refuses_them(family, kept, hf_checkpoint):
     model = kept(family)
+    params = {**PARAMS, "checkpoint": str(hf_checkpoint(family))}
+    assert model_pictures(choices.model("any", "hf_vlm", params)) == model.pictures
     assert model.pictures == (ONE_PICTURE if family in ONE_ONLY else range(2))
     with pytest.raises(ModelError, match=r"shows 2 pictures, and the model takes .*docs/models"):
         model.encode(f"{PLACE}\n{PLACE}\nwhich?", pictures=2)
