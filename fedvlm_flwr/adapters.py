@@ -107,9 +107,7 @@ def padded(arrays: Arrays, shapes: Mapping[str, tuple[int, ...]]) -> Arrays:
     }
 
 
-def _padded(
-    name: str, values: NDArray[np.float32], shape: tuple[int, ...]
-) -> NDArray[np.float32]:
+def _padded(name: str, values: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
     axis = 0 if name.endswith(LORA_A) else 1
     if not is_factor(name) or values.ndim != 2 or len(shape) != 2:
         return values

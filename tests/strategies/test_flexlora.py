@@ -54,7 +54,9 @@ def test_at_full_rank_it_is_exact(federate, good_reply):
 
 def test_a_clients_own_product_comes_back_in_another_basis(federate, good_reply):
     """Equal clients: the product is theirs, its factors are not."""
-    same = {n: np.float32(np.random.default_rng(1).normal(size=v.shape)) for n, v in start().items()}
+    same = {
+        n: np.float32(np.random.default_rng(1).normal(size=v.shape)) for n, v in start().items()
+    }
     arrays = federate("flexlora", lambda *_: good_reply(same), start()).state.arrays
     assert_near(products(arrays), products(same))
     assert not np.allclose(arrays["llm.q.lora_A"], same["llm.q.lora_A"], atol=1e-2)

@@ -34,9 +34,7 @@ def test_one_half_goes_up_and_the_changed_one_down(federate, good_reply):
 def test_who_missed_rounds_gets_what_it_lacks_and_has_the_servers_halves(federate, good_reply):
     failing = {(2, 2), (3, 2), (4, 1), (5, 1)}
     clients, seen = Clients(good_reply, fails=frozenset(failing)), States()
-    federate(
-        "rolora", clients, start(), rounds=6, num_clients=3, min_replies=2, callback=seen
-    )
+    federate("rolora", clients, start(), rounds=6, num_clients=3, min_replies=2, callback=seen)
     lacking = {number: clients.log[number, 2].names[1] for number in range(1, 7)}
     both = {"lora_A", "lora_B"}
     # after the failed 2 it lacks the B of round 1 still, and the A of round 2 as well

@@ -1,4 +1,4 @@
-"""What is saved of adapters gives the same numbers in plain peft, on the base as it is published."""
+"""What is saved of adapters gives the same numbers in plain peft, on the published base."""
 
 import json
 
@@ -62,7 +62,9 @@ def moved(arrays):
 def term_of(arrays, rank):
     """A residual of a rank in each adapted layer."""
     pairs = pairs_in(arrays)
-    zeros = {layer: type(p)(np.zeros_like(p.a[:rank]), p.b[:, :rank] * 0) for layer, p in pairs.items()}
+    zeros = {
+        layer: type(p)(np.zeros_like(p.a[:rank]), p.b[:, :rank] * 0) for layer, p in pairs.items()
+    }
     return moved(factors_of(zeros)) if rank else {}
 
 
