@@ -6,7 +6,8 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
-from fedvlm_flwr.config import Config, Scalar
+from fedvlm_flwr.config import Config, Lora, Scalar
+from fedvlm_flwr.config.tuning import FROM_THE_BASE
 from fedvlm_flwr.errors import RequestError, SiteError, StateError
 from fedvlm_flwr.messages import ScoresRequest, TrainRequest
 from fedvlm_flwr.messages.request import ClientRequest
@@ -95,14 +96,10 @@ class Site:
         """A run's configuration as it is here: on the site's folder, all of which is its own.
 
         Raises:
-            SiteError: the dataset is none that lies in a folder, or the site's rank is too high.
+            SiteError: the dataset is none that lies in a folder, or the run's adapters cannot have
+                the site's rank.
         """
-        highest = config.tuning.lora.r
-        if self.lora_rank is not None and self.lora_rank > highest:
-            raise SiteError(
-                f"lora-rank={self.lora_rank} is higher than tuning.lora.r={highest} of the run; "
-                "lower it in the node-config."
-            )
+        self._require_rank(config.tuning.lora)
         choice = config.dataset
         params: Any = choice.params
         if "root" not in {each.name for each in fields(params)}:
@@ -112,6 +109,20 @@ class Site:
             )
         root = str(Path(self.data_root).expanduser())
         return replace(config, dataset=replace(choice, params=replace(params, root=root)))
+
+    def _require_rank(self, lora: Lora) -> None:
+        if self.lora_rank is None:
+            return
+        if self.lora_rank > lora.r:
+            raise SiteError(
+                f"lora-rank={self.lora_rank} is higher than tuning.lora.r={lora.r} of the run; "
+                "lower it in the node-config."
+            )
+        if lora.init in FROM_THE_BASE:
+            raise SiteError(
+                f"lora-rank={self.lora_rank} cannot go with tuning.lora.init={lora.init} of the "
+                "run, which takes the whole product of rank r out of the base; leave it out."
+            )
 
 
 def site_of(node_config: Mapping[str, Scalar]) -> Site | None:

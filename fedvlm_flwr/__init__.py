@@ -6,5 +6,8 @@ import os
 # threads of the same program among them (docs/performance.md). libgomp reads it when torch is
 # first imported, here and in every process that is started from here.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# NumPy's threads spin too. What it multiplies here are tall thin matrices, which one thread does in
+# a tenth of the CPU time (`python benchmarks/adapters.py`).
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 __version__ = "0.1.0"

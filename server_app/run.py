@@ -34,7 +34,7 @@ from server_app.client_states import client_states_in
 from server_app.saved import Saved, read_checkpoint
 from server_app.scoring import Scoring
 from server_app.shortfalls import of_a_site, shortfalls, unfinished_answers
-from server_app.sites import described, roster_of
+from server_app.sites import described, rank_that_does_not_fit, roster_of
 from server_app.stage import Places, StageRun
 from strategies import load_strategy
 from strategies.core.events import Callback, Callbacks
@@ -148,7 +148,8 @@ class Run:
 
     def _judge(self, site: SiteReply) -> str:
         assert self._fingerprints is not None, "sites are asked once the model is loaded"
-        difference = self._fingerprints.difference(site)
+        rank = rank_that_does_not_fit(self._strategy(0), site)
+        difference = self._fingerprints.difference(site) or rank
         words = "" if difference else of_a_site(self._config, site)
         if words and words not in self._warned:  # a site that comes back says it again
             self._warned.add(words)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from fedvlm_flwr.config import Config
 from fedvlm_flwr.messages import SiteReply
 from fedvlm_flwr.messages.site import TOO_FEW
+from strategies.core.flower import FederatedStrategy
 from strategies.core.roster import Judge, Membership, Roster
 
 
@@ -21,6 +22,17 @@ def roster_of(config: Config, judge: Judge, tell: Callable[[str], None]) -> Rost
     roster = Roster(Membership(config.num_clients, names, config.min_sites), judge, tell)
     roster.names = list(names or ())
     return roster
+
+
+def rank_that_does_not_fit(strategy: FederatedStrategy, site: SiteReply) -> str:
+    """Why a site cannot have the rank that it says, in words; empty: it says none, or it can."""
+    if not site.lora_rank or strategy.rule.mixed_ranks:
+        return ""
+    return (
+        f"it has lora-rank={site.lora_rank}, and algorithm={strategy.name} has no meaning where "
+        "ranks differ; leave it out of the node-config, or choose flexlora, hetlora, flora or "
+        "fedex_lora"
+    )
 
 
 def described(roster: Roster) -> str:

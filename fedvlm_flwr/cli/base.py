@@ -50,10 +50,12 @@ def usual_round(config: Config, stage: int, trained: Arrays) -> UsualRound:
     return UsualRound(strategy.state.arrays, extra, once, messages)
 
 
-def start_hook(
+def start_hooks(
     config: Config, parameters: Parameters, shared: Arrays, extra: Arrays | None = None
-) -> Any:
+) -> list[Any]:
     """The client side of the configured algorithm, as it is before a round's first step.
+
+    Where a client has a model of its own, that one's follows.
 
     Args:
         shared: the shared tensors as they came.
@@ -63,8 +65,13 @@ def start_hook(
     from strategies.core.client_hook import RoundInput
 
     hook = load_hook(config.algorithm)
-    hook.on_start(parameters, RoundInput(shared, extra=shared if extra is None else extra))
-    return hook
+    start = RoundInput(shared, extra=shared if extra is None else extra)
+    hook.on_start(parameters, start)
+    own = hook.personal(start)
+    if own is None:
+        return [hook]
+    own.hook.on_start(parameters, start)
+    return [hook, own.hook]
 
 
 def try_out(config: Config, model: Resident, stage: int, records: Sequence[Example]) -> None:
@@ -82,5 +89,6 @@ def try_out(config: Config, model: Resident, stage: int, records: Sequence[Examp
         for name, parameter in parameters.items()
         if name.partition(".")[0] in parts
     }
-    hook, order = start_hook(config, parameters, zeros), stream(config.seed, "batches")
+    hook, *_ = start_hooks(config, parameters, zeros)
+    order = stream(config.seed, "batches")
     train_locally(model, parameters, records, config.train, STEPS, config.train.lr, order, hook)

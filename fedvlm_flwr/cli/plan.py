@@ -23,7 +23,7 @@ from typing import Any
 
 import torch
 
-from fedvlm_flwr.cli.base import start_hook, try_out, usual_round
+from fedvlm_flwr.cli.base import start_hooks, try_out, usual_round
 from fedvlm_flwr.config import Config
 from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.models.resident import choose_device
@@ -115,7 +115,7 @@ def estimator_of(config: Config, skeleton: Skeleton, lengths: Lengths) -> Estima
         sent = traffic(shapes, partial(usual_round, config, stage))
         shared = [name for name in sent.messages[0].up[0] if name in shapes]
         extra = zeros(sent.extra)
-        return hook_bytes(parameters, shared, partial(start_hook, config, extra=extra))
+        return hook_bytes(parameters, shared, partial(start_hooks, config, extra=extra))
 
     return Estimator(skeleton, lengths, of_algorithm)
 

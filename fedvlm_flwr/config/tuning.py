@@ -50,6 +50,12 @@ class Lora:
             "adapter; set one of them to null.",
         )
         require_ranks("tuning.lora.rank_of", self.rank_of, self.r)
+        require(
+            self.rank_of is None or self.init not in FROM_THE_BASE,
+            f"tuning.lora.init={self.init} takes the whole product of rank r out of the base, and "
+            "clients of a smaller rank would put only a part of it back; set tuning.lora.rank_of "
+            "to null, or init to default or gaussian.",
+        )
         require_ranks("tuning.lora.rank_pattern", list(self.rank_pattern.values()) or None)
         for key, pattern in [
             ("target_pattern", self.target_pattern or ""),

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fedvlm_flwr.adapters import Pair, is_factor, padded, pairs_in
 from fedvlm_flwr.arrays import Arrays
@@ -77,8 +78,8 @@ def revived(pair: Pair, before: Pair) -> Pair:
 
     Its product is the same; as zeros they could never be trained again.
     """
-    dead = np.logical_not(np.logical_or(pair.a.any(axis=1), pair.b.any(axis=0)))
-    return Pair(np.where(dead[:, None], before.a, pair.a), pair.b)
+    alive: NDArray[np.bool_] = np.logical_or(pair.a.any(axis=1), pair.b.any(axis=0))
+    return Pair(np.where(alive[:, None], pair.a, before.a), pair.b)
 
 
 def mean_pair(terms: Terms) -> Pair:

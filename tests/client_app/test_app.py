@@ -81,6 +81,7 @@ WORDS = {  # of a node that is no simulated one
     "no data": ({"site": "a"}, "has no data-root"),
     "no folder": ({"site": "a", "data-root": "/nowhere"}, "data-root=/nowhere is no folder"),
     "no models": ({"site": "a", "data-root": ".", "model-root": "/x"}, "model-root=/x is no fold"),
+    "no rank": ({"site": "a", "data-root": ".", "lora-rank": 0}, "lora-rank='0' is no rank"),
     "a path as name": ({"site": "../a", "data-root": "."}, "site='../a' is no name"),
 }
 
@@ -96,6 +97,23 @@ def test_a_site_needs_a_dataset_that_lies_in_a_folder(log, tmp_path):
     with pytest.raises(RejectedMessage, match="code site"):
         asked({"engine": "inprocess", "overrides": "engine.sites={a:.}"}, **site_at(tmp_path))
     assert "dataset=easyvqa lies in no folder" in log[-1]
+
+
+@pytest.mark.parametrize(
+    ("rank", "more", "words"),
+    [
+        (16, "", "lora-rank=16 is higher than tuning.lora.r=8 of the run"),
+        (4, "tuning.lora.init=olora", "lora-rank=4 cannot go with tuning.lora.init=olora"),
+    ],
+)
+def test_a_rank_that_the_runs_adapters_cannot_have_is_refused(
+    small, log, tmp_path, rank, more, words
+):
+    overrides = shlex.join([*small, "dataset=folder", "dataset.task=vqa", *more.split()])
+    run_config = {"engine": "inprocess", "overrides": f"{overrides} engine.sites={{north:.}}"}
+    with pytest.raises(RejectedMessage, match="code site"):
+        asked(run_config, **site_at(tmp_path), **{"lora-rank": rank})
+    assert words in log[-1]
 
 
 def site_at(root) -> dict[str, str]:

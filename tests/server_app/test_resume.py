@@ -160,7 +160,9 @@ def test_killed_while_writing(small, undisturbed, tmp_path, moment, count):
     same(runner.folder, undisturbed(*STATEFUL))
 
 
-WITH_STATE = [f"algorithm={name}" for name in ("fedavgm", "fedadam", "feddyn", "local")]
+WITH_STATE = [
+    f"algorithm={name}" for name in ("fedavgm", "fedadam", "feddyn", "local", "fedex_lora")
+]
 
 
 @pytest.mark.parametrize("choice", [*WITH_STATE, "tuning=share_lora"])

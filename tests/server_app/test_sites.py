@@ -16,6 +16,7 @@ from fedvlm_flwr.config import compose
 from fedvlm_flwr.engines import App, run_app
 from fedvlm_flwr.errors import ConfigError, RunError
 from fedvlm_flwr.messages import TrainRequest
+from fedvlm_flwr.messages.wire import unpack
 from fedvlm_flwr.run_folder import METRICS, PREDICTIONS, PROGRESS, SITES, RunFolder
 from server_app.saved import read_checkpoint
 from tests.layout import picture
@@ -34,6 +35,36 @@ def train_or_fail(message: Message, context: Context) -> Message:
     if TrainRequest.unpack(message.content).round == FAULTS.get(str(context.node_config["site"])):
         raise RuntimeError("this site is down")
     return train(message, context)
+
+
+RANKS = {"north": 2, "east": 4}
+ranked = ClientApp()  # the real handlers, on sites that say their ranks
+SHAPES: dict[tuple[str, int], tuple[int, ...]] = {}
+
+
+def of_rank(context: Context) -> Context:
+    site = str(context.node_config["site"])
+    if site in RANKS:
+        context.node_config["lora-rank"] = RANKS[site]
+    return context
+
+
+@ranked.query()
+def introduce(message: Message, context: Context) -> Message:
+    return query(message, of_rank(context))
+
+
+@ranked.train()
+def train_at_its_rank(message: Message, context: Context) -> Message:
+    request = TrainRequest.unpack(message.content)
+    name = "llm.layers.0.self_attn.q_proj.lora_A"
+    SHAPES[request.site, request.round] = unpack(request.arrays)[name].shape
+    return train(message, of_rank(context))
+
+
+@ranked.evaluate()
+def score_at_its_rank(message: Message, context: Context) -> Message:
+    return evaluate(message, of_rank(context))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -131,6 +162,25 @@ def test_a_run_of_sites_goes_on_exactly(small, folders, tmp_path, whole) -> None
         run(small, folders, place, *SCAFFOLD, client="sites_with_faults:flawed")
     FAULTS.clear()
     same(run(small, folders, place, *SCAFFOLD), whole)
+
+
+def test_a_site_has_the_rank_that_it_says(small, folders, tmp_path) -> None:
+    words = ("num_clients=3", "algorithm=flexlora", "eval.every=9", "train.local_steps=2")
+    folder = run(small, folders, tmp_path / "run", *words, client="sites_with_faults:ranked")
+    ranks = {site: rank for (site, _), (rank, _) in SHAPES.items()}
+    assert ranks == {"south": 8, **RANKS} and len(SHAPES) == 6
+    saved = read_checkpoint(folder)
+    assert saved is not None
+    assert saved.state.arrays["llm.layers.0.self_attn.q_proj.lora_A"].shape[0] == 8
+
+
+def test_a_site_of_another_rank_is_refused_where_ranks_may_not_differ(
+    small, folders, tmp_path
+) -> None:
+    """When it says who it is: one that came later would else end the run of all the others."""
+    said = r"The site 'east' does not fit this run: it has lora-rank=4, and algorithm=fedavg"
+    with pytest.raises(RunError, match=said):
+        run(small, folders, tmp_path / "run", "num_clients=3", client="sites_with_faults:ranked")
 
 
 def test_an_open_federation_goes_on_without_a_site_that_fails(small, folders, tmp_path) -> None:

@@ -27,7 +27,9 @@ ALL = available("strategies")
 RULES = [name for name in ALL if issubclass(algorithm_class(name), AdapterRule)]
 EXACT = declared("tests.strategies", ALL, "EXACT")  # what is served is the mean of the products
 MIXED_RANKS = declared("tests.strategies", ALL, "MIXED_RANKS")  # it has a meaning where they differ
-HALVES = [name for name in RULES if name in ("fedsa_lora",)]  # no whole adapter on the server
+HALVES = [  # there is no whole adapter on the server
+    name for name in declared("tests.strategies", ALL, "OWN_MODELS") if name in RULES
+]
 PART = {"num_clients": 3, "clients_per_round": 2}
 RANKS = (2, 4, 8)
 

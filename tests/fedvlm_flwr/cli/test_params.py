@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 
+import pytest
 import torch
 
 from client_app.worker import Worker
@@ -67,8 +68,8 @@ def test_real_messages_weigh_as_much(capsys, small, simulation):
     node = {"partition-id": 0, "num-partitions": 3}
     reply = Worker(this_process()).train(message, run_config, node)
     # Beside the arrays there are a request's scalars, and metrics.
-    assert 0 < payload_bytes(message) - stage["down"] < 1000
-    assert 0 < payload_bytes(reply) - stage["up"] < 1000
+    assert 0 < payload_bytes(message) - stage["messages"][0]["down"] < 1000
+    assert 0 < payload_bytes(reply) - stage["messages"][0]["up"] < 1000
     counts = {part["part"]: (part["trained"], part["shared"]) for part in stage["parts"]}
     assert counts["connector"] == (33_024, 33_024) and counts["llm"] == (39_040, 0)
 
@@ -76,3 +77,28 @@ def test_real_messages_weigh_as_much(capsys, small, simulation):
 def test_a_part_that_the_model_lacks_is_named(capsys):
     assert main(["params", "model=showo_256", "tuning=f_cl"]) == 1
     assert capsys.readouterr().err.startswith("error: The model has no part 'connector'")
+
+
+NAMES = ("fedit", "ffa_lora", "rolora", "fedsa_lora", "flexlora", "fedex_lora", "flora")
+NAMES += ("lora_fair", "hetlora", "ditto")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_rule_for_adapters_is_counted_and_planned(capsys, name):
+    (stage,) = told(capsys, f"algorithm={name}", "num_clients=3")
+    (each,) = stage["messages"]
+    assert each["clients"] == 3 and 0 < each["up"] <= each["down"]
+    assert main(["plan", "--format", "json", "--length", "40", f"algorithm={name}"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    estimate = plan["estimates"][0]
+    assert estimate["resident"]["trained weights"] == 4 * 72_064
+    kept = estimate["training"]["algorithm's tensors"]  # where an own model is pulled to
+    assert kept == (4 * 72_064 if name == "ditto" else 0)
+
+
+def test_each_rank_has_a_line(capsys):
+    words = ["algorithm=flexlora", "num_clients=7", "tuning.lora.rank_of=[2,4,8]"]
+    assert main(["params", *words]) == 0
+    text = capsys.readouterr().out
+    lines = re.findall(r"one of (\d) of rank (\d), each round", text)
+    assert lines == [("3", "2"), ("2", "4"), ("2", "8")]

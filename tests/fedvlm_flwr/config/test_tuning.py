@@ -42,6 +42,14 @@ def test_a_stage_has_its_own_rounds_and_rate():
         ),
         ("tuning.stages=[{train:{llm:full}},{train:{llm:lora}}]", "full and as lora"),
         ("tuning.lora.targets=[]", "targets"),
+        ("tuning.lora.targets=[q_proj] tuning.lora.target_pattern=.*", "both say"),
+        ("tuning.lora.target_pattern=q(", r"target_pattern='q\(' is no regular expression"),
+        ("tuning.lora.rank_pattern={q(:3}", "is no regular expression"),
+        ("tuning.lora.rank_pattern={q:0}", "rank_pattern holds the rank 0"),
+        ("tuning.lora.rank_of=[]", "rank_of"),
+        ("tuning.lora.rank_of=[2,16]", r"rank_of holds the rank 16, which must be in \[1, 8\]"),
+        ("tuning.lora.rank_of=[2,4] tuning.lora.init=pissa", "pissa takes the whole product"),
+        ("tuning.lora.init=zero", "init"),
     ],
 )
 def test_contradictions_are_refused(override, said):

@@ -36,6 +36,16 @@ from fedvlm_flwr.messages.fields import declared_fields
 from fedvlm_flwr.messages.wire import pack
 
 ARRAYS = {"llm.a": np.arange(3, dtype=np.float32)}
+
+
+def test_a_request_names_as_many_parts_of_a_residual_as_rounds_can_leave():
+    """One of a rank of 1 each, until a layer of 8,192 inputs has none left."""
+    uses = " ".join(f"residual.{n}:{n}" for n in range(1, 8193))
+    place = {"client": 0, "stage": 0, "round": 9000, "run": "0" * 32, "data": (0,)}
+    request = TrainRequest(**place, uses=uses, arrays=pack(ARRAYS))
+    assert TrainRequest.unpack(request.pack()).uses == uses
+
+
 requests = st.builds(
     TrainRequest,
     client=st.integers(0, 2**31 - 1),

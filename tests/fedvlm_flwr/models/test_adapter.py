@@ -1,4 +1,4 @@
-"""What is saved of adapters gives the same numbers in plain peft, on the base as it is published."""
+"""What is saved of adapters gives the same numbers in plain peft, on the published base."""
 
 import json
 

@@ -22,9 +22,9 @@ QUESTIONS = ["is there a red shape?", "describe the image."]
 def factors(model, rank=3):
     """Random ones for every other adapted layer, by the sizes that it says it has."""
     draw = np.random.default_rng(0)
-    arrays = {}
-    for name, layer in list(adapted_layers(model).items())[::2] + [(LAYER, None)]:
-        layer = layer or adapted_layers(model)[name]
+    arrays, layers = {}, adapted_layers(model)
+    for name in sorted({*list(layers)[::2], LAYER}):
+        layer = layers[name]
         a = draw.normal(size=(rank, layer.in_features)) / 10
         arrays[f"{name}.lora_A"] = a.astype(np.float32)
         b = draw.normal(size=(layer.out_features, rank)) / 10
