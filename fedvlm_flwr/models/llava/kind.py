@@ -176,8 +176,9 @@ def builder(params: Params, progress: Progress | None) -> Callable[[Path], None]
         model = build(tiny.sizes, params.prompt, texts_of(pictures), seed, params.max_text_tokens)
         with threads(tiny.pretrain.threads):
             pretrain(model, pictures, tiny.pretrain, progress)
+        model.module.to(STORED)
         assert isinstance(model.module, PreTrainedModel)
-        model.module.to(STORED).save_pretrained(folder)
+        model.module.save_pretrained(folder)
         model.tokenizer.save_pretrained(folder)
         model.processor.save_pretrained(folder)
 
