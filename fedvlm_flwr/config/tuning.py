@@ -30,8 +30,8 @@ class Lora:
     """The same by one regular expression on a layer's whole name in the LLM; null: by `targets`."""
     rank_of: list[int] | None = None
     """Ranks of the clients, in turn, r at most: `[2, 4, 8]`; null: all have r."""
-    rank_pattern: dict[str, int] = field(default_factory=dict)
-    """Ranks of layers that differ from r, by regular expressions on a layer's name in the LLM."""
+    rank_pattern: dict[str, int] | None = None
+    """Ranks of layers by regular expressions on a layer's name in the LLM; null: all have r."""
     use_rslora: bool = False
     """Multiply it by alpha / sqrt(r) instead (Kalajdzievski 2023, arXiv 2312.03732)."""
     use_dora: bool = False
@@ -56,10 +56,10 @@ class Lora:
             "clients of a smaller rank would put only a part of it back; set tuning.lora.rank_of "
             "to null, or init to default or gaussian.",
         )
-        require_ranks("tuning.lora.rank_pattern", list(self.rank_pattern.values()) or None)
+        require_ranks("tuning.lora.rank_pattern", list((self.rank_pattern or {}).values()) or None)
         for key, pattern in [
             ("target_pattern", self.target_pattern or ""),
-            *(("rank_pattern", pattern) for pattern in self.rank_pattern),
+            *(("rank_pattern", pattern) for pattern in self.rank_pattern or ()),
         ]:
             require_pattern(f"tuning.lora.{key}", pattern)
 

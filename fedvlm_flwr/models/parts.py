@@ -65,7 +65,7 @@ def add_lora(vlm: VLM | Skeleton, lora: Lora, seed: int) -> None:
         )
     config = LoraConfig(
         r=lora.r,
-        rank_pattern=dict(lora.rank_pattern),
+        rank_pattern=dict(lora.rank_pattern or {}),
         lora_alpha=lora.alpha,  # type: ignore[arg-type]  # peft divides it by r, any number will do
         lora_dropout=lora.dropout,
         use_rslora=lora.use_rslora,
@@ -95,7 +95,7 @@ def add_lora(vlm: VLM | Skeleton, lora: Lora, seed: int) -> None:
 def _require_fitting(lora: Lora, layers: Collection[str]) -> None:
     """Refuse the rank of layers that are not there, by peft's own way of reading a pattern."""
     names = [layer.partition(".")[2] for layer in layers]
-    for pattern in lora.rank_pattern:
+    for pattern in lora.rank_pattern or ():
         if not any(re.match(rf"(.*\.)?({pattern})$", name) for name in names):
             raise ConfigError(
                 f"tuning.lora.rank_pattern names {pattern!r}, which fits no layer that has an "

@@ -31,6 +31,15 @@ def test_a_stage_has_its_own_rounds_and_rate():
     assert config.tuning.stages[1].lr == 0.1
 
 
+def test_patterns_are_given_on_the_command_line():
+    words = (
+        "tuning.lora.rank_pattern={.*q_proj:4,layers.0.mlp.up_proj:2} tuning.lora.target_pattern=.*"
+    )
+    lora = compose({"overrides": words}).tuning.lora
+    assert lora.rank_pattern == {".*q_proj": 4, "layers.0.mlp.up_proj": 2}
+    assert lora.target_pattern == ".*"
+
+
 @pytest.mark.parametrize(
     ("override", "said"),
     [
@@ -43,8 +52,8 @@ def test_a_stage_has_its_own_rounds_and_rate():
         ("tuning.stages=[{train:{llm:full}},{train:{llm:lora}}]", "full and as lora"),
         ("tuning.lora.targets=[]", "targets"),
         ("tuning.lora.targets=[q_proj] tuning.lora.target_pattern=.*", "both say"),
-        ("tuning.lora.target_pattern=q(", r"target_pattern='q\(' is no regular expression"),
-        ("tuning.lora.rank_pattern={q(:3}", "is no regular expression"),
+        ('tuning.lora.target_pattern="q("', r"target_pattern='q\(' is no regular expression"),
+        ("tuning.lora.rank_pattern={*q:3}", "is no regular expression"),
         ("tuning.lora.rank_pattern={q:0}", "rank_pattern holds the rank 0"),
         ("tuning.lora.rank_of=[]", "rank_of"),
         ("tuning.lora.rank_of=[2,16]", r"rank_of holds the rank 16, which must be in \[1, 8\]"),
