@@ -1,0 +1,153 @@
+"""Every rule for adapters side by side at equal steps: scores, bytes, server seconds, distance.
+
+    python benchmarks/rules.py [--out rules] [--seeds 0 1 2] [KEY=VALUE ...]
+
+Two sweeps of experiment=compare, which the same command goes on with where it was interrupted: all
+rules on three partitions, and those that take ranks that differ with ranks 2, 4 and 8. Prints a
+table in Markdown and writes it and a picture of each round's distance to the mean of the clients'
+products (`product_distance`) into the folder.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from fedvlm_flwr.paths import write_atomic
+from fedvlm_flwr.plugins import available
+from fedvlm_flwr.report.sweep import RunSummary, mean_and_sd, read_sweep, select_metrics
+from fedvlm_flwr.run_folder import COST, METRICS, RunFolder
+from strategies import algorithm_class
+from strategies.core.adapter_rule import AdapterRule
+
+PARTITIONS = ("iid", "skewed", "task")
+SAME, MIXED = "equal", "mixed"
+BUDGET = ("experiment=compare", "engine=inprocess", "product_distance=true")
+
+
+def rules(*, mixed: bool) -> list[str]:
+    """The names of the rules, or of those that take ranks that differ."""
+    kinds = {name: algorithm_class(name) for name in available("strategies")}
+    found = [n for n, kind in kinds.items() if issubclass(kind, AdapterRule)]
+    return [n for n in found if not mixed or kinds[n].mixed_ranks]  # type: ignore[union-attr]
+
+
+def sweep(folder: Path, seeds: Sequence[int], words: Sequence[str], *, mixed: bool) -> None:
+    """Run what is missing of a sweep.
+
+    Raises:
+        CalledProcessError: a run failed.
+    """
+    names = [*rules(mixed=mixed), *([] if mixed else ["ditto"])]
+    begun = sorted(folder.glob("sweep-*"))
+    command = [
+        *(str(Path(sys.executable).with_name("fedvlm")), "run", "-m", *BUDGET, *words),
+        f"seed={','.join(map(str, seeds))}",
+        f"partition={'skewed' if mixed else ','.join(PARTITIONS)}",
+        f"algorithm={','.join(names)}",
+        f"output_dir={folder}",
+        *(["tuning.lora.rank_of=[2,4,8]"] if mixed else []),
+        *([f"resume={begun[0]}"] if begun else []),
+    ]
+    subprocess.run(command, check=True)
+
+
+def facts_of(folder: Path) -> dict[str, Any]:
+    """Bytes, the server's own seconds in rounds, and the distance by round."""
+    run = RunFolder(folder)
+    cost = json.loads((folder / COST).read_text(encoding="utf-8"))
+    lines = [line for line in run.lines(METRICS) if line["metric"] == "product_distance"]
+    return {
+        "up": cost["bytes"]["up"] / 1e6,
+        "down": cost["bytes"]["down"] / 1e6,
+        "seconds": cost["seconds"]["rounds"] - cost["seconds"]["waiting"],
+        "distance": {line["round"]: line["value"] for line in lines},
+    }
+
+
+def table(groups: Mapping[tuple[str, str], list[tuple[RunSummary, dict[str, Any]]]]) -> str:
+    """One row for each rule and partition: mean and deviation over seeds."""
+    runs = [run for group in groups.values() for run, _ in group]
+    metrics = select_metrics(runs, ())
+    heads = ["rule", "clients", *(f"{t} {m}" for t, m in metrics)]
+    heads += ["MB up", "MB down", "server s", "distance"]
+    rows = ["| " + " | ".join(heads) + " |", "|---|---|" + "---:|" * (len(heads) - 2)]
+    for (where, rule), group in groups.items():
+        cells = [rule, where]
+        cells += [_spread([run.last.get(pair) for run, _ in group]) for pair in metrics]
+        cells += [_spread([facts[key] for _, facts in group], 1) for key in ("up", "down")]
+        cells.append(_spread([facts["seconds"] for _, facts in group], 2))
+        last = [
+            facts["distance"][max(facts["distance"])] for _, facts in group if facts["distance"]
+        ]
+        cells.append(_spread(last) if last else "-")
+        rows.append("| " + " | ".join(cells) + " |")
+    return "\n".join(rows)
+
+
+def _spread(values: Iterable[float | None], digits: int = 3) -> str:
+    numbers = [value for value in values if value is not None]
+    if not numbers:
+        return "-"
+    mean, deviation = mean_and_sd(numbers)
+    spread = f" ± {deviation:.{digits}f}" if isfinite(deviation) else ""
+    return f"{mean:.{digits}f}{spread}"
+
+
+def draw(
+    groups: Mapping[tuple[str, str], list[tuple[RunSummary, dict[str, Any]]]], path: Path
+) -> None:
+    """The distance by round, a panel for each partition; exact rules lie at 0."""
+    from matplotlib import pyplot as plt
+
+    places = list(dict.fromkeys(where for where, _ in groups))
+    figure, axes = plt.subplots(1, len(places), figsize=(4 * len(places), 3.4), sharey=True)
+    for axis, place in zip(axes, places, strict=True):
+        for (where, rule), group in groups.items():
+            by_round: dict[int, list[float]] = defaultdict(list)
+            for _, facts in group:
+                for number, value in facts["distance"].items():
+                    by_round[number].append(value)
+            if where == place and by_round:
+                means = [sum(v) / len(v) for _, v in sorted(by_round.items())]
+                axis.plot(sorted(by_round), means, marker="o", markersize=3, label=rule)
+        axis.set_title(place)
+        axis.set_xlabel("round")
+        axis.grid(alpha=0.3)
+    axes[0].set_ylabel("distance to the mean product")
+    handles = {t: h for a in axes for h, t in zip(*a.get_legend_handles_labels(), strict=True)}
+    figure.legend(handles.values(), handles.keys(), loc="outside right upper", fontsize=8)
+    figure.set_layout_engine("constrained")
+    figure.savefig(path, dpi=150)
+
+
+def main() -> None:
+    """Run what is missing, then the table and the picture."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("rules"))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("overrides", nargs="*")
+    options = parser.parse_intermixed_args()
+    groups: dict[tuple[str, str], list[tuple[RunSummary, dict[str, Any]]]] = defaultdict(list)
+    for kind in (SAME, MIXED):
+        folder = options.out.resolve() / kind
+        sweep(folder, options.seeds, options.overrides, mixed=kind == MIXED)
+        for run in read_sweep(folder).runs:
+            partition = str(run.keys["partition.name"])
+            where = partition if kind == SAME else f"{partition}, ranks 2, 4, 8"
+            groups[where, str(run.keys["algorithm.name"])].append(
+                (run, facts_of(folder / run.name))
+            )
+    text = table(groups)
+    print(text)
+    write_atomic(options.out / "rules.md", text + "\n")
+    draw(groups, options.out / "rules.png")
+
+
+if __name__ == "__main__":
+    main()
