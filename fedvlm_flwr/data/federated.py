@@ -52,7 +52,7 @@ class FederatedData:
     @cached_property
     def shows_one(self) -> bool:
         """Whether every record shows one picture, as every model takes it."""
-        tables = (self.public, self.train, self.test, self.validation)
+        tables = (self.train, self.test, self.validation)
         return all(show_one(table) for table in tables if table is not None)
 
     def require(self, *splits: str) -> None:

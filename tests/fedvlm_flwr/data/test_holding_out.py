@@ -15,7 +15,7 @@ def data_of(pictures: list[str], validation: list[str] | None = None) -> Federat
 
     empty = table([])
     more = None if validation is None else table(validation)
-    return FederatedData("x", Path(), empty, table(pictures), empty, validation=more)
+    return FederatedData("x", Path(), lambda: empty, table(pictures), empty, validation=more)
 
 
 def test_a_part_of_the_pictures_is_held_out_whole():
