@@ -5,6 +5,8 @@ message. What is imported here is the same in Flower 1.41 and 1.42, and no publi
 """
 
 import time
+from collections.abc import Callable
+from threading import Lock
 
 import httpx
 from flwr.app import Context, Message
@@ -27,6 +29,7 @@ from flwr.supercore.inflatable.inflatable_protobuf_utils import (
 from flwr.supercore.inflatable.inflatable_utils import (
     ObjectPullError,
     ObjectPushError,
+    ObjectUnavailableError,
     pull_and_inflate_object_from_tree,
 )
 from flwr.supercore.interceptors import RuntimeTokenHttpInterceptor, SuperExecAuthHttpInterceptor
@@ -46,6 +49,7 @@ from fedvlm_flwr.errors import RunError
 RETRY_SECONDS = 20.0  # a SuperNode that was away for longer has forgotten its tasks
 MESSAGE_SECONDS = 10.0  # a task is announced shortly before its message is stored
 WAIT_SECONDS = 0.05
+LOOK_SECONDS = 1.0  # between two looks whether the SuperNode has gone on, while arrays are missing
 SIGNED = frozenset({"/flwr.proto.Runtime/AcquireTask"})
 AWAY = (502, 503, 504)
 
@@ -68,6 +72,39 @@ class Versioned:
         """Add the headers."""
         context.request.headers.update(self._headers)
         return call(context)
+
+
+class Arrival:
+    """Fetches the objects of a message, of which some are still on their way to the SuperNode.
+
+    Args:
+        fetch: Flower's; raises `ObjectUnavailableError` for one that is not there yet.
+        gone_on: see `Task.pull`.
+    """
+
+    def __init__(self, fetch: Callable[[str], bytes], gone_on: Callable[[], bool]) -> None:
+        self._fetch = fetch
+        self._gone_on = gone_on
+        self._lock = Lock()  # several threads fetch
+        self._look = time.monotonic() + LOOK_SECONDS
+
+    def __call__(self, object_id: str) -> bytes:
+        """The object.
+
+        Raises:
+            ObjectUnavailableError: it is not there yet.
+            ObjectPullError: it never will be.
+        """
+        try:
+            return self._fetch(object_id)
+        except ObjectUnavailableError:
+            with self._lock:
+                if time.monotonic() > self._look:
+                    self._look = time.monotonic() + LOOK_SECONDS
+                    if self._gone_on():
+                        why = "its run ended while the message was on its way"
+                        raise ObjectPullError(object_id, why) from None
+            raise
 
 
 class Task:
@@ -100,10 +137,15 @@ class Task:
         """Close the connection."""
         self._client.close()
 
-    def pull(self) -> None:
+    def pull(self, gone_on: Callable[[], bool]) -> None:
         """Fetch the message, waiting for what the SuperNode has not received yet.
 
         The code that the server sent along is left where it is.
+
+        Args:
+            gone_on: whether the SuperNode has announced a further task. It receives a message whole
+                before the next one: what it still lacks of this one then never comes, since its run
+                ended while it was on its way.
 
         Raises:
             TaskLost: it cannot be had.
@@ -120,7 +162,7 @@ class Task:
             self.context = context_from_proto(opening.context)
             if head is None:  # begun and given up, it is answered for by the SuperNode
                 raise TaskLost("a process that was killed has taken its message")
-            self.message = self._message(head)
+            self.message = self._message(head, gone_on)
         except (httpx.HTTPError, ObjectPullError) as error:
             raise TaskLost(str(error)) from error
 
@@ -134,11 +176,12 @@ class Task:
         tree: ObjectTree = answer.message_object_trees[0]
         return tree
 
-    def _message(self, tree: ObjectTree) -> Message:
+    def _message(self, tree: ObjectTree, gone_on: Callable[[], bool]) -> Message:
         node, run_id = Node(node_id=self.context.node_id), self.context.run_id
+        fetch = make_pull_object_fn_protobuf(self._client.PullObject, node, run_id)
         message = pull_and_inflate_object_from_tree(
             tree,
-            make_pull_object_fn_protobuf(self._client.PullObject, node, run_id),
+            Arrival(fetch, gone_on),
             make_confirm_message_received_fn_protobuf(
                 self._client.ConfirmMessageReceived, node, run_id
             ),

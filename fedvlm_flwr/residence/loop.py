@@ -51,6 +51,7 @@ class Residence:
         self._at_work = False
         self._loads: dict[int, int] = {}  # of base models, by run
         self._taking_turns = False
+        self._next: Task | None = None  # taken while another one's message was waited for
 
     def stop_at_signals(self) -> None:
         """End `serve` at SIGTERM and SIGINT; the message at work is answered as a failure."""
@@ -77,7 +78,7 @@ class Residence:
         self._say(f"waiting for messages from the SuperNode at {self._supernode.address}")
         while not self._stop.is_set():
             try:
-                task = self._supernode.acquire()
+                task, self._next = self._next or self._supernode.acquire(), None
             except SuperNodeAway:
                 if not away:
                     self._say(f"no SuperNode answers at {self._supernode.address}; waiting for it")
@@ -102,7 +103,7 @@ class Residence:
         began = time.monotonic()
         try:
             with beating(task.beat):
-                task.pull()
+                task.pull(self._has_gone_on)
                 reply = self._work(task.message, task.context)
                 line = account(task.message, reply)
                 task.push(reply)
@@ -114,6 +115,15 @@ class Residence:
             self._say(f"a message is lost: {type(fault).__name__}; see the log")
         else:
             self._say(f"{line}, {time.monotonic() - began:.2f} s")
+
+    def _has_gone_on(self) -> bool:
+        """Whether the SuperNode has a further task, which is taken then."""
+        if self._next is None:
+            try:
+                self._next = self._supernode.acquire()
+            except SuperNodeAway:
+                return False  # the loop waits for it
+        return self._next is not None
 
     def _work(self, message: Message, context: Context) -> Message:
         """The app's reply; an error of fixed words where it has none or is stopped."""

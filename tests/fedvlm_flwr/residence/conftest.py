@@ -61,13 +61,15 @@ class Node:
             facts.fab_hash = self.state.store_fab(Fab("", b"code of the server", {}))
         assert self.state.create_task(TaskType.CLIENT_APP, run_id=run, fab_hash=facts_hash(self))
 
-    def deliver(self, message: Message, late: float = 0.0) -> None:
-        """Store a message, and its objects after some seconds."""
+    def deliver(self, message: Message, late: float | None = 0.0) -> None:
+        """Store a message, and its objects after some seconds; None: never."""
         objects = {k: v.deflate() for k, v in get_all_nested_objects(message).items()}
         tree: ObjectTree = get_object_tree(message)
         message.metadata.__dict__["_message_id"] = tree.object_id
         self.store.preregister(message.metadata.run_id, tree)
         self.state.store_message(message)
+        if late is None:
+            return
         time.sleep(late)
         for name, content in objects.items():
             self.store.put(name, content)

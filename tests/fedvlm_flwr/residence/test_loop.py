@@ -85,7 +85,7 @@ def test_a_message_that_fails_is_that_messages_failure_and_no_word_of_it_leaves(
 
 
 def test_a_message_that_cannot_be_read_is_lost_alone(node, port, monkeypatch):
-    def broken(task: Task) -> None:
+    def broken(task: Task, gone_on: object) -> None:
         monkeypatch.undo()
         raise KeyError("bytes of a stranger")
 
@@ -176,7 +176,7 @@ def test_a_process_killed_while_it_takes_a_task_leaves_no_supernode_waiting(
     task = SuperNode(f"127.0.0.1:{port}", None).acquire()
     task._client = Killing(task._client, requests)
     with pytest.raises(Killed):
-        task.pull()
+        task.pull(lambda: False)
 
     def time_goes_on() -> None:
         while not done.wait(0.3):
@@ -202,6 +202,20 @@ def test_a_task_is_announced_before_its_message_and_that_before_its_arrays(node,
         time.sleep(0.5)
         node.deliver(message("train", content(4.0)), late=0.5)
         assert node.reply().content["arrays"].to_numpy_ndarrays()[0][0] == 4.0
+
+
+def test_a_message_whose_run_ended_on_its_way_does_not_hold_up_the_next_run(node, port):
+    """Its arrays never come, and its task is never taken back."""
+    with serving(port) as lines:
+        node.announce(1, {}, {})
+        node.deliver(message("train", content(1.0)), late=None)
+        time.sleep(1.5)
+        assert not any("lost" in line for line in lines), "it may be on its way still"
+        node.send("train", content(2.0), run=2)
+        reply = node.reply()
+    assert reply.metadata.run_id == 2
+    assert reply.content["arrays"].to_numpy_ndarrays()[0][0] == 2.0
+    assert any("a message is lost" in line for line in lines)
 
 
 def test_a_heart_beats_until_the_task_is_given_up_and_interrupts_nobody():
