@@ -242,8 +242,9 @@ class Worker:
         """
         site = Site.of(node_config)
         self.process.forget_data()
+        own = site.own(self.process.compose(run_config))  # refused before anything is prepared
         with models_in(site.model_root):
-            prepare_model(self.process.compose(run_config).model)  # where it is not there
+            prepare_model(own.model)  # where it is not there
         config, model = model_of(self.process, run_config, site)
         records = site_records(self.process.data(config), config.privacy.min_examples)
         facts = fingerprints(self.process.compose(run_config), model)
