@@ -28,9 +28,11 @@ class Lora:
     """Last names of the linear layers that take an adapter; null: all of the LLM but the head."""
     target_pattern: str | None = None
     """The same by one regular expression on a layer's whole name in the LLM; null: by `targets`."""
-    rank_of: list[int] | None = None
+    rank_of: list[int] | None = field(default=None, metadata=setting(least=1, most=HIGHEST_RANK))
     """Ranks of the clients, in turn, r at most: `[2, 4, 8]`; null: all have r."""
-    rank_pattern: dict[str, int] | None = None
+    rank_pattern: dict[str, int] | None = field(
+        default=None, metadata=setting(least=1, most=HIGHEST_RANK)
+    )
     """Ranks of layers by regular expressions on a layer's name in the LLM; null: all have r."""
     use_rslora: bool = False
     """Multiply it by alpha / sqrt(r) instead (Kalajdzievski 2023, arXiv 2312.03732)."""

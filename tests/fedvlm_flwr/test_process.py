@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.process import Once, Process, this_process
 from tests import forms
 
@@ -79,5 +78,7 @@ def test_the_validation_records_take_the_test_set_s_place(tmp_path: Path) -> Non
         assert process.data(config).test["image"][:] == forms.NAMES[first : first + 3]
         assert sorted(row for own in process.test_shares(config) for row in own) == [0, 1, 2]
     without = process.compose({"overrides": "eval.split=validation"})
-    with pytest.raises(ConfigError, match=r"eval\.split=validation but the dataset easyvqa has no"):
-        process.data(without)
+    held_out = process.data(without)
+    whole = process.data(process.compose({}))
+    assert 0 < len(held_out.test) == len(whole.train) - len(held_out.train)
+    assert not set(held_out.test["image"]) & set(held_out.train["image"])

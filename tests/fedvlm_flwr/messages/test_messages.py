@@ -56,7 +56,9 @@ requests = st.builds(
     run=st.text("0123456789abcdef", max_size=32),
     arrays=st.just(pack(ARRAYS)),
     extra=st.sampled_from([None, pack(ARRAYS)]),
-    previous=st.sampled_from([None, pack(ARRAYS)]),
+    deposits=st.sampled_from([None, pack(ARRAYS)]),
+    uses=st.sampled_from(["", "previous:1 residual.3:3"]),
+    resting=st.sampled_from(["", "lora_A"]),
 )
 
 

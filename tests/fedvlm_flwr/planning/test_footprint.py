@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from fedvlm_flwr.cli.base import start_hook, try_out
+from fedvlm_flwr.cli.base import start_hooks, try_out
 from fedvlm_flwr.config import compose
 from fedvlm_flwr.evaluation.answers import generate_answers
 from fedvlm_flwr.planning.counting import adapted_skeleton
@@ -64,7 +64,7 @@ def test_real_steps_take_little_less_than_estimated(small, longest, overrides):
     estimator = Estimator(
         adapted_skeleton(config),
         LENGTHS,
-        lambda stage, given: hook_bytes(given, given, partial(start_hook, config)),
+        lambda stage, given: hook_bytes(given, given, partial(start_hooks, config)),
     )
     found = estimator.estimate(config, 0)
     # The estimate has masks and a prompt as long as the text, answer included; the model has not.
@@ -81,7 +81,7 @@ def test_an_algorithms_tensors_are_counted_without_weights():
     }
 
     def kept(algorithm):
-        start = partial(start_hook, config_of(f"algorithm={algorithm}"))
+        start = partial(start_hooks, config_of(f"algorithm={algorithm}"))
         return hook_bytes(parameters, parameters, start) / 40
 
     assert kept("fedavg") == 0

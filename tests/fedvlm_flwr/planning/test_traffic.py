@@ -77,7 +77,8 @@ def numbers(*records):
 def test_a_clients_first_message_is_what_is_told_and_so_is_what_it_has_to_send(name):
     """But for the terms beside the base, of which there are none before the first round."""
     ranks = "[2,4,8]" if name in MIXED_RANKS else "null"
-    words = f"algorithm={name} num_clients=6 max_weight_share=null tuning.lora.rank_of={ranks}"
+    words = f"algorithm={name} num_clients=6 tuning.lora.rank_of={ranks} "
+    words += "max_weight_share=null weighting=uniform"
     config = compose({"overrides": words})
     sent = told(*words.split(), trained=ADAPTER)
     by_rank = {each.rank: each for each in sent.messages}
