@@ -22,6 +22,8 @@ from tests.hf_tiny import idefics_kind, words
 from tests.layout import picture
 from tests.test_readme import SHRUNK, commands
 
+SMALL = tuple(word for word in SHRUNK if not word.startswith("dataset."))  # of any dataset
+
 PAGE = (Path(__file__).parents[1] / "docs" / "datasets.md").read_text(encoding="utf-8")
 OWN = PAGE.split("## Your own data")[1].split("\n## ")[0]
 BLOCKS = re.findall(r"```(json|text)\n(.*?)```", OWN, flags=re.DOTALL)
@@ -133,7 +135,7 @@ def stand_ins(command: str, here: dict[str, Path]) -> list[str]:
     if raw_of(command) and (clients := making_of(dataset_of(command)).clients):
         told.append(f"dataset.making.clients={min(clients, 3)}")  # miniatures have so many
     if told[0] == "run":
-        told += [*SHRUNK, "engine=inprocess", "output_dir=runs", "train.local_steps=1"]
+        told += [*SMALL, "engine=inprocess", "output_dir=runs", "train.local_steps=1"]
         told += ["train.batch_size=2", "eval.max_new_tokens=2"]
         told += [] if "dataset=easyvqa" in told else ["dataset.allow_unknown_words=true"]
     return told
