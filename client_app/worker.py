@@ -215,7 +215,8 @@ class Worker:
         session = Session.open(self.process, request, run_config, node_config)
         config = session.config
         scored = load_hook(config.algorithm).scored(session.start)
-        write(session.holding(scored), scored)
+        if scored is not session.start.shared:  # these lie there already
+            write(session.holding(scored), scored)
         evaluator = Evaluator(config, session.model, self.process, config.engine.threads)
         result = evaluator.run(request.full)
         if session.site is not None:

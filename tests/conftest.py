@@ -1,5 +1,6 @@
 """One cache for the whole test session, and small real runs."""
 
+import logging
 import os
 import shlex
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # where nothing is configured
 
 import pytest
+from flwr.common.logger import FLOWER_LOGGER
 
 from fedvlm_flwr.config import Config, compose
 from fedvlm_flwr.data.federated import Example, examples
@@ -120,3 +122,18 @@ def simulation() -> Iterator[None]:
     """What is called in a test is a simulated node's work, as inside the in-process engine."""
     with simulating():
         yield
+
+
+@pytest.fixture
+def flower_log() -> Iterator[list[str]]:
+    """What goes to Flower's log, a line each."""
+    lines: list[str] = []
+
+    class Lines(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            lines.append(record.getMessage())
+
+    handler = Lines()
+    FLOWER_LOGGER.addHandler(handler)
+    yield lines
+    FLOWER_LOGGER.removeHandler(handler)

@@ -11,13 +11,13 @@ from fedvlm_flwr.config import Config
 from fedvlm_flwr.data.federated import Example
 from fedvlm_flwr.models.resident import Resident
 from fedvlm_flwr.planning.footprint import Parameters
-from fedvlm_flwr.planning.traffic import ClientMessages, UsualRound
+from fedvlm_flwr.planning.traffic import ClientTraffic, Traffic, shapes_of
 from fedvlm_flwr.seeding import stream
 
 STEPS = 3  # of the optimizer: its state is there after the first
 
 
-def usual_round(config: Config, stage: int, trained: Arrays) -> UsualRound:
+def usual_round(config: Config, stage: int, trained: Arrays) -> Traffic:
     """The messages of a stage's usual round, by the configured algorithm.
 
     Raises:
@@ -33,11 +33,11 @@ def usual_round(config: Config, stage: int, trained: Arrays) -> UsualRound:
     ranks = Counter(strategy.rule.rank_of(strategy.state, client) for client in cohort)
     any_of = {strategy.rule.rank_of(strategy.state, client): client for client in cohort}
     messages = tuple(
-        ClientMessages(
+        ClientTraffic(
             rank,
             clients,
-            (strategy.sent(any_of[rank]), passing, extra),
-            (strategy.expected(any_of[rank], 1), strategy.expected_extra()),
+            tuple(map(shapes_of, (strategy.sent(any_of[rank]), passing, extra))),
+            tuple(map(shapes_of, (strategy.expected(any_of[rank], 1), strategy.expected_extra()))),
         )
         for rank, clients in sorted(ranks.items(), key=lambda item: item[0] or 0)
     )
@@ -47,7 +47,8 @@ def usual_round(config: Config, stage: int, trained: Arrays) -> UsualRound:
         for key, values in deposit.arrays.items()
         if key not in passing
     }
-    return UsualRound(strategy.state.arrays, extra, once, messages)
+    shared = shapes_of(strategy.state.arrays)
+    return Traffic(shared, shapes_of(extra), shapes_of(once), messages)
 
 
 def start_hooks(

@@ -1,4 +1,4 @@
-"""What an algorithm sends and is sent in a round, usual before anything runs."""
+"""What an algorithm sends and is sent in a round, told before anything runs."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,41 +11,14 @@ Shapes = dict[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True)
-class ClientMessages:
-    """The arrays of the messages between the server and the clients of one rank in a usual round.
+class ClientTraffic:
+    """The messages between the server and the clients of one rank in a usual round.
 
     Attributes:
         rank: of their adapters; None: all have the server's.
         clients: how many of a round have it.
-        down, up: record by record, what each of them is sent and sends back.
+        down, up: record by record, the arrays that each of them is sent and sends back.
     """
-
-    rank: int | None
-    clients: int
-    down: tuple[Arrays, ...]
-    up: tuple[Arrays, ...]
-
-
-@dataclass(frozen=True)
-class UsualRound:
-    """A round's messages, as an algorithm makes them.
-
-    Attributes:
-        shared: the trained tensors that the server has.
-        extra: what the algorithm sends beside them.
-        once: what a client's first message holds beyond the others.
-        messages: by rank.
-    """
-
-    shared: Arrays
-    extra: Arrays
-    once: Arrays
-    messages: tuple[ClientMessages, ...]
-
-
-@dataclass(frozen=True)
-class ClientTraffic:
-    """`ClientMessages` by name and shape."""
 
     rank: int | None
     clients: int
@@ -55,7 +28,14 @@ class ClientTraffic:
 
 @dataclass(frozen=True)
 class Traffic:
-    """`UsualRound` by name and shape."""
+    """A round's messages, as an algorithm makes them, by name and shape.
+
+    Attributes:
+        shared: the trained tensors that the server has.
+        extra: what the algorithm sends beside them.
+        once: what a client's first message holds beyond the others.
+        messages: by rank.
+    """
 
     shared: Shapes
     extra: Shapes
@@ -63,21 +43,14 @@ class Traffic:
     messages: tuple[ClientTraffic, ...]
 
 
-def traffic(trained: Shapes, usual_round: Callable[[Arrays], UsualRound]) -> Traffic:
+def traffic(trained: Shapes, usual_round: Callable[[Arrays], Traffic]) -> Traffic:
     """What travels in a round of a stage.
 
     Args:
         trained: the tensors that the stage trains.
         usual_round: the algorithm's messages about such tensors.
     """
-    usual = usual_round(zeros(trained))
-    messages = tuple(
-        ClientTraffic(
-            each.rank, each.clients, tuple(map(_shapes, each.down)), tuple(map(_shapes, each.up))
-        )
-        for each in usual.messages
-    )
-    return Traffic(_shapes(usual.shared), _shapes(usual.extra), _shapes(usual.once), messages)
+    return usual_round(zeros(trained))
 
 
 def zeros(shapes: Mapping[str, tuple[int, ...]]) -> Arrays:
@@ -85,5 +58,6 @@ def zeros(shapes: Mapping[str, tuple[int, ...]]) -> Arrays:
     return {name: np.broadcast_to(np.float32(0), shape) for name, shape in shapes.items()}
 
 
-def _shapes(arrays: Arrays) -> Shapes:
+def shapes_of(arrays: Arrays) -> Shapes:
+    """The shapes of arrays, by name."""
     return {name: values.shape for name, values in arrays.items()}

@@ -112,6 +112,11 @@ class ClientHooks(ClientHook):
         for hook in self._hooks:
             hook.on_gradients(parameters)
 
+    def on_clipped(self, parameters: Parameters) -> None:
+        """Each in turn adds what is not clipped."""
+        for hook in self._hooks:
+            hook.on_clipped(parameters)
+
     def on_end(self, parameters: Parameters, steps: int) -> RoundOutput:
         """What they leave behind together."""
         outputs = [hook.on_end(parameters, steps) for hook in self._hooks]

@@ -1,6 +1,6 @@
 """What clients keep from one message to the next: sent once, and again when it has changed."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from flwr.app import ArrayRecord
@@ -41,10 +41,10 @@ class Packed:
         self._shared: dict[int | None, ArrayRecord] = {}
         self._deposits: dict[tuple[str, ...], ArrayRecord] = {}
 
-    def shared(self, rank: int | None, arrays: Arrays) -> ArrayRecord:
-        """The arrays that every client of a rank is sent."""
+    def shared(self, rank: int | None, arrays: Callable[[], Arrays]) -> ArrayRecord:
+        """The arrays that every client of a rank is sent, made for the first of them."""
         if rank not in self._shared:
-            self._shared[rank] = pack(arrays, self._dtype)
+            self._shared[rank] = pack(arrays(), self._dtype)
         return self._shared[rank]
 
     def deposits(

@@ -1,6 +1,7 @@
 """A round of an algorithm: what its clients are sent, what their replies come to."""
 
 from dataclasses import replace
+from functools import partial
 from logging import WARNING
 from typing import Any
 
@@ -213,7 +214,7 @@ class RoundMoves(RoundSteps):
             "session": f.session,
             "uses": " ".join(f"{name}:{each.number}" for name, each in self._deposits.items()),
             "resting": self.rule.resting(server_round),
-            "arrays": self._packed.shared(rank, self.sent(client)),
+            "arrays": self._packed.shared(rank, partial(self.sent, client)),
             "deposits": self._packed.deposits(self._deposits, numbers),
         }
 

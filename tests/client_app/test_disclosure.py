@@ -1,14 +1,12 @@
 """What a site tells of its records' words and classes: counts, none of a few records, no word."""
 
 import json
-import logging
 import shlex
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from flwr.common.logger import FLOWER_LOGGER
 
 from client_app.disclosure import SiteVocabulary, site_vocabulary
 from fedvlm_flwr.config import compose
@@ -84,30 +82,16 @@ def test_the_server_warns_of_a_site_by_name_and_knows_no_word(configured) -> Non
 LABELS = "dataset.labels=[Benign, malignant]"
 
 
-@pytest.fixture
-def log():
-    lines: list[str] = []
-
-    class Lines(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            lines.append(record.getMessage())
-
-    handler = Lines()
-    FLOWER_LOGGER.addHandler(handler)
-    yield lines
-    FLOWER_LOGGER.removeHandler(handler)
-
-
 def test_classes_that_are_not_declared_are_counted_and_named_in_the_sites_own_log(
-    told, log
+    told, flower_log
 ) -> None:
     spelled = ["benign"] * 10 + ["The finding is MALIGNANT."] * 10
     assert told(spelled, ALLOW, LABELS).foreign_labels == 0
-    assert not log
+    assert not flower_log
     assert told([*spelled[:14], *["cancer"] * 6], ALLOW, LABELS).foreign_labels == 6
-    assert "6 records of a class that dataset.labels does not name ('cancer')" in log[0]
+    assert "6 records of a class that dataset.labels does not name ('cancer')" in flower_log[0]
     assert told([*spelled[:16], *["cancer"] * 4], ALLOW, LABELS).foreign_labels == 0
-    assert "4 records" in log[1], "the site itself knows of few, too"
+    assert "4 records" in flower_log[1], "the site itself knows of few, too"
     assert told([*spelled[:14], *["cancer"] * 6], ALLOW).foreign_labels == 0
 
 

@@ -1,8 +1,5 @@
 """Flower's own robust classes on replies that are none of its own."""
 
-import logging
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 from flwr.app import ArrayRecord
@@ -18,19 +15,10 @@ MEAN = {"a": np.array(5.0, np.float32), "z": np.array([[1.0, 2.0]], np.float32)}
 
 
 @pytest.fixture
-def logged() -> Iterator[list[str]]:
+def logged(flower_log: list[str]) -> list[str]:
     """What goes to Flower's log; and messages belong to a run."""
     InProcessGrid(ClientApp(), {}, 1)
-    lines: list[str] = []
-
-    class Lines(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            lines.append(record.getMessage())
-
-    handler = Lines()
-    FLOWER_LOGGER.addHandler(handler)
-    yield lines
-    FLOWER_LOGGER.removeHandler(handler)
+    return flower_log
 
 
 def test_the_log_stays_free_of_replies_that_are_none(logged: list[str]) -> None:
