@@ -4,8 +4,9 @@ usage: fedvlm tune [--trials N] [--fewest-rounds N] [--out FOLDER] [KEY=VALUE ..
 
 What is tried stands in conf/search/<algorithm>.yaml (or default.yaml): lists of values by key. At
 most --trials (12) settings of that grid run for a fraction of num_rounds, --fewest-rounds (2) at
-least; the better half goes on with twice as many, until two run whole. Scores are the mean of the
-tasks' headline metrics on validation records, never on the test set: a dataset's own, or
+least; the better half goes on with twice as many, until two run whole. A score is the mean over
+tasks of the headline metric as a part of the rung's best, so that CIDEr, which goes to 10, counts
+as much as an accuracy; on validation records, never on the test set: a dataset's own, or
 eval.validation_fraction of its training pictures. Every algorithm has the same budget.
 
     fedvlm tune algorithm=fedadam experiment=compare engine=inprocess
@@ -67,11 +68,15 @@ def main(arguments: list[str]) -> int:
     scores: dict[Trial, float] = {}
     for number, rung in enumerate(rungs, start=1):
         trials = trials if number == 1 else best(scores, rung.trials)
-        scores = {
-            trial: score_of(words, trial, rung, folder / f"rung{number}" / f"{i:02d}")
+        by_task = {
+            trial: scores_of(words, trial, rung, folder / f"rung{number}" / f"{i:02d}")
             for i, trial in enumerate(trials)
         }
-        table += [_row(number, rung, trial, scores[trial]) for trial in best(scores, len(scores))]
+        scores = relative(by_task)
+        table += [
+            _row(number, rung, trial, scores[trial]) | {"tasks": by_task[trial]}
+            for trial in best(scores, len(scores))
+        ]
         print(rung_text(number, rung, scores), flush=True)
     (winner,) = best(scores, 1)
     facts: dict[str, Any] = {
@@ -100,8 +105,8 @@ def search_space(config: Config) -> dict[str, list[Any]]:
     return {str(key): values for key, values in space.items()}
 
 
-def score_of(words: list[str], trial: Trial, rung: Rung, folder: Path) -> float:
-    """Run a setting, unless it has been, and score it: the mean over tasks.
+def scores_of(words: list[str], trial: Trial, rung: Rung, folder: Path) -> dict[str, float]:
+    """Run a setting, unless it has been: each task's headline metric on validation records.
 
     Raises:
         RunError: the run failed.
@@ -114,7 +119,17 @@ def score_of(words: list[str], trial: Trial, rung: Rung, folder: Path) -> float:
         if run_command.main(begun):
             raise RunError(f"The setting {_text(trial)} failed; see {folder}, mend it, go on.")
     (summary,) = read_sweep(folder).runs
-    return fmean(summary.last[pair] for pair in select_metrics([summary], ()))
+    return {pair[0]: summary.last[pair] for pair in select_metrics([summary], ())}
+
+
+def relative(by_task: Mapping[Trial, Mapping[str, float]]) -> dict[Trial, float]:
+    """Each trial's mean over tasks of its score as a part of the best one; 0 where none has any."""
+    tasks = {task for scores in by_task.values() for task in scores}
+    highest = {task: max(scores[task] for scores in by_task.values()) for task in tasks}
+    return {
+        trial: fmean(scores[t] / highest[t] if highest[t] > 0 else 0.0 for t in sorted(tasks))
+        for trial, scores in by_task.items()
+    }
 
 
 def rung_text(number: int, rung: Rung, scores: Mapping[Trial, float]) -> str:

@@ -46,6 +46,18 @@ def test_it_ends_with_the_best_on_validation_records_and_goes_on(small, tmp_path
     assert [(folder / METRICS).stat().st_mtime_ns for folder in folders] == before
 
 
+def test_a_metric_with_a_longer_scale_counts_no_more_than_another():
+    better_captions, better_answers = (("train.lr", 0.1),), (("train.lr", 0.2),)
+    scores = tune.relative(
+        {
+            better_captions: {"captioning": 7.0, "vqa": 0.4, "detection": 0.0},
+            better_answers: {"captioning": 6.3, "vqa": 0.8, "detection": 0.0},
+        }
+    )
+    assert scores[better_captions] == pytest.approx((1 + 0.5 + 0) / 3)
+    assert scores[better_answers] == pytest.approx((0.9 + 1 + 0) / 3)
+
+
 def test_a_search_without_a_trial_is_refused(small):
     with pytest.raises(Exception, match="must be 1 at least"):
         tune.main([*small, "--trials", "0"])
