@@ -1,19 +1,32 @@
 """What stays with a client between rounds, on its own disk."""
 
 import re
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from safetensors import SafetensorError
-
+from client_app.state_files import Facts, load_state, save_state
 from fedvlm_flwr.adapters import RESIDUAL, is_residual
-from fedvlm_flwr.arrays import Arrays, section
-from fedvlm_flwr.errors import RequestError, StateError
-from fedvlm_flwr.tensor_files import DamagedFile, load_tensors, save_tensors
+from fedvlm_flwr.arrays import Arrays, float32, section
+from fedvlm_flwr.errors import RequestError
+from fedvlm_flwr.messages.request import ClientRequest
 
-TENSORS, HOOK = "tensors/", "hook/"
+TENSORS, HOOK, ROUNDING = "tensors/", "hook/", "rounding/"
 DEPOSIT = re.compile(r"([A-Za-z_]{1,40}(?:\.\d{1,6})?):(\d{1,9})")
 
-Facts = dict[str, str | int]
+
+@dataclass(frozen=True)
+class OwnState:
+    """What a client's round starts from.
+
+    Attributes:
+        tensors: trained ones that are not shared.
+        hook: the algorithm's.
+        rounding: what its last messages have left out of its changes.
+    """
+
+    tensors: Arrays = field(default_factory=dict)
+    hook: Arrays = field(default_factory=dict)
+    rounding: Arrays = field(default_factory=dict)
 
 
 class PrivateState:
@@ -40,17 +53,17 @@ class PrivateState:
         """The file of a round."""
         return self._folder / f"stage_{self._stage}_round_{number:04d}.safetensors"
 
-    def load(self, number: int) -> tuple[Arrays, Arrays]:
-        """The private tensors and the hook's arrays after a round; none after round 0.
+    def load(self, number: int) -> OwnState:
+        """What was saved after a round; nothing after round 0.
 
         Raises:
             StateError: the file is missing or damaged.
         """
         if number == 0:
-            return {}, {}
+            return OwnState()
         facts = {**self._own, "round": number}
-        arrays = _load(self.path(number), facts, f"after round {number}")
-        return section(arrays, TENSORS), section(arrays, HOOK)
+        arrays = load_state(self.path(number), facts, f"after round {number}")
+        return OwnState(section(arrays, TENSORS), section(arrays, HOOK), section(arrays, ROUNDING))
 
     def deposits(self, uses: str, sent: Arrays) -> dict[str, Arrays]:
         """What a round uses of what travels once: as sent now, or saved from an earlier message.
@@ -73,15 +86,46 @@ class PrivateState:
             path = self._run / f"stage_{self._stage}_{name}_{number:04d}.safetensors"
             arrays = section(sent, f"{name}/")
             if arrays:
-                _save(path, arrays, facts)
+                save_state(path, arrays, facts)
             else:
-                arrays = _load(path, facts, f"of '{name}'")
+                arrays = load_state(path, facts, f"of '{name}'")
             result[name] = arrays
             files = self._run.glob(f"stage_{self._stage}_{name}_[0-9]*.safetensors")
             for old in sorted(file for file in files if file.name < path.name)[:-1]:
                 old.unlink(missing_ok=True)
         self._forget_parts(sorted(number for name, number in names if is_residual(name)))
         return result
+
+    def published(self, request: ClientRequest, arrays: Arrays, *, saves: bool) -> Arrays:
+        """The shared tensors, and the algorithm's own, of a server that publishes states.
+
+        Where changes were sent, they are added to the state that was saved before. The files are
+        the same for all clients of a run and a rank; the one before the newest stays, for clients
+        whose changes come later.
+
+        Args:
+            arrays: as sent.
+            saves: whether the state will be asked for again.
+
+        Raises:
+            StateError: this client was never sent the state before, or lost it.
+        """
+        stem = f"stage_{self._stage}_published_{request.rank}"
+        facts: Facts = {**self._of_run, "rank": request.rank}
+        if request.since:
+            before = load_state(
+                self._run / f"{stem}_{request.since:09d}.safetensors",
+                {**facts, "published": request.since},
+                "of the shared tensors",
+            )
+            arrays = before | {n: float32(before[n] + values) for n, values in arrays.items()}
+        if saves:
+            path = self._run / f"{stem}_{request.published:09d}.safetensors"
+            save_state(path, arrays, {**facts, "published": request.published})
+            older = (file for file in self._run.glob(f"{stem}_*") if file.name < path.name)
+            for old in sorted(older)[:-1]:
+                old.unlink(missing_ok=True)
+        return arrays
 
     def _forget_parts(self, numbers: list[int]) -> None:
         """Remove the parts of a residual that became one which is in use now, or before that.
@@ -104,16 +148,17 @@ class PrivateState:
             if _number_in(path) < first:
                 path.unlink(missing_ok=True)
 
-    def save(self, number: int, tensors: Arrays, hook: Arrays) -> bool:
-        """Keep both after a round; false, and no file, when there is nothing to keep.
+    def save(self, number: int, memory: OwnState) -> bool:
+        """Keep it after a round; false, and no file, when there is nothing to keep.
 
         Raises:
             StateError: the file cannot be written.
         """
-        named = {TENSORS + name: values for name, values in tensors.items()}
-        named |= {HOOK + name: values for name, values in hook.items()}
+        named = {TENSORS + name: values for name, values in memory.tensors.items()}
+        named |= {HOOK + name: values for name, values in memory.hook.items()}
+        named |= {ROUNDING + name: values for name, values in memory.rounding.items()}
         if named:
-            _save(self.path(number), named, {**self._own, "round": number})
+            save_state(self.path(number), named, {**self._own, "round": number})
         return bool(named)
 
     def forget_before(self, number: int) -> None:
@@ -148,23 +193,3 @@ def _deposit_names(uses: str) -> list[tuple[str, int]]:
             )
         names.append((match[1], int(match[2])))
     return names
-
-
-def _load(path: Path, facts: Facts, when: str) -> Arrays:
-    try:
-        return load_tensors(path, facts)
-    except DamagedFile as damage:
-        raise StateError(
-            f"What this client saved {when} cannot be used: {damage}; restore the file or start a "
-            "new run."
-        ) from damage
-
-
-def _save(path: Path, arrays: Arrays, facts: Facts) -> None:
-    try:
-        save_tensors(path, arrays, facts)
-    except (SafetensorError, OSError) as error:
-        raise StateError(
-            f"What this client saves between rounds cannot be written ({path}: {error}); make room "
-            "there, or set state-dir in the node-config to another folder."
-        ) from error

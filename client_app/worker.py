@@ -2,20 +2,18 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 import torch
-from flwr.app import ArrayRecord, RecordDict
-from torch import nn
+from flwr.app import RecordDict
 
 from client_app.disclosure import site_records, site_scores, site_vocabulary
 from client_app.local import LocalResult, train_locally
 from client_app.oom import explains_out_of_memory
-from client_app.private import PrivateState
-from client_app.site import Site, check_request, site_of, state_folder
-from fedvlm_flwr.adapters import PREVIOUS, is_residual, padded, stacked, trimmed
+from client_app.session import Session, model_of
+from client_app.site import Site
 from fedvlm_flwr.arrays import Arrays
-from fedvlm_flwr.config import Config, Scalar
+from fedvlm_flwr.config import Scalar
 from fedvlm_flwr.data.federated import Example
 from fedvlm_flwr.evaluation.evaluator import Evaluator
 from fedvlm_flwr.handshake import fingerprints
@@ -27,77 +25,14 @@ from fedvlm_flwr.messages import (
     TrainReply,
     TrainRequest,
 )
-from fedvlm_flwr.messages.wire import unpack
 from fedvlm_flwr.models import prepare_model
 from fedvlm_flwr.models.parts import read, write
-from fedvlm_flwr.models.resident import Resident, choose_device
 from fedvlm_flwr.paths import models_in
 from fedvlm_flwr.process import Process
 from fedvlm_flwr.schedule import round_lr, steps_of
 from fedvlm_flwr.seeding import stream, torch_seed
 from strategies import load_hook
-from strategies.core.client_hook import ClientHook, PersonalModel, RoundInput
-
-
-@dataclass(frozen=True)
-class Session:
-    """The resident model as the client of a request has it.
-
-    Attributes:
-        parameters: the trained tensors, holding the shared values of the message and, where a
-            tensor is not shared, the client's own.
-        start: what the algorithm's hook starts from.
-        private: what stays with the client.
-        site: that it is; None: it is simulated.
-        shapes: of the shared tensors that are trained, as they travel: at this client's rank.
-    """
-
-    config: Config
-    model: Resident
-    parameters: dict[str, nn.Parameter]
-    start: RoundInput
-    private: PrivateState
-    site: Site | None
-    shapes: Mapping[str, tuple[int, ...]]
-
-    @classmethod
-    def open(
-        cls,
-        process: Process,
-        request: TrainRequest | ScoresRequest,
-        run_config: Mapping[str, Scalar],
-        node_config: Mapping[str, Scalar],
-    ) -> "Session":
-        """Put the request's client in charge of the model.
-
-        Raises:
-            FedVLMError: the configuration, the data or the model cannot be used; one sentence.
-        """
-        site = site_of(node_config)
-        check_request(request, site)
-        config, model = model_of(process, run_config, site)
-        folder = state_folder(request, site)
-        private = PrivateState(folder, request.run, request.client, request.stage)
-        tensors, state = private.load(request.state_round)
-        extra = unpacked(request.extra) if isinstance(request, TrainRequest) else {}
-        deposits = private.deposits(request.uses, unpacked(request.deposits))
-        previous = deposits.pop(PREVIOUS, {})
-        residual = stacked([v for name, v in sorted(deposits.items()) if is_residual(name)])
-        halves = [values for name, values in deposits.items() if not is_residual(name)]
-        sent = unpack(request.arrays) | {n: v for arrays in halves for n, v in arrays.items()}
-        initial = model.initial[request.stage]
-        shared = padded(sent, {name: values.shape for name, values in initial.items()})
-        own = {name: tensors.get(name, initial[name]) for name in initial if name not in shared}
-        parameters = model.place(
-            request.stage, shared | own, previous, residual, resting=request.resting
-        )
-        start = RoundInput({n: v for n, v in shared.items() if n in parameters}, extra, state)
-        ranks = {name: values.shape for name, values in sent.items() if name in parameters}
-        return cls(config, model, parameters, start, private, site, ranks)
-
-    def holding(self, arrays: Arrays) -> dict[str, nn.Parameter]:
-        """The trained parameters of these names."""
-        return {name: self.parameters[name] for name in arrays}
+from strategies.core.client_hook import ClientHook, PersonalModel
 
 
 class Worker:
@@ -137,9 +72,9 @@ class Worker:
         output = hook.on_end(session.parameters, result.steps)
         after = read(session.parameters)
         personal = self._train_personal(session, request, shares, hook.personal(session.start))
-        shared = trimmed({n: v for n, v in after.items() if n in session.shapes}, session.shapes)
-        own = {name: values for name, values in after.items() if name not in shared}
-        saved = session.private.save(request.round, own, output.state | personal)
+        outgoing = session.outgoing(after, output.extra)
+        state = hook.on_sent(outgoing.as_read, outgoing.extra, output)
+        saved = session.private.save(request.round, replace(outgoing.memory, hook=state | personal))
         session.private.forget_before(request.state_round)
         metrics = TrainMetrics(
             num_examples=sum(len(share) for share in shares),
@@ -152,7 +87,8 @@ class Worker:
             images_encoded=session.model.features.encoded,
             **self.process.usage(),
         )
-        return TrainReply(shared, metrics, output.extra).pack(session.config.wire.dtype)
+        reply = TrainReply(outgoing.arrays, metrics, outgoing.extra)
+        return reply.pack(session.config.wire.dtype)
 
     def _train_personal(
         self,
@@ -253,26 +189,3 @@ class Worker:
         facts = fingerprints(self.process.compose(run_config), model)
         counts = vars(records) | vars(vocabulary) | vars(facts)
         return SiteReply(site=site.site, lora_rank=site.lora_rank or 0, **counts).pack()
-
-
-def model_of(
-    process: Process, run_config: Mapping[str, Scalar], site: Site | None
-) -> tuple[Config, Resident]:
-    """The configuration as it is here, and its model on this process's device.
-
-    Raises:
-        FedVLMError: one of them cannot be used; one sentence.
-    """
-    config = process.compose(run_config)
-    if site is not None:
-        config = site.own(config)
-    torch.set_num_threads(config.engine.threads)
-    own = site.device if site else None
-    device = choose_device(own or config.engine.device)
-    with models_in(site.model_root if site else None):
-        return config, process.model(config, device)
-
-
-def unpacked(record: ArrayRecord | None) -> Arrays:
-    """The arrays of a record; none where there is no record."""
-    return {} if record is None else unpack(record)

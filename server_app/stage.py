@@ -80,9 +80,8 @@ class StageRun:
             config.eval.where != "server",
             self.resume,
         )
-        initial_record = pack(trained, config.wire.dtype)
         score = self._score_global if self.scoring.evaluator else None
-        loop.run(initial_record, config.rounds_of(stage), score)
+        loop.run(pack(trained), config.rounds_of(stage), score)
         arrays, residual = strategy.served(), strategy.residual()
         if arrays.keys() == trained.keys():  # the last round's, whoever has used the model since
             model.place(stage, arrays, self.previous, residual)

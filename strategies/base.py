@@ -25,6 +25,7 @@ class RoundSteps:
         by_steps: whether the rule divides what a client sends by the steps that it took.
         keeps_models: whether each client has a model of its own beside the shared one.
         no_adapters: why a rule of their own for adapters has no meaning beside this; empty: it has.
+        needs_basis: why one has none that turns the basis of the factors in a round; empty: it has.
         params: the values of the algorithm's YAML.
         federation: who takes part, and what travels.
         state: `arrays` are the shared tensors; the algorithm's own are `state.section(name)` and
@@ -38,6 +39,7 @@ class RoundSteps:
     by_steps: ClassVar[bool] = False
     keeps_models: ClassVar[bool] = False
     no_adapters: ClassVar[str] = ""
+    needs_basis: ClassVar[str] = ""
 
     def __init__(self, params: Any, federation: Federation) -> None:
         self.params = params
@@ -51,6 +53,10 @@ class RoundSteps:
         """Before the first round: which trained tensors travel. Those of the shared parts."""
         parts = self.federation.share
         return {n: v for n, v in trained.items() if parts is None or n.partition(".")[0] in parts}
+
+    def trained(self) -> Arrays:
+        """The shared tensors that clients train in the round that is open or comes next. All."""
+        return self.state.arrays
 
     def choose(self, server_round: int) -> dict[int, tuple[int, ...]]:
         """The cohort; by member the clients whose examples it trains on. A seeded draw; its own."""

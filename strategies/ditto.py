@@ -70,4 +70,4 @@ class Ditto(FederatedStrategy):
     params: Params
     client_hook = TwoModels
     keeps_models = True
-    no_adapters = "a personal model is near the shared one in the basis of its factors"
+    needs_basis = "a personal model is near the shared one in the basis of its factors"

@@ -45,10 +45,14 @@ class DynamicRegularizer(ClientHook):
     def on_start(self, parameters: Parameters, start: RoundInput) -> None:
         """Read w_t and h_k (zeros in a client's first round)."""
         self._anchors: dict[str, Tensor] = {}
-        self._own: dict[str, Tensor] = {}
+        self._pull: dict[str, Tensor] = {}
+        self._own: Arrays = {}
+        self._before: Arrays = {}
         for name in start.shared if self.params.alpha else ():
             like = parameters[name].detach()
-            self._own[name] = like.new_tensor(start.state.get(name, np.zeros(like.shape)))
+            self._before[name] = start.shared[name]
+            self._own[name] = start.state.get(name, np.zeros(like.shape, np.float32))
+            self._pull[name] = like.new_tensor(self._own[name])
             self._anchors[name] = like.clone()
 
     def on_clipped(self, parameters: Parameters) -> None:
@@ -56,15 +60,14 @@ class DynamicRegularizer(ClientHook):
         for name, anchor in self._anchors.items():
             total = gradient(parameters[name])
             total.add_(parameters[name].detach() - anchor, alpha=self.params.alpha)
-            total.sub_(self._own[name])
+            total.sub_(self._pull[name])
 
-    def on_end(self, parameters: Parameters, steps: int) -> RoundOutput:
-        """Save the new h_k."""
-        state = {}
-        for name, anchor in self._anchors.items():
-            moved = parameters[name].detach().float() - anchor.float()
-            state[name] = (self._own[name] - self.params.alpha * moved).float().cpu().numpy()
-        return RoundOutput(state=state)
+    def on_sent(self, shared: Arrays, extra: Arrays, output: RoundOutput) -> Arrays:
+        """Keep the new h_k, of the change that the server reads."""
+        return {
+            name: float32(self._own[name] - self.params.alpha * (shared[name] - before))
+            for name, before in self._before.items()
+        }
 
 
 class FedDyn(FederatedStrategy):
@@ -86,7 +89,7 @@ class FedDyn(FederatedStrategy):
 
     params: Params
     client_hook = DynamicRegularizer
-    no_adapters = (
+    needs_basis = (
         "its h is a sum of changes in the basis of the factors, which such a rule turns "
         "in every round"
     )
@@ -125,4 +128,4 @@ class FedDyn(FederatedStrategy):
 
     def served(self) -> Arrays:
         """The clients' mean; before the first round the shared tensors."""
-        return self.state.section(MEAN) or self.state.arrays
+        return self.state.arrays | self.state.section(MEAN)

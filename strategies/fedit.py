@@ -17,3 +17,5 @@ class FedIt(AdapterRule):
     Not exact: s B A is not the mean of the clients' s B_k A_k, but for equal A_k or equal B_k.
     Travels, each way: r (inputs + outputs) numbers a layer. The server adds, and holds one sum.
     """
+
+    keeps_basis = True

@@ -26,7 +26,7 @@ class FedNova(FederatedStrategy):
     `max_update_norm`, as a mean of updates is by itself.
     """
 
-    no_adapters = (
+    needs_basis = (
         "it divides a client's change by its steps, which has no meaning for a product of "
         "two factors"
     )
@@ -58,4 +58,4 @@ class FedNova(FederatedStrategy):
         tau, most = self._steps / self.mean.weight, self.federation.max_update_norm
         if most is not None and (length := tau * norm(each)) > most:
             tau *= most / length
-        return {name: float32(old + tau * each[name]) for name, old in before.items()}
+        return {name: float32(before[name] + tau * change) for name, change in each.items()}

@@ -23,6 +23,8 @@ class FfaLora(AdapterRule):
     numbers a layer; the server adds. Half of the adapter learns, and usually wants a larger rate.
     """
 
+    keeps_basis = True
+
     def resting(self, server_round: int) -> str:
         """A, in every round."""
         return LORA_A

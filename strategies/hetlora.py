@@ -100,6 +100,7 @@ class HetLora(AdapterRule):
     client_hook = SelfPruning
     combines = True
     mixed_ranks = True
+    short_wire = False
 
     def begin(self, state: ServerState) -> None:
         """Remember the shapes."""

@@ -38,8 +38,8 @@ class ControlVariate(ClientHook):
 
     The new control variate is the mean of the uncorrected minibatch gradients of the local steps.
     Under plain SGD that is the paper's option II; under AdamW, where option II would divide an
-    Adam step by a learning rate, it is still a gradient. bfloat16 on the wire rounds the changes,
-    so that c follows the mean of the c_k to that precision only.
+    Adam step by a learning rate, it is still a gradient. A client keeps the c_k that its changes
+    come to as they were sent, so that c stays the mean of the c_k in a short number format too.
     """
 
     params: Params
@@ -63,10 +63,13 @@ class ControlVariate(ClientHook):
             own.add_(self._correction[name], alpha=self.params.correction)
 
     def on_end(self, parameters: Parameters, steps: int) -> RoundOutput:
-        """Save c_k', send c_k' - c_k."""
-        state = {name: (total / steps).float().cpu().numpy() for name, total in self._sums.items()}
-        change = {name: np.asarray(new - self._own[name]) for name, new in state.items()}
-        return RoundOutput(change, state)
+        """Send c_k' - c_k."""
+        after = {name: (total / steps).float().cpu().numpy() for name, total in self._sums.items()}
+        return RoundOutput({name: float32(new - self._own[name]) for name, new in after.items()})
+
+    def on_sent(self, shared: Arrays, extra: Arrays, output: RoundOutput) -> Arrays:
+        """Keep c_k plus the change as it was sent."""
+        return {name: float32(self._own[name] + change) for name, change in extra.items()}
 
 
 class Scaffold(FederatedStrategy):
@@ -85,14 +88,14 @@ class Scaffold(FederatedStrategy):
 
     params: Params
     client_hook = ControlVariate
-    no_adapters = (
+    needs_basis = (
         "its control variates are gradients in the basis of the factors, which such a "
         "rule turns in every round"
     )
 
     def broadcast(self) -> Arrays:
         """The server's control variate c; zeros before the first round."""
-        zeros = {name: np.zeros_like(values) for name, values in self.state.arrays.items()}
+        zeros = {name: np.zeros_like(values) for name, values in self.trained().items()}
         return zeros | self.state.section(CONTROL)
 
     def begin_round(self) -> None:
@@ -106,8 +109,8 @@ class Scaffold(FederatedStrategy):
         self._changes = RunningMean()
 
     def expected_extra(self) -> Arrays:
-        """The change of a control variate has the shared tensors' names and shapes."""
-        return self.state.arrays
+        """The change of a control variate has the trained tensors' names and shapes."""
+        return self.trained()
 
     def accumulate(self, client: int, reply: TrainReply) -> None:
         """Add the model and the change."""

@@ -29,17 +29,26 @@ def usual_round(config: Config, stage: int, trained: Arrays) -> Traffic:
     strategy = load_strategy(config.algorithm, Federation.of(config, stage))
     strategy.begin(trained)
     cohort, extra = strategy.choose(1), strategy.broadcast()
-    passing = strategy.rule.passing(strategy.state, sorted(cohort))
-    ranks = Counter(strategy.rule.rank_of(strategy.state, client) for client in cohort)
-    any_of = {strategy.rule.rank_of(strategy.state, client): client for client in cohort}
-    messages = tuple(
-        ClientTraffic(
+    rule, state, short = strategy.rule, strategy.state, config.wire.short
+    passing = {} if short and not rule.leaves_residual else rule.passing(state, sorted(cohort))
+    ranks = Counter(rule.rank_of(state, client) for client in cohort)
+    any_of = {rule.rank_of(state, client): client for client in cohort}
+
+    def message(rank: int | None, clients: int) -> ClientTraffic:
+        client = any_of[rank]
+        back, sent = strategy.expected(client, 1), strategy.sent(client)
+        down = back if short else sent  # of changes, only those of what a round has trained
+        return ClientTraffic(
             rank,
             clients,
-            tuple(map(shapes_of, (strategy.sent(any_of[rank]), passing, extra))),
-            tuple(map(shapes_of, (strategy.expected(any_of[rank], 1), strategy.expected_extra()))),
+            down=(shapes_of(down), shapes_of(extra)),
+            up=(shapes_of(back), shapes_of(strategy.expected_extra())),
+            deposits=shapes_of(passing),
+            whole=(shapes_of(sent), shapes_of(extra)) if short else (),
         )
-        for rank, clients in sorted(ranks.items(), key=lambda item: item[0] or 0)
+
+    messages = tuple(
+        message(*each) for each in sorted(ranks.items(), key=lambda item: item[0] or 0)
     )
     once = {
         f"{name}/{key}": values
@@ -47,8 +56,7 @@ def usual_round(config: Config, stage: int, trained: Arrays) -> Traffic:
         for key, values in deposit.arrays.items()
         if key not in passing
     }
-    shared = shapes_of(strategy.state.arrays)
-    return Traffic(shared, shapes_of(extra), shapes_of(once), messages)
+    return Traffic(shapes_of(state.arrays), shapes_of(extra), shapes_of(once), messages)
 
 
 def start_hooks(

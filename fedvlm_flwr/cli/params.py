@@ -12,12 +12,13 @@ them (a message's settings and metrics, below 1 kB, are left aside). Keys are th
 import argparse
 import json
 import shlex
+from collections.abc import Iterable
 from dataclasses import asdict
 from functools import partial
 
 from fedvlm_flwr.cli.base import usual_round
 from fedvlm_flwr.config import Config
-from fedvlm_flwr.messages.wire import packed_bytes
+from fedvlm_flwr.messages.wire import FLOAT32, packed_bytes
 from fedvlm_flwr.models.experts import experts_without_adapters
 from fedvlm_flwr.models.vlm import Skeleton
 from fedvlm_flwr.planning.counting import (
@@ -28,7 +29,7 @@ from fedvlm_flwr.planning.counting import (
     count_parts,
     trained_shapes,
 )
-from fedvlm_flwr.planning.traffic import traffic
+from fedvlm_flwr.planning.traffic import ClientTraffic, traffic
 from fedvlm_flwr.process import this_process
 from fedvlm_flwr.report.parts import as_text
 
@@ -57,6 +58,22 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
+def message_count(traffic: ClientTraffic, dtype: str) -> MessageCount:
+    """What the messages of a rank weigh."""
+
+    def weight(records: Iterable[Shapes], dtype: str) -> int:
+        return sum(packed_bytes(record, dtype) for record in records)
+
+    down = weight(traffic.down, dtype)
+    return MessageCount(
+        traffic.rank,
+        traffic.clients,
+        down=down + weight([traffic.deposits], FLOAT32),
+        up=weight(traffic.up, dtype),
+        first=weight(traffic.whole, FLOAT32) - down if traffic.whole else 0,
+    )
+
+
 def count_stages(config: Config, skeleton: Skeleton) -> list[StageCount]:
     """Each stage's parts and messages.
 
@@ -72,21 +89,14 @@ def count_stages(config: Config, skeleton: Skeleton) -> list[StageCount]:
     for number, stage in enumerate(config.tuning.stages):
         trained = trained_shapes(skeleton, stage)
         sent = traffic(trained, partial(usual_round, config, number))
-        dtype = config.wire.dtype
+        messages = [message_count(each, config.wire.dtype) for each in sent.messages]
+        first = max(each.first for each in messages)
         counts.append(
             StageCount(
                 stage.trained,
                 count_parts(skeleton, trained, sent.shared),
-                [
-                    MessageCount(
-                        each.rank,
-                        each.clients,
-                        down=sum(packed_bytes(record, dtype) for record in each.down),
-                        up=sum(packed_bytes(record, dtype) for record in each.up),
-                    )
-                    for each in sent.messages
-                ],
-                once=packed_bytes(before, dtype) + packed_bytes(sent.once, dtype),
+                messages,
+                once=packed_bytes(before, FLOAT32) + packed_bytes(sent.once, FLOAT32) + first,
             )
         )
         before = before | sent.shared

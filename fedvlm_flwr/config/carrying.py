@@ -13,8 +13,14 @@ ADDRESS = re.compile(r"[A-Za-z0-9._\-]{1,253}:[0-9]{1,5}")  # of a Ray cluster
 class Wire:
     """How arrays travel."""
 
-    dtype: str = field(metadata=setting(choices=("float32", "bfloat16")))
-    """Number format of tensors in messages: float32, or bfloat16 at half the bytes."""
+    dtype: str = field(metadata=setting(choices=("float32", "bfloat16", "int8")))
+    """Number format of tensors in messages: float32; bfloat16 at half the bytes or int8 at a
+    quarter, in which changes travel and what rounding leaves behind goes with the next one."""
+
+    @property
+    def short(self) -> bool:
+        """Whether tensors travel as changes, which are rounded."""
+        return self.dtype != "float32"
 
 
 @dataclass(frozen=True)

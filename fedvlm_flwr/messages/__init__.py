@@ -4,7 +4,7 @@ Each has `pack` and `unpack`, used by both sides; the names of records stand in 
 """
 
 from fedvlm_flwr.messages.failure import Failure, FailureCode, decision
-from fedvlm_flwr.messages.fields import RejectedMessage
+from fedvlm_flwr.messages.fields import LostState, RejectedMessage
 from fedvlm_flwr.messages.scores import ScoresReply, ScoresRequest
 from fedvlm_flwr.messages.site import SiteReply
 from fedvlm_flwr.messages.train import TrainMetrics, TrainReply, TrainRequest
@@ -12,6 +12,7 @@ from fedvlm_flwr.messages.train import TrainMetrics, TrainReply, TrainRequest
 __all__ = [
     "Failure",
     "FailureCode",
+    "LostState",
     "RejectedMessage",
     "ScoresReply",
     "ScoresRequest",

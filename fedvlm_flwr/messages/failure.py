@@ -24,7 +24,7 @@ from fedvlm_flwr.errors import (
     StateError,
     VocabularyError,
 )
-from fedvlm_flwr.messages.fields import RejectedMessage, record_of
+from fedvlm_flwr.messages.fields import LostState, RejectedMessage, record_of
 from fedvlm_flwr.messages.names import FAILURE
 
 LONGEST = 500  # characters of a failure's words
@@ -127,10 +127,13 @@ def refuse_failure(content: RecordDict) -> None:
     """Refuse the reply of a client that failed.
 
     Raises:
-        RejectedMessage: the reply is a failure; the text is its reason.
+        RejectedMessage: the reply is a failure; the text is its reason. `LostState` where the
+            client lacks something that it has been sent, or that it saved.
     """
     if FAILURE in content:
-        raise RejectedMessage(Failure.unpack(content).reason)
+        failure = Failure.unpack(content)
+        kind = LostState if failure.code is FailureCode.STATE else RejectedMessage
+        raise kind(failure.reason)
 
 
 def decision(content: RecordDict) -> str:

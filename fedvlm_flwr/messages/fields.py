@@ -16,6 +16,10 @@ class RejectedMessage(Exception):  # noqa: N818  # a verdict, caught where repli
     """A message that is left out; the text is the reason."""
 
 
+class LostState(RejectedMessage):
+    """A client has lost what it was to keep."""
+
+
 def declared(
     unit: str, low: float, high: float, default: Any = MISSING, *, needed: bool = False
 ) -> Any:

@@ -37,6 +37,10 @@ class ClientRequest:
         uses: the deposits that go with the arrays, as `name:number` with blanks between.
         resting: the ending of the names of shared tensors that are neither trained nor sent back;
             empty: there are none.
+        published: the number of the state that the shared tensors and the algorithm's own make up,
+            which the client saves where it trains; 0: they are whole, and nothing is saved.
+        since: the number of the saved state to which they are to be added; 0: they are whole.
+        rank: of the adapters in a state that is saved; 0: the server's.
         arrays: the shared tensors that are no deposit, packed, at the client's rank.
         deposits: those that the client lacks, packed, as `name/tensor`; None: it has them all.
     """
@@ -50,6 +54,9 @@ class ClientRequest:
     session: str = declared("32 hexadecimal digits", 0, 64, "")
     uses: str = declared("characters", 0, 1_000_000, "")
     resting: str = declared("characters", 0, 64, "")
+    published: int = declared("number of a state", 0, MOST, 0)
+    since: int = declared("number of a state", 0, MOST, 0)
+    rank: int = declared("rank", 0, MOST, 0)
     arrays: ArrayRecord
     deposits: ArrayRecord | None = None
 

@@ -42,12 +42,14 @@ class MessageCount:
         rank: of their adapters; None: all have the server's.
         clients: those of a round that have it.
         down, up: bytes of the arrays of one client's message and reply.
+        first: bytes more of a client's first message, where later ones hold changes.
     """
 
     rank: int | None
     clients: int
     down: int
     up: int
+    first: int = 0
 
 
 @dataclass(frozen=True)

@@ -18,12 +18,17 @@ class ClientTraffic:
         rank: of their adapters; None: all have the server's.
         clients: how many of a round have it.
         down, up: record by record, the arrays that each of them is sent and sends back.
+        deposits: what it is sent in each round to keep; in float32, whatever the wire dtype.
+        whole: what it is sent first, in float32, before changes are enough; nothing where arrays
+            travel whole in every round.
     """
 
     rank: int | None
     clients: int
     down: tuple[Shapes, ...]
     up: tuple[Shapes, ...]
+    deposits: Shapes
+    whole: tuple[Shapes, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,7 @@ class Traffic:
     Attributes:
         shared: the trained tensors that the server has.
         extra: what the algorithm sends beside them.
-        once: what a client's first message holds beyond the others.
+        once: what a client's first message holds beyond the others, to be deposits; in float32.
         messages: by rank.
     """
 

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from fedvlm_flwr.adapters import is_factor
 from fedvlm_flwr.arrays import Arrays
 from fedvlm_flwr.errors import ConfigError
+from fedvlm_flwr.messages.wire import FLOAT32
 from strategies.core.client_hook import ClientHook
 from strategies.core.deposits import Deposit
 from strategies.core.federation import Federation
@@ -23,15 +24,20 @@ class AdapterRule:
     Attributes:
         client_hook: the client half.
         combines: whether `accumulate` and `step` see the pairs, and the base rule does not.
+        keeps_basis: whether what a client's factors are relative to stays from round to round, so
+            that sums of their changes have a meaning.
         mixed_ranks: whether the rule has a meaning where clients' ranks differ.
         quantized: whether it has one on a base of 4 or 8 bits.
+        short_wire: whether it has one where changes travel that are rounded.
         leaves_residual: whether a term beside the base is part of the result.
     """
 
     client_hook: ClassVar[type[ClientHook]] = ClientHook
     combines: ClassVar[bool] = False
+    keeps_basis: ClassVar[bool] = False
     mixed_ranks: ClassVar[bool] = False
     quantized: ClassVar[bool] = True
+    short_wire: ClassVar[bool] = True
     leaves_residual: ClassVar[bool] = False
 
     def __init__(self, params: Any, federation: Federation) -> None:
@@ -122,6 +128,11 @@ def require_rule(rule: AdapterRule, choice: str, shared: Arrays) -> None:
             f"{choice} has no meaning where clients' ranks differ; choose flexlora, "
             "hetlora, flora or fedex_lora, or give all the same rank (tuning.lora.rank_of=null, no "
             "lora-rank at a site)."
+        )
+    if federation.wire_dtype != FLOAT32 and not rule.short_wire:
+        raise ConfigError(
+            f"{choice} knows a client's rank by the zeros in its adapters, which rounded changes "
+            "do not keep; set wire.dtype=float32."
         )
     if federation.quantized and not rule.quantized:
         raise ConfigError(

@@ -86,6 +86,18 @@ class ClientHook:
         """After the last of `steps` optimizer steps."""
         return RoundOutput()
 
+    def on_sent(self, shared: Arrays, extra: Arrays, output: RoundOutput) -> Arrays:
+        """What stays on the client's disk, of `on_end`'s output; its `state`.
+
+        A short number format rounds what is sent: whatever must agree with the server's is made of
+        what the server reads.
+
+        Args:
+            shared: the shared tensors after the round, as the server reads them.
+            extra: what was sent beside them, as the server reads it.
+        """
+        return output.state
+
     def personal(self, start: RoundInput) -> PersonalModel | None:
         """A model of the client's own, to be trained too; None: it has none."""
         return None
@@ -119,7 +131,14 @@ class ClientHooks(ClientHook):
 
     def on_end(self, parameters: Parameters, steps: int) -> RoundOutput:
         """What they leave behind together."""
-        outputs = [hook.on_end(parameters, steps) for hook in self._hooks]
-        extra = {name: v for output in outputs for name, v in output.extra.items()}
-        state = {name: v for output in outputs for name, v in output.state.items()}
+        self._outputs = [hook.on_end(parameters, steps) for hook in self._hooks]
+        extra = {name: v for output in self._outputs for name, v in output.extra.items()}
+        state = {name: v for output in self._outputs for name, v in output.state.items()}
         return RoundOutput(extra, state)
+
+    def on_sent(self, shared: Arrays, extra: Arrays, output: RoundOutput) -> Arrays:
+        """What stays of each."""
+        state: Arrays = {}
+        for hook, own in zip(self._hooks, self._outputs, strict=True):
+            state |= hook.on_sent(shared, {name: extra[name] for name in own.extra}, own)
+        return state

@@ -1,6 +1,6 @@
 """What clients keep from one message to the next: sent once, and again when it has changed."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from flwr.app import ArrayRecord
@@ -29,25 +29,16 @@ def standing(deposits: Mapping[str, Deposit]) -> set[str]:
     return {name for deposit in own for name in deposit.arrays}
 
 
-class Packed:
-    """Records that several clients are sent, packed once each.
+class PackedDeposits:
+    """Deposits on their way to clients, packed once for all that lack the same ones.
 
-    Args:
-        dtype: the wire dtype.
+    They travel in float32: once, and server and clients must hold the same.
     """
 
-    def __init__(self, dtype: str) -> None:
-        self._dtype = dtype
-        self._shared: dict[int | None, ArrayRecord] = {}
-        self._deposits: dict[tuple[str, ...], ArrayRecord] = {}
+    def __init__(self) -> None:
+        self._records: dict[tuple[str, ...], ArrayRecord] = {}
 
-    def shared(self, rank: int | None, arrays: Callable[[], Arrays]) -> ArrayRecord:
-        """The arrays that every client of a rank is sent, made for the first of them."""
-        if rank not in self._shared:
-            self._shared[rank] = pack(arrays(), self._dtype)
-        return self._shared[rank]
-
-    def deposits(
+    def lacking(
         self, deposits: Mapping[str, Deposit], numbers: Mapping[str, int]
     ) -> ArrayRecord | None:
         """The deposits that a client lacks, as `name/tensor`; None: it has them all.
@@ -55,8 +46,8 @@ class Packed:
         Args:
             numbers: of those that it has.
         """
-        lacking = tuple(name for name, each in deposits.items() if numbers.get(name) != each.number)
-        if lacking not in self._deposits:
-            named = {f"{n}/{key}": v for n in lacking for key, v in deposits[n].arrays.items()}
-            self._deposits[lacking] = pack(named, self._dtype)
-        return self._deposits[lacking] if lacking else None
+        names = tuple(name for name, each in deposits.items() if numbers.get(name) != each.number)
+        if names not in self._records:
+            named = {f"{n}/{key}": v for n in names for key, v in deposits[n].arrays.items()}
+            self._records[names] = pack(named)
+        return self._records[names] if names else None

@@ -11,7 +11,7 @@ from flwr.serverapp.strategy import Strategy
 
 from fedvlm_flwr.errors import RunError
 from fedvlm_flwr.evaluation.personal import mean_scores
-from fedvlm_flwr.messages import RejectedMessage, ScoresReply
+from fedvlm_flwr.messages import LostState, RejectedMessage, ScoresReply
 from fedvlm_flwr.messages.wire import unpack
 from strategies.core.cohort import find_clients
 from strategies.core.events import mean_loss, reasons
@@ -66,6 +66,8 @@ class FederatedStrategy(RoundMoves, Strategy):
             except RejectedMessage as verdict:
                 log(WARNING, "Round %d: client %d is left out: %s", server_round, client, verdict)
                 failures[client] = str(verdict)
+                if isinstance(verdict, LostState):
+                    self.forget(client)
         self.require_replies(server_round, failures)
         self.close_round(server_round)
         examples = sum(metrics.num_examples for metrics in self.accepted.values())

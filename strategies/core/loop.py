@@ -13,7 +13,7 @@ from flwr.serverapp.strategy import Result
 from fedvlm_flwr.arrays import Arrays
 from fedvlm_flwr.evaluation.personal import mean_scores
 from fedvlm_flwr.evaluation.pooled import pooled_scores
-from fedvlm_flwr.messages import RejectedMessage, ScoresReply
+from fedvlm_flwr.messages import LostState, RejectedMessage, ScoresReply
 from fedvlm_flwr.messages.request import ClientRequest
 from fedvlm_flwr.messages.scores import Scores
 from fedvlm_flwr.messages.wire import payload_bytes, unpack
@@ -98,7 +98,7 @@ class RoundLoop:
             again = sorted(account.failures)
             log(WARNING, "Round %d: clients %s are asked once more.", number, again)
             account.retried, account.failures = account.failures, {}
-            self._ask(exchange, account, {client: requests[client] for client in again})
+            self._ask(exchange, account, strategy.requests(number, again))
         account.waiting = exchange.waiting
         strategy.require_replies(number, account.failures)
         account.loss = mean_loss(account.replies, strategy.weight)
@@ -133,6 +133,8 @@ class RoundLoop:
                 who = label(client, account.names)
                 log(WARNING, "Round %d: %s is left out: %s", account.number, who, verdict)
                 account.failures[client] = str(verdict)
+                if isinstance(verdict, LostState):
+                    self.strategy.forget(client)
                 self.callback.on_reply(account, client, None)
                 continue
             account.bytes_up += reply.num_bytes

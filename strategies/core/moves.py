@@ -1,5 +1,6 @@
 """A round of an algorithm: what its clients are sent, what their replies come to."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from logging import WARNING
@@ -8,7 +9,7 @@ from typing import Any
 from flwr.app import ArrayRecord, Message
 from flwr.common.logger import log
 
-from fedvlm_flwr.adapters import PREVIOUS, cut, is_factor
+from fedvlm_flwr.adapters import PREVIOUS, cut, is_factor, is_residual
 from fedvlm_flwr.arrays import Arrays
 from fedvlm_flwr.errors import ConfigError, RunError
 from fedvlm_flwr.messages import (
@@ -21,7 +22,8 @@ from fedvlm_flwr.messages import (
 from fedvlm_flwr.messages.wire import pack
 from strategies.base import RoundSteps
 from strategies.core.adapter_rule import AdapterRule, require_rule
-from strategies.core.deposits import Deposit, Packed, standing
+from strategies.core.deposits import Deposit, PackedDeposits, standing
+from strategies.core.downlink import Downlink
 from strategies.core.federation import Federation
 from strategies.core.step import Step
 from strategies.core.validation import Expected, read_reply, require_finite
@@ -47,8 +49,11 @@ class RoundMoves(RoundSteps):
         self.rule = AdapterRule(params, federation)
         self.accepted: dict[int, TrainMetrics] = {}
         self._record: ArrayRecord | None = None  # the served tensors as they were handed out last
-        self._packed = Packed(federation.wire_dtype)
+        self._down = Downlink(federation)
         self._deposits: dict[str, Deposit] = {}
+        self._packed_deposits = PackedDeposits()
+        self._sending: dict[int, dict[str, int]] = {}  # what a client holds that has its request
+        self._data: dict[int, tuple[int, ...]] = {}  # of the round's cohort
         self.limited: dict[int, str] = {}
         self.step_ratio: float | None = None
         self._examples = federation.examples
@@ -65,10 +70,11 @@ class RoundMoves(RoundSteps):
         Raises:
             ConfigError: it has no meaning beside this algorithm; says why.
         """
-        if self.no_adapters:
+        reason = self.no_adapters or ("" if rule.keeps_basis else self.needs_basis)
+        if reason:
             raise ConfigError(
                 f"algorithm.adapters={rule.name} cannot go with algorithm={self.name}: "
-                f"{self.no_adapters}; set it to null, or choose another algorithm, e.g. fedavg."
+                f"{reason}; set it to null, or choose another algorithm, e.g. fedavg."
             )
         self.rule = rule
 
@@ -79,16 +85,16 @@ class RoundMoves(RoundSteps):
         self._require_rule()
         self._require_adapters_for_ranks(trained)
         self.rule.begin(self.state)
-        self._forget_records()
+        self._record = None
 
     def travels(self, trained: Arrays) -> Arrays:
         """Which trained tensors are shared, by the algorithm and by the rule of its adapters."""
         return {n: v for n, v in self.shared(trained).items() if self.rule.travels(n)}
 
     def record(self) -> ArrayRecord:
-        """The tensors that are scored and saved, in the wire dtype, packed once."""
+        """The tensors that are scored and saved, packed once."""
         if self._record is None:
-            self._record = pack(self.served(), self.federation.wire_dtype)
+            self._record = pack(self.served())
         return self._record
 
     def residual(self) -> Arrays:
@@ -99,39 +105,56 @@ class RoundMoves(RoundSteps):
         """What clients keep between messages: the previous stages' result, and the rule's."""
         f = self.federation
         before = {PREVIOUS: Deposit(f.stage, f.previous)} if f.previous else {}
-        return {**before, **self.rule.deposits(self.state)}
+        own = self.rule.deposits(self.state)
+        if self._down.short:  # what does not change is no part of a change
+            own = {name: deposit for name, deposit in own.items() if is_residual(name)}
+        return {**before, **own}
 
     def sent(self, client: int) -> Arrays:
-        """The shared tensors that travel to a client with every message, at its rank."""
+        """The shared tensors that travel to a client with every message, at its rank.
+
+        In a short number format these are all of which something has changed.
+        """
         resting = standing(self.deposits())
         moving = {n: v for n, v in self.state.arrays.items() if n not in resting}
         return cut(moving, self.rule.rank_of(self.state, client))
 
+    def trained(self) -> Arrays:
+        """Those that the rule for adapters does not leave at rest."""
+        return self._moving(self.state.number + 1)
+
+    def _moving(self, server_round: int) -> Arrays:
+        end = self.rule.resting(server_round)
+        return {n: v for n, v in self.state.arrays.items() if not end or not n.endswith(end)}
+
     def expected(self, client: int, server_round: int) -> Arrays:
         """The shared tensors that a client trains in a round and sends back, as it gets them."""
-        end = self.rule.resting(server_round)
-        moving = {n: v for n, v in self.state.arrays.items() if not end or not n.endswith(end)}
-        return cut(moving, self.rule.rank_of(self.state, client))
-
-    def _forget_records(self) -> None:
-        self._record, self._packed = None, Packed(self.federation.wire_dtype)
+        return cut(self._moving(server_round), self.rule.rank_of(self.state, client))
 
     def open_round(self, server_round: int) -> dict[int, TrainRequest]:
         """Begin a round: the request to each client of its cohort, all with the same tensors."""
         self._look()
         self.examples = self.federation.examples or self._examples
-        extra = self.broadcast()
-        packed = pack(extra, self.federation.wire_dtype) if extra else None
-        self.accepted, self.limited = {}, {}
+        self.accepted, self.limited, self._sending = {}, {}, {}
+        self._publish()
         self.begin_round()
         self.rule.begin_round(self.state)
-        self._deposits = self.deposits()
-        cohort = self.choose(server_round)
-        self.limit = self.federation.weight_limit(self.examples, cohort)
+        self._data = self.choose(server_round)
+        self.limit = self.federation.weight_limit(self.examples, self._data)
+        return self.requests(server_round, self._data)
+
+    def requests(self, server_round: int, clients: Iterable[int]) -> dict[int, TrainRequest]:
+        """The requests to clients of the round's cohort."""
         return {
-            client: TrainRequest(**self._address(client, server_round), data=data, extra=packed)
-            for client, data in sorted(cohort.items())
+            client: TrainRequest(
+                **self._address(client, server_round, extra=True), data=self._data[client]
+            )
+            for client in sorted(clients)
         }
+
+    def forget(self, client: int) -> None:
+        """Send a client everything with its next request: it has lost something of what it kept."""
+        self.state.holds.pop(client, None)
 
     def receive(self, client: int, message: Message) -> TrainReply:
         """Take in a client's reply.
@@ -143,7 +166,8 @@ class RoundMoves(RoundSteps):
             raise RejectedMessage("it has answered already")
         limit = self.federation.max_update_norm
         expected = self.expected(client, self.state.number + 1)
-        reply = read_reply(message, Expected(expected, self.expected_extra(), limit))
+        form = Expected(expected, self.expected_extra(), limit, changes=self._down.short)
+        reply = read_reply(message, form)
         metrics = self.limit.bounded(reply.metrics, by_steps=self.by_steps)
         counted = replace(reply, metrics=metrics)
         pairs = self._pairs(reply.arrays)
@@ -183,10 +207,8 @@ class RoundMoves(RoundSteps):
         if step.words:
             log(WARNING, "Round %d: %s", server_round, step.words)
         state.arrays = state.arrays | after | step.arrays
-        self._forget_records()
-        numbers = {name: deposit.number for name, deposit in self._deposits.items()}
-        if numbers:
-            state.holds |= dict.fromkeys(self.accepted, numbers)
+        self._record = None
+        state.holds |= {client: self._sending[client] for client in self.accepted if self._sending}
         savers = [client for client, metrics in self.accepted.items() if metrics.saved_state]
         state.saved_rounds |= dict.fromkeys(savers, server_round)
         state.number, state.scored = server_round, False
@@ -194,16 +216,24 @@ class RoundMoves(RoundSteps):
     def score_requests(self, server_round: int, full: bool) -> dict[int, ScoresRequest]:
         """The request to every client to score its own model; of real sites, the shared one too."""
         self._look()
-        self._deposits = self.deposits()
+        self._publish()
         return {
-            client: ScoresRequest(**self._address(client, server_round), full=full)
+            client: ScoresRequest(**self._address(client, server_round, extra=False), full=full)
             for client in self.federation.candidates
         }
 
-    def _address(self, client: int, server_round: int) -> dict[str, Any]:
+    def _publish(self) -> None:
+        self._deposits, self._packed_deposits = self.deposits(), PackedDeposits()
+        self._down.publish(self.state, self.broadcast())
+
+    def _address(self, client: int, server_round: int, *, extra: bool) -> dict[str, Any]:
         """What every request to a client holds."""
         f, state = self.federation, self.state
-        rank, numbers = self.rule.rank_of(state, client), state.holds.get(client, {})
+        rank, holds = self.rule.rank_of(state, client), state.holds.get(client, {})
+        numbers = {name: deposit.number for name, deposit in self._deposits.items()}
+        if sending := numbers | self._down.numbers(rank):
+            self._sending[client] = sending
+        sent = partial(self.sent, client)
         return {
             "client": client,
             "site": f.roster.names[client] if f.roster else "",
@@ -214,8 +244,8 @@ class RoundMoves(RoundSteps):
             "session": f.session,
             "uses": " ".join(f"{name}:{each.number}" for name, each in self._deposits.items()),
             "resting": self.rule.resting(server_round),
-            "arrays": self._packed.shared(rank, partial(self.sent, client)),
-            "deposits": self._packed.deposits(self._deposits, numbers),
+            "deposits": self._packed_deposits.lacking(self._deposits, holds),
+            **self._down.address(state, rank, holds, sent, extra=extra),
         }
 
     def _pairs(self, arrays: Arrays) -> Arrays:

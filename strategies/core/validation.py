@@ -1,13 +1,13 @@
 """Whether a client's reply may enter the round."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from flwr.app import Message
 from numpy.typing import NDArray
 
-from fedvlm_flwr.arrays import Arrays
+from fedvlm_flwr.arrays import Arrays, float32
 from fedvlm_flwr.messages import RejectedMessage, ScoresReply, TrainReply
 from fedvlm_flwr.messages.failure import one_line
 
@@ -23,11 +23,13 @@ class Expected:
         extra: names and shapes of what the algorithm's client hook sends beside them.
         max_norm: how far (L2 over all tensors) the result may lie from `shared`, and `extra` from
             zero; None: anywhere.
+        changes: whether the reply's arrays are changes from the shared tensors.
     """
 
     shared: Arrays
     extra: Arrays = field(default_factory=dict)
     max_norm: float | None = None
+    changes: bool = False
 
 
 def read_reply(message: Message, expected: Expected) -> TrainReply:
@@ -42,6 +44,9 @@ def read_reply(message: Message, expected: Expected) -> TrainReply:
         require_finite(arrays)
         require_bounded(arrays)
         check_names_and_shapes(arrays, template)
+    if expected.changes:
+        own = {name: float32(old + reply.arrays[name]) for name, old in expected.shared.items()}
+        reply = replace(reply, arrays=own)
     if expected.max_norm is not None:
         _check_norm("update", update_norm(reply.arrays, expected.shared), expected.max_norm)
         _check_norm("extra", norm(reply.extra), expected.max_norm)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from client_app.private import PrivateState
+from client_app.private import OwnState, PrivateState
 from fedvlm_flwr.errors import RequestError, RunError
 
 OWN, KEPT = {"connector.w": np.float32([1, 2])}, {"c": np.float32([3])}
@@ -11,18 +11,19 @@ OWN, KEPT = {"connector.w": np.float32([1, 2])}, {"c": np.float32([3])}
 
 def test_what_is_kept_comes_back_by_round(tmp_path):
     state = PrivateState(tmp_path, "a", 3, 0)
-    assert state.load(0) == ({}, {})
-    assert state.save(1, OWN, KEPT)
-    assert state.save(2, {}, {"c": np.float32([4])})
-    tensors, kept = state.load(1)
-    np.testing.assert_array_equal(tensors["connector.w"], [1, 2])
-    np.testing.assert_array_equal(kept["c"], [3])
-    assert state.load(2)[1]["c"] == 4
+    assert state.load(0) == OwnState()
+    assert state.save(1, OwnState(OWN, KEPT))
+    assert state.save(2, OwnState(hook={"c": np.float32([4])}, rounding=OWN))
+    memory = state.load(1)
+    np.testing.assert_array_equal(memory.tensors["connector.w"], [1, 2])
+    np.testing.assert_array_equal(memory.hook["c"], [3])
+    assert memory.rounding == {} and state.load(2).hook["c"] == 4
+    np.testing.assert_array_equal(state.load(2).rounding["connector.w"], [1, 2])
 
 
 def test_nothing_to_keep_leaves_no_file(tmp_path):
     state = PrivateState(tmp_path, "a", 3, 0)
-    assert not state.save(1, {}, {})
+    assert not state.save(1, OwnState())
     assert not list(tmp_path.rglob("*"))
 
 
@@ -30,8 +31,8 @@ def test_rounds_before_the_one_in_use_are_removed_but_the_newest_of_them(tmp_pat
     """The server may go on from the checkpoint before its newest one."""
     state, other = PrivateState(tmp_path, "a", 3, 0), PrivateState(tmp_path, "a", 3, 1)
     for number in (1, 2, 4, 5):
-        state.save(number, OWN, {})
-    other.save(1, OWN, {})
+        state.save(number, OwnState(OWN))
+    other.save(1, OwnState(OWN))
     state.forget_before(4)
     assert not state.path(1).exists()
     assert all(state.path(number).exists() for number in (2, 4, 5)) and other.path(1).exists()
@@ -41,7 +42,7 @@ def test_a_missing_or_damaged_file_is_named(tmp_path):
     state = PrivateState(tmp_path, "a", 3, 0)
     with pytest.raises(RunError, match=r"saved after round 4 cannot be used: .*client_3"):
         state.load(4)
-    state.save(4, OWN, {})
+    state.save(4, OwnState(OWN))
     state.path(4).write_bytes(b"rubbish")
     with pytest.raises(RunError, match=r"saved after round 4 cannot be used"):
         state.load(4)
@@ -95,21 +96,21 @@ def test_a_deposits_name_is_never_a_path(tmp_path, uses):
 def test_a_file_of_another_client_round_or_run_is_told(tmp_path):
     """As where somebody copies one client's file over another's."""
     state, other = PrivateState(tmp_path, "a", 3, 0), PrivateState(tmp_path, "a", 0, 0)
-    state.save(4, OWN, {})
-    other.save(4, OWN, {})
+    state.save(4, OwnState(OWN))
+    other.save(4, OwnState(OWN))
     for source, target in ((other, state.path(4)), (state, state.path(5))):
         target.write_bytes(source.path(4).read_bytes())
     for number in (4, 5):
         with pytest.raises(RunError, match=f"saved after round {number} .*is of .* and not of"):
             state.load(number)
-    state.save(4, OWN, {})
+    state.save(4, OwnState(OWN))
     with pytest.raises(RunError, match=r'"run": "a".* and not of .*"run": "b"'):
         PrivateState(tmp_path, "b", 3, 0).load(4)
 
 
 def test_a_changed_number_is_told(tmp_path):
     state = PrivateState(tmp_path, "a", 3, 0)
-    state.save(4, OWN, {})
+    state.save(4, OwnState(OWN))
     whole = state.path(4).read_bytes()
     state.path(4).write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     with pytest.raises(RunError, match="has changed since it was written"):

@@ -251,19 +251,24 @@ def test_the_scores_of_papers_stand_beside_the_task_s_own(folder, start):
     assert not any("vqav2" in name or "coco" in name for name in names)
 
 
-def test_bfloat16_on_the_wire_halves_the_bytes_and_still_learns(folder, start):
-    half = start("wire.dtype=bfloat16")
+@pytest.mark.parametrize(("dtype", "part"), [("bfloat16", 0.5), ("int8", 0.26)])
+def test_short_numbers_on_the_wire_shorten_messages_and_still_learn(folder, start, dtype, part):
+    short = start(f"wire.dtype={dtype}")
 
-    def up(run: RunFolder) -> float:
-        return sum(line["value"] for line in run.lines(METRICS) if line["metric"] == "bytes_up")
+    def sent(run: RunFolder, metric: str) -> list[float]:
+        return [line["value"] for line in run.lines(METRICS) if line["metric"] == metric]
 
-    assert up(half) < 0.6 * up(folder)
+    assert sum(sent(short, "bytes_up")) < (part + 0.05) * sum(sent(folder, "bytes_up"))
+    assert sent(short, "bytes_down")[-1] < (part + 0.05) * sent(folder, "bytes_down")[-1]
     losses = [
-        line["value"]
-        for line in half.lines(METRICS)
-        if line["where"] == "server" and line["metric"] == "loss"
+        [
+            line["value"]
+            for line in run.lines(METRICS)
+            if line["where"] == "server" and line["metric"] == "loss"
+        ]
+        for run in (short, folder)
     ]
-    assert losses[1] < losses[0]
+    assert losses[0] == pytest.approx(losses[1], rel=0.02) and losses[0][1] < losses[0][0]
 
 
 def test_the_learning_curve_is_a_picture(folder: RunFolder):

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -13,6 +14,8 @@ from flwr.app import Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
 from torch import nn
 
+from client_app.private import PrivateState
+from client_app.uplink import Outgoing, shared_of
 from fedvlm_flwr.arrays import Arrays
 from fedvlm_flwr.engines.inprocess import InProcessGrid
 from fedvlm_flwr.messages import SiteReply, TrainMetrics, TrainReply, TrainRequest
@@ -192,7 +195,7 @@ def optimum() -> dict[str, float]:
 
 
 @pytest.fixture
-def sgd_clients(good_reply: GoodReply) -> SgdClients:
+def sgd_clients(good_reply: GoodReply, tmp_path: Path) -> SgdClients:
     """Clients that minimise curvature/2 (w - target)^2 by SGD, with an algorithm's real hook."""
 
     def make(
@@ -200,17 +203,16 @@ def sgd_clients(good_reply: GoodReply) -> SgdClients:
         params: Mapping[str, Any],
         steps: int = 10,
         examples: tuple[int, int] = EXAMPLES,
+        dtype: str = "float32",
     ) -> Whole:
-        disk: dict[tuple[int, int], Arrays] = {}
-
         def work(content: RecordDict) -> RecordDict:
             request = TrainRequest.unpack(content)
-            shared = unpack(request.arrays)
-            extra = unpack(request.extra) if request.extra is not None else {}
-            state = disk[request.client, request.state_round] if request.state_round else {}
+            private = PrivateState(tmp_path, request.run, request.client, request.stage)
+            memory = private.load(request.state_round)
+            shared, extra = shared_of(request, private)
             parameters = {n: nn.Parameter(torch.from_numpy(v.copy())) for n, v in shared.items()}
             hook = load_hook(choices.algorithm(name, shipped_params(name) | dict(params)))
-            hook.on_start(parameters, RoundInput(shared, extra, state))
+            hook.on_start(parameters, RoundInput(shared, extra, memory.hook))
             optimizer = torch.optim.SGD(parameters.values(), lr=SGD_LR)
             k = request.client
             for _ in range(steps):
@@ -223,11 +225,13 @@ def sgd_clients(good_reply: GoodReply) -> SgdClients:
                 hook.on_clipped(parameters)
                 optimizer.step()
             output = hook.on_end(parameters, steps)
-            disk[request.client, request.round] = output.state
             after = {n: w.detach().numpy().copy() for n, w in parameters.items()}
-            saved = bool(output.state)
+            draw = np.random.default_rng([request.round, k])
+            going = Outgoing.of(shared, after, output.extra, memory, dtype, draw)
+            state = hook.on_sent(going.as_read, going.extra, output)
+            saved = private.save(request.round, replace(going.memory, hook=state))
             return good_reply(
-                after, examples[k], extra=output.extra, steps=steps, saved_state=saved
+                going.arrays, examples[k], extra=going.extra, steps=steps, saved_state=saved
             )
 
         return work

@@ -1,6 +1,7 @@
 """What holds for every rule over adapters, on pairs of a few numbers."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -214,6 +215,29 @@ def test_algorithms_beside_which_no_rule_has_a_meaning_say_why(
         ConfigError, match=rf"adapters=flexlora cannot go with algorithm={name}: i?"
     ):
         begun(name, start(), {"adapters": "flexlora"}, num_clients=6)
+
+
+@pytest.mark.parametrize("rule", ["ffa_lora", "fedit"])
+@pytest.mark.parametrize("name", ["scaffold", "feddyn", "fednova", "ditto"])
+def test_rules_that_keep_the_basis_go_with_algorithms_that_need_it(
+    federate: Federate, sgd_clients: Callable[..., Any], name: str, rule: str
+) -> None:
+    """SCAFFOLD and FedDyn take the drift out of what is trained beside the half at rest too."""
+    own = {"adapters": rule} | ({"alpha": 1.0} if name == "feddyn" else {})
+    ones = {n: np.zeros_like(values) for n, values in start().items()}
+    facts = {"rounds": 40, "num_clients": 2, "weighting": "uniform"}
+    strategy = federate(name, sgd_clients(name, own), ones, own, **facts)
+    served = strategy.served()
+    assert served.keys() == ones.keys()
+    rests = {n for n in ones if rule == "ffa_lora" and n.endswith("lora_A")}
+    for n, values in served.items():
+        if n in rests:
+            assert not values.any()
+        elif name in ("scaffold", "feddyn"):
+            np.testing.assert_allclose(values, -0.6, atol=1e-3)
+        else:
+            assert (values < -0.1).all()
+    assert not any(n.partition("/")[2] in rests for n in strategy.state.server)
 
 
 @pytest.mark.parametrize("other", ["fedavg", "nobody", 3])

@@ -1,6 +1,7 @@
 """FedDyn: both sides by hand, and at work."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from flwr.app import RecordDict
 from torch import nn
 
+from client_app.private import PrivateState
 from fedvlm_flwr.arrays import Arrays
 from fedvlm_flwr.errors import ConfigError
 from strategies.core.client_hook import RoundInput, RoundOutput
@@ -52,12 +54,12 @@ def test_server_by_hand(
 def test_what_is_served_is_in_the_state(federate: Callable[..., Any], train: object) -> None:
     """Before the first round it is what there is, and a resumed run has it again."""
     strategy = federate("feddyn", train, ZERO, rounds=0)
-    assert strategy.served() is strategy.state.arrays
+    np.testing.assert_array_equal(strategy.served()["w"], ZERO["w"])
     one = federate("feddyn", train, ZERO)
     again = federate("feddyn", train, ZERO, resume=one.state)
     assert again.served()["w"] == one.served()["w"] == 3.5 != one.state.arrays["w"]
     plain = federate("feddyn", train, ZERO, {"alpha": 0.0})
-    assert plain.served() is plain.state.arrays
+    assert plain.served() == plain.state.arrays
 
 
 @pytest.mark.parametrize(("weighting", "part"), [("uniform", 2 / 4), ("examples", 6 / 16)])
@@ -86,7 +88,7 @@ def test_alpha_0_is_weighted_and_keeps_nothing(federate: Callable[..., Any], tra
     assert strategy.state.server == {}
 
 
-def run_hook(alpha: float, kept: Arrays) -> tuple[list[float], list[float], RoundOutput]:
+def run_hook(alpha: float, kept: Arrays) -> tuple[list[float], list[float], Arrays]:
     """Gradients of a shared and a private tensor, from w_t = 2 to w = 6, and what is left.
 
     They are those of after clipping: before it the hook leaves them alone.
@@ -101,24 +103,41 @@ def run_hook(alpha: float, kept: Arrays) -> tuple[list[float], list[float], Roun
     assert all(p.grad == 10 for p in parameters.values())
     hook.on_clipped(parameters)
     shared, private = (p.grad.tolist() for p in parameters.values())  # type: ignore[union-attr]
-    return shared, private, hook.on_end(parameters, 1)
+    output = hook.on_end(parameters, 1)
+    assert output == RoundOutput()
+    return shared, private, hook.on_sent({"w": np.array([6.0], np.float32)}, {}, output)
 
 
 def test_client_by_hand() -> None:
-    shared, private, closing = run_hook(0.5, {"w": np.array([1.0], np.float32)})
+    shared, private, state = run_hook(0.5, {"w": np.array([1.0], np.float32)})
     assert shared == [11.0]  # 10 - 1 + 0.5 * (6 - 2)
     assert private == [10.0]
-    assert closing.extra == {}
-    assert {name: values.tolist() for name, values in closing.state.items()} == {"w": [-1.0]}
-    shared, _, closing = run_hook(0.5, {})
+    assert {name: values.tolist() for name, values in state.items()} == {"w": [-1.0]}
+    shared, _, state = run_hook(0.5, {})
     assert shared == [12.0]
-    assert closing.state["w"].tolist() == [-2.0]
+    assert state["w"].tolist() == [-2.0]
 
 
 def test_client_at_alpha_0() -> None:
-    shared, _, closing = run_hook(0.0, {})
+    shared, _, state = run_hook(0.0, {})
     assert shared == [10.0]
-    assert closing == RoundOutput()
+    assert state == {}
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "int8"])
+def test_short_numbers_on_the_wire_leave_h_the_mean_of_the_clients_own(
+    federate: Callable[..., Any], sgd_clients: Callable[..., Any], tmp_path: Path, dtype: str
+) -> None:
+    clients = sgd_clients("feddyn", {"alpha": 1.0}, dtype=dtype)
+    facts = {"num_clients": 2, "weighting": "uniform", "wire_dtype": dtype}
+    strategy = federate("feddyn", clients, ZERO, {"alpha": 1.0}, 40, **facts)
+    own = []
+    for client in (0, 1):
+        private = PrivateState(tmp_path, strategy.federation.run, client, 0)
+        own.append(private.load(40).hook["w"])
+    assert abs(np.diff(own, axis=0)).max() > 1  # they are no zeros
+    np.testing.assert_allclose(strategy.state.section("h")["w"], np.mean(own, 0), atol=1e-5)
+    np.testing.assert_allclose(strategy.state.section("mean")["w"], -0.6, atol=1e-3)
 
 
 @pytest.mark.parametrize("weighting", ["examples", "uniform"])

@@ -1,6 +1,7 @@
 """SCAFFOLD: control variates by hand, against the paper's option II, and at work."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from flwr.app import MetricRecord, RecordDict
 from torch import nn
 
+from client_app.private import PrivateState
 from fedvlm_flwr.arrays import Arrays
 from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.messages import TrainRequest
@@ -83,8 +85,9 @@ def run_hook(
         hook.on_gradients({"w": w})
         optimizer.step()
     closing = hook.on_end({"w": w}, steps)
-    assert closing.state["w"].dtype == closing.extra["w"].dtype == np.float32
-    return w.item(), closing.state["w"].item(), closing.extra["w"].item()
+    kept = hook.on_sent({}, closing.extra, closing)
+    assert kept["w"].dtype == closing.extra["w"].dtype == np.float32
+    return w.item(), kept["w"].item(), closing.extra["w"].item()
 
 
 def test_client_by_hand() -> None:
@@ -117,7 +120,7 @@ def test_private_tensors_are_left_alone() -> None:
         parameter.grad = torch.ones(1)
     hook.on_gradients(parameters)
     assert (shared.grad.item(), private.grad.item()) == (2.0, 1.0)  # type: ignore[union-attr]
-    assert hook.on_end(parameters, 1).state.keys() == {"w"}
+    assert hook.on_end(parameters, 1).extra.keys() == {"w"}
 
 
 @pytest.mark.parametrize("weighting", ["examples", "uniform"])
@@ -139,6 +142,22 @@ def test_takes_the_drift_out(
 
     assert abs(final("fedavg") - optimum[weighting]) > 0.05
     assert final("scaffold") == pytest.approx(optimum[weighting], abs=1e-4)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "int8"])
+def test_short_numbers_on_the_wire_leave_c_the_mean_of_the_clients_own(
+    federate: Callable[..., Any], sgd_clients: Callable[..., Any], tmp_path: Path, dtype: str
+) -> None:
+    """And the fixed point where it is. Whole and rounded, c drifts by 1e-3 in 40 rounds."""
+    clients = sgd_clients("scaffold", {}, dtype=dtype)
+    facts = {"num_clients": 2, "rounds": 40, "weighting": "uniform", "wire_dtype": dtype}
+    strategy = federate("scaffold", clients, numbers(0.0), **facts)
+    own = []
+    for client in (0, 1):
+        private = PrivateState(tmp_path, strategy.federation.run, client, 0)
+        own.append(private.load(40).hook["w"])
+    np.testing.assert_allclose(strategy.state.section("c")["w"], np.mean(own, 0), atol=1e-6)
+    np.testing.assert_allclose(strategy.state.arrays["w"], -0.6, atol=1e-3)
 
 
 # Of c_k = 6, 6 and 12, and of 1, 3 and 5 examples.

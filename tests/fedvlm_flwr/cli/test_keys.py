@@ -23,7 +23,7 @@ def test_the_command_prints_type_range_and_meaning(capsys) -> None:
     assert main(["keys"]) == 0
     printed = capsys.readouterr().out
     assert "| `train.lr` | number in (0, 1000] | Learning rate of the first round. |" in printed
-    assert "| `wire.dtype` | one of float32, bfloat16 |" in printed
+    assert "| `wire.dtype` | one of float32, bfloat16, int8 |" in printed
     assert "| `clients_per_round` | whole number in [1, 100000], or null |" in printed
     assert "## algorithm: scaffold\n" in printed and "`algorithm.correction`" in printed
     assert main(["keys", "--help"]) == 0 and main(["keys", "all"]) == 2

@@ -4,18 +4,23 @@ import json
 import re
 import shlex
 
+import pytest
 import torch
+from flwr.app import Message
+from flwr.clientapp import ClientApp
 
 from client_app.worker import Worker
 from fedvlm_flwr.cli import main
 from fedvlm_flwr.cli.params import count_stages
 from fedvlm_flwr.cli.plan import estimator_of
 from fedvlm_flwr.config import compose
-from fedvlm_flwr.messages import TrainRequest
-from fedvlm_flwr.messages.wire import pack, payload_bytes
+from fedvlm_flwr.engines.inprocess import InProcessGrid
+from fedvlm_flwr.messages.wire import payload_bytes
 from fedvlm_flwr.planning.counting import adapted_skeleton
 from fedvlm_flwr.planning.memory import Lengths
 from fedvlm_flwr.process import this_process
+from strategies import load_strategy
+from strategies.core.federation import Federation
 
 
 def told(capsys, *words):
@@ -60,19 +65,31 @@ def test_phi_with_adapters_of_rank_8_has_the_references_numbers(capsys):
     assert "connector" not in parts
 
 
-def test_real_messages_weigh_as_much(capsys, small, simulation):
-    words = [*small, "tuning=share_connector", "algorithm=scaffold", "wire.dtype=bfloat16"]
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int8"])
+def test_real_messages_weigh_as_much(capsys, small, simulation, dtype):
+    words = [*small, "tuning=share_connector", "algorithm=scaffold", f"wire.dtype={dtype}"]
     (stage,) = told(capsys, *words)
+    told_down, told_up = (stage["messages"][0][way] for way in ("down", "up"))
     run_config = {"overrides": shlex.join(words)}
-    initial = this_process().model(compose(run_config), torch.device("cpu")).initial[0]
-    shared = pack({n: v for n, v in initial.items() if n.startswith("connector.")}, "bfloat16")
-    place = {"client": 0, "stage": 0, "round": 1, "run": "0" * 32}
-    message = TrainRequest(**place, arrays=shared, extra=shared, data=(0,)).pack()
+    config = compose(run_config)
+    initial = this_process().model(config, torch.device("cpu")).initial[0]
+    strategy = load_strategy(
+        config.algorithm, Federation.of(config, run="0" * 32, examples={0: 9, 1: 9, 2: 9})
+    )
+    strategy.begin(initial)
+    InProcessGrid(ClientApp(), {}, 1)  # messages belong to a run
     node = {"partition-id": 0, "num-partitions": 3}
-    reply = Worker(this_process()).train(message, run_config, node)
-    # Beside the arrays there are a request's scalars, and metrics.
-    assert 0 < payload_bytes(message) - stage["messages"][0]["down"] < 1000
-    assert 0 < payload_bytes(reply) - stage["messages"][0]["up"] < 1000
+    for number in (1, 2):
+        message = strategy.open_round(number)[0].pack()
+        reply = Worker(this_process()).train(message, run_config, node)
+        # Beside the arrays there are a request's scalars, and metrics.
+        more = stage["once"] if number == 1 else 0
+        assert 0 < payload_bytes(message) - told_down - more < 1000
+        assert 0 < payload_bytes(reply) - told_up < 1000
+        request = Message(message, 1, "train")
+        request.metadata.__dict__["_message_id"] = "1"
+        strategy.receive(0, Message(reply, reply_to=request))
+        strategy.close_round(number)
     counts = {part["part"]: (part["trained"], part["shared"]) for part in stage["parts"]}
     assert counts["connector"] == (33_024, 33_024) and counts["llm"] == (39_040, 0)
 

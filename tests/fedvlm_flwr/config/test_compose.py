@@ -181,7 +181,7 @@ REFUSED: list[tuple[dict[str, Scalar], list[str]]] = [
     ({"overrides": "train.weight_decay=-0.1"}, ["train.weight_decay=-0.1"]),
     ({"overrides": "train.optimizer=lion"}, ["train.optimizer", "lion", "adamw", "sgd"]),
     ({"overrides": "train.schedule=step"}, ["train.schedule", "step", "cosine", "constant"]),
-    ({"overrides": "wire.dtype=int8"}, ["wire.dtype", "int8", "float32", "bfloat16"]),
+    ({"overrides": "wire.dtype=int4"}, ["wire.dtype", "int4", "float32", "bfloat16"]),
     ({"overrides": "engine.device=tpu"}, ["engine.device", "tpu", "auto", "cpu", "cuda"]),
     ({"overrides": "engine.gpus_per_client=-1"}, ["engine.gpus_per_client", "-1"]),
     (

@@ -14,14 +14,13 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
+from fedvlm_flwr.messages.numbers import from_bfloat16, to_bfloat16
 from fedvlm_flwr.messages.wire import (
     HEADER_BYTES,
     array_names,
-    from_bfloat16,
     pack,
     packed_bytes,
     payload_bytes,
-    to_bfloat16,
     unpack,
 )
 
@@ -104,7 +103,7 @@ def test_packing_twice_changes_nothing_more() -> None:
     np.testing.assert_array_equal(unpack(pack(once, "bfloat16"))["w"], once["w"])
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int8"])
 def test_dtype_is_recorded(dtype: str) -> None:
     assert pack({"w": SPECIAL}, dtype)["packed"].dtype == dtype
 
@@ -121,7 +120,7 @@ def test_a_record_is_one_array_whatever_it_holds() -> None:
 
 
 def test_what_is_unpacked_can_be_written_to() -> None:
-    for dtype in ("float32", "bfloat16"):
+    for dtype in ("float32", "bfloat16", "int8"):
         back = unpack(pack({"w": SPECIAL}, dtype))["w"]
         back += 1
 
@@ -134,7 +133,7 @@ SHAPES = st.dictionaries(
 
 
 @settings(deadline=None, max_examples=60)
-@given(SHAPES, st.sampled_from(["float32", "bfloat16"]))
+@given(SHAPES, st.sampled_from(["float32", "bfloat16", "int8"]))
 def test_the_weight_is_known_before_anything_is_packed(
     shapes: dict[str, tuple[int, ...]], dtype: str
 ) -> None:
@@ -142,7 +141,7 @@ def test_the_weight_is_known_before_anything_is_packed(
     assert packed_bytes(shapes, dtype) == payload_bytes(RecordDict({"arrays": record}))
 
 
-@pytest.mark.parametrize(("dtype", "width"), [("float32", 4), ("bfloat16", 2)])
+@pytest.mark.parametrize(("dtype", "width"), [("float32", 4), ("bfloat16", 2), ("int8", 1)])
 def test_a_message_weighs_its_tensors_and_small_headers(dtype: str, width: int) -> None:
     shapes = {
         "connector.linear_1.weight": (100, 70),
@@ -153,7 +152,9 @@ def test_a_message_weighs_its_tensors_and_small_headers(dtype: str, width: int) 
     arrays = {name: np.ones(shape, np.float32) for name, shape in shapes.items()}
     numbers = 7000 + 4000 + 3 + 1
     weight = payload_bytes(RecordDict({"arrays": pack(arrays, dtype)}))
-    assert numbers * width < weight <= numbers * width + len(arrays) * HEADER_BYTES
+    blocks = (70 * 4 + 8 * 16 + 1 + 1) if dtype == "int8" else 0  # of 32 along the longest side
+    least = numbers * width + blocks
+    assert least < weight <= least + len(arrays) * HEADER_BYTES * (2 if blocks else 1)
 
 
 def test_metrics_and_config_are_weighed_too() -> None:
@@ -220,21 +221,21 @@ GARBAGE = {
 
 
 @pytest.mark.parametrize("data", GARBAGE.values(), ids=GARBAGE.keys())
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int8"])
 def test_garbage_bytes_are_a_value_error(data: bytes, dtype: str) -> None:
     with pytest.raises(ValueError, match="not in the form of safetensors"):
         unpack(record_of(data, dtype))
 
 
 @pytest.mark.parametrize("sent", [np.bool_, np.float64, np.int64, np.uint32, np.int16, np.float16])
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int8"])
 def test_numbers_of_another_type_are_named(sent: type[np.generic], dtype: str) -> None:
     with pytest.raises(ValueError, match=rf"'llm\.x' is {dtype} but comes as"):
         unpack(record_of(whole(sent), dtype))
 
 
 def test_a_type_that_does_not_travel_is_named() -> None:
-    with pytest.raises(ValueError, match="'float64', not of float32 or bfloat16"):
+    with pytest.raises(ValueError, match="'float64', not of float32 or bfloat16 or int8"):
         unpack(record_of(whole(np.float64), "float64"))
 
 
@@ -246,7 +247,7 @@ def test_arrays_beside_the_packed_one_are_named() -> None:
             unpack(record)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int8"])
 def test_the_names_of_arrays_are_read_without_the_arrays(dtype: str) -> None:
     arrays = {name: np.ones(2, np.float32) for name in ("llm.b", "llm.a")}
     assert array_names(pack(arrays, dtype)) == ["llm.a", "llm.b"]

@@ -91,9 +91,9 @@ def test_a_clients_first_message_is_what_is_told_and_so_is_what_it_has_to_send(n
         each = by_rank[strategy.rule.rank_of(strategy.state, client)]
         records = (request.arrays, request.deposits, request.extra)
         real = [unpack(record) for record in records if record is not None]
-        part = numbers(each.down[1]) if strategy.rule.leaves_residual else 0
+        part = numbers(each.deposits) if strategy.rule.leaves_residual else 0
         first = numbers(*({n: v.shape for n, v in arrays.items()} for arrays in real))
-        assert first == numbers(*each.down) - part + numbers(sent.once)
+        assert first == numbers(*each.down, each.deposits) - part + numbers(sent.once)
         expected = strategy.expected(client, 1), strategy.expected_extra()
         assert numbers(*each.up) == sum(v.size for arrays in expected for v in arrays.values())
 
@@ -120,7 +120,7 @@ def test_what_each_rule_for_adapters_sends_in_a_usual_round(name, down, up, once
     def of(words):
         return sum(SIZES[word] for word in words.split())
 
-    assert (numbers(*each.down), numbers(*each.up), numbers(sent.once)) == (
+    assert (numbers(*each.down, each.deposits), numbers(*each.up), numbers(sent.once)) == (
         of(down),
         of(up),
         of(once),
@@ -133,4 +133,5 @@ def test_each_rank_is_told_by_itself():
     assert (low.rank, low.clients, high.rank, high.clients) == (2, 2, 8, 2)
     assert numbers(*high.up) == 12 + 8 * 110 and numbers(*low.up) == 12 + 2 * 110
     part = (2 + 8 + 2 + 8) * 110
-    assert numbers(*high.down) == 12 + 8 * 110 + part and numbers(*low.down) == 12 + 2 * 110 + part
+    assert numbers(*high.down) == 12 + 8 * 110 and numbers(*low.down) == 12 + 2 * 110
+    assert numbers(high.deposits) == numbers(low.deposits) == part
