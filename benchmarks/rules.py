@@ -44,7 +44,6 @@ def sweep(folder: Path, seeds: Sequence[int], words: Sequence[str], *, mixed: bo
         CalledProcessError: a run failed.
     """
     names = [*rules(mixed=mixed), *([] if mixed else ["ditto"])]
-    begun = sorted(folder.glob("sweep-*"))
     command = [
         *(str(Path(sys.executable).with_name("fedvlm")), "run", "-m", *BUDGET, *words),
         f"seed={','.join(map(str, seeds))}",
@@ -52,7 +51,6 @@ def sweep(folder: Path, seeds: Sequence[int], words: Sequence[str], *, mixed: bo
         f"algorithm={','.join(names)}",
         f"output_dir={folder}",
         *(["tuning.lora.rank_of=[2,4,8]"] if mixed else []),
-        *([f"resume={begun[0]}"] if begun else []),
     ]
     subprocess.run(command, check=True)
 

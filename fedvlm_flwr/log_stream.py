@@ -27,6 +27,7 @@ from fedvlm_flwr.run_folder import (
     PROGRESS,
     RUN_CONFIG,
     SITES,
+    SURROUNDINGS,
     RunFolder,
 )
 
@@ -34,7 +35,7 @@ MARK = "@fedvlm "
 PART = 32_768  # bytes of a file in one line, before base64
 NUMBER = "line"  # of an event in the user's progress.jsonl: what is read again is not told again
 OF_RUN = "superlink_run"
-AT_START = (CONFIG, RUN_CONFIG)
+AT_START = (CONFIG, RUN_CONFIG, SURROUNDINGS)
 AT_END = (SITES, METRICS, COST, PREDICTIONS, CURVE, CHECKPOINT)
 FILE = re.compile(rf"(?:{ADAPTER}/)?[A-Za-z0-9][A-Za-z0-9._-]*")
 

@@ -21,10 +21,12 @@ from fedvlm_flwr.sealed import CHECKSUM, is_whole
 CONFIG, METRICS, COST = "config.yaml", "metrics.jsonl", "cost.json"
 PREDICTIONS, PROGRESS, ADAPTER = "predictions.jsonl", "progress.jsonl", "adapter"
 CURVE = "learning_curve.png"
+SURROUNDINGS = "surroundings.jsonl"  # a line whenever the run is started or gone on with
 SITES = "sites.json"  # the names of real sites, by number
 CHECKPOINT, CLIENTS, LOCK = "checkpoint.json", "clients", ".lock"
 RUN_CONFIG = "run_config.json"  # what the run was started with, so that it can be resumed
 
+RUNS = "FEDVLM_RUNS"  # in the environment: the parent of run folders
 # In the environment: the process id of the command that shows progress.jsonl and owns the run.
 FOLLOWED = "FEDVLM_FOLLOWED"
 
@@ -39,10 +41,9 @@ def run_name(config: Config) -> str:
 
 
 def runs_root(config: Config) -> Path:
-    """The parent of run folders."""
-    if config.output_dir:
-        return Path(config.output_dir).expanduser().resolve()
-    return fedvlm_home() / "runs"
+    """The parent of run folders where no command says it: as `flwr run` starts them."""
+    place = config.output_dir or os.environ.get(RUNS)
+    return Path(place).expanduser().resolve() if place else fedvlm_home() / "runs"
 
 
 def leaves(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -33,6 +33,7 @@ def main(grid: Grid, context: Context) -> None:
     sender = log_sender(config.engine, folder)
     progress = Progress(folder, sender)
     with folder.locked(), sending(sender):  # who is refused leaves nothing in the other's files
+        progress.begin()
         try:
             run = Run(process, folder, progress, context.run_config)
             if sender is not None:

@@ -23,8 +23,9 @@ from fedvlm_flwr.models.resident import Resident, choose_device
 from fedvlm_flwr.process import Process
 from fedvlm_flwr.report.curve import draw_curve
 from fedvlm_flwr.report.table import result_table
-from fedvlm_flwr.run_folder import ADAPTER, PROGRESS, SITES, RunFolder
+from fedvlm_flwr.run_folder import ADAPTER, PROGRESS, SITES, SURROUNDINGS, RunFolder
 from fedvlm_flwr.saved_config import cut_half_lines, record_start, require_same_config
+from fedvlm_flwr.surroundings import surroundings
 from server_app.callbacks.checkpoint import Checkpoint
 from server_app.callbacks.cost import CostMeter
 from server_app.callbacks.metrics import MetricsWriter
@@ -75,6 +76,8 @@ class Run:
             self._saved = self._checked(read_checkpoint(folder))
         else:
             record_start(config, folder, run_config)
+        folder.cut_half_line(SURROUNDINGS)
+        folder.append(SURROUNDINGS, surroundings(config))
         self._id = self._saved.run if self._saved else uuid4().hex
 
     def _checked(self, saved: Saved | None) -> Saved | None:

@@ -54,6 +54,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = Path(os.environ.get("FEDVLM_TESTS_HOME") or tmp_path_factory.mktemp("home"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FEDVLM_HOME", str(folder))
+        patch.setenv("FEDVLM_RUNS", str(folder / "runs"))
         patch.setenv("FEDVLM_FOLLOWED", "1")
         patch.setenv("TOKENIZERS_PARALLELISM", "false")
         yield folder

@@ -7,25 +7,26 @@ Keys and values are Hydra's, from the YAML files in conf/:
     fedvlm run                                     the default run
     fedvlm run num_rounds=3 partition=dirichlet partition.alpha=0.1
     fedvlm run engine=inprocess train.lr=3e-4
-    fedvlm run -m seed=0,1,2 partition=iid,task    six runs, one after the other
+    fedvlm run -m seed=0,1,2 partition=iid,task    six runs, one after the other; the same command
+                                                   again runs those that are not finished yet
     fedvlm run resume=<run folder>                 go on with a run that was ended
-    fedvlm run -m ... resume=<sweep folder>        go on with a sweep: finished runs are kept
     fedvlm run engine=superlink engine.connection=NAME ...    on real sites: docs/deploy.md
+
+A run's folder is ./runs/<time and choices>, a sweep's ./runs/<what has several values and a hash of
+the command>; output_dir, or $FEDVLM_RUNS, is another parent than ./runs.
 
 --cfg job prints the whole configuration, --info all where each value comes from. The exit status
 is 0 only if every run succeeded.
 """
 
-import hashlib
 import os
-import re
 import shlex
+import shutil
 import signal
 import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import hydra
@@ -44,21 +45,22 @@ from fedvlm_flwr.machine_errors import machine_sentence
 from fedvlm_flwr.paths import conf_dir
 from fedvlm_flwr.process import this_process
 from fedvlm_flwr.report.follow import following
-from fedvlm_flwr.run_folder import (
-    CONFIG,
-    FOLLOWED,
-    PROGRESS,
-    RunFolder,
-    run_name,
-    runs_root,
-)
+from fedvlm_flwr.run_folder import CONFIG, FOLLOWED, PROGRESS, RunFolder, run_name
 from fedvlm_flwr.saved_config import require_same_config
+from fedvlm_flwr.sweeps.outcomes import JOBS, Outcome
+from fedvlm_flwr.sweeps.place import (
+    is_sweep,
+    job_name,
+    parent_of,
+    single_keys,
+    sweep_name,
+    working_runs,
+)
 from fedvlm_flwr.temporary import temporary_folder
 
 LOG = "engine.log"
 TERMINATED = 128 + signal.SIGTERM
 FLAGS = ("-m", "--multirun", "-r", "--run", "--resolve")  # of Hydra, that take no further word
-LONGEST = 120  # bytes of the name of a job's folder
 MANY = 1000  # clients from which an engine takes so long to start that their data is seen to first
 
 
@@ -69,55 +71,63 @@ def main(arguments: list[str]) -> int:
         return 0
     require_pairs(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # so that engines are ended
-    failures: list[str] = []
-    sweep = Sweep()
-    sweeps: set[Path] = set()
     arguments = [as_one_value(word) for word in arguments]
+    words = [word for word in arguments if "=" in word]
+    if "-m" in arguments or "--multirun" in arguments or is_sweep(words):
+        return _run_sweep([word for word in arguments if word not in ("-m", "--multirun")], words)
+    outcomes: list[Outcome] = []
+    _with_hydra(with_saved(arguments), lambda tree: outcomes.append(attempt(tree)))
+    return 1 if any(outcome.error for outcome in outcomes) else 0
 
-    def job(tree: DictConfig) -> None:
-        try:
-            folder = run_job(tree, sweep)
-            sweeps.add(folder.path.parent)
-        except FedVLMError as error:
-            print(f"error: {error}", file=sys.stderr)
-            failures.append(_called())
-        except Exception as error:  # a fault of ours must not take a sweep's other runs with it
-            sentence = machine_sentence(error)
-            if sentence is None:
-                traceback.print_exc()
-            else:
-                print(f"error: {sentence}", file=sys.stderr)
-            failures.append(_called())
 
-    multirun = "-m" in arguments or "--multirun" in arguments
-    _with_hydra(arguments if multirun else with_saved(arguments), job)
-    for folder in sorted(sweeps) if multirun else ():
+def _run_sweep(arguments: list[str], words: list[str]) -> int:
+    """Run the jobs of a sweep that are not finished yet, and say which have failed."""
+    places = [unquoted(w.partition("=")[2]) for w in words if w.startswith("resume=")]
+    begun = bool(places) and places[-1] != "null"
+    others = [word for word in words if not word.startswith("resume=")]
+    folder = Path(places[-1]).resolve() if begun else parent_of(words) / sweep_name(words)
+    if begun and not folder.is_dir():
+        raise RunError(f"resume={places[-1]}, but there is no such folder; name a sweep's folder.")
+    jobs = folder / JOBS
+    same = f"hydra.job.config.override_dirname.exclude_keys=[{','.join(single_keys(others))}]"
+    flags = [word for word in arguments if word not in words]
+    try:
+        _with_hydra(["-m", *flags, *others, same], sweep_job, jobs)
+    except (KeyboardInterrupt, SystemExit):
+        print("the same command goes on with the sweep", file=sys.stderr)
+        raise
+    outcomes = list(Outcome.read(jobs))
+    if jobs.is_dir():
+        shutil.rmtree(jobs)
+    if any(outcome.folder for outcome in outcomes):
         print(f"sweep folder: {folder} (fedvlm report {shlex.quote(str(folder))})")
-    if failures and multirun:
+    failures = [outcome.words for outcome in outcomes if outcome.error]
+    if failures:
         print(f"{len(failures)} runs failed: {'; '.join(failures)}", file=sys.stderr)
     return 1 if failures else 0
 
 
-def _called() -> str:
-    return " ".join(HydraConfig.get().overrides.task) or "the default run"
+def sweep_job(tree: DictConfig) -> None:
+    """Run one job of a sweep, in whatever process its launcher chooses."""
+    settings = HydraConfig.get()
+    attempt(tree).write(Path(settings.sweep.dir), settings.job.num)
 
 
-class Sweep:
-    """The folder of a sweep's runs: new and its own in each parent that they ask for."""
-
-    def __init__(self) -> None:
-        self._name = f"sweep-{datetime.now(UTC).strftime('%Y%m%d-%H%M%S')}"
-        self._folders: dict[Path, Path] = {}
-
-    def folder(self, parent: Path) -> Path:
-        """The folder in a parent, made when it is first asked for.
-
-        Raises:
-            RunError: it cannot be made.
-        """
-        if parent not in self._folders:
-            self._folders[parent] = RunFolder.claim(parent, self._name).path
-        return self._folders[parent]
+def attempt(tree: DictConfig) -> Outcome:
+    """Run a job; a failure is told and returned, so that a sweep's other jobs go on."""
+    words = " ".join(HydraConfig.get().overrides.task) or "the default run"
+    try:
+        return Outcome(words, str(run_job(tree).path))
+    except FedVLMError as error:
+        sentence = str(error)
+    except Exception as error:  # a fault of ours must not take a sweep's other runs with it
+        explanation = machine_sentence(error)
+        if explanation is None:
+            traceback.print_exc()
+            return Outcome(words, error=f"{type(error).__name__}: {error}")
+        sentence = explanation
+    print(f"error: {sentence}", file=sys.stderr)
+    return Outcome(words, error=sentence)
 
 
 def as_one_value(word: str) -> str:
@@ -162,19 +172,26 @@ def with_saved(arguments: list[str]) -> list[str]:
     return [*before, *others, f"resume={quoted(str(folder.path))}"]
 
 
-def _with_hydra(arguments: list[str], job: Callable[[DictConfig], None]) -> None:
-    """Let Hydra read the command line, call `job` once or once per combination."""
+def _with_hydra(
+    arguments: list[str], job: Callable[[DictConfig], None], jobs: Path | None = None
+) -> None:
+    """Let Hydra read the command line, call `job` once or once per combination.
+
+    Args:
+        jobs: Hydra's own folder for a sweep; None: there is none.
+    """
     before = sys.argv
     run = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(job)
-    with temporary_folder() as folder:  # Hydra's own; ours are elsewhere
-        sys.argv = ["fedvlm run", *arguments, f"hydra.sweep.dir={quoted(str(folder))}"]
+    with temporary_folder() as folder:
+        place = f"hydra.sweep.dir={quoted(str(jobs or folder))}"
+        sys.argv = ["fedvlm run", *arguments, place]
         try:
             run()
         finally:
             sys.argv = before
 
 
-def run_job(tree: DictConfig, sweep: Sweep) -> RunFolder:
+def run_job(tree: DictConfig) -> RunFolder:
     """Run one federation and show its progress.
 
     Raises:
@@ -185,8 +202,10 @@ def run_job(tree: DictConfig, sweep: Sweep) -> RunFolder:
     # The folder is decided here; free-form overrides win over the run-config's own keys.
     words = [word for word in settings.overrides.task if not facts_at(_key(word), {}).place]
     overrides = [from_anywhere(word, kinds_of(config)) for word in words]
+    config = replace(config, output_dir=config.output_dir or str(working_runs()))
     if settings.mode == RunMode.MULTIRUN:
-        config = _in_sweep(config, sweep, _job_name(settings.job.num, overrides))
+        name = job_name(settings.job.num, settings.job.override_dirname)
+        config = _in_sweep(config, Path(settings.sweep.dir).parent, name)
     require_closed(overrides)
     if not config.engine.real_sites and config.fixed_clients > MANY:
         this_process().test_shares(config)
@@ -232,25 +251,11 @@ def from_anywhere(word: str, kinds: Kinds) -> str:
     return word
 
 
-def _in_sweep(config: Config, sweep: Sweep, name: str) -> Config:
-    """Place a job: new in the sweep's folder, or where an earlier call has left it."""
-    earlier = Path(config.resume).resolve() if config.resume else None
-    parent = earlier or sweep.folder(runs_root(config))
+def _in_sweep(config: Config, parent: Path, name: str) -> Config:
+    """Place a job in its sweep's folder: new, or where an earlier call has left it."""
     placed = replace(config, output_dir=str(parent), run_name=config.run_name or name, resume=None)
     folder = RunFolder(parent / run_name(placed))
-    begun = earlier is not None and (folder.path / CONFIG).exists()
-    return replace(placed, resume=str(folder.path)) if begun else placed
-
-
-def _job_name(number: int, overrides: list[str]) -> str:
-    """A folder's name: the job's number and overrides; a long one is cut and ends with a hash."""
-    text = "-".join(overrides)
-    plain = re.sub(r"[^\w.,=+-]+", "_", text)
-    name = "-".join([f"{number:03d}", *([plain] if plain else [])]).encode()
-    if len(name) <= LONGEST:
-        return name.decode()
-    mark = hashlib.sha256(text.encode()).hexdigest()[:8]
-    return f"{name[: LONGEST - 9].decode(errors='ignore')}-{mark}"
+    return replace(placed, resume=str(folder.path)) if (folder.path / CONFIG).exists() else placed
 
 
 def run_federation(config: Config, run_config: dict[str, Scalar], folder: RunFolder) -> RunFolder:

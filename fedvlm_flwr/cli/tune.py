@@ -35,7 +35,8 @@ from fedvlm_flwr.planning.halving import Rung, Trial, best, rungs_of, trials_of
 from fedvlm_flwr.process import this_process
 from fedvlm_flwr.report.grid import grid
 from fedvlm_flwr.report.sweep import read_sweep, select_metrics
-from fedvlm_flwr.run_folder import RunFolder, runs_root
+from fedvlm_flwr.run_folder import RunFolder
+from fedvlm_flwr.sweeps.place import parent_of
 
 RESULT = "tune.json"
 ONLY_ENDS = ("eval.every=1000000", "eval.shuffled=false", "eval.split=validation")
@@ -62,7 +63,7 @@ def main(arguments: list[str]) -> int:
     space = search_space(config)
     trials = trials_of(space, options.trials, config.seed)
     rungs = rungs_of(len(trials), config.num_rounds, options.fewest_rounds)
-    folder = options.out or runs_root(config) / _name(config, words, trials)
+    folder = options.out or parent_of(words) / _name(config, words, trials)
     print(f"{len(trials)} settings of {', '.join(space)}; folder: {folder}", flush=True)
     table: list[dict[str, Any]] = []
     scores: dict[Trial, float] = {}

@@ -39,6 +39,8 @@ class Config:
     """What carries the messages."""
     num_rounds: int = field(metadata=setting(least=1, most=1_000_000))
     """Federated rounds of each stage that does not set its own."""
+    split_rounds: bool
+    """Whether these are the rounds of all such stages together: an equal budget for any tuning."""
     privacy: Privacy
     """What of a real site may leave it."""
     num_clients: int | None = field(metadata=setting(least=1, most=100_000))
@@ -70,7 +72,8 @@ class Config:
     seed: int = field(metadata=setting(least=0, most=SEEDS, report="replicate"))
     """Everything random is drawn from it."""
     output_dir: str | None = field(metadata=carrier(place=True, path=True))
-    """The parent of run folders; null: $FEDVLM_HOME/runs."""
+    """The parent of run folders; null: $FEDVLM_RUNS, or `runs` where `fedvlm run` is called (of
+    a bare `flwr run`: $FEDVLM_HOME/runs)."""
     run_name: str | None = field(metadata=carrier(place=True))
     """The run folder's name; null: the time and the choices."""
     resume: str | None = field(metadata=carrier(place=True, path=True))
@@ -84,6 +87,12 @@ class Config:
     def __post_init__(self) -> None:
         self._require_sites()
         self._require_cohort()
+        sharing = sum(stage.num_rounds is None for stage in self.tuning.stages)
+        require(
+            not self.split_rounds or self.num_rounds >= sharing,
+            f"split_rounds=true leaves a stage without a round: num_rounds={self.num_rounds} for "
+            f"{sharing} stages; raise it.",
+        )
         name = self.run_name
         require(
             name is None or not ({"/", "\\", "\0"} & set(name) or name in ("", ".", "..")),
@@ -161,7 +170,12 @@ class Config:
 
     def rounds_of(self, stage: int) -> int:
         """Rounds of a stage."""
-        return self.tuning.stages[stage].num_rounds or self.num_rounds
+        own = self.tuning.stages[stage].num_rounds
+        if own is not None or not self.split_rounds:
+            return own or self.num_rounds
+        sharing = [n for n, each in enumerate(self.tuning.stages) if each.num_rounds is None]
+        part, more = divmod(self.num_rounds, len(sharing))
+        return part + (sharing.index(stage) < more)
 
     def rounds_before(self, stage: int) -> int:
         """Rounds of all earlier stages together."""

@@ -45,6 +45,11 @@ class Progress(Callback):
         if line is not None and not os.environ.get(FOLLOWED):
             print(line, flush=True)
 
+    def begin(self) -> None:
+        """Say where the run writes, when nobody follows."""
+        if self._sender is None and not os.environ.get(FOLLOWED):
+            print(f"run folder: {self._folder.path}", flush=True)
+
     def step(self, event: str, done: int, total: int, **facts: Any) -> None:
         """Record how far something has come; the first step is never left out."""
         now = time.monotonic()

@@ -24,7 +24,10 @@ def test_configured_name_is_taken_as_it_is() -> None:
 
 def test_root_is_the_home_or_output_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FEDVLM_HOME", str(tmp_path))
+    monkeypatch.delenv("FEDVLM_RUNS")
     assert runs_root(compose({})) == tmp_path.resolve() / "runs"
+    monkeypatch.setenv("FEDVLM_RUNS", str(tmp_path / "mine"))
+    assert runs_root(compose({})) == tmp_path.resolve() / "mine"
     given = compose({"output-dir": str(tmp_path / "out")})
     assert runs_root(given) == (tmp_path / "out").resolve()
 

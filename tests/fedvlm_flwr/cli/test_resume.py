@@ -10,6 +10,7 @@ from fedvlm_flwr.cli import run as command
 from fedvlm_flwr.errors import RunError
 from fedvlm_flwr.run_folder import RunFolder
 from fedvlm_flwr.sealed import sealed
+from fedvlm_flwr.sweeps.place import job_name
 
 WORDS = ["eval.shuffled=false", "eval.max_examples=5", "num_rounds=2", "dataset.tasks=[vqa]"]
 
@@ -71,18 +72,58 @@ def test_a_finished_run_of_another_configuration_is_none_of_the_sweep(sweep, cap
     """Not even where its folder has the name of the job."""
     words, root = sweep
     others = [word for word in words if not word.startswith("seed=")]
-    first, second = sorted(root.iterdir())
-    second.rename(root / first.name.replace("seed=0", "seed=7"))
+    second = sorted(root.iterdir())[1]
+    second.rename(root / "000")
     assert main(["run", "-m", *others, "seed=7", f"resume={root}"]) == 1
     told = capsys.readouterr()
     assert "already finished" not in told.out
     assert "seed was 1 and is 7" in told.err
-    (root / first.name.replace("seed=0", "seed=7")).rename(second)
+    (root / "000").rename(second)
+
+
+def test_the_same_command_goes_on_with_its_sweep(sweep, capsys):
+    """Without naming its folder, and in whatever order its words are."""
+    words, root = sweep
+    first, second = (RunFolder(path) for path in sorted(root.iterdir()))
+    cut_short(first)
+    assert main(["run", *reversed(words), "--multirun"]) == 0
+    out = capsys.readouterr().out
+    assert f"already finished: {second.path}" in out
+    assert "going on after round 2" in out
+    assert sorted(root.iterdir()) == [first.path, second.path]
+
+
+def test_names_of_a_sweep_and_its_jobs_hold_only_what_varies(sweep):
+    root = sweep[1]
+    assert root.name.startswith("seed-") and len(root.name) == len("seed-") + 8
+    assert [path.name for path in sorted(root.iterdir())] == ["000-seed=0", "001-seed=1"]
+
+
+def test_runs_are_where_the_command_is_called(small, tmp_path, monkeypatch, capsys):
+    monkeypatch.delenv("FEDVLM_RUNS")
+    monkeypatch.chdir(tmp_path)
+    words = ["run", *small, *WORDS[:2], "num_rounds=1", "num_clients=1", "dataset.tasks=[vqa]"]
+    assert main([*words, "run_name=mine"]) == 0
+    assert capsys.readouterr().out.strip().endswith(f"run folder: {tmp_path / 'runs' / 'mine'}")
+    monkeypatch.setenv("FEDVLM_RUNS", str(tmp_path / "elsewhere"))
+    assert main([*words, "-m", "seed=choice(3)"]) == 0
+    (folder,) = (tmp_path / "elsewhere").iterdir()
+    assert [path.name for path in folder.iterdir()] == ["000-seed=3"]
+
+
+def test_a_launcher_may_run_jobs_side_by_side(small, tmp_path, capsys):
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    words = [*small, *WORDS, "num_clients=1", "train.lr=0.1,0.2,-1", f"output_dir={tmp_path}"]
+    assert main(["run", "-m", *words, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]) == 1
+    (root,) = tmp_path.iterdir()
+    finished = [path.name for path in sorted(root.iterdir()) if RunFolder(path).is_finished()]
+    assert finished == ["000-train.lr=0.1", "001-train.lr=0.2"]
+    assert "1 runs failed: experiment=smoke" in capsys.readouterr().err
 
 
 def test_names_of_long_jobs_differ_where_the_jobs_do():
-    long = [f"train.weight_decay=0.{i:030d}" for i in range(9)]
-    names = {command._job_name(0, [*long, f"seed={seed}"]) for seed in range(3)}
+    long = ",".join(f"train.weight_decay=0.{i:030d}" for i in range(9))
+    names = {job_name(0, f"{long},seed={seed}") for seed in range(3)}
     assert len(names) == 3
     assert all(len(name.encode()) <= 120 for name in names)
 

@@ -64,3 +64,22 @@ def test_patterns_are_given_on_the_command_line():
 def test_contradictions_are_refused(override, said):
     with pytest.raises(ConfigError, match=said):
         compose({"overrides": " ".join(f"'{word}'" for word in override.split(" "))})
+
+
+@pytest.mark.parametrize(
+    ("words", "rounds"),
+    [
+        ("num_rounds=7", [7, 7]),
+        ("num_rounds=7 split_rounds=true", [4, 3]),
+        ("num_rounds=7 split_rounds=true tuning.stages.0.num_rounds=2", [2, 7]),
+    ],
+)
+def test_stages_may_share_the_rounds(words, rounds):
+    config = compose({"overrides": f"tuning=f_2stage {words}"})
+    assert [config.rounds_of(stage) for stage in (0, 1)] == rounds
+    assert config.all_rounds == sum(rounds)
+
+
+def test_no_stage_is_left_without_a_round():
+    with pytest.raises(ConfigError, match=r"num_rounds=1 for 2 stages; raise it"):
+        compose({"overrides": "tuning=f_2stage num_rounds=1 split_rounds=true"})
