@@ -1,0 +1,277 @@
+"""A merged LLaVA in transformers' own form: its class, its processor, its chat template."""
+
+import json
+from collections.abc import Sequence
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import torch
+from jinja2 import TemplateError
+from PIL import Image
+from torch import Tensor, nn
+from transformers import (
+    AutoProcessor,
+    LlavaForConditionalGeneration,
+    LlavaProcessor,
+    PreTrainedTokenizerBase,
+)
+from transformers.models.llava.image_processing_pil_llava import LlavaImageProcessorPil
+
+from fedvlm_flwr.errors import ModelError
+from fedvlm_flwr.images.reading import square
+from fedvlm_flwr.models.chat import SAME_DAY, Turn, template_of
+from fedvlm_flwr.models.llava.connectors import STOCK, connector_of
+from fedvlm_flwr.models.llava.model import Llava, layer_choice, register_tokens
+from fedvlm_flwr.models.llava.params import depth
+from fedvlm_flwr.models.prompts import QUESTION
+
+PROBE = "what is this?"
+PROBES = ((40, 40), (64, 40), (33, 70))  # pixels of pictures that are tried
+CLOSE = 1e-4  # between normalized pixels
+PADS = ("do_resize", "size", "resample", "do_center_crop", "crop_size", "do_normalize")
+
+# Content as a list of parts, or as a string, becomes one text; a picture is {picture}.
+JOINED = """\
+{%- set ns = namespace(pictures=0, messages=[]) -%}
+{%- for message in messages if message['content'] is not string -%}
+{%- for part in message['content'] if part['type'] == 'image' -%}
+{%- set ns.pictures = ns.pictures + 1 -%}
+{%- endfor -%}{%- endfor -%}
+{%- for message in messages -%}
+{%- set own = namespace(lines=[]) -%}
+{%- if message['content'] is string -%}
+{%- set own.lines = [message['content'] | trim] -%}
+{%- else -%}
+{%- for part in message['content'] -%}
+{%- if part['type'] != 'image' -%}
+{%- set own.lines = own.lines + [part['text'] | trim] -%}
+{%- elif ns.pictures > 1 or PICTURE_IN_TEXT -%}
+{%- set own.lines = own.lines + [PICTURE] -%}
+{%- endif -%}
+{%- endfor -%}
+{%- endif -%}
+{%- set ns.messages = ns.messages + [
+    {'role': message['role'], 'content': own.lines | join('\\n')}] -%}
+{%- endfor -%}
+"""
+WRITTEN = """\
+{%- for message in ns.messages -%}
+{%- if message['role'] == 'assistant' -%}{{ ' ' + message['content'] }}
+{%- elif not loop.first and FOLLOW_UP is none -%}
+{{ raise_exception('this prompt is one for a single question') }}
+{%- elif not loop.first -%}{{ FOLLOW_UP.0 + message['content'] + FOLLOW_UP.1 }}
+{%- elif ns.pictures == 1 -%}{{ FIRST.0 + message['content'] + FIRST.1 }}
+{%- else -%}{{ BARE.0 + message['content'] + BARE.1 }}
+{%- endif -%}
+{%- endfor -%}
+"""
+
+
+def reason_against(vlm: Llava) -> str:
+    """Why transformers' LLaVA cannot compute this one; empty: it can."""
+    connector = connector_of(vlm.module.config)
+    if depth(connector) > 2:
+        return (
+            f"transformers' LLaVA has a connector of two layers, and model.connector={connector} "
+            f"has {depth(connector)} (linear and {STOCK} can be merged)"
+        )
+    if count := register_tokens(vlm.module.config):
+        return (
+            f"transformers' LLaVA drops one token before the patches, and the vision tower of this "
+            f"one has {1 + count}"
+        )
+    if raised(vlm) is None:
+        return (
+            "transformers' LLaVA pads pictures with a colour that image_mean="
+            f"{three(vlm.processor.image_mean)} cannot tell it"
+        )
+    return ""
+
+
+def save(vlm: Llava, folder: Path) -> None:
+    """Write network, tokenizer, picture processing and prompt, and read the last three back.
+
+    Raises:
+        ModelError: what transformers reads makes another prompt or other pixels.
+    """
+    network = stock_network(vlm)
+    config = network.generation_config
+    config.do_sample, config.eos_token_id = False, vlm.end_id
+    network.save_pretrained(folder)
+    processor(vlm).save_pretrained(folder)
+    require_same_inputs(vlm, folder)
+
+
+def stock_network(vlm: Llava) -> Any:
+    """The network as transformers' own class.
+
+    A connector of one layer becomes one of two, of which the second changes nothing.
+    """
+    network: Any = vlm.module
+    if connector_of(network.config) == STOCK:
+        return network
+    config = deepcopy(network.config)
+    del config.connector
+    config.projector_hidden_act, config.multimodal_projector_bias = "linear", True
+    with torch.device("meta"):
+        stock: Any = LlavaForConditionalGeneration(config)
+    for name in ("vision_tower", "language_model"):
+        setattr(stock.model, name, network.model.get_submodule(name))
+    stock.lm_head, stock.generation_config = network.lm_head, network.generation_config
+    projector, (layer,) = stock.model.multi_modal_projector, vlm.connector
+    width = layer.out_features
+    same = nn.Linear(width, width, device=layer.weight.device, dtype=layer.weight.dtype)
+    with torch.no_grad():
+        same.weight.copy_(torch.eye(width))
+        same.bias.zero_()
+    projector.linear_1, projector.linear_2 = layer, same
+    return stock
+
+
+def processor(vlm: Llava) -> Any:
+    """Transformers' own processor with the prompt as its chat template."""
+    own = vlm.processor.to_dict()
+    factor = raised(vlm)
+    assert factor is not None, "refused before"
+    settings = {key: own[key] for key in PADS if own.get(key) is not None}
+    mean, std = (
+        [factor * value for value in three(own[key])] for key in ("image_mean", "image_std")
+    )
+    pictures: Any = LlavaImageProcessorPil
+    made = pictures(
+        **settings,
+        do_pad=True,
+        do_convert_rgb=True,
+        do_rescale=True,
+        rescale_factor=factor * own["rescale_factor"],
+        image_mean=mean,
+        image_std=std,
+    )
+    config = vlm.module.config
+    vision, (_, strategy) = config.vision_config, layer_choice(config)
+    count = vlm.prompt_facts()["image_tokens"]
+    side = made(Image.new("RGB", PROBES[0]), return_tensors="pt")["pixel_values"].shape[-1]
+    more = count - (side // vision.patch_size) ** 2 + (strategy == "default")
+    return LlavaProcessor(
+        made,
+        vlm.tokenizer,
+        patch_size=vision.patch_size,
+        vision_feature_select_strategy=strategy,
+        image_token=vlm.image_token,
+        num_additional_image_tokens=more,
+        chat_template=chat_template(vlm),
+    )
+
+
+def raised(vlm: Llava) -> float | None:
+    """What to multiply mean, deviation and scale with so that margins get the colour they have.
+
+    Transformers makes that colour of the mean by cutting decimals off, and here it is rounded;
+    multiplied by one factor all three normalize pixels as before. None: no factor does.
+    """
+    mean = [255 * value for value in three(vlm.processor.image_mean)]
+    low = max((color / m for color, m in zip(vlm.margin, mean, strict=True) if m), default=1.0)
+    high = min(((color + 1) / m for color, m in zip(vlm.margin, mean, strict=True) if m), default=2)
+    if low <= 1 < high:
+        return 1.0
+    return (low + high) / 2 if low < high else None
+
+
+def three(values: float | Sequence[float]) -> list[float]:
+    """One value for each colour."""
+    return [values] * 3 if isinstance(values, int | float) else list(values)
+
+
+def chat_template(vlm: Llava) -> str:
+    """The prompt in Jinja, for messages whose content is a text or a list of parts."""
+    wording, picture = vlm.wording, json.dumps(vlm.image_token)
+    joined = JOINED.replace("PICTURE_IN_TEXT", str(isinstance(wording, Turn)).lower())
+    joined = joined.replace("PICTURE", picture)
+    if isinstance(wording, Turn):
+        own = SAME_DAY + str(template_of(vlm.tokenizer))
+        content = [{"type": "image"}, {"type": "text", "text": PROBE}]
+        is_whole = rendered(vlm.tokenizer, own, content) == wording.prompt(PROBE)
+        return own if is_whole else f"{joined}{{%- set messages = ns.messages -%}}{own}"
+    pieces = {
+        "FIRST": wording.text,
+        "BARE": vlm.places_wording.prompt(QUESTION),
+        "FOLLOW_UP": wording.follow_up,
+    }
+    lines = [
+        f"{{%- set {name} = {json.dumps(text.split(QUESTION)) if text else 'none'} -%}}\n"
+        for name, text in pieces.items()
+    ]
+    return "".join([joined, *lines, WRITTEN])
+
+
+def rendered(tokenizer: PreTrainedTokenizerBase, template: str, content: Any) -> str | None:
+    """A question by a template; None where the template fails at it."""
+    try:
+        return str(
+            tokenizer.apply_chat_template(
+                [{"role": "user", "content": content}],
+                chat_template=template,
+                tokenize=False,
+                add_generation_prompt=True,
+            )
+        )
+    except (TemplateError, TypeError):
+        return None
+
+
+def require_same_inputs(vlm: Llava, folder: Path) -> None:
+    """Refuse what transformers would ask or see otherwise.
+
+    Raises:
+        ModelError: ids of a question or pixels of a picture differ.
+    """
+    reader: Any = AutoProcessor
+    plain = reader.from_pretrained(folder, backend="pil")
+    (ids,) = asked(plain, [{"type": "image"}, {"type": "text", "text": PROBE}])
+    count = vlm.prompt_facts()["image_tokens"]
+    own = [
+        token
+        for one in vlm.encode(PROBE).prompt_ids
+        for token in ([one] * count if one == vlm.image_id else [one])
+    ]
+    if ids != own:
+        raise ModelError(
+            "The processor that transformers reads back asks a question in other tokens; export "
+            "without --merge."
+        )
+    for size in PROBES:
+        picture = striped(size)
+        theirs: Tensor = plain.image_processor(picture, return_tensors="pt")["pixel_values"]
+        padded = square(picture, vlm.margin)
+        ours: Tensor = vlm.processor(padded, return_tensors="pt")["pixel_values"]
+        if theirs.shape != ours.shape or float((theirs - ours).abs().max()) > CLOSE:
+            raise ModelError(
+                f"The processor that transformers reads back makes other pixels of a picture of "
+                f"{size[0]} x {size[1]}; export without --merge."
+            )
+
+
+def asked(plain: Any, content: list[dict[str, str]]) -> list[list[int]]:
+    """Ids of a question about a blank picture, by a processor of transformers."""
+    text = plain.apply_chat_template(
+        [{"role": "user", "content": content}], add_generation_prompt=True
+    )
+    bos = plain.tokenizer.bos_token
+    inputs = plain(
+        text=[text],
+        images=[Image.new("RGB", PROBES[0])],
+        add_special_tokens=not (bos and text.startswith(bos)),
+    )
+    ids: list[list[int]] = inputs["input_ids"]
+    return ids
+
+
+def striped(size: tuple[int, int]) -> Image.Image:
+    """A picture whose pixels all differ."""
+    width, height = size
+    picture = Image.new("RGB", size)
+    picture.putdata(
+        [(3 * x % 256, 5 * y % 256, 7 * (x + y) % 256) for y in range(height) for x in range(width)]
+    )
+    return picture

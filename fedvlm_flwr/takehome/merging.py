@@ -1,0 +1,68 @@
+"""A run's adapters written into the weights of its base."""
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from fedvlm_flwr.adapters import pairs_in
+from fedvlm_flwr.errors import RunError
+from fedvlm_flwr.models import plain_form
+from fedvlm_flwr.models.parts import adapted_layers, part_module
+from fedvlm_flwr.models.weights.loading import torch_dtype
+from fedvlm_flwr.takehome.loading import RunModel
+
+NO_CLASS = "transformers has no class for this kind of network"
+
+
+def require_mergeable(run_model: RunModel) -> None:
+    """Refuse a model that cannot be merged, or that transformers alone cannot compute then.
+
+    Raises:
+        RunError: the base is quantized, or the model's kind has no such form; says what can be
+            exported instead.
+    """
+    choice, form = run_model.run.config.model, plain_form(run_model.run.config.model.kind)
+    instead = "export it without --merge, as an adapter for its base"
+    if choice.params.quantize:
+        raise RunError(
+            f"model.quantize={choice.params.quantize}: the adapters were trained beside a rounded "
+            f"base, and written into its few bits they would be rounded away; {instead}."
+        )
+    reason = form.reason_against(run_model.model.vlm) if form else NO_CLASS
+    if reason:
+        raise RunError(f"model={choice.name} cannot be merged: {reason}; {instead}.")
+
+
+def merge(run_model: RunModel) -> None:
+    """Write adapters, and the term beside the base, into the base's weights.
+
+    Where the base is held in fewer bits than float32, the sums are rounded to them, and so are the
+    parts that were trained in full. The model takes no other result afterwards.
+    """
+    vlm, llm = run_model.model.vlm, part_module(run_model.model.vlm, "llm")
+    terms = pairs_in(run_model.residual)
+    for name, layer in adapted_layers(vlm).items():
+        layer.merge(safe_merge=True)
+        plain: nn.Linear = layer.get_base_layer()
+        if name in terms:
+            a, b = (torch.from_numpy(terms[name].a), torch.from_numpy(terms[name].b))
+            term = float(layer.scaling["default"]) * (b @ a)
+            with torch.no_grad():
+                plain.weight.copy_(plain.weight.float() + term.to(plain.weight.device))
+        llm.set_submodule(name.partition(".")[2], plain)
+    vlm.module.to(torch_dtype(run_model.run.config.model.params))
+
+
+def save_merged(run_model: RunModel, folder: Path) -> None:
+    """Merge, and write what transformers reads into an empty folder.
+
+    Raises:
+        RunError: see `require_mergeable`.
+        ModelError: what transformers reads back asks or sees otherwise.
+    """
+    require_mergeable(run_model)
+    form = plain_form(run_model.run.config.model.kind)
+    assert form is not None, "refused before"
+    merge(run_model)
+    form.save(run_model.model.vlm, folder)

@@ -1,0 +1,89 @@
+"""Runs scored on several datasets, as one table."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fedvlm_flwr.report.compare import label
+from fedvlm_flwr.report.grid import grid
+from fedvlm_flwr.report.headlines import headline, settings_of
+from fedvlm_flwr.report.sweep import RunSummary, grouped, mean_and_sd, varying
+from fedvlm_flwr.report.table import server_values
+from fedvlm_flwr.takehome.evaluation import EvaluationFolder
+from fedvlm_flwr.takehome.finished import FinishedRun
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A run as it was scored.
+
+    Attributes:
+        overrides: what of the scored records varies, e.g. `dataset=easyvqa`; empty: nothing.
+    """
+
+    run: FinishedRun
+    overrides: tuple[str, ...]
+    folder: EvaluationFolder
+
+
+def side_by_side(cells: Sequence[Scored]) -> str:
+    """A row for the runs that differ in their seed alone, a column for each metric of a dataset.
+
+    Of one run it is the score with its 95 % interval, of several mean and standard deviation.
+
+    Raises:
+        RunError: two runs have the same configuration and seed.
+    """
+    runs = {str(cell.run.folder.path): _summary(cell.run) for cell in cells}
+    summaries = list(runs.values())
+    rows = grouped(summaries, varying(summaries))
+    scores = {(str(c.run.folder.path), c.overrides): _headlines(c.folder) for c in cells}
+    columns = list(
+        dict.fromkeys(
+            (overrides, task, metric)
+            for (_, overrides), own in scores.items()
+            for task, metric in own
+        )
+    )
+    lines = []
+    for key, members in rows.items():
+        name = label(key) if len(rows) > 1 else members[0].name
+        texts = []
+        for overrides, task, metric in columns:
+            values = [scores[run.name, overrides].get((task, metric)) for run in members]
+            texts.append(_cell([value for value in values if value is not None]))
+        lines.append([name, str(len(members)), *texts])
+    headings = [" ".join([*overrides, task, metric]) for overrides, task, metric in columns]
+    notes = ["score and 95 % interval, or mean ± standard deviation of n runs"]
+    return "\n".join([grid(("runs", "n", *headings), lines), *notes])
+
+
+def _summary(run: FinishedRun) -> RunSummary:
+    """What tells a run from others; its scores are another evaluation's."""
+    name, keys = str(run.folder.path), run.folder.settings()
+    return RunSummary(name, keys, 0, {}, {}, {}, frozenset(), 0)
+
+
+Values = tuple[float, float | None, float | None]
+
+
+def _headlines(folder: EvaluationFolder) -> dict[tuple[str, str], Values]:
+    """Each task's headline metric with its interval."""
+    settings = settings_of(folder)
+    named = {(task, metric): value for (_, task, metric), value in server_values(folder).items()}
+    result = {}
+    for task in sorted({task for task, _ in named}):
+        metric = headline(task, settings)
+        ends = (named.get((task, f"{metric}_{end}")) for end in ("low", "high"))
+        result[task, metric] = (named[task, metric], *ends)
+    return result
+
+
+def _cell(values: Sequence[Values]) -> str:
+    if len(values) == 1:
+        score, low, high = values[0]
+        interval = "" if low is None or high is None else f" [{low:.3f}, {high:.3f}]"
+        return f"{score:.3f}{interval}"
+    if not values:
+        return ""
+    mean, deviation = mean_and_sd([score for score, _, _ in values])
+    return f"{mean:.3f} ± {deviation:.3f}"
