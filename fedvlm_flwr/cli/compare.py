@@ -5,8 +5,8 @@ usage: fedvlm compare A B [--metric TASK.METRIC ...] [--examples N]
 A and B are folders of finished runs, or of evaluations (`fedvlm evaluate` prints them), scored on
 the same examples. For each task and metric: the two means, their difference with its 95 % interval
 (paired bootstrap over the examples), and of what is right or wrong by example how many answers
-became right and how many wrong from A to B, with McNemar's exact p. Below are --examples (5) of each
-task whose answers changed most, by the task's headline metric or by --metric.
+became right and how many wrong from A to B, with McNemar's exact p. Below are the --examples (5) of
+each task whose scores changed most, by the task's headline metric or by --metric.
 """
 
 import argparse

@@ -4,9 +4,9 @@ usage: fedvlm export RUN --out FOLDER [--merge] [--client K] [--gguf]
 
 Without --merge: the PEFT adapter with its connector, as in the run's adapter/. With --merge: one
 model in transformers' own format with its processor, which AutoModelForImageTextToText and
-AutoProcessor load without this package, and which gives the same greedy answers. README.md is a model
-card: data, partition, algorithm, rounds, scores with intervals, cost, licence of the base. --client:
-the own model of a client, where clients have such.
+AutoProcessor load without this package, and which gives the same greedy answers. README.md is a
+model card: data, partition, algorithm, rounds, scores with intervals, cost, licence of the base.
+--client: the own model of a client, where clients have such.
 """
 
 import argparse

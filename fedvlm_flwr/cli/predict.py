@@ -1,15 +1,15 @@
 """Ask a finished run's model about pictures of your own.
 
 usage: fedvlm predict RUN --image FILE ... --question TEXT [--image ... --question ...]
-                      [--from FILE.jsonl] [--task TASK] [--tokens N] [--client K] [--device DEVICE]
-                      [--out FILE.jsonl] [--save FILE.png]
+                      [--from FILE.jsonl] [--task TASK] [--tokens N] [--client K]
+                      [--device DEVICE] [--out FILE.jsonl] [--save FILE.png]
 
 Each --image goes with the --question at its place; one --image alone is asked every --question.
-Several files behind one --image are shown together, at the places that <image> has in the question,
-or before it. --from reads lines {"image": "a.png", "question": "..."}. Answers are those of the run's
-own evaluation: greedy, ended after as many tokens (--tokens), boxes in fractions of the picture. --task
-says of which task's form a question is, where the run has tasks with boxes. --out writes the answers
-as JSON lines, --save draws an answer's boxes onto its picture.
+Several files behind one --image are shown together, at the places that <image> has in the
+question, or before it. --from reads lines {"image": "a.png", "question": "..."}. Answers are those
+of the run's own evaluation: greedy, ended after as many tokens (--tokens), boxes in fractions of
+the picture. --task says of which task's form a question is, where the run has tasks with boxes.
+--out writes the answers as JSON lines, --save draws an answer's boxes onto its picture.
 """
 
 import argparse

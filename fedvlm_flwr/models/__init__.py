@@ -1,8 +1,8 @@
 """Vision-language models: chosen by kind, loaded behind one interface, tiny ones made here.
 
 A kind is a folder with two modules: `params`, whose frozen dataclass `Params` (a `Loading`) has the
-keys of its YAML, and `kind`, which keeps the contract `fedvlm_flwr.contracts.ModelKind`. A kind that
-transformers alone can compute has a third, `plain`, see `fedvlm_flwr.contracts.PlainForm`.
+keys of its YAML, and `kind`, which keeps the contract `fedvlm_flwr.contracts.ModelKind`. A kind
+that transformers alone can compute has a third, `plain`: `fedvlm_flwr.contracts.PlainForm`.
 """
 
 from __future__ import annotations

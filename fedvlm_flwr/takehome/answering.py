@@ -59,11 +59,12 @@ def _question(line: str, path: Path, number: int) -> Question:
         row: Any = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path}, line {number} is no JSON ({error}); mend it.") from error
-    images = row.get("image") if isinstance(row, dict) else None
+    row = row if isinstance(row, dict) else {}
+    images: Any = row.get("image")
     images = [images] if isinstance(images, str) else images
-    is_list = isinstance(images, list) and all(isinstance(one, str) for one in images)
-    texts = [row.get("question"), row.get("task", "")] if is_list else [None]
-    if not is_list or row.keys() - KEYS or not all(isinstance(text, str) for text in texts):
+    texts = [row.get("question"), row.get("task", "")]
+    texts += images if isinstance(images, list) else [None]
+    if row.keys() - KEYS or not all(isinstance(text, str) for text in texts):
         raise DataError(
             f'{path}, line {number} is not {{"image": "a.png", "question": "..."}} with perhaps '
             "several images in a list, and a task; mend it."

@@ -36,22 +36,26 @@ def answer(image, question, limit):
         return_tensors="pt",
     )
     inputs = inputs.to(model.device, model.dtype)
-    made = model.generate(**inputs, max_new_tokens=limit, do_sample=False)
-    return processor.decode(made[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True).strip()
+    made = model.generate(**inputs, max_new_tokens=limit)[0, inputs["input_ids"].shape[1] :]
+    return processor.decode(made, skip_special_tokens=True).strip()
 
 
 print(answer("photo.png", "what is in the picture?", {most}))
 ```
 
 Pictures are resized by Pillow (`backend="pil"`), as in training; torchvision makes other pixels.'''
-PLAIN = """Merged, in transformers' own format; this model's family has no chat template: ask it as its
-base is asked, for example with `processor(images=picture, text="<image>question")`."""
-ADAPTER = """A PEFT adapter with what was trained beside it; `reload.json` says for which base, in which
-precision, and how to ask. It is loaded into that base with `PeftModel.from_pretrained`."""
-PARTIAL = """Fully trained parts by their own names (`<part>.safetensors`), for `load_state_dict` of
-that part of the base; `reload.json` says for which base, in which precision, and how to ask."""
-BOXES = """Boxes are told in fractions of what the model sees, which may be the picture padded to a square
-or cut: `fedvlm predict` turns them into fractions of the picture."""
+PLAIN = """\
+Merged, in transformers' own format; this model's family has no chat template: ask it as its base is
+asked, for example with `processor(images=picture, text="<image>question")`."""
+ADAPTER = """\
+A PEFT adapter with what was trained beside it; `reload.json` says for which base, in which precision,
+and how to ask. It is loaded into that base with `PeftModel.from_pretrained`."""
+PARTIAL = """\
+Fully trained parts by their own names (`<part>.safetensors`), for `load_state_dict` of that part of
+the base; `reload.json` says for which base, in which precision, and how to ask."""
+BOXES = """
+Boxes are told in fractions of what the model sees, which may be the picture padded to a square or
+cut: `fedvlm predict` turns them into fractions of the picture."""
 
 
 def card(run: FinishedRun, form: str, client: int | None = None) -> str:
@@ -94,7 +98,7 @@ def card(run: FinishedRun, form: str, client: int | None = None) -> str:
             "",
             *(f"- {name}: {text}" for name, text in licences(config.model).items()),
             "",
-            "The licences of the base and of the data hold for this model too; check them before use.",
+            "The licences of base and data hold for this model too; check them before use.",
             "",
         ]
     )
@@ -121,7 +125,7 @@ def _training(run: FinishedRun) -> dict[str, str]:
     clients = str(config.num_clients) if config.num_clients is not None else "any that took part"
     every = config.cohort_size in (None, config.num_clients)
     a_round = "" if every else f", {config.cohort_size} in a round"
-    lora = config.tuning.lora
+    lora, train = config.tuning.lora, config.train
     adapters = "lora" in config.tuning.modes.get("llm", ())
     return {
         "data": f"{config.dataset.name} ({', '.join(run.tasks)})",
@@ -133,8 +137,8 @@ def _training(run: FinishedRun) -> dict[str, str]:
         "rounds": str(config.all_rounds),
         "fine-tuning": f"{config.tuning.name}"
         + (f" (LoRA of rank {lora.r}, alpha {lora.alpha:g})" if adapters else ""),
-        "local training": f"{config.train.optimizer}, learning rate {config.train.lr:g}, batches of "
-        f"{config.train.batch_size}",
+        "local training": f"{train.optimizer}, learning rate {train.lr:g}, batches of "
+        f"{train.batch_size}",
         "base": f"{config.model.name}, {config.model.params.dtype}",
         "seed": str(config.seed),
     }
@@ -156,7 +160,7 @@ def _scores(run: FinishedRun) -> Iterator[str]:
     settings = run.folder.settings()
     last = run.config.all_rounds
     split = run.config.eval.split
-    yield f"On the {split} records, after the last round; 95 % bootstrap intervals over the examples."
+    yield f"On the {split} records after the last round; 95 % bootstrap intervals over examples."
     yield "Majority is what the most frequent training answer would score."
     yield ""
     yield "| task | metric | score | 95 % interval | majority |"

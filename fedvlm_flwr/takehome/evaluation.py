@@ -32,6 +32,11 @@ class EvaluationFolder(RunFolder):
 
     config = "evaluation.yaml"
 
+    def is_of(self, text: str) -> bool:
+        """Whether it is whole, and of a configuration of this text."""
+        path = self.path / self.config
+        return path.is_file() and path.read_text(encoding="utf-8") == text
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -58,14 +63,9 @@ class Evaluation:
 
     def earlier(self) -> EvaluationFolder | None:
         """The folder of the same evaluation, made before; None: there is none."""
-        text = to_yaml(self.config)
-        pattern = re.compile(rf"{re.escape(self.name)}(-\d+)?")
-        for path in sorted(self.place.glob("*")):
-            config = path / EvaluationFolder.config
-            if pattern.fullmatch(path.name) and config.is_file():
-                if config.read_text(encoding="utf-8") == text:
-                    return EvaluationFolder(path)
-        return None
+        text, name = to_yaml(self.config), re.compile(rf"{re.escape(self.name)}(-\d+)?")
+        places = [path for path in sorted(self.place.glob("*")) if name.fullmatch(path.name)]
+        return next((one for one in map(EvaluationFolder, places) if one.is_of(text)), None)
 
 
 def evaluation_config(run: FinishedRun, words: Sequence[str]) -> Config:
@@ -79,7 +79,8 @@ def evaluation_config(run: FinishedRun, words: Sequence[str]) -> Config:
     """
     keys = [word.partition("=")[0].lstrip("+~") for word in words]
     for word, key in zip(words, keys, strict=True):
-        if key.partition(".")[0] not in (DATASET, EVAL) and key != DEVICE or key in OF_A_RUN:
+        is_open = key == DEVICE or key.partition(".")[0] in (DATASET, EVAL)
+        if not is_open or key in OF_A_RUN:
             raise ConfigError(
                 f"{word} is no key of an evaluation, which takes the run's model as it is; set "
                 f"dataset, dataset.*, eval.* (but for {', '.join(OF_A_RUN)}) or {DEVICE}."

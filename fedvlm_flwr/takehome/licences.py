@@ -69,6 +69,7 @@ def licence_of(source: str) -> str:
 
 def _own() -> str:
     try:
-        return str(metadata(PACKAGE).get("License-Expression") or UNKNOWN)
+        facts: Any = metadata(PACKAGE)
+        return str(facts.get("License-Expression") or UNKNOWN)
     except PackageNotFoundError:
         return UNKNOWN

@@ -6,9 +6,11 @@ import torch
 from torch import nn
 
 from fedvlm_flwr.adapters import pairs_in
+from fedvlm_flwr.arrays import Arrays
 from fedvlm_flwr.errors import RunError
 from fedvlm_flwr.models import plain_form
 from fedvlm_flwr.models.parts import adapted_layers, part_module
+from fedvlm_flwr.models.vlm import VLM
 from fedvlm_flwr.models.weights.loading import torch_dtype
 from fedvlm_flwr.takehome.loading import RunModel
 
@@ -34,24 +36,27 @@ def require_mergeable(run_model: RunModel) -> None:
         raise RunError(f"model={choice.name} cannot be merged: {reason}; {instead}.")
 
 
-def merge(run_model: RunModel) -> None:
+def merge(vlm: VLM, residual: Arrays, dtype: torch.dtype) -> None:
     """Write adapters, and the term beside the base, into the base's weights.
 
     Where the base is held in fewer bits than float32, the sums are rounded to them, and so are the
     parts that were trained in full. The model takes no other result afterwards.
+
+    Args:
+        residual: factors of the term by layer; empty: there is none.
+        dtype: in which the whole model is then.
     """
-    vlm, llm = run_model.model.vlm, part_module(run_model.model.vlm, "llm")
-    terms = pairs_in(run_model.residual)
+    terms = pairs_in(residual)
     for name, layer in adapted_layers(vlm).items():
         layer.merge(safe_merge=True)
         plain: nn.Linear = layer.get_base_layer()
         if name in terms:
-            a, b = (torch.from_numpy(terms[name].a), torch.from_numpy(terms[name].b))
+            a, b = torch.from_numpy(terms[name].a), torch.from_numpy(terms[name].b)
             term = float(layer.scaling["default"]) * (b @ a)
             with torch.no_grad():
                 plain.weight.copy_(plain.weight.float() + term.to(plain.weight.device))
-        llm.set_submodule(name.partition(".")[2], plain)
-    vlm.module.to(torch_dtype(run_model.run.config.model.params))
+        part_module(vlm, "llm").set_submodule(name.partition(".")[2], plain)
+    vlm.module.to(dtype)
 
 
 def save_merged(run_model: RunModel, folder: Path) -> None:
@@ -62,7 +67,8 @@ def save_merged(run_model: RunModel, folder: Path) -> None:
         ModelError: what transformers reads back asks or sees otherwise.
     """
     require_mergeable(run_model)
-    form = plain_form(run_model.run.config.model.kind)
+    choice, vlm = run_model.run.config.model, run_model.model.vlm
+    form = plain_form(choice.kind)
     assert form is not None, "refused before"
-    merge(run_model)
-    form.save(run_model.model.vlm, folder)
+    merge(vlm, run_model.residual, torch_dtype(choice.params))
+    form.save(vlm, folder)

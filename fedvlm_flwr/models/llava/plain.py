@@ -70,22 +70,21 @@ WRITTEN = """\
 
 def reason_against(vlm: Llava) -> str:
     """Why transformers' LLaVA cannot compute this one; empty: it can."""
-    connector = connector_of(vlm.module.config)
+    config: Any = vlm.module.config
+    connector = connector_of(config)
     if depth(connector) > 2:
         return (
             f"transformers' LLaVA has a connector of two layers, and model.connector={connector} "
             f"has {depth(connector)} (linear and {STOCK} can be merged)"
         )
-    if count := register_tokens(vlm.module.config):
+    if count := register_tokens(config):
         return (
             f"transformers' LLaVA drops one token before the patches, and the vision tower of this "
             f"one has {1 + count}"
         )
     if raised(vlm) is None:
-        return (
-            "transformers' LLaVA pads pictures with a colour that image_mean="
-            f"{three(vlm.processor.image_mean)} cannot tell it"
-        )
+        mean = three(vlm.processor.to_dict()["image_mean"])
+        return f"no image_mean makes transformers' LLaVA pad pictures as {mean} does here"
     return ""
 
 
@@ -148,12 +147,13 @@ def processor(vlm: Llava) -> Any:
         image_mean=mean,
         image_std=std,
     )
-    config = vlm.module.config
+    config: Any = vlm.module.config
     vision, (_, strategy) = config.vision_config, layer_choice(config)
     count = vlm.prompt_facts()["image_tokens"]
     side = made(Image.new("RGB", PROBES[0]), return_tensors="pt")["pixel_values"].shape[-1]
     more = count - (side // vision.patch_size) ** 2 + (strategy == "default")
-    return LlavaProcessor(
+    kind: Any = LlavaProcessor
+    return kind(
         made,
         vlm.tokenizer,
         patch_size=vision.patch_size,
@@ -170,7 +170,7 @@ def raised(vlm: Llava) -> float | None:
     Transformers makes that colour of the mean by cutting decimals off, and here it is rounded;
     multiplied by one factor all three normalize pixels as before. None: no factor does.
     """
-    mean = [255 * value for value in three(vlm.processor.image_mean)]
+    mean = [255 * value for value in three(vlm.processor.to_dict()["image_mean"])]
     low = max((color / m for color, m in zip(vlm.margin, mean, strict=True) if m), default=1.0)
     high = min(((color + 1) / m for color, m in zip(vlm.margin, mean, strict=True) if m), default=2)
     if low <= 1 < high:
