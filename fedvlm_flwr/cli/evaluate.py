@@ -12,8 +12,8 @@ engine.device. Without eval.max_examples all records of the split are scored.
 
 It prints the table of scores that a run ends with, and writes scores and predictions into
 RUN/evaluations/<dataset>. -m scores all finished runs in the folders by all combinations of
-values, and ends with one table: a row for the runs that differ in their seed alone (mean, standard
-deviation), a column for each dataset's metrics. What was scored before is not scored again.
+values, and ends with one table: a row for each combination and the runs that differ in their seed
+alone (mean, standard deviation), a column a metric. What was scored before is not scored again.
 --client: the own model of a client, where clients have such.
 """
 

@@ -18,6 +18,7 @@ from fedvlm_flwr.process import Process
 from fedvlm_flwr.takehome.export import export, require_room
 from fedvlm_flwr.takehome.finished import FinishedRun
 from fedvlm_flwr.takehome.loading import load_run_model
+from fedvlm_flwr.takehome.merging import require_mergeable
 
 
 def main(arguments: list[str]) -> int:
@@ -44,6 +45,8 @@ def main(arguments: list[str]) -> int:
     out = options.out.expanduser()
     run = FinishedRun.open(options.run)
     require_room(out)
+    if options.merge:
+        require_mergeable(run.config.model)
     # On the CPU, whatever the run had: weights are only added up and written.
     model = load_run_model(run, Process(), "cpu", client_model(run, options.client))
     export(model, out, merged=options.merge)

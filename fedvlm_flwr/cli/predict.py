@@ -85,7 +85,7 @@ def pairs(
         RunError: there are not as many of them.
     """
     shown = list(images) * len(texts) if len(images) == 1 else list(images)
-    if len(shown) != len(texts):
+    if len(shown) != len(texts) or (images and not texts):
         raise RunError(
             f"There are {len(images)} --image and {len(texts)} --question; give one --question for "
             "each --image, or several for one."

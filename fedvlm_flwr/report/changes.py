@@ -150,8 +150,12 @@ def mcnemar(better: int, worse: int) -> float:
     Twice the smaller tail of the binomial with probability 1/2, 1 at most (McNemar 1947).
     """
     count, fewer = better + worse, min(better, worse)
-    tail = sum(math.comb(count, k) for k in range(fewer + 1))
-    return float(min(1, 2 * tail / 2**count)) if count else 1.0
+
+    def chance(k: int) -> float:
+        ways = math.lgamma(count + 1) - math.lgamma(k + 1) - math.lgamma(count - k + 1)
+        return math.exp(ways - count * math.log(2))
+
+    return min(1.0, 2 * math.fsum(map(chance, range(fewer + 1))))
 
 
 def _values(answers: Answers, keys: Sequence[Key], metric: str) -> list[float]:

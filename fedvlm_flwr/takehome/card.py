@@ -48,8 +48,8 @@ PLAIN = """\
 Merged, in transformers' own format; this model's family has no chat template: ask it as its base is
 asked, for example with `processor(images=picture, text="<image>question")`."""
 ADAPTER = """\
-A PEFT adapter with what was trained beside it; `reload.json` says for which base, in which precision,
-and how to ask. It is loaded into that base with `PeftModel.from_pretrained`."""
+A PEFT adapter with what was trained beside it; `reload.json` says for which base, in which
+precision, and how to ask. It is loaded into that base with `PeftModel.from_pretrained`."""
 PARTIAL = """\
 Fully trained parts by their own names (`<part>.safetensors`), for `load_state_dict` of that part of
 the base; `reload.json` says for which base, in which precision, and how to ask."""

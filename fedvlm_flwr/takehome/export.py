@@ -8,7 +8,7 @@ from fedvlm_flwr.models.adapter import TENSORS, save_adapter
 from fedvlm_flwr.paths import share
 from fedvlm_flwr.takehome.card import card
 from fedvlm_flwr.takehome.loading import RunModel
-from fedvlm_flwr.takehome.merging import require_mergeable, save_merged
+from fedvlm_flwr.takehome.merging import save_merged
 
 CARD = "README.md"
 
@@ -36,8 +36,6 @@ def export(run_model: RunModel, out: Path, *, merged: bool) -> None:
         ModelError: transformers would ask or see otherwise.
     """
     require_room(out)
-    if merged:
-        require_mergeable(run_model)
     run, model = run_model.run, run_model.model
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name[:100]}.") as name:

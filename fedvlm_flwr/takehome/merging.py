@@ -7,6 +7,8 @@ from torch import nn
 
 from fedvlm_flwr.adapters import pairs_in
 from fedvlm_flwr.arrays import Arrays
+from fedvlm_flwr.config import Choice
+from fedvlm_flwr.config.loading import Loading
 from fedvlm_flwr.errors import RunError
 from fedvlm_flwr.models import plain_form
 from fedvlm_flwr.models.parts import adapted_layers, part_module
@@ -14,26 +16,26 @@ from fedvlm_flwr.models.vlm import VLM
 from fedvlm_flwr.models.weights.loading import torch_dtype
 from fedvlm_flwr.takehome.loading import RunModel
 
-NO_CLASS = "transformers has no class for this kind of network"
+INSTEAD = "export it without --merge, as an adapter for its base"
 
 
-def require_mergeable(run_model: RunModel) -> None:
-    """Refuse a model that cannot be merged, or that transformers alone cannot compute then.
+def require_mergeable(choice: Choice[Loading]) -> None:
+    """Refuse a model that cannot be merged, as far as its choice tells, before it is loaded.
 
     Raises:
-        RunError: the base is quantized, or the model's kind has no such form; says what can be
-            exported instead.
+        RunError: the base is quantized, or transformers has no class for the kind.
     """
-    choice, form = run_model.run.config.model, plain_form(run_model.run.config.model.kind)
-    instead = "export it without --merge, as an adapter for its base"
     if choice.params.quantize:
         raise RunError(
             f"model.quantize={choice.params.quantize}: the adapters were trained beside a rounded "
-            f"base, and written into its few bits they would be rounded away; {instead}."
+            f"base, and written into its few bits they would be rounded away; {INSTEAD}."
         )
-    reason = form.reason_against(run_model.model.vlm) if form else NO_CLASS
-    if reason:
-        raise RunError(f"model={choice.name} cannot be merged: {reason}; {instead}.")
+    if plain_form(choice.kind) is None:
+        raise _refusal(choice, "transformers has no class for this kind of network")
+
+
+def _refusal(choice: Choice[Loading], reason: str) -> RunError:
+    return RunError(f"model={choice.name} cannot be merged: {reason}; {INSTEAD}.")
 
 
 def merge(vlm: VLM, residual: Arrays, dtype: torch.dtype) -> None:
@@ -63,12 +65,14 @@ def save_merged(run_model: RunModel, folder: Path) -> None:
     """Merge, and write what transformers reads into an empty folder.
 
     Raises:
-        RunError: see `require_mergeable`.
+        RunError: it cannot be merged; says why and what can be exported instead.
         ModelError: what transformers reads back asks or sees otherwise.
     """
-    require_mergeable(run_model)
     choice, vlm = run_model.run.config.model, run_model.model.vlm
+    require_mergeable(choice)
     form = plain_form(choice.kind)
     assert form is not None, "refused before"
+    if reason := form.reason_against(vlm):
+        raise _refusal(choice, reason)
     merge(vlm, run_model.residual, torch_dtype(choice.params))
     form.save(vlm, folder)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from fedvlm_flwr.report.compare import label
 from fedvlm_flwr.report.grid import grid
@@ -26,7 +27,7 @@ class Scored:
 
 
 def side_by_side(cells: Sequence[Scored]) -> str:
-    """A row for the runs that differ in their seed alone, a column for each metric of a dataset.
+    """A row for each dataset of the runs that differ in their seed alone, a column a metric.
 
     Of one run it is the score with its 95 % interval, of several mean and standard deviation.
 
@@ -34,27 +35,19 @@ def side_by_side(cells: Sequence[Scored]) -> str:
         RunError: two runs have the same configuration and seed.
     """
     runs = {str(cell.run.folder.path): _summary(cell.run) for cell in cells}
-    summaries = list(runs.values())
-    rows = grouped(summaries, varying(summaries))
+    groups = grouped(list(runs.values()), varying(list(runs.values())))
     scores = {(str(c.run.folder.path), c.overrides): _headlines(c.folder) for c in cells}
-    columns = list(
-        dict.fromkeys(
-            (overrides, task, metric)
-            for (_, overrides), own in scores.items()
-            for task, metric in own
-        )
-    )
-    lines = []
-    for key, members in rows.items():
-        name = label(key) if len(rows) > 1 else members[0].name
-        texts = []
-        for overrides, task, metric in columns:
-            values = [scores[run.name, overrides].get((task, metric)) for run in members]
-            texts.append(_cell([value for value in values if value is not None]))
-        lines.append([name, str(len(members)), *texts])
-    headings = [" ".join([*overrides, task, metric]) for overrides, task, metric in columns]
-    notes = ["score and 95 % interval, or mean ± standard deviation of n runs"]
-    return "\n".join([grid(("runs", "n", *headings), lines), *notes])
+    columns = list(dict.fromkeys(pair for own in scores.values() for pair in own))
+    lines: list[list[str] | None] = []
+    for key, members in groups.items():
+        name = label(key) if len(groups) > 1 else Path(members[0].name).name
+        for overrides in dict.fromkeys(cell.overrides for cell in cells):
+            own = [scores[run.name, overrides] for run in members]
+            texts = [_cell([each[pair] for each in own if pair in each]) for pair in columns]
+            lines.append([name, " ".join(overrides), str(len(members)), *texts])
+    headings = ["runs", "scored on", "n", *(" ".join(pair) for pair in columns)]
+    notes = "score with its 95 % interval; of several runs (n) mean ± standard deviation"
+    return f"{grid(headings, lines)}\n{notes}"
 
 
 def _summary(run: FinishedRun) -> RunSummary:

@@ -98,7 +98,8 @@ def cheap_folder(cheap_once: Path, home: Path) -> Path:
 FINISHED = (
     "num_rounds=1",
     "num_clients=1",
-    "train.local_steps=40",
+    "train.local_steps=20",
+    "train.lr=1e-3",
     "dataset.test_pictures=3",
     "eval.shuffled=false",
     "eval.every=9",

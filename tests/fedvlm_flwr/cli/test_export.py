@@ -1,4 +1,4 @@
-"""What is exported is the run's model: an adapter as in the run, or merged for transformers alone."""
+"""What is exported is the run's model: its adapter, or merged for transformers alone."""
 
 import json
 import re
@@ -10,8 +10,10 @@ import pytest
 import yaml
 
 from fedvlm_flwr.cli import main
+from fedvlm_flwr.config import compose, to_yaml
 from fedvlm_flwr.run_folder import PREDICTIONS, RunFolder
 from fedvlm_flwr.takehome.finished import FinishedRun
+from fedvlm_flwr.takehome.licences import licence_of
 from tests.conftest import ROOT, global_test_set
 
 PROGRAM = ROOT / "tests" / "fedvlm_flwr" / "takehome" / "card_program.py"
@@ -55,7 +57,9 @@ def test_a_fresh_process_without_this_package_gives_the_runs_answers(
         assert len(set(each["expected"])) > 1, "answers that never differ show nothing"
 
 
-def test_the_adapter_is_the_runs_own_with_a_card(finished: RunFolder, tmp_path: Path, capsys) -> None:
+def test_the_adapter_is_the_runs_own_with_a_card(
+    finished: RunFolder, tmp_path: Path, capsys
+) -> None:
     out = tmp_path / "adapter"
     assert main(["export", str(finished.path), "--out", str(out)]) == 0
     assert capsys.readouterr().out == f"adapter: {out}\n"
@@ -68,7 +72,9 @@ def test_the_adapter_is_the_runs_own_with_a_card(finished: RunFolder, tmp_path: 
     settings = finished.settings()
     for words in ("easyvqa", "partition: iid", "algorithm: fedavg", "rounds: 1", "seed: 0"):
         assert words in body
-    assert re.search(r"\| vqa \| accuracy \| 0\.\d{3} \| 0\.\d{3} to \d\.\d{3} \| 0\.\d{3} \|", body)
+    assert re.search(
+        r"\| vqa \| accuracy \| 0\.\d{3} \| 0\.\d{3} to \d\.\d{3} \| 0\.\d{3} \|", body
+    )
     assert re.search(r"sent to clients: [\d.]+ kB", body)
     for private in (str(finished.path), settings["output_dir"], str(Path.home()), "test-0"):
         assert private not in text
@@ -87,3 +93,39 @@ def test_gguf_is_llama_cpps_own(finished: RunFolder, tmp_path: Path, capsys) -> 
     error = capsys.readouterr().err
     assert f"--merge, then run `python llama.cpp/convert_hf_to_gguf.py {out}`" in error
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"quantize": "4bit"}, "model.quantize=4bit: the adapters were trained beside a rounded"),
+        ({"kind": "showo"}, "cannot be merged: transformers has no class for this kind"),
+    ],
+)
+def test_what_cannot_be_merged_is_refused_by_name_before_it_is_loaded(
+    run_copy: RunFolder, tmp_path: Path, capsys, changes, words
+) -> None:
+    path = run_copy.path / run_copy.config
+    tree = yaml.safe_load(path.read_text())
+    if "kind" in changes:
+        showo = compose({"overrides": "model=tiny_showo"})
+        tree["model"] = yaml.safe_load(to_yaml(showo))["model"]
+    tree["model"] |= changes
+    path.write_text(yaml.safe_dump(tree))
+    assert main(["export", str(run_copy.path), "--merge", "--out", str(tmp_path / "out")]) == 1
+    error = capsys.readouterr().err
+    assert words in error and "export it without --merge, as an adapter for its base." in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_licence_is_what_the_card_of_the_base_says(tmp_path: Path) -> None:
+    for text, expected in (
+        ("---\nlicense: mit\n---\n# a", "mit"),
+        ("---\nlicense: other\nlicense_name: llama3.2\n---\n", "llama3.2"),
+        ("# no head", "unknown"),
+        ("---\nlicense: [\n---\n", "unknown"),
+    ):
+        (tmp_path / "README.md").write_text(text)
+        assert licence_of(str(tmp_path)) == expected
+    assert licence_of(str(tmp_path / "nowhere")) == "unknown"
+    assert licence_of("nobody/has-this") == "unknown"
