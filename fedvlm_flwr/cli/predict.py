@@ -8,7 +8,7 @@ Each --image goes with the --question at its place; one --image alone is asked e
 Several files behind one --image are shown together, at the places that <image> has in the
 question, or before it. --from reads lines {"image": "a.png", "question": "..."}. Answers are those
 of the run's own evaluation: greedy, ended after as many tokens (--tokens), boxes in fractions of
-the picture. --task says of which task's form a question is, where the run has tasks with boxes.
+the picture. --task says of which task the questions are, where the test set has no such words.
 --out writes the answers as JSON lines, --save draws an answer's boxes onto its picture.
 """
 
@@ -84,15 +84,15 @@ def pairs(
     Raises:
         RunError: there are not as many of them.
     """
-    shown = list(images) * len(texts) if len(images) == 1 else list(images)
-    if len(shown) != len(texts) or (images and not texts):
+    groups = list(images) * len(texts) if len(images) == 1 else list(images)
+    if len(groups) != len(texts) or (images and not texts):
         raise RunError(
             f"There are {len(images)} --image and {len(texts)} --question; give one --question for "
             "each --image, or several for one."
         )
     return [
         Question(tuple(path.expanduser() for path in paths), text, task)
-        for paths, text in zip(shown, texts, strict=True)
+        for paths, text in zip(groups, texts, strict=True)
     ]
 
 

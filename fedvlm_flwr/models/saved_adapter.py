@@ -28,8 +28,8 @@ def read_adapter(vlm: VLM, first: Arrays, folder: Path) -> Arrays:
     result: Arrays = {}
     names = {peft_name(vlm, name): name for name in first}
     parts = {name.partition(".")[0] for name in first}
-    known = {TENSORS: names, SHARED: {name: name for name in first}}
-    known |= {
+    names_in = {TENSORS: names, SHARED: {name: name for name in first}}
+    names_in |= {
         f"{part}.safetensors": {
             name.removeprefix(f"{part}."): name for name in first if name.startswith(f"{part}.")
         }
@@ -37,7 +37,7 @@ def read_adapter(vlm: VLM, first: Arrays, folder: Path) -> Arrays:
     }
     for path in sorted(folder.glob("*.safetensors")):
         for name, values in _read(path).items():
-            stable = known.get(path.name, {}).get(name)
+            stable = names_in.get(path.name, {}).get(name)
             if stable is None:
                 raise RunError(
                     f"{path} holds '{name}', for which the run's model has no place; restore the "

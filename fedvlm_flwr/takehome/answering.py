@@ -26,7 +26,8 @@ class Question:
     Attributes:
         images: in the order in which they are shown.
         text: of several pictures each has its `<image>` in it, or they stand before it.
-        task: whose form a box in question and answer has; None: as `task_of` finds it.
+        task: that it is of; None: as `task_of` finds it, and where that does not, every box that
+            question or answer holds is taken for one.
     """
 
     images: tuple[Path, ...]
@@ -86,12 +87,13 @@ def answer(
 
     Returns:
         For each question its `image` (a list, where there are several or none), `question`, `task`
-        and `prediction`.
+        (None: it is not known) and `prediction`.
 
     Raises:
         DataError: a picture cannot be read, or its places in the question are not as many.
         ModelError: the model does not take so many pictures.
-        RunError: the task or the length of answers cannot be told from the run.
+        ConfigError: there is no such task.
+        RunError: the length of answers cannot be told from the run.
     """
     run = run_model.run
     most = max_new_tokens or run.max_new_tokens or run.config.eval.max_new_tokens
@@ -100,15 +102,10 @@ def answer(
             f"The run in {run.folder.path} does not say how long answers become; give --tokens N."
         )
     by_words = _tasks_by_question(run)
+    tasks = [one.task or task_of(run, one.text, by_words) for one in questions]
     examples = [
-        Example(
-            str(number),
-            one.images,
-            _with_places(one),
-            "",
-            one.task or task_of(run, one.text, by_words),
-        )
-        for number, one in enumerate(questions)
+        Example(str(number), one.images, _with_places(one), "", task or widest(run.tasks))
+        for number, (one, task) in enumerate(zip(questions, tasks, strict=True))
     ]
     for example in examples:
         load_task(example.task)  # refuses one that there is not
@@ -120,34 +117,29 @@ def answer(
         {
             "image": str(one.image) if len(one.images) == 1 else [str(path) for path in one.images],
             "question": one.question,
-            "task": one.task,
+            "task": task,
             "prediction": text,
         }
-        for one, text in zip(examples, texts, strict=True)
+        for one, task, text in zip(examples, tasks, texts, strict=True)
     ]
 
 
-def task_of(run: FinishedRun, text: str, by_words: Mapping[str, set[str]]) -> str:
-    """The task of a question that names none.
-
-    It is the one that the test set asks with these very words, or the run's only one. Where no task
-    of the run has boxes, all of them are answered alike.
+def task_of(run: FinishedRun, text: str, by_words: Mapping[str, set[str]]) -> str | None:
+    """The task of a question that names none: the run's only one, or that of the same words.
 
     Args:
         by_words: the tasks of the test set's questions, by their text.
 
-    Raises:
-        RunError: it cannot be told.
+    Returns:
+        None where neither tells it.
     """
-    same = by_words.get(text.strip(), set())
-    tasks = sorted(same) or run.tasks
-    if len(tasks) == 1 or (tasks and not any(load_task(task).BOXES_IN for task in tasks)):
-        return tasks[0]
-    choices = ", ".join(tasks) or "vqa, detection, ..."
-    raise RunError(
-        f"The task of {text[:80]!r} is not known, and some tasks of the run tell boxes; name it "
-        f"with --task ({choices})."
-    )
+    tasks = by_words.get(text.strip(), set()) or set(run.tasks)
+    return next(iter(tasks)) if len(tasks) == 1 else None
+
+
+def widest(tasks: Sequence[str]) -> str:
+    """The task that reads boxes in the most texts; one without boxes it leaves as it is."""
+    return max(tasks, key=lambda task: len(load_task(task).BOXES_IN))
 
 
 def _tasks_by_question(run: FinishedRun) -> dict[str, set[str]]:

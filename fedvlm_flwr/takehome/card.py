@@ -14,7 +14,7 @@ from fedvlm_flwr.report.live import size
 from fedvlm_flwr.report.table import server_values
 from fedvlm_flwr.settings import facts_of
 from fedvlm_flwr.takehome.finished import FinishedRun
-from fedvlm_flwr.takehome.licences import UNKNOWN, licences, shown, sources_of
+from fedvlm_flwr.takehome.licences import UNKNOWN, licences, public_name, sources_of
 from fedvlm_flwr.tasks import load_task
 
 USE = '''```python
@@ -106,7 +106,9 @@ def card(run: FinishedRun, form: str, client: int | None = None) -> str:
 
 def _head(config: Config, form: str) -> str:
     """The facts that a hub reads, as YAML."""
-    hub = [name for name in sources_of(config.model).values() if shown(name) == name != UNKNOWN]
+    hub = [
+        name for name in sources_of(config.model).values() if public_name(name) == name != UNKNOWN
+    ]
     names = set(licences(config.model).values())
     facts: dict[str, Any] = {
         "library_name": "transformers" if form in ("merged", "plain") else "peft",

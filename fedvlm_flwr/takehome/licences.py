@@ -27,21 +27,21 @@ def sources_of(choice: Choice[Loading]) -> dict[str, str]:
     }
 
 
-def shown(source: str) -> str:
+def public_name(source: str) -> str:
     """A source as others may see it: a hub id, or the last part of a path."""
     path = Path(source).expanduser()
     return path.name if path.exists() or path.is_absolute() else source
 
 
 def licences(choice: Choice[Loading]) -> dict[str, str]:
-    """The licence of each source by its shown name; "unknown" where its card does not say.
+    """The licence of each source by its public name; "unknown" where its card does not say.
 
     A model that is made here is the package's.
     """
     sources = sources_of(choice)
     if not sources:
         return {f"{choice.name} of {PACKAGE}": _own()}
-    return {shown(source): licence_of(source) for source in sources.values()}
+    return {public_name(source): licence_of(source) for source in sources.values()}
 
 
 def licence_of(source: str) -> str:

@@ -138,7 +138,7 @@ def processor(vlm: Llava) -> Any:
         [factor * value for value in three(own[key])] for key in ("image_mean", "image_std")
     )
     pictures: Any = LlavaImageProcessorPil
-    made = pictures(
+    result = pictures(
         **settings,
         do_pad=True,
         do_convert_rgb=True,
@@ -150,11 +150,11 @@ def processor(vlm: Llava) -> Any:
     config: Any = vlm.module.config
     vision, (_, strategy) = config.vision_config, layer_choice(config)
     count = vlm.prompt_facts()["image_tokens"]
-    side = made(Image.new("RGB", PROBES[0]), return_tensors="pt")["pixel_values"].shape[-1]
+    side = result(Image.new("RGB", PROBES[0]), return_tensors="pt")["pixel_values"].shape[-1]
     more = count - (side // vision.patch_size) ** 2 + (strategy == "default")
     kind: Any = LlavaProcessor
     return kind(
-        made,
+        result,
         vlm.tokenizer,
         patch_size=vision.patch_size,
         vision_feature_select_strategy=strategy,
@@ -228,7 +228,7 @@ def require_same_inputs(vlm: Llava, folder: Path) -> None:
     """
     reader: Any = AutoProcessor
     plain = reader.from_pretrained(folder, backend="pil")
-    (ids,) = asked(plain, [{"type": "image"}, {"type": "text", "text": PROBE}])
+    (ids,) = prompt_ids(plain, [{"type": "image"}, {"type": "text", "text": PROBE}])
     count = vlm.prompt_facts()["image_tokens"]
     own = [
         token
@@ -252,7 +252,7 @@ def require_same_inputs(vlm: Llava, folder: Path) -> None:
             )
 
 
-def asked(plain: Any, content: list[dict[str, str]]) -> list[list[int]]:
+def prompt_ids(plain: Any, content: list[dict[str, str]]) -> list[list[int]]:
     """Ids of a question about a blank picture, by a processor of transformers."""
     text = plain.apply_chat_template(
         [{"role": "user", "content": content}], add_generation_prompt=True

@@ -64,6 +64,24 @@ def test_boxes_are_drawn_in_fractions_of_the_picture(
     assert [round(value, 2) for value in model] == pytest.approx(model, abs=1e-6)
 
 
+def test_a_question_of_no_known_task_is_answered_boxes_and_all(
+    finished: RunFolder, rows: list[dict], tmp_path: Path
+) -> None:
+    """The box of a picture with margins is turned back all the same."""
+    image = tmp_path / "wide.png"
+    Image.open(rows[0]["image"]).convert("RGB").resize((80, 64)).save(image)
+    out = tmp_path / "out.jsonl"
+    texts = ("where is the shape?", "where is the shape? ", "where is  the shape?")
+    words = [word for text in texts for word in ("--question", text)]
+    assert (
+        main(["predict", str(finished.path), "--image", str(image), *words, "--out", str(out)]) == 0
+    )
+    known, same, unknown = map(json.loads, out.read_text().splitlines())
+    assert known["task"] == same["task"] == "detection" and unknown["task"] is None
+    assert unknown["prediction"] == known["prediction"]
+    assert known["prediction"].startswith("[")
+
+
 def test_an_answer_without_a_box_is_not_drawn(
     finished: RunFolder, rows: list[dict], tmp_path: Path, capsys
 ) -> None:
@@ -112,7 +130,6 @@ def test_several_pictures_and_several_questions(
     [
         ([], "There is no question; give --image and --question, or --from"),
         (["--image", "a.png"], "There are 1 --image and 0 --question"),
-        (["--image", "a.png", "--question", "who?"], r"The task of 'who\?' is not known"),
         (["--image", "a.png", "--question", "who?", "--task", "vqa"], "There is no picture a.png"),
         (["--image", "a.png", "--question", "who?", "--task", "fly"], "Unknown task 'fly'"),
         (["--image", "a.png", "--question", "who?", "--tokens", "0"], "--tokens 0 must be 1"),
