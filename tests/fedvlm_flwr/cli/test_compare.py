@@ -3,9 +3,28 @@
 import json
 import re
 from pathlib import Path
+from statistics import fmean
+
+import pytest
 
 from fedvlm_flwr.cli import main
 from fedvlm_flwr.run_folder import CHECKPOINT, METRICS, PREDICTIONS, RunFolder
+
+
+def test_scores_by_example_have_the_runs_scores_as_their_mean(finished: RunFolder) -> None:
+    values: dict[tuple[str, str], list[float]] = {}
+    for line in finished.lines(PREDICTIONS):
+        for metric, value in line["scores"].items():
+            values.setdefault((line["task"], metric), []).append(value)
+    run = {
+        (line["task"], line["metric"]): line["value"]
+        for line in finished.lines(METRICS)
+        if line["where"] == "server" and line["round"] == 1
+    }
+    assert {task for task, _ in values} == {"captioning", "classification", "detection", "vqa"}
+    assert {pair: run[pair] for pair in values} == {
+        pair: pytest.approx(fmean(own)) for pair, own in values.items()
+    }
 
 
 def test_a_run_and_one_with_other_answers(finished: RunFolder, run_copy: RunFolder, capsys) -> None:

@@ -27,8 +27,8 @@ def evaluator_of(run: FinishedRun, process: Process, client: int | None = None) 
     return Evaluator(run.config, model.model, process, 1)
 
 
-# Beside the plain run, one with a term beside the base and one whose start is taken out of it.
-@pytest.mark.parametrize("more", [(), ("algorithm=fedex_lora", *OWN, "tuning.lora.init=pissa")])
+# Of FLoRA all that was learnt lies in the term beside the base.
+@pytest.mark.parametrize("more", [(), ("algorithm=flora", "dataset.tasks=[vqa,classification]")])
 def test_it_answers_as_the_run_did(finished: RunFolder, start, more) -> None:
     folder = start(*FINISHED, *more) if more else finished
     result = evaluator_of(FinishedRun.open(folder.path), Process()).run(full=True)
