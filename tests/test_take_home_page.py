@@ -10,7 +10,6 @@ import pytest
 from fedvlm_flwr.cli import main
 from fedvlm_flwr.run_folder import RunFolder
 from tests import forms
-from tests.fedvlm_flwr.conftest import finished  # noqa: F401  # a fixture
 from tests.layout import picture
 from tests.test_readme import ROOT, commands
 
@@ -19,7 +18,7 @@ COMMANDS = [shlex.split(line)[1:] for line in commands(PAGE)]
 
 
 def test_the_commands_of_the_page_run(
-    finished: RunFolder,  # noqa: F811
+    finished: RunFolder,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],

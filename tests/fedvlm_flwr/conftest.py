@@ -1,7 +1,6 @@
 """A tiny model with random weights, pictures on disk, and a recipe that takes seconds."""
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,7 @@ from fedvlm_flwr.models.llava.model import Llava
 from fedvlm_flwr.models.llava.params import Sizes
 from fedvlm_flwr.models.pretraining.tiny_llava import build
 from fedvlm_flwr.paths import fedvlm_home
-from fedvlm_flwr.run_folder import RunFolder
 from tests import choices
-from tests.conftest import Start
 
 CONF = Path(__file__).parents[2] / "conf" / "model" / "tiny_llava.yaml"
 TEXTS = ["where is the shape?", "describe the image.", "a blue rectangle", "is there a red shape?"]
@@ -92,34 +89,3 @@ def cheap_folder(cheap_once: Path, home: Path) -> Path:
     folder = fedvlm_home() / "models" / cheap_once.name
     shutil.copytree(cheap_once, folder)
     return folder
-
-
-# Enough steps on one client for answers that depend on what is asked.
-FINISHED = (
-    "num_rounds=1",
-    "num_clients=1",
-    "train.local_steps=20",
-    "train.lr=1e-3",
-    "dataset.test_pictures=3",
-    "eval.shuffled=false",
-    "eval.every=9",
-)
-
-
-@pytest.fixture(scope="session")
-def finished(start: Start) -> RunFolder:
-    """A finished run of the tiny LLaVA; whoever writes into it works on a copy."""
-    return start(*FINISHED, name="finished")
-
-
-@pytest.fixture(scope="session")
-def of_a_family(start: Start, hf_checkpoint: Callable[[str], Path]) -> RunFolder:
-    """The same of a transformers family, from a tiny random checkpoint."""
-    model = ("model=hf_vlm", f"model.checkpoint={hf_checkpoint('idefics3')}")
-    return start(*model, *FINISHED, name="family")
-
-
-@pytest.fixture
-def run_copy(finished: RunFolder, tmp_path: Path) -> RunFolder:
-    """A copy of the finished run that may be changed."""
-    return RunFolder(shutil.copytree(finished.path, tmp_path / "copy"))

@@ -79,18 +79,17 @@ def test_a_key_that_would_change_the_model_is_refused(finished: RunFolder, capsy
 
 
 def test_runs_on_datasets_make_one_table(
-    run_copy: RunFolder, start, tmp_path: Path, monkeypatch, capsys
+    run_copy: RunFolder, tmp_path: Path, monkeypatch, capsys
 ) -> None:
     """Two seeds are one row; records of one's own, without any to train on, are a column."""
-    from tests.fedvlm_flwr.conftest import FINISHED
-
     data = tmp_path / "my_data"
     data.mkdir()
     forms.pictures(data)
     forms.lines(data / "test.jsonl", forms.flat())
     runs = tmp_path / "runs"
-    shutil.copytree(run_copy.path, runs / "seed=0")
-    shutil.copytree(start(*FINISHED, "seed=1").path, runs / "seed=1")
+    for seed in ("0", "1"):
+        config = shutil.copytree(run_copy.path, runs / f"seed={seed}") / "config.yaml"
+        config.write_text(config.read_text().replace("\nseed: 0\n", f"\nseed: {seed}\n"))
     monkeypatch.chdir(tmp_path)
     own = ["dataset.root=my_data", "dataset.task=vqa", "eval.max_new_tokens=4"]
     assert main(["evaluate", "-m", "runs", "dataset=folder", *own, "eval.split=test"]) == 0

@@ -13,7 +13,7 @@ from fedvlm_flwr.process import Process, this_process
 from fedvlm_flwr.run_folder import CHECKPOINT, METRICS, PREDICTIONS, RESULT, RunFolder
 from fedvlm_flwr.takehome.finished import FinishedRun
 from fedvlm_flwr.takehome.loading import load_run_model
-from tests.fedvlm_flwr.conftest import FINISHED
+from tests.conftest import FINISHED
 
 OWN = ("num_clients=2", "train.local_steps=4", "dataset.tasks=[vqa]")
 
