@@ -59,17 +59,11 @@ def load_run_model(
     folder = run.folder.path / ADAPTER
     whole = read_adapter(model.vlm, model.first, folder)
     arrays, residual = split(whole, model.first, config.tuning)
-    if client is None:
-        _require_whole(run, model, arrays)
-    else:
+    if client is not None:
         arrays = arrays | client[1](arrays)
-    names = model.initial[-1]
-    model.place(
-        len(model.stages) - 1,
-        {name: arrays.get(name, model.first[name]) for name in names},
-        arrays,
-        residual,
-    )
+    _require_whole(run, model, arrays)
+    stage = len(model.stages) - 1
+    model.place(stage, {name: arrays[name] for name in model.initial[stage]}, arrays, residual)
     return RunModel(run, model, arrays, residual, client[0] if client else None)
 
 

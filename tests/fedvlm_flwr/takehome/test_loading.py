@@ -52,6 +52,12 @@ def test_parts_of_clients_are_theirs(start, name: str, part: str) -> None:
             if (line["round"], line["where"], line["task"]) == (1, f"client:{client}", "vqa")
         }
         assert scores["vqa"].items() <= own.items()
+    shared = run.folder.path / "adapter"
+    for file in shared.glob("*.safetensors"):
+        file.unlink()
+    if shared.is_dir():
+        with pytest.raises(RunError, match=r"adapter lacks 'connector.*restore the folder"):
+            load_run_model(run, process, client=client_model(run, 0))
     with pytest.raises(RunError, match=r"Client 7 has no part of its own .* \(.*: 0, 1\)"):
         client_model(run, 7)
     for path in (run.folder.path / "clients" / "client_1").iterdir():
