@@ -1,6 +1,6 @@
 """Runs scored on several datasets, as one table."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from fedvlm_flwr.report.grid import grid
 from fedvlm_flwr.report.headlines import headline, settings_of
 from fedvlm_flwr.report.sweep import RunSummary, grouped, mean_and_sd, varying
 from fedvlm_flwr.report.table import server_values
+from fedvlm_flwr.run_folder import PREDICTIONS
 from fedvlm_flwr.takehome.evaluation import EvaluationFolder
 from fedvlm_flwr.takehome.finished import FinishedRun
 
@@ -46,8 +47,24 @@ def side_by_side(cells: Sequence[Scored]) -> str:
             texts = [_cell([each[pair] for each in own if pair in each]) for pair in columns]
             lines.append([name, " ".join(overrides), str(len(members)), *texts])
     headings = ["runs", "scored on", "n", *(" ".join(pair) for pair in columns)]
-    notes = "score with its 95 % interval; of several runs (n) mean ± standard deviation"
-    return f"{grid(headings, lines)}\n{notes}"
+    notes = ["score with its 95 % interval; of several runs (n) mean ± standard deviation"]
+    return "\n".join([grid(headings, lines), *notes, *_on_other_examples(cells)])
+
+
+def _on_other_examples(cells: Sequence[Scored]) -> Iterator[str]:
+    """What has to be said where runs were not scored on the same examples."""
+    for overrides in dict.fromkeys(cell.overrides for cell in cells):
+        folders = [cell.folder for cell in cells if cell.overrides == overrides]
+        sets = [
+            frozenset((line["task"], line["id"]) for line in folder.lines(PREDICTIONS))
+            for folder in folders
+        ]
+        if len(set(sets)) > 1:
+            where = f" ({' '.join(overrides)})" if overrides else ""
+            yield (
+                f"not the same examples for all runs{where}: their own datasets, or their seeds' "
+                "draws, differ; name the dataset and its keys to score all on one test set"
+            )
 
 
 def _summary(run: FinishedRun) -> RunSummary:

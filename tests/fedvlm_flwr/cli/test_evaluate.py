@@ -96,6 +96,11 @@ def test_runs_on_datasets_make_one_table(
     table = capsys.readouterr().out
     assert re.search(r"^ *runs +scored on +n +vqa accuracy$", table, re.MULTILINE)
     assert re.search(r"^ \S+ +2 +\d\.\d{3} ± \d\.\d{3}$", table, re.MULTILINE)
+    assert "not the same examples" not in table
+    config = runs / "seed=1" / "config.yaml"
+    config.write_text(config.read_text().replace("test_pictures: 3", "test_pictures: 2"))
+    assert main(["evaluate", "-m", "runs"]) == 0
+    assert "\nnot the same examples for all runs: their own" in capsys.readouterr().out
     assert main(["evaluate", "-m", "runs/seed=0", "eval.split=test,validation"]) == 0
     table = capsys.readouterr().out
     cell = r" +\d\.\d{3} \[\d\.\d{3}, \d\.\d{3}\]"
