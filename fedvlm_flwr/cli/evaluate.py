@@ -13,7 +13,8 @@ engine.device. Without eval.max_examples all records of the split are scored.
 It prints the table of scores that a run ends with, and writes scores and predictions into
 RUN/evaluations/<dataset>. -m scores all finished runs in the folders by all combinations of
 values, and ends with one table: a row for each combination and the runs that differ in their seed
-alone (mean, standard deviation), a column a metric. What was scored before is not scored again.
+alone (mean, standard deviation), a column a metric. What was scored before is not scored
+again by it: remove its folder where the records have changed.
 --client: the own model of a client, where clients have such.
 """
 
@@ -67,12 +68,12 @@ def main(arguments: list[str]) -> int:
         )
     if not options.multirun:
         run = FinishedRun.open(folders[0])
-        folder = score(run, words, options.client)
+        folder = score(evaluation_of(run, words, options.client))
         print(f"{result_table(folder)}\nevaluation folder: {folder.path}")
         return 0
     runs = [run for folder in folders for run in runs_in(folder)]
     cells = [
-        Scored(run, tuple(swept), score(run, [*fixed, *swept], options.client))
+        Scored(run, tuple(swept), score_once(evaluation_of(run, [*fixed, *swept], options.client)))
         for run in runs
         for fixed, swept in combinations(words)
     ]
@@ -117,15 +118,29 @@ def combinations(words: Sequence[str]) -> list[tuple[list[str], list[str]]]:
     return [([str(word) for word in fixed], list(each)) for each in itertools.product(*swept)]
 
 
-def score(run: FinishedRun, words: Sequence[str], client: int | None) -> EvaluationFolder:
-    """The folder of an evaluation, made unless it is there."""
+def evaluation_of(run: FinishedRun, words: Sequence[str], client: int | None) -> Evaluation:
+    """What these words of the command line ask for.
+
+    Raises:
+        ConfigError: a key would change the model, or a value does not fit.
+    """
     words = [from_anywhere(word, kinds_of(run.config)) for word in words]
-    evaluation = Evaluation(run, evaluation_config(run, words), client)
-    if (earlier := evaluation.earlier()) is not None:
-        print(f"already scored: {earlier.path}")
-        return earlier
+    return Evaluation(run, evaluation_config(run, words), client)
+
+
+def score_once(evaluation: Evaluation) -> EvaluationFolder:
+    """The folder of an evaluation, made unless it is there."""
+    earlier = evaluation.earlier()
+    if earlier is None:
+        return score(evaluation)
+    print(f"already scored: {earlier.path}")
+    return earlier
+
+
+def score(evaluation: Evaluation) -> EvaluationFolder:
+    """Load the model, score it, and write a new folder."""
+    run, process = evaluation.run, this_process()
     print(f"scoring {run.name} on {evaluation.name}", flush=True)
-    process = this_process()
     device = evaluation.config.engine.device
-    model = load_run_model(run, process, device, client_model(run, client))
+    model = load_run_model(run, process, device, client_model(run, evaluation.client))
     return evaluate(evaluation, model, process)

@@ -41,8 +41,10 @@ def test_on_its_own_test_set_a_run_scores_as_before(run_copy: RunFolder, capsys)
     assert all(mine == {k: v for k, v in run.items() if k != "client"} for mine, run in pairs)
     after = {path.name: path.read_bytes() for path in run_copy.path.iterdir() if path.is_file()}
     assert after == before and len(read_sweep(run_copy.path).runs) == 1
-    assert main(["evaluate", str(run_copy.path)]) == 0
+    assert main(["evaluate", "-m", str(run_copy.path)]) == 0
     assert f"already scored: {folder.path}" in capsys.readouterr().out
+    assert main(["evaluate", str(run_copy.path), "eval.batch_size=3"]) == 0  # and by itself anew
+    assert evaluated(capsys.readouterr().out).path.name == "easyvqa-2"
 
 
 def test_the_shuffled_control_the_split_and_a_sample(run_copy: RunFolder, capsys) -> None:
