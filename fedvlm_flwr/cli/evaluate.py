@@ -32,7 +32,7 @@ from fedvlm_flwr.config.keys import kinds_of
 from fedvlm_flwr.errors import ConfigError, RunError
 from fedvlm_flwr.process import this_process
 from fedvlm_flwr.report.table import result_table
-from fedvlm_flwr.run_folder import CONFIG
+from fedvlm_flwr.run_folder import CONFIG, RunFolder
 from fedvlm_flwr.takehome.evaluation import (
     Evaluation,
     EvaluationFolder,
@@ -93,9 +93,12 @@ def runs_in(folder: Path) -> list[FinishedRun]:
         RunError: there is none.
     """
     places = sorted(path.parent for path in folder.rglob(CONFIG))
-    runs = [FinishedRun.open(place) for place in places]
+    unfinished = [one for one in places if one != folder and not RunFolder(one).is_finished()]
+    runs = [FinishedRun.open(place) for place in places if place not in unfinished]
     if not runs:
-        raise RunError(f"{folder} holds no run; name the folder of a finished run, or of a sweep.")
+        raise RunError(f"{folder} holds no finished run; name the folder of one, or of a sweep.")
+    for place in unfinished:
+        print(f"left out (not finished): {place}")
     return runs
 
 

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from fedvlm_flwr.cli import main
+from fedvlm_flwr.cli.evaluate import runs_in
+from fedvlm_flwr.errors import RunError
 from fedvlm_flwr.report.sweep import read_sweep
-from fedvlm_flwr.run_folder import METRICS, PREDICTIONS, RunFolder
+from fedvlm_flwr.run_folder import CHECKPOINT, METRICS, PREDICTIONS, RunFolder
 from fedvlm_flwr.takehome.evaluation import EvaluationFolder
 from tests import forms
 
@@ -43,7 +45,7 @@ def test_on_its_own_test_set_a_run_scores_as_before(run_copy: RunFolder, capsys)
     assert after == before and len(read_sweep(run_copy.path).runs) == 1
     assert main(["evaluate", "-m", str(run_copy.path)]) == 0
     assert f"already scored: {folder.path}" in capsys.readouterr().out
-    assert main(["evaluate", str(run_copy.path), "eval.batch_size=3"]) == 0  # and by itself anew
+    assert main(["evaluate", str(run_copy.path)]) == 0  # by itself it is made anew
     assert evaluated(capsys.readouterr().out).path.name == "easyvqa-2"
 
 
@@ -116,4 +118,13 @@ def test_one_run_at_a_time_unless_several_are_meant(finished: RunFolder, tmp_pat
     assert main(["evaluate", str(finished.path), str(tmp_path)]) == 1
     assert "2 run folders are named" in capsys.readouterr().err
     assert main(["evaluate", "-m", str(tmp_path)]) == 1
-    assert "holds no run" in capsys.readouterr().err
+    assert "holds no finished run" in capsys.readouterr().err
+
+
+def test_of_a_sweep_what_is_not_finished_is_left_out(run_copy: RunFolder, tmp_path, capsys) -> None:
+    begun = shutil.copytree(run_copy.path, tmp_path / "begun")
+    (begun / CHECKPOINT).unlink()
+    assert [run.folder.path for run in runs_in(tmp_path)] == [run_copy.path]
+    assert f"left out (not finished): {begun}" in capsys.readouterr().out
+    with pytest.raises(RunError, match="is not finished; go on with it"):
+        runs_in(begun)
