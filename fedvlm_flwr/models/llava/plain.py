@@ -1,71 +1,30 @@
 """A merged LLaVA in transformers' own form: its class, its processor, its chat template."""
 
-import json
 from collections.abc import Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import torch
-from jinja2 import TemplateError
 from PIL import Image
 from torch import Tensor, nn
 from transformers import (
     AutoProcessor,
     LlavaForConditionalGeneration,
     LlavaProcessor,
-    PreTrainedTokenizerBase,
 )
 from transformers.models.llava.image_processing_pil_llava import LlavaImageProcessorPil
 
 from fedvlm_flwr.errors import ModelError
 from fedvlm_flwr.images.reading import square
-from fedvlm_flwr.models.chat import SAME_DAY, Turn, template_of
+from fedvlm_flwr.models.llava.chat_template import PROBE, chat_template
 from fedvlm_flwr.models.llava.connectors import STOCK, connector_of
 from fedvlm_flwr.models.llava.model import Llava, layer_choice, register_tokens
 from fedvlm_flwr.models.llava.params import depth
-from fedvlm_flwr.models.prompts import QUESTION
 
-PROBE = "what is this?"
 PROBES = ((40, 40), (64, 40), (33, 70))  # pixels of pictures that are tried
 CLOSE = 1e-4  # between normalized pixels
 PADS = ("do_resize", "size", "resample", "do_center_crop", "crop_size", "do_normalize")
-
-# Content as a list of parts, or as a string, becomes one text; a picture is {picture}.
-JOINED = """\
-{%- set ns = namespace(pictures=0, messages=[]) -%}
-{%- for message in messages if message['content'] is not string -%}
-{%- for part in message['content'] if part['type'] == 'image' -%}
-{%- set ns.pictures = ns.pictures + 1 -%}
-{%- endfor -%}{%- endfor -%}
-{%- for message in messages -%}
-{%- set own = namespace(lines=[]) -%}
-{%- if message['content'] is string -%}
-{%- set own.lines = [message['content'] | trim] -%}
-{%- else -%}
-{%- for part in message['content'] -%}
-{%- if part['type'] != 'image' -%}
-{%- set own.lines = own.lines + [part['text'] | trim] -%}
-{%- elif ns.pictures > 1 or PICTURE_IN_TEXT -%}
-{%- set own.lines = own.lines + [PICTURE] -%}
-{%- endif -%}
-{%- endfor -%}
-{%- endif -%}
-{%- set ns.messages = ns.messages + [
-    {'role': message['role'], 'content': own.lines | join('\\n')}] -%}
-{%- endfor -%}
-"""
-WRITTEN = """\
-{%- for message in ns.messages -%}
-{%- if message['role'] == 'assistant' -%}{{ ' ' + message['content'] }}
-{%- elif not loop.first and FOLLOW_UP is none -%}
-{{ raise_exception('this prompt is one for a single question') }}
-{%- elif not loop.first -%}{{ FOLLOW_UP.0 + message['content'] + FOLLOW_UP.1 }}
-{%- elif ns.pictures == 1 -%}{{ FIRST.0 + message['content'] + FIRST.1 }}
-{%- else -%}{{ BARE.0 + message['content'] + BARE.1 }}
-{%- endif -%}
-{%- endfor -%}
-"""
 
 
 def reason_against(vlm: Llava) -> str:
@@ -181,43 +140,6 @@ def raised(vlm: Llava) -> float | None:
 def three(values: float | Sequence[float]) -> list[float]:
     """One value for each colour."""
     return [values] * 3 if isinstance(values, int | float) else list(values)
-
-
-def chat_template(vlm: Llava) -> str:
-    """The prompt in Jinja, for messages whose content is a text or a list of parts."""
-    wording, picture = vlm.wording, json.dumps(vlm.image_token)
-    joined = JOINED.replace("PICTURE_IN_TEXT", str(isinstance(wording, Turn)).lower())
-    joined = joined.replace("PICTURE", picture)
-    if isinstance(wording, Turn):
-        own = SAME_DAY + str(template_of(vlm.tokenizer))
-        content = [{"type": "image"}, {"type": "text", "text": PROBE}]
-        is_whole = rendered(vlm.tokenizer, own, content) == wording.prompt(PROBE)
-        return own if is_whole else f"{joined}{{%- set messages = ns.messages -%}}{own}"
-    pieces = {
-        "FIRST": wording.text,
-        "BARE": vlm.places_wording.prompt(QUESTION),
-        "FOLLOW_UP": wording.follow_up,
-    }
-    lines = [
-        f"{{%- set {name} = {json.dumps(text.split(QUESTION)) if text else 'none'} -%}}\n"
-        for name, text in pieces.items()
-    ]
-    return "".join([joined, *lines, WRITTEN])
-
-
-def rendered(tokenizer: PreTrainedTokenizerBase, template: str, content: Any) -> str | None:
-    """A question by a template; None where the template fails at it."""
-    try:
-        return str(
-            tokenizer.apply_chat_template(
-                [{"role": "user", "content": content}],
-                chat_template=template,
-                tokenize=False,
-                add_generation_prompt=True,
-            )
-        )
-    except (TemplateError, TypeError):
-        return None
 
 
 def require_same_inputs(vlm: Llava, folder: Path) -> None:
