@@ -24,7 +24,8 @@ from fedvlm_flwr.models.llava.params import depth
 
 PROBES = ((40, 40), (64, 40), (33, 70))  # pixels of pictures that are tried
 CLOSE = 1e-4  # between normalized pixels
-PADS = ("do_resize", "size", "resample", "do_center_crop", "crop_size", "do_normalize")
+STEPS = ("do_resize", "do_center_crop", "do_normalize")
+SIZES = ("size", "resample", "crop_size")
 
 
 def reason_against(vlm: Llava) -> str:
@@ -92,7 +93,9 @@ def processor(vlm: Llava) -> Any:
     own = vlm.processor.to_dict()
     factor = raised(vlm)
     assert factor is not None, "refused before"
-    settings = {key: own[key] for key in PADS if own.get(key) is not None}
+    # LLaVA's own would crop where nothing is said, and SigLIP's processing says nothing.
+    settings = {key: bool(own.get(key)) for key in STEPS}
+    settings |= {key: own[key] for key in SIZES if own.get(key) is not None}
     mean, std = (
         [factor * value for value in three(own[key])] for key in ("image_mean", "image_std")
     )

@@ -4,6 +4,7 @@ import pytest
 import torch
 from PIL import Image
 from transformers import AutoModelForImageTextToText, AutoProcessor
+from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
 
 from fedvlm_flwr.data.federated import PLACE
 from fedvlm_flwr.errors import ModelError
@@ -12,6 +13,7 @@ from fedvlm_flwr.models.llava import plain
 from fedvlm_flwr.models.llava.connectors import Connector
 from fedvlm_flwr.models.llava.model import Llava
 from fedvlm_flwr.models.prompts import Template
+from tests.fedvlm_flwr.conftest import TEMPLATE
 from tests.fedvlm_flwr.models.llava.test_chat import CHAT, PARTS
 from tests.llava_sources import SPARE
 
@@ -76,9 +78,7 @@ def require_same(model, folder, wide):
 @pytest.fixture
 def talkative(model) -> Llava:
     """The same with a form for further questions."""
-    return with_wording(
-        model, model.wording.text.replace(model.image_token, PLACE), "</s>{question}:"
-    )
+    return with_wording(model, TEMPLATE, "</s>{question}:")
 
 
 def with_wording(model, template, follow_up=None):
@@ -107,6 +107,15 @@ def test_a_connector_of_one_layer_becomes_one_of_two(talkative, wide, tmp_path):
     network.model.multi_modal_projector = Connector("linear", 32, 32).requires_grad_(False)
     assert plain.reason_against(talkative) == ""
     require_same(talkative, tmp_path / "out", wide)
+
+
+def test_a_processing_that_does_not_crop_stays_one(model, wide, tmp_path):
+    """As SigLIP's, which says nothing of cropping."""
+    square = {"height": 64, "width": 64}
+    model.processor = SiglipImageProcessorPil(
+        size=square, image_mean=[0.9] * 3, image_std=[0.3] * 3
+    )
+    require_same(with_wording(model, TEMPLATE, "</s>{question}:"), tmp_path / "out", wide)
 
 
 def test_what_transformers_cannot_compute_is_refused_by_name(model):
