@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 # The rooms above fill in their own types, so that a contract imports none of them.
 P_contra = TypeVar("P_contra", contravariant=True)  # a choice's parameters
 Model_co = TypeVar("Model_co", covariant=True)
+Model_contra = TypeVar("Model_contra", contravariant=True)
 Network_co = TypeVar("Network_co", covariant=True)
 Tables_co = TypeVar("Tables_co", covariant=True)
 Report_co = TypeVar("Report_co", covariant=True)
@@ -66,6 +67,20 @@ class ModelKind(Protocol[P_contra, Model_co, Network_co]):
 
     def skeleton(self, params: P_contra, /) -> Network_co:
         """The network on torch's meta device."""
+
+
+class PlainForm(Protocol[Model_contra]):
+    """`fedvlm_flwr/models/<kind>/plain.py`, of a kind that transformers alone can compute."""
+
+    def reason_against(self, model: Model_contra, /) -> str:
+        """Why it cannot compute this one, to stand in a sentence; empty: it can."""
+
+    def save(self, model: Model_contra, folder: Path, /) -> None:
+        """Write network, processor and prompt into an empty folder for transformers' own readers.
+
+        Raises:
+            ModelError: what transformers reads back asks or sees otherwise.
+        """
 
 
 class DatasetKind(Protocol[P_contra, Tables_co]):

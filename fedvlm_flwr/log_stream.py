@@ -25,6 +25,7 @@ from fedvlm_flwr.run_folder import (
     METRICS,
     PREDICTIONS,
     PROGRESS,
+    RESULT,
     RUN_CONFIG,
     SITES,
     SURROUNDINGS,
@@ -36,7 +37,7 @@ PART = 32_768  # bytes of a file in one line, before base64
 NUMBER = "line"  # of an event in the user's progress.jsonl: what is read again is not told again
 OF_RUN = "superlink_run"
 AT_START = (CONFIG, RUN_CONFIG, SURROUNDINGS)
-AT_END = (SITES, METRICS, COST, PREDICTIONS, CURVE, CHECKPOINT)
+AT_END = (SITES, METRICS, COST, PREDICTIONS, CURVE, RESULT, CHECKPOINT)
 FILE = re.compile(rf"(?:{ADAPTER}/)?[A-Za-z0-9][A-Za-z0-9._-]*")
 
 

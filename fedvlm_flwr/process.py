@@ -81,13 +81,25 @@ class Process:
     def data(self, config: Config) -> FederatedData:
         """The tables of the configured dataset; `test` is the split that is to be scored.
 
-        With real sites a table may be empty: a server need not train, nor a site score. Records
-        that show more pictures than the model takes, or fewer, are bad ones.
+        With real sites a table may be empty: a server need not train, nor a site score.
 
         Raises:
             ConfigError: the dataset has no such split.
             DataError: the dataset's files cannot be used, or more records are bad than may be.
             ModelError: what the model takes cannot be told.
+        """
+        data = self.tables(config)
+        if not config.engine.real_sites:
+            data.require("training", "test")
+        return data
+
+    def tables(self, config: Config) -> FederatedData:
+        """The same where any of the tables may be empty.
+
+        Records that show more pictures than the model takes, or fewer, are bad ones.
+
+        Raises:
+            FedVLMError: see `data`.
         """
         data = self._tables.get(repr(config.dataset), lambda: load_data(config.dataset))
         key = repr(config.dataset)
@@ -96,8 +108,6 @@ class Process:
             data = self._tables.get(key, lambda: self._fitted(config, whole))
         if config.eval.split != TEST:
             data = self._validated(config, key, data)
-        if not config.engine.real_sites:
-            data.require("training", "test")
         return data
 
     def _validated(self, config: Config, key: str, data: FederatedData) -> FederatedData:

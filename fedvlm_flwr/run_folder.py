@@ -4,12 +4,12 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import yaml
 
@@ -22,6 +22,7 @@ CONFIG, METRICS, COST = "config.yaml", "metrics.jsonl", "cost.json"
 PREDICTIONS, PROGRESS, ADAPTER = "predictions.jsonl", "progress.jsonl", "adapter"
 CURVE = "learning_curve.png"
 SURROUNDINGS = "surroundings.jsonl"  # a line whenever the run is started or gone on with
+RESULT = "result.json"  # what it takes to answer as the run's evaluation did, beside the tensors
 SITES = "sites.json"  # the names of real sites, by number
 CHECKPOINT, CLIENTS, LOCK = "checkpoint.json", "clients", ".lock"
 RUN_CONFIG = "run_config.json"  # what the run was started with, so that it can be resumed
@@ -56,7 +57,13 @@ def leaves(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 class RunFolder:
-    """One run's folder; every file is flushed line by line or replaced whole."""
+    """One run's folder; every file is flushed line by line or replaced whole.
+
+    Attributes:
+        config: the name of the file that holds its configuration.
+    """
+
+    config = CONFIG
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -76,7 +83,7 @@ class RunFolder:
         return folder
 
     @classmethod
-    def claim(cls, parent: Path, name: str) -> "RunFolder":
+    def claim(cls, parent: Path, name: str) -> Self:
         """Make a folder that is nobody else's: `<name>`, or `<name>-2` where that is taken, ...
 
         Raises:
@@ -212,6 +219,10 @@ class RunFolder:
         """Replace a text file whole."""
         write_atomic(self.path / name, text)
 
+    def write_lines(self, name: str, records: Iterable[Mapping[str, Any]]) -> None:
+        """Replace a file of JSON lines whole."""
+        self.write(name, "".join(json.dumps(record) + "\n" for record in records))
+
     def append(self, name: str, *records: Mapping[str, Any]) -> None:
         """Add JSON lines and have them on disk before returning."""
         with (self.path / name).open("a", encoding="utf-8") as file:
@@ -272,7 +283,7 @@ class RunFolder:
         Raises:
             RunError: the file is damaged.
         """
-        path = self.path / CONFIG
+        path = self.path / self.config
         try:
             tree = yaml.safe_load(path.read_text(encoding="utf-8"))
         except (OSError, ValueError, yaml.YAMLError) as error:

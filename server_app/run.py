@@ -23,7 +23,14 @@ from fedvlm_flwr.models.resident import Resident, choose_device
 from fedvlm_flwr.process import Process
 from fedvlm_flwr.report.curve import draw_curve
 from fedvlm_flwr.report.table import result_table
-from fedvlm_flwr.run_folder import ADAPTER, PROGRESS, SITES, SURROUNDINGS, RunFolder
+from fedvlm_flwr.run_folder import (
+    ADAPTER,
+    PROGRESS,
+    RESULT,
+    SITES,
+    SURROUNDINGS,
+    RunFolder,
+)
 from fedvlm_flwr.saved_config import cut_half_lines, record_start, require_same_config
 from fedvlm_flwr.surroundings import surroundings
 from server_app.callbacks.checkpoint import Checkpoint
@@ -191,9 +198,20 @@ class Run:
         if result:
             folder = self._folder.path / ADAPTER
             save_adapter(model.vlm, config.tuning, result, folder, residual, model.first)
+        self._write_result(model, evaluator, result)
         self._cost.write()
         draw_curve(self._folder)
         checkpoint.finish()
+
+    def _write_result(self, model: Resident, evaluator: Evaluator | None, result: Arrays) -> None:
+        """Write down what it takes to answer as here, beside the tensors."""
+        most = evaluator.most_tokens if evaluator else self._config.eval.max_new_tokens
+        facts = {
+            "base": model.base_fingerprint,
+            "max_new_tokens": most,
+            "private": sorted(model.first.keys() - result.keys()),
+        }
+        self._folder.write(RESULT, json.dumps(facts, indent=2) + "\n")
 
     def _recall(self) -> None:
         """Put the folder's files back to where the checkpoint was made."""

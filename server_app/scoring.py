@@ -1,6 +1,5 @@
 """The server's own scores: of the global model after a round, and of the blind controls."""
 
-import json
 from dataclasses import dataclass
 from typing import cast
 
@@ -59,10 +58,8 @@ class Scoring:
             full, lambda done, total: self.progress.step("evaluating", done, total, what=what)
         )
         round_of_run = self.config.rounds_before(stage) + number
-        lines = (
-            json.dumps({"round": round_of_run, **record}) + "\n" for record in result.predictions
-        )
-        self.folder.write(PREDICTIONS, "".join(lines))
+        records = ({"round": round_of_run, **record} for record in result.predictions)
+        self.folder.write_lines(PREDICTIONS, records)
         clients = over_clients(result.shares.values())
         scores = {task: values | clients.get(task, {}) for task, values in result.scores.items()}
         self.watchers.on_evaluated(

@@ -3,6 +3,7 @@
 import logging
 import os
 import shlex
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -29,6 +30,17 @@ ROOT = Path(__file__).resolve().parents[1]
 SMALL = ("experiment=smoke", "engine=inprocess")
 
 Start = Callable[..., RunFolder]
+
+# Enough steps on one client for answers that depend on what is asked.
+FINISHED = (
+    "num_rounds=1",
+    "num_clients=1",
+    "train.local_steps=20",
+    "train.lr=1e-3",
+    "dataset.test_pictures=3",
+    "eval.shuffled=false",
+    "eval.every=9",
+)
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` chooses
@@ -116,6 +128,25 @@ def start(small: list[str], app: App, tmp_path_factory: pytest.TempPathFactory) 
         return folder
 
     return run
+
+
+@pytest.fixture(scope="session")
+def finished(start: Start) -> RunFolder:
+    """A finished run of the tiny LLaVA; whoever writes into it works on a copy."""
+    return start(*FINISHED, name="finished")
+
+
+@pytest.fixture(scope="session")
+def of_a_family(start: Start, hf_checkpoint: Callable[[str], Path]) -> RunFolder:
+    """The same of a transformers family, from a tiny random checkpoint."""
+    model = ("model=hf_vlm", f"model.checkpoint={hf_checkpoint('idefics3')}", "model.dtype=float32")
+    return start(*model, *FINISHED, name="family")
+
+
+@pytest.fixture
+def run_copy(finished: RunFolder, tmp_path: Path) -> RunFolder:
+    """A copy of the finished run that may be changed."""
+    return RunFolder(shutil.copytree(finished.path, tmp_path / "copy"))
 
 
 @pytest.fixture

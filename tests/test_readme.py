@@ -114,6 +114,10 @@ def test_commands_of_the_docs_compose(command):
 
     words = [word for word in shlex.split(command.split(" #")[0])[2:] if "=" in word]
     keys = [word for word in words if not word.startswith(("raw=", "out="))]
+    if " -m " in command:  # each of its values by itself, as a job has it
+        lists = [[f"{key.split('=')[0]}={v}" for v in key.split("=")[1].split(",")] for key in keys]
+        assert all(compose({"overrides": shlex.join(job)}) for job in itertools.product(*lists))
+        return
     assert compose({"overrides": shlex.join(map(from_home, keys))})
 
 

@@ -1,4 +1,4 @@
-"""What planning commands ask of the algorithm and of the client: the house's upper rooms."""
+"""What commands ask of the algorithm, the client and the server: the house's upper rooms."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -9,10 +9,14 @@ import numpy as np
 from fedvlm_flwr.arrays import Arrays
 from fedvlm_flwr.config import Config
 from fedvlm_flwr.data.federated import Example
+from fedvlm_flwr.errors import RunError
 from fedvlm_flwr.models.resident import Resident
 from fedvlm_flwr.planning.footprint import Parameters
 from fedvlm_flwr.planning.traffic import ClientTraffic, Traffic, shapes_of
+from fedvlm_flwr.run_folder import CLIENTS
 from fedvlm_flwr.seeding import stream
+from fedvlm_flwr.takehome.finished import FinishedRun
+from fedvlm_flwr.takehome.loading import ClientModel
 
 STEPS = 3  # of the optimizer: its state is there after the first
 
@@ -101,3 +105,41 @@ def try_out(config: Config, model: Resident, stage: int, records: Sequence[Examp
     hook, *_ = start_hooks(config, parameters, zeros)
     order = stream(config.seed, "batches")
     train_locally(model, parameters, records, config.train, STEPS, config.train.lr, order, hook)
+
+
+def client_model(run: FinishedRun, client: int | None) -> tuple[int, ClientModel] | None:
+    """A client's own model of a run, as `load_run_model` takes it; None: everybody's is wanted.
+
+    Raises:
+        RunError: clients of the run have no models of their own, there is no such client, or its
+            parts are not in the run folder.
+    """
+    if client is None:
+        return None
+    from client_app.private import PrivateState
+    from server_app.saved import read_checkpoint
+    from strategies import load_hook
+    from strategies.core.client_hook import RoundInput
+
+    saved, path = read_checkpoint(run.folder), run.folder.path
+    assert saved is not None, "a finished run has one"
+    number = saved.state.saved_rounds.get(client)
+    if number is None:
+        clients = ", ".join(map(str, sorted(saved.state.saved_rounds))) or "none has"
+        raise RunError(
+            f"Client {client} has no part of its own in the run of {path} (clients that have one: "
+            f"{clients}); leave --client out, or name one of them."
+        )
+    private = PrivateState(path / CLIENTS, saved.run, client, saved.stage)
+    if not private.path(number).exists():
+        raise RunError(
+            f"The parts of client {client} are not in {path / CLIENTS}, they stay with the client; "
+            "run this where it keeps them, with its folder in that place."
+        )
+    own, state = private.load(number)
+
+    def whole(shared: Arrays) -> Arrays:
+        start = RoundInput(shared, state=state)
+        return own | load_hook(run.config.algorithm).scored(start)
+
+    return client, whole

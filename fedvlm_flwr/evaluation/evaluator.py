@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import fmean
+from typing import Any
 
 import torch
 
@@ -42,7 +43,8 @@ class EvaluationResult:
         counts: examples by task.
         squares: by task, of the metrics that are means over examples, the mean of their squares;
             none where a sample was scored.
-        predictions: one record per answer.
+        predictions: one record per answer; where the whole test set was scored, with what each
+            metric that is a mean over examples gives for it, as `scores`.
         seconds: of answering and scoring.
     """
 
@@ -50,7 +52,7 @@ class EvaluationResult:
     shares: dict[int, Scores]
     counts: dict[str, int]
     squares: Scores
-    predictions: list[dict[str, str | int]]
+    predictions: list[dict[str, Any]]
     seconds: float
 
 
@@ -60,6 +62,8 @@ class Evaluator:
     Args:
         data: its `test` is scored; its `train` gives the controls their answers.
         threads: of torch, while it answers.
+        alone: there is no federation around it: no training records are needed, clients have no
+            shares of the test set, and `eval.max_examples` is all that is scored.
 
     Attributes:
         full: the examples of the whole test set by task.
@@ -67,22 +71,34 @@ class Evaluator:
         longer: right answers that are longer than that.
     """
 
-    def __init__(self, config: Config, model: Resident, process: Process, threads: int) -> None:
+    def __init__(
+        self,
+        config: Config,
+        model: Resident,
+        process: Process,
+        threads: int,
+        *,
+        alone: bool = False,
+    ) -> None:
         self._config = config
         self._model = model
-        self._data = data = process.data(config)
+        self._data = data = process.tables(config) if alone else process.data(config)
         self._threads = threads
         self._examples = examples(data.test, data.root, None, data.box_decimals)
         self.full = by_task(self._examples)
         self._conventions = config.eval.conventions
         require_tasks(self._conventions, list(self.full))
-        self._divided = not config.engine.real_sites
+        self._divided = not config.engine.real_sites and not alone
+        self._of_a_site = config.engine.real_sites and not alone
         shares = process.test_shares(config) if self._divided else []
         self._client_of = {row: k for k, own in enumerate(shares) for row in own}
         self._rows: dict[str, list[int]] = {task: [] for task in self.full}
         for row, example in enumerate(self._examples):
             self._rows[example.task].append(row)
         self._sample = sample(self._rows, config.eval, config.seed)
+        if alone:
+            self._rows = {task: list(rows) for task, rows in self._sample.items()}
+            self.full = {t: [self._examples[i] for i in own] for t, own in self._rows.items()}
         lengths = answer_lengths(model.vlm, [one.answer for one in self._examples])
         self.most_tokens = config.eval.max_new_tokens or usual_length(lengths)
         self._is_longer = [length > self.most_tokens for length in lengths]
@@ -117,23 +133,25 @@ class Evaluator:
             require_headlines(self._config.eval.headlines, scores)
         shares: dict[int, Scores] = {}
         squares: Scores = {}
+        by_example: dict[str, dict[str, list[float]]] = {}
         for task in test if full else ():
             values = score_each(task, predictions[task], test[task]) | convention_scores_each(
                 task, predictions[task], test[task], self._conventions
             )
+            by_example[task] = values
             scores[task] |= self._interval_ends(task, values)
             squares[task] = {name: fmean(v * v for v in own) for name, own in values.items()}
             clients = [self._client_of[row] for row in rows[task]] if self._divided else []
-            values |= self._unfinished(task, rows[task])
-            for client, own in share_means(values, clients).items():
+            columns = values | self._unfinished(task, rows[task])
+            for client, own in share_means(columns, clients).items():
                 shares.setdefault(client, {})[task] = own
         for task, numbers in rows.items():
             unfinished = self._unfinished(task, numbers)
             scores[task] |= {name: fmean(each) for name, each in unfinished.items()}
         records = [
-            self._record(row, text)
+            self._record(row, text) | _own_scores(by_example.get(task, {}), i)
             for task, numbers in rows.items()
-            for row, text in zip(numbers, predictions[task], strict=True)
+            for i, (row, text) in enumerate(zip(numbers, predictions[task], strict=True))
         ]
         counts = {task: len(own) for task, own in test.items()}
         seconds = time.monotonic() - start
@@ -191,11 +209,11 @@ class Evaluator:
         Nothing where none of the task is, so that all clients of a simulation tell the same. What
         other sites hold is not known to a real one, which tells it in any case.
         """
-        if self._divided and not any(self._is_longer[row] for row in self._rows[task]):
+        if not self._of_a_site and not any(self._is_longer[row] for row in self._rows[task]):
             return {}
         return {UNFINISHED: [float(self._is_longer[row]) for row in rows]}
 
-    def _record(self, row: int, text: str) -> dict[str, str | int]:
+    def _record(self, row: int, text: str) -> dict[str, Any]:
         example = self._examples[row]
         return {
             "task": example.task,
@@ -205,6 +223,11 @@ class Evaluator:
             "reference": example.answer,
             "prediction": text,
         }
+
+
+def _own_scores(values: Mapping[str, Sequence[float]], i: int) -> dict[str, dict[str, float]]:
+    """What each metric gives for one example; nothing where none was taken by example."""
+    return {"scores": {name: own[i] for name, own in values.items()}} if values else {}
 
 
 def _counting_on(step: StepFn, before: int, total: int) -> StepFn:

@@ -1,7 +1,8 @@
 """Vision-language models: chosen by kind, loaded behind one interface, tiny ones made here.
 
 A kind is a folder with two modules: `params`, whose frozen dataclass `Params` (a `Loading`) has the
-keys of its YAML, and `kind`, which keeps the contract `fedvlm_flwr.contracts.ModelKind`.
+keys of its YAML, and `kind`, which keeps the contract `fedvlm_flwr.contracts.ModelKind`. A kind
+that transformers alone can compute has a third, `plain`: `fedvlm_flwr.contracts.PlainForm`.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from fedvlm_flwr.contracts import ModelKind, Progress
+from fedvlm_flwr.contracts import ModelKind, PlainForm, Progress
 from fedvlm_flwr.errors import ModelError
-from fedvlm_flwr.plugins import load_as
+from fedvlm_flwr.plugins import available, load_as
 
 if TYPE_CHECKING:  # torch comes in with a kind
     import torch
@@ -35,6 +36,13 @@ def model_kind(kind: str) -> ModelKind[Any, VLM, Skeleton]:
         ConfigError: there is none, or it does not keep the contract.
     """
     return load_as(ModelKind, __name__, kind, "model kind", "kind")
+
+
+def plain_form(kind: str) -> PlainForm[VLM] | None:
+    """How a kind is written for transformers alone; None: transformers has no class for it."""
+    if kind not in available(__name__, "plain"):
+        return None
+    return load_as(PlainForm, __name__, kind, "model kind", "plain")
 
 
 def load_model(choice: Choice[P], device: torch.device) -> VLM:

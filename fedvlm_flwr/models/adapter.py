@@ -20,6 +20,7 @@ from fedvlm_flwr.models.vlm import VLM
 from fedvlm_flwr.paths import share
 
 RELOAD = "reload.json"
+TENSORS = "adapter_model.safetensors"
 SHARED = "shared.safetensors"  # what there is of adapters that are not whole
 
 
@@ -107,8 +108,8 @@ def _save_lora(
         inference_mode=True,
     )
     config.save_pretrained(str(folder))
-    named = {_peft_name(vlm, name): tensor.contiguous() for name, tensor in tensors.items()}
-    save_file(named, str(folder / "adapter_model.safetensors"), metadata={"format": "pt"})
+    named = {peft_name(vlm, name): tensor.contiguous() for name, tensor in tensors.items()}
+    save_file(named, str(folder / TENSORS), metadata={"format": "pt"})
 
 
 def _patterns(
@@ -156,7 +157,8 @@ def path_in_root(vlm: VLM, part: str) -> str:
     return vlm.parts[part].removeprefix(f"{vlm.root}." if vlm.root else "")
 
 
-def _peft_name(vlm: VLM, name: str) -> str:
+def peft_name(vlm: VLM, name: str) -> str:
+    """A tensor's name in the saved adapter, by its stable name."""
     part, _, rest = name.partition(".")
     suffix = ".weight" if rest.endswith(("lora_A", "lora_B")) else ""
     return f"base_model.model.{path_in_root(vlm, part)}.{rest}{suffix}"

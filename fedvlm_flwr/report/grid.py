@@ -7,7 +7,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-WIDE = 200  # characters; no line is broken before
+WIDE = 200  # characters; wider where a cell would be cut otherwise
 
 
 def grid(headings: Sequence[str], rows: Iterable[Sequence[str] | None]) -> str:
@@ -21,5 +21,6 @@ def grid(headings: Sequence[str], rows: Iterable[Sequence[str] | None]) -> str:
         else:
             table.add_row(*row)
     page = StringIO()
-    Console(file=page, width=WIDE, color_system=None).print(table)
+    least = Console(width=10_000).measure(table).maximum
+    Console(file=page, width=max(WIDE, least), color_system=None).print(table)
     return "\n".join(line.rstrip() for line in page.getvalue().splitlines()).strip("\n")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from fedvlm_flwr.run_folder import CONFIG, RunFolder
+from fedvlm_flwr.run_folder import RunFolder
 from fedvlm_flwr.tasks import load_task
 
 
@@ -23,4 +23,4 @@ def settings_of(folder: RunFolder) -> dict[str, Any]:
     Raises:
         RunError: the file is damaged.
     """
-    return folder.settings() if (folder.path / CONFIG).exists() else {}
+    return folder.settings() if (folder.path / folder.config).exists() else {}

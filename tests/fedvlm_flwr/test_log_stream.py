@@ -16,6 +16,7 @@ def source(tmp_path: Path) -> RunFolder:
     (folder / "config.yaml").write_text("a: 1\n")
     (folder / "metrics.jsonl").write_bytes(bytes(range(256)) * 300)
     (folder / "adapter" / "large.safetensors").write_bytes(b"x" * 200_000)
+    (folder / "result.json").write_text('{"base": "ab"}')  # to ask the model over here
     (folder / "checkpoint.json").write_text("{}")
     return RunFolder(folder)
 
@@ -43,7 +44,7 @@ def test_all_of_it_arrives(log, source, here) -> None:
     others = [line for line in log if not receiver.take(line)]
     assert [line for line in others if line.strip()] == ["INFO : a line of Flower's\n"]
     assert receiver.place == str(source.path) and not receiver.missing()
-    for name in ("config.yaml", "metrics.jsonl", "checkpoint.json"):
+    for name in ("config.yaml", "metrics.jsonl", "result.json", "checkpoint.json"):
         assert (here.path / name).read_bytes() == (source.path / name).read_bytes()
     assert receiver.stays == {"adapter/large.safetensors": 200_000}
     assert [event["event"] for event in here.lines(PROGRESS)] == ["start"]  # the end is held back

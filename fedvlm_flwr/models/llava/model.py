@@ -92,7 +92,7 @@ class Llava(VLM):
         if registers := register_tokens(module.config):
             choice.append(registers)
         self.fingerprint = fingerprint(self.vision, choice, processor)
-        self._margin = mean_color(processor)
+        self.margin = mean_color(processor)
         self._shares = shares(processor)
         self.device = next(module.parameters()).device
         self.image_token = image_token
@@ -155,7 +155,7 @@ class Llava(VLM):
 
     def _pixels(self, image: Path) -> Tensor:
         # One at a time: photographs are a hundred times larger than what is made of them.
-        picture = open_image(image, self._margin)
+        picture = open_image(image, self.margin)
         values: Tensor = self.processor(picture, return_tensors="pt")["pixel_values"]
         return values
 
@@ -225,7 +225,7 @@ class Llava(VLM):
         `margin`: the color that pads a picture to a square; `registers`: how many tokens more than
         transformers drops are dropped before the connector.
         """
-        pixels = self.processor(Image.new("RGB", (1, 1), self._margin), return_tensors="pt")
+        pixels = self.processor(Image.new("RGB", (1, 1), self.margin), return_tensors="pt")
         with torch.no_grad():
             tokens = self.encode_pixels(pixels["pixel_values"].to(self.device))
         return {
@@ -234,7 +234,7 @@ class Llava(VLM):
             "end_id": self.end_id,
             "image_token": self.image_token,
             "image_tokens": tokens.shape[1],
-            "margin": list(self._margin),
+            "margin": list(self.margin),
             "registers": register_tokens(self.module.config),
         }
 

@@ -6,15 +6,17 @@ import numpy as np
 import pytest
 import torch
 from peft import PeftModel
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 from fedvlm_flwr.adapters import factors_of, is_factor, pairs_in
 from fedvlm_flwr.config import Lora, Stage, Tuning
-from fedvlm_flwr.errors import ConfigError
+from fedvlm_flwr.errors import ConfigError, RunError
 from fedvlm_flwr.models.adapter import save_adapter
-from fedvlm_flwr.models.parts import add_lora, read, set_trainable, write
+from fedvlm_flwr.models.parts import adapted_layers, add_lora, read, set_trainable, write
 from fedvlm_flwr.models.pretraining.tiny_llava import build
 from fedvlm_flwr.models.residual import Residual
+from fedvlm_flwr.models.saved_adapter import read_adapter, split
+from fedvlm_flwr.takehome.merging import merge
 from tests.fedvlm_flwr.conftest import SIZES, TEMPLATE, TEXTS
 
 QUESTIONS = ["is there a red shape?", "describe the image."]
@@ -91,6 +93,43 @@ def test_plain_peft_gives_the_same_loss(model, pictures, tmp_path, case):
     adapted = {n.rpartition(".lora_A")[0] for n, _ in loaded.named_parameters() if "lora_A" in n}
     assert len(adapted) == len(pairs_in(arrays)), "the same layers have one"
     assert "lacks" not in json.loads((tmp_path / "reload.json").read_text())
+    # The way back: the same tensors, the same term, and merged the same numbers.
+    again, back = split(read_adapter(model, first, tmp_path), first, tuning)
+    for mine, theirs in ((again, arrays), (back, term)):
+        assert mine.keys() == theirs.keys()
+        assert all(np.array_equal(values, theirs[name]) for name, values in mine.items())
+    Residual(model).place({})
+    merge(model, term, torch.float32)
+    assert not adapted_layers(model)
+    assert loss(model, pictures) == pytest.approx(own, abs=2e-4)
+
+
+def test_an_adapter_of_another_start_becomes_a_term_beside_this_one(model, pictures, tmp_path):
+    """Another machine's linear algebra takes another start out of the same base."""
+    lora, stage = Lora(**PLAIN, init="pissa"), Stage({"llm": "lora"})
+    tuning, other = Tuning("f_l", lora, [stage]), fresh(model)
+    add_lora(model, lora, seed=0)
+    first = read(set_trainable(model, stage))
+    arrays = moved(first)
+    save_adapter(model, tuning, arrays, tmp_path, None, first)
+    write(set_trainable(model, stage), arrays)
+    own = loss(model, pictures)
+    add_lora(other, Lora(**PLAIN, init="olora"), seed=0)
+    parameters = set_trainable(other, stage)
+    here = read(parameters)
+    again, term = split(read_adapter(other, here, tmp_path), here, tuning)
+    write(parameters, again)
+    Residual(other).place(term)
+    assert loss(other, pictures) == pytest.approx(own, abs=2e-4)
+
+
+def test_a_tensor_that_the_model_has_no_place_for_is_named(model, tmp_path):
+    save_file({"linear_9.weight": np.zeros(2, np.float32)}, tmp_path / "connector.safetensors")
+    with pytest.raises(RunError, match=r"holds 'linear_9.weight', for which the run's model"):
+        read_adapter(model, {"connector.linear_1.weight": np.zeros(2, np.float32)}, tmp_path)
+    (tmp_path / "connector.safetensors").write_bytes(b"half")
+    with pytest.raises(RunError, match=r"connector.safetensors cannot be read"):
+        read_adapter(model, {"connector.linear_1.weight": np.zeros(2, np.float32)}, tmp_path)
 
 
 def test_halves_of_adapters_are_saved_as_what_they_are(model, tmp_path):
