@@ -27,6 +27,9 @@ Recipe_co = TypeVar("Recipe_co", covariant=True)
 Table_co = TypeVar("Table_co", covariant=True)
 Entry_co = TypeVar("Entry_co", covariant=True)
 App_contra = TypeVar("App_contra", contravariant=True)
+Experiment_contra = TypeVar("Experiment_contra", contravariant=True)
+Section_co = TypeVar("Section_co", covariant=True)
+Grid_contra = TypeVar("Grid_contra", contravariant=True)
 
 # Called with the steps done, the steps in all and the last loss.
 Progress = Callable[[int, int, float], None]
@@ -259,6 +262,32 @@ class EngineKind(Protocol[App_contra]):
         Raises:
             RunError: it has not.
         """
+
+
+class PageSection(Protocol[Experiment_contra, Section_co]):
+    """`fedvlm_flwr/report/sections/<section>.py`: a part of a report's page.
+
+    Attributes:
+        ORDER: its place among the others.
+    """
+
+    ORDER: int
+
+    def section(self, experiment: Experiment_contra, /) -> Section_co | None:
+        """What it shows; None: nothing."""
+
+
+class TableForm(Protocol[Grid_contra]):
+    """`fedvlm_flwr/report/tables/<form>.py`: a form in which tables of a report are written.
+
+    Attributes:
+        ENDING: of its files.
+    """
+
+    ENDING: str
+
+    def write(self, table: Grid_contra, /) -> str:
+        """The file's text."""
 
 
 class Command(Protocol):

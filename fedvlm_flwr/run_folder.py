@@ -20,6 +20,7 @@ from fedvlm_flwr.sealed import CHECKSUM, is_whole
 
 CONFIG, METRICS, COST = "config.yaml", "metrics.jsonl", "cost.json"
 PREDICTIONS, PROGRESS, ADAPTER = "predictions.jsonl", "progress.jsonl", "adapter"
+FIRST_PREDICTIONS = "predictions_before.jsonl"  # those of the model before its first round
 CURVE = "learning_curve.png"
 SITES = "sites.json"  # the names of real sites, by number
 CHECKPOINT, CLIENTS, LOCK = "checkpoint.json", "clients", ".lock"

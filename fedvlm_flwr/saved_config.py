@@ -26,7 +26,7 @@ def require_same_config(config: Config, folder: RunFolder) -> None:
     Raises:
         RunError: names the keys that differ, with both values.
     """
-    saved, now = _leaves(_composed_before(folder)), _leaves(config)
+    saved, now = _leaves(config_of(folder)), _leaves(config)
     kinds = kinds_of(config)
     changes = [
         f"{key} was {saved.get(key, 'not set')} and is {now.get(key, 'not set')}"
@@ -46,7 +46,7 @@ def cut_half_lines(folder: RunFolder) -> None:
         folder.cut_half_line(name)
 
 
-def _composed_before(folder: RunFolder) -> Config:
+def config_of(folder: RunFolder) -> Config:
     """The configuration that a run was started with, with today's values of keys that it lacks.
 
     Raises:
