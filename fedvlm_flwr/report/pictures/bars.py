@@ -69,7 +69,15 @@ def draw_points(
     for i, values in enumerate(rows.values()):
         color, _, marker = look(i)
         panel.plot([min(values), max(values)], [i, i], color=RULE, linewidth=3, zorder=1)
-        panel.plot(values, [i] * len(values), marker, color=color, markersize=4.5, alpha=0.75)
+        panel.plot(
+            values,
+            [i] * len(values),
+            marker,
+            color=color,
+            markersize=4.5,
+            alpha=0.75,
+            clip_on=False,
+        )
         mean = sum(values) / len(values)
         panel.plot([mean, mean], [i - 0.3, i + 0.3], color=INK, linewidth=1.4)
     dress(panel, "", "", title)

@@ -17,8 +17,8 @@ ORDER = 40
 COLUMNS = ("mean", "worst", "spread")
 CAPTION = (
     "Each client's score is on its own share of the test set, or on what it holds out; where it "
-    "has a model of its own, by that one. Mean and worst are over clients, each counting once; spread "
-    "is their population standard deviation. Of several seeds: mean ± standard deviation of each."
+    "has a model of its own, by that one. Mean and worst are over clients, each counting once; "
+    "spread is their population standard deviation. Of several seeds: mean ± standard deviation."
 )
 
 

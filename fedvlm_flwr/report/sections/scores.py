@@ -41,7 +41,7 @@ def section(experiment: Experiment) -> Section | None:
     table = Table(
         "scores",
         "Scores after the last round",
-        ["", *(f"{task} {metric}" for _, (task, metric) in places)],
+        ["", *(f"{task}\n{metric}" for _, (task, metric) in places)],
         lines,
         " ".join(_caption(experiment, list(bold.values()))),
         [Heading(""), *(Heading(experiment.column_label(c), n) for c, n in counts.items())],
@@ -108,8 +108,8 @@ def _budgets(experiment: Experiment) -> Iterator[str]:
                 for row, own in steps.items()
             )
             yield (
-                f"Unequal budgets{where}: rows marked ! are not comparable as they stand. Optimizer "
-                f"steps: {numbers}."
+                f"Unequal budgets{where}: rows marked ! are not comparable as they stand. "
+                f"Optimizer steps: {numbers}."
             )
 
 

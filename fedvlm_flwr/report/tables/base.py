@@ -60,7 +60,7 @@ class Table:
         """Each column's heading with the one over it."""
         over = [group.text for group in self.groups for _ in range(group.span)]
         for text, group in zip(self.columns, over or [""] * len(self.columns), strict=True):
-            yield f"{group}: {text}" if group else text
+            yield " ".join((f"{group}: {text}" if group else text).split())
 
 
 def text_cell(text: object) -> Cell:
