@@ -68,5 +68,6 @@ def pictures_in(sections: Sequence[Section]) -> Iterator[Picture]:
 def _draw(picture: Picture, folder: Path) -> None:
     figure = picture.draw(True)
     write_atomic(folder / f"{picture.name}.svg", as_svg(figure, picture.name))
+    figure.set_layout_engine("none")  # it has its layout
     with atomic_path(folder / f"{picture.name}.png") as temporary:
         temporary.write_bytes(as_png(figure))

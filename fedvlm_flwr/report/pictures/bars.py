@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 HATCHES = ("", "//", "..", "\\\\", "xx")
 WIDTH = 7.2  # inches
 LABEL = 30  # characters of a row's name
+SHORT = 12  # ... in a narrow panel
 
 
 def draw_bars(
@@ -81,7 +82,7 @@ def draw_points(
         mean = sum(values) / len(values)
         panel.plot([mean, mean], [i - 0.3, i + 0.3], color=INK, linewidth=1.4)
     dress(panel, "", "", title)
-    panel.set_yticks(range(len(rows)), [shortened(name) for name in rows], parse_math=False)
+    panel.set_yticks(range(len(rows)), [shortened(name, SHORT) for name in rows], parse_math=False)
     panel.set_ylim(len(rows) - 0.4, -0.6)
     panel.set_xlim(left=min(0.0, *(min(v) for v in rows.values())))
     panel.grid(visible=False, axis="y")

@@ -68,7 +68,10 @@ def _table(experiment: Experiment, column: Key, pairs: list[Pair]) -> Grid:
 
 def _panels(experiment: Experiment, column: Key, pairs: list[Pair]) -> Panels:
     pictures = list(_pictures(experiment, column, pairs))
-    return Panels(pictures, "A point is a client (of each seed), a bar the mean over them.")
+    names = [experiment.row_label(row) for row in experiment.rows]
+    is_alone = len(names) == 1
+    caption = "A point is a client (of each seed), a bar the mean over them."
+    return Panels(pictures, caption, () if is_alone else names)
 
 
 def _pictures(experiment: Experiment, column: Key, pairs: list[Pair]) -> Iterator[Picture]:

@@ -52,7 +52,7 @@ def _of_run(run: History) -> Iterator[Tile]:
 
 def _of_sweep(experiment: Experiment) -> Iterator[Tile]:
     seeds = ", ".join(experiment.seeds[:8])
-    yield Tile("runs", str(len(experiment.histories)), f"{len(experiment.seeds)} seeds: {seeds}")
+    yield Tile("runs", str(len(experiment.histories)), f"seeds {seeds}")
     yield Tile(
         "rows", str(len(experiment.rows)), "; ".join(map(experiment.row_label, experiment.rows))
     )
