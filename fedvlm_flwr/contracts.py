@@ -30,6 +30,8 @@ App_contra = TypeVar("App_contra", contravariant=True)
 Experiment_contra = TypeVar("Experiment_contra", contravariant=True)
 Section_co = TypeVar("Section_co", covariant=True)
 Grid_contra = TypeVar("Grid_contra", contravariant=True)
+Folder_contra = TypeVar("Folder_contra", contravariant=True)
+Callback_co = TypeVar("Callback_co", covariant=True)
 
 # Called with the steps done, the steps in all and the last loss.
 Progress = Callable[[int, int, float], None]
@@ -269,9 +271,11 @@ class PageSection(Protocol[Experiment_contra, Section_co]):
 
     Attributes:
         ORDER: its place among the others.
+        GROWS: whether it is shown of a run that goes on: it asks for nothing but the run's folder.
     """
 
     ORDER: int
+    GROWS: bool
 
     def section(self, experiment: Experiment_contra, /) -> Section_co | None:
         """What it shows; None: nothing."""
@@ -288,6 +292,20 @@ class TableForm(Protocol[Grid_contra]):
 
     def write(self, table: Grid_contra, /) -> str:
         """The file's text."""
+
+
+class TrackerKind(Protocol[Folder_contra, Callback_co]):
+    """`server_app/callbacks/trackers/<name>.py`: what a run's numbers are written to as well."""
+
+    def tracker(self, folder: Folder_contra, settings: Mapping[str, Any], /) -> Callback_co:
+        """The callback of a run, its package imported here and not before.
+
+        Args:
+            settings: the leaves of the run's configuration.
+
+        Raises:
+            ConfigError: the package is not installed.
+        """
 
 
 class Command(Protocol):

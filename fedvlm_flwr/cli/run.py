@@ -23,7 +23,8 @@ import shlex
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -253,6 +254,23 @@ def _job_name(number: int, overrides: list[str]) -> str:
     return f"{name[: LONGEST - 9].decode(errors='ignore')}-{mark}"
 
 
+@contextmanager
+def live_page(config: Config, folder: RunFolder) -> Iterator[None]:
+    """Serve the run's page while the block lasts, where that is configured.
+
+    Raises:
+        ConfigError: the port is taken.
+    """
+    if not config.report.live:
+        yield
+        return
+    from fedvlm_flwr.report.page.serving import serving  # brings what draws
+
+    with serving(folder, config.report.port) as address:
+        print(f"live page: {address}", flush=True)
+        yield
+
+
 def run_federation(config: Config, run_config: dict[str, Scalar], folder: RunFolder) -> RunFolder:
     """Start the engine and show what the run folder tells until it ends.
 
@@ -268,7 +286,7 @@ def run_federation(config: Config, run_config: dict[str, Scalar], folder: RunFol
     print(f"starting with engine={config.engine.name} in {folder.path}", flush=True)
     os.environ[FOLLOWED] = str(os.getpid())
     try:
-        with app_folder() as bundle, following(folder):
+        with app_folder() as bundle, live_page(config, folder), following(folder):
             if damage:
                 folder.append(PROGRESS, {"event": "warning", "message": damage})
             app = App(bundle, "server_app.app:app", "client_app.app:app")

@@ -17,14 +17,18 @@ SECTIONS, FORMS = "fedvlm_flwr.report.sections", "fedvlm_flwr.report.tables"
 PAGE, TABLES, PICTURES = "report.html", "tables", "pictures"
 
 
-def sections_of(experiment: Experiment) -> list[Section]:
+def sections_of(experiment: Experiment, *, growing: bool = False) -> list[Section]:
     """The sections that have something to show, in the page's order.
+
+    Args:
+        growing: whether the run goes on: only what its folder alone tells.
 
     Raises:
         FedVLMError: a file of a run is damaged.
     """
     modules = [load_as(PageSection, SECTIONS, name, "section") for name in available(SECTIONS)]
-    ordered = sorted(modules, key=lambda module: module.ORDER)
+    here = [module for module in modules if module.GROWS or not growing]
+    ordered = sorted(here, key=lambda module: module.ORDER)
     return [part for module in ordered if (part := module.section(experiment)) is not None]
 
 

@@ -14,6 +14,7 @@ from fedvlm_flwr.report.sweep import Key
 from fedvlm_flwr.report.tables.base import Heading, Line, Table, score_cell, text_cell
 
 ORDER = 40
+GROWS = True
 COLUMNS = ("mean", "worst", "spread")
 CAPTION = (
     "Each client's score is on its own share of the test set, or on what it holds out; where it "

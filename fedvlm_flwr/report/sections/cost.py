@@ -12,6 +12,7 @@ from fedvlm_flwr.report.pictures.style import Picture
 from fedvlm_flwr.report.tables.base import Heading, Line, Table, score_cell, text_cell
 
 ORDER = 70
+GROWS = True
 Read = Callable[[Mapping[str, Any]], float]
 
 PHASES: Mapping[str, Read] = {

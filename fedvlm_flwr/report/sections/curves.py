@@ -12,6 +12,7 @@ from fedvlm_flwr.report.sweep import Key
 from fedvlm_flwr.report.table import CONTROLS
 
 ORDER = 30
+GROWS = True
 
 
 def section(experiment: Experiment) -> Section | None:

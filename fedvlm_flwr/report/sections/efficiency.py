@@ -11,6 +11,7 @@ from fedvlm_flwr.report.series import lines_of
 from fedvlm_flwr.report.sweep import Key
 
 ORDER = 60
+GROWS = True
 UNITS = {"bytes": "megabytes, up and down, all clients", "seconds": "seconds of rounds"}
 
 

@@ -8,6 +8,7 @@ from fedvlm_flwr.report.page.parts import Grid, Section, Text
 from fedvlm_flwr.report.tables.base import Cell, Line, Table, text_cell
 
 ORDER = 80
+GROWS = True
 MOST = 60  # lines of the table
 WORDS = 300  # characters of a reason
 

@@ -9,6 +9,7 @@ from fedvlm_flwr.report.history import History
 from fedvlm_flwr.report.page.parts import Cards, Panels, Part, Section, Text
 
 ORDER = 100
+GROWS = False
 ROWS = 5  # whose answers are shown side by side
 INTRODUCTION = (
     "A seeded choice of test examples, those first whose answer training has changed. Boxes: white "

@@ -6,8 +6,10 @@ from fedvlm_flwr.report.experiment import Experiment
 from fedvlm_flwr.report.history import History
 from fedvlm_flwr.report.live import size
 from fedvlm_flwr.report.page.parts import Facts, Part, Section, Text, Tile, Tiles
+from fedvlm_flwr.report.time_left import duration
 
 ORDER = 10
+GROWS = True
 CHOICES = ("algorithm", "dataset", "partition", "tuning", "model")
 NUMBERS = {
     "num_clients": "clients",
@@ -72,13 +74,3 @@ def _facts(experiment: Experiment) -> Iterator[tuple[str, str]]:
             yield words, str(keys[key])
     if experiment.is_single:
         yield "seed", experiment.histories[0].seed
-
-
-def duration(seconds: float) -> str:
-    """Seconds in words: 42 s, 3 min 20 s, 2 h 5 min."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"

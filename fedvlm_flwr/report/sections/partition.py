@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ORDER = 90
+GROWS = False
 MOST = 200  # clients of a picture
 
 

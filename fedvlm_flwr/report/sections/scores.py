@@ -20,6 +20,7 @@ from fedvlm_flwr.report.tables.base import (
 )
 
 ORDER = 20
+GROWS = True
 BEFORE = "before training"
 
 

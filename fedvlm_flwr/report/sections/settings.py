@@ -4,6 +4,7 @@ from fedvlm_flwr.report.experiment import Experiment
 from fedvlm_flwr.report.page.parts import Fold, Section, Text
 
 ORDER = 200
+GROWS = True
 
 
 def section(experiment: Experiment) -> Section | None:

@@ -10,6 +10,7 @@ from fedvlm_flwr.report.pictures.style import Picture
 from fedvlm_flwr.report.sweep import Key, mean_and_sd
 
 ORDER = 50
+GROWS = False
 FEWEST = 3  # axes: two make no wheel
 CAPTION = (
     "Each task's score in parts of the highest on its axis, so that tasks of different scales "
