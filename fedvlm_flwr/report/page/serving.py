@@ -63,7 +63,7 @@ class GrowingPage:
         if ended:
             failed = bool(events) and events[-1]["event"] == "error"
             return str(events[-1]["message"]) if failed else "The run has ended."
-        place = f"round {left.round} of {left.rounds} is done" if left.rounds else "starting"
+        place = f"{left.round} of {left.rounds} rounds are done" if left.rounds else "starting"
         return ", ".join(filter(None, (place, left.words)))
 
 

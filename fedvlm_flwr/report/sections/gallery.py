@@ -32,7 +32,7 @@ def section(experiment: Experiment) -> Section | None:
         except FedVLMError as error:
             parts.append(Text(f"{where}{gallery.reason(error)}", True))
     names = [] if experiment.is_single else list(map(experiment.row_label, experiment.rows))
-    lead = [Text(INTRODUCTION), Panels((), series=names[:ROWS])]
+    lead: list[Part] = [Text(INTRODUCTION), Panels((), series=names[:ROWS])]
     return Section("gallery", "Gallery", [*lead, *parts]) if parts else None
 
 

@@ -33,7 +33,8 @@ class WandB(Callback):
             raise not_installed("wandb") from error
         self._wandb: Any = wandb
         self._folder, self._settings = folder.path, settings
-        self._id, self._run = "", None
+        self._id = ""
+        self._run: Any = None
 
     def recall(self, memory: Mapping[str, Any]) -> None:
         """Go on with the run that was begun: what is sent later has one id."""
@@ -63,7 +64,7 @@ class WandB(Callback):
 
     def _started(self) -> Any:
         self._id = self._id or uuid4().hex
-        run: Any = self._wandb.init(
+        run = self._wandb.init(
             project=os.environ.get("WANDB_PROJECT", PROJECT),
             name=self._folder.name,
             id=self._id,

@@ -44,7 +44,7 @@ def test_the_page_grows_with_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyP
         folder.append(METRICS, line(2, "server", "vqa", "accuracy", 0.987))
         after = get(address)
         assert "0.987" in after
-        assert "round 1 of 4 is done, about 1 min 30 s left" in after
+        assert "1 of 4 rounds are done, about 1 min 30 s left" in after
         watcher = threading.Timer(0.3, lambda: pages.append(get(address)))
         pages: list[str] = []
         watcher.start()
