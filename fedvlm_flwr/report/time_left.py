@@ -34,7 +34,7 @@ class TimeLeft:
             case "resumed":
                 self._finished, self._spent = 0, 0.0
             case "round_start":
-                self.rounds = event["rounds"]
+                self.rounds = event.get("rounds", self.rounds)
             case "round_end":
                 self.round, self.rounds = event["round"], event["rounds"]
                 self._finished += 1

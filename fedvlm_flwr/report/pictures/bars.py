@@ -14,6 +14,7 @@ from fedvlm_flwr.report.pictures.style import (
     legend,
     look,
     new_figure,
+    shortened,
 )
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 HATCHES = ("", "//", "..", "\\\\", "xx")
 WIDTH = 7.2  # inches
-LABEL = 30  # characters of a row's name
 SHORT = 12  # ... in a narrow panel
 
 
@@ -88,8 +88,3 @@ def draw_points(
     panel.grid(visible=False, axis="y")
     panel.grid(axis="x", linewidth=0.6)
     return figure
-
-
-def shortened(text: str, most: int = LABEL) -> str:
-    """Text cut to so many characters."""
-    return text if len(text) <= most else f"{text[: most - 1]}\N{HORIZONTAL ELLIPSIS}"

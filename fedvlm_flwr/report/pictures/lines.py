@@ -6,7 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from fedvlm_flwr.report.pictures.style import INK, MUTED, PANEL, dress, legend, look, new_figure
+from fedvlm_flwr.report.pictures.style import (
+    INK,
+    MUTED,
+    PANEL,
+    dress,
+    legend,
+    look,
+    new_figure,
+    place,
+    shortened,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -55,13 +65,27 @@ def draw_lines(
         )
     for one in series:
         color, line, marker = look(one.place)
-        panel.plot(one.across, one.up, color=color, linestyle=line, linewidth=1.7, label=one.name)
-        for x, y, hollow in zip(
-            one.across, one.up, one.hollow or [False] * len(one.up), strict=True
-        ):
+        panel.plot(one.across, one.up, color=color, linestyle=line, linewidth=1.7)
+        points = list(zip(one.across, one.up, one.hollow or [False] * len(one.up), strict=True))
+        for fill, is_hollow in (("full", False), ("none", True)):
+            places = [(x, y) for x, y, hollow in points if hollow is is_hollow]
             panel.plot(
-                x, y, marker, color=color, markersize=4, fillstyle="none" if hollow else "full"
+                [x for x, _ in places],
+                [y for _, y in places],
+                marker,
+                color=color,
+                markersize=4,
+                fillstyle=fill,
             )
+        panel.plot(
+            [],
+            [],
+            color=color,
+            linestyle=line,
+            marker=marker,
+            markersize=4,
+            label=shortened(one.name),
+        )
         if one.deviation:
             low = [y - d for y, d in zip(one.up, one.deviation, strict=True)]
             high = [y + d for y, d in zip(one.up, one.deviation, strict=True)]
@@ -71,7 +95,8 @@ def draw_lines(
     top = max(values, default=1.0)
     panel.set_ylim(bottom=min(0.0, *values) if values else 0.0, top=(1.08 * top) or 1.0)
     panel.xaxis.set_major_locator(MaxNLocator(6, integer=across == "round"))
+    place(panel, width, height + more, more)
     if has_legend:
-        legend(panel)
+        legend(panel, inside=True)
     panel.title.set_color(INK)
     return figure

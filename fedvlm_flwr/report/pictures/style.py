@@ -21,7 +21,8 @@ COLORS = ("#0072b2", "#d55e00", "#009e73", "#b0508c", "#b97d00", "#3d9bd6", "#6b
 LINES = ("-", "--", ":", "-.")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 PANEL = (2.72, 2.05)  # inches: at 96 pixels an inch four stand side by side on a desktop
-DPI = 160
+DPI = 250
+LABEL = 30  # characters of a series' name in a picture
 
 # What a colour of the drawing is on a page, light or dark.
 VARIABLES = {INK: "--ink", MUTED: "--muted", RULE: "--rule"} | {
@@ -88,11 +89,28 @@ def dress(panel: Axes, across: str = "", up: str = "", title: str = "") -> None:
     panel.set_axisbelow(True)
 
 
-def legend(panel: Axes, columns: int = 2) -> None:
-    """The series below the panel."""
+def place(panel: Axes, width: float, height: float, below: float = 0.0) -> None:
+    """Fixed margins, for a panel whose labels are known to be short: no layout is computed.
+
+    Args:
+        width, height: of the picture, in inches.
+        below: inches of it for a legend.
+    """
+    figure = panel.get_figure(root=True)
+    assert figure is not None
+    figure.set_layout_engine("none")
+    left, right, top, bottom = 0.36, 0.08, 0.27, 0.42 + below
+    inside = width - left - right, height - top - bottom
+    panel.set_position((left / width, bottom / height, inside[0] / width, inside[1] / height))
+
+
+def legend(panel: Axes, columns: int = 2, *, inside: bool = False) -> None:
+    """The series below the panel, in room that is left for them or beside what is laid out."""
+    handles, labels = panel.get_legend_handles_labels()
     panel.figure.legend(
-        *panel.get_legend_handles_labels(),
-        loc="outside lower left",
+        handles,
+        labels,
+        loc="lower left" if inside else "outside lower left",
         ncols=columns,
         fontsize=7,
         frameon=False,
@@ -166,3 +184,8 @@ def _attribute(text: str) -> str:
     from html import escape
 
     return escape(text, quote=True)
+
+
+def shortened(text: str, most: int = LABEL) -> str:
+    """Text cut to so many characters."""
+    return text if len(text) <= most else f"{text[: most - 1]}\N{HORIZONTAL ELLIPSIS}"
