@@ -1,5 +1,6 @@
 """A run as its folder tells it, round by round, finished or not."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,7 +10,7 @@ from typing import Any
 from fedvlm_flwr.evaluation.statistics import LOCAL
 from fedvlm_flwr.report.headlines import headline
 from fedvlm_flwr.report.table import CONTROLS, Values, merged
-from fedvlm_flwr.run_folder import COST, METRICS, RunFolder
+from fedvlm_flwr.run_folder import COST, METRICS, SITES, RunFolder
 
 ByRound = dict[int, float]
 
@@ -125,11 +126,22 @@ class History:
     def failures(self) -> list[Failure]:
         """Who failed when and why."""
         return [
-            Failure(x["round"], x["where"].replace(":", " "), str(x["value"]), again)
+            Failure(x["round"], self._named(x["where"]), str(x["value"]), again)
             for metric, again in (("failure", False), ("retried", True))
             for x in self.lines
             if x["metric"] == metric
         ]
+
+    def _named(self, where: str) -> str:
+        """A client by the name of its site, where it is one."""
+        number = where.partition(":")[2]
+        return f"site {self._sites[number]}" if number in self._sites else where.replace(":", " ")
+
+    @cached_property
+    def _sites(self) -> dict[str, str]:
+        """The names of real sites by number; none in a simulation."""
+        path = self.folder.path / SITES
+        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
 
     @property
     def weighting(self) -> str:

@@ -169,6 +169,13 @@ def test_failures_are_by_client_and_reason(tmp_path: Path) -> None:
     ]
 
 
+def test_real_sites_are_called_by_their_names(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", [0.1], [line(1, "client:1", "train", "failure", "late")])
+    (folder / "sites.json").write_text(json.dumps({"0": "north", "1": "south"}))
+    (run,) = read_experiment(folder).histories
+    assert [one.client for one in run.failures] == ["site south"]
+
+
 def test_everything_is_written(experiment: Experiment, sections: dict, tmp_path: Path) -> None:
     page = write_report(experiment, tmp_path)
     tables = sorted(path.name for path in (tmp_path / "tables").iterdir())
