@@ -44,12 +44,12 @@ class GrowingPage:
             ended = self.ended
             key = self._folder.size(METRICS), ended
             if key != self._key:
-                self._text, self._key = self._drawn(ended), key
+                self._text, self._key = self._page(ended), key
             self.asked_at = time.monotonic()
             self.last_seen = ended
             return self._text.replace(STATUS, escape(self._status(ended)))
 
-    def _drawn(self, ended: bool) -> str:
+    def _page(self, ended: bool) -> str:
         lines = tuple(self._folder.lines(METRICS))
         run = History(self._folder.path.name, self._folder, settings_of(self._folder), lines)
         experiment = Experiment(self._folder.path, [run])

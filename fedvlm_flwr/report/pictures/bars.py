@@ -65,6 +65,8 @@ def draw_points(
     rows: Mapping[str, Sequence[float]], title: str, has_legend: bool = False
 ) -> Figure:
     """A line a row with a point a value, and a bar at their mean."""
+    from matplotlib.ticker import MaxNLocator
+
     del has_legend  # the rows say what they are
     figure, panel = new_figure((PANEL[0], 0.75 + 0.3 * len(rows)))
     for i, values in enumerate(rows.values()):
@@ -84,7 +86,10 @@ def draw_points(
     dress(panel, "", "", title)
     panel.set_yticks(range(len(rows)), [shortened(name, SHORT) for name in rows], parse_math=False)
     panel.set_ylim(len(rows) - 0.4, -0.6)
-    panel.set_xlim(left=min(0.0, *(min(v) for v in rows.values())))
+    ends = min(map(min, rows.values())), max(map(max, rows.values()))
+    room = max(0.08 * (ends[1] - ends[0]), 0.02 * abs(ends[1]), 1e-3)
+    panel.set_xlim(ends[0] - room, ends[1] + room)
+    panel.xaxis.set_major_locator(MaxNLocator(4))
     panel.grid(visible=False, axis="y")
     panel.grid(axis="x", linewidth=0.6)
     return figure

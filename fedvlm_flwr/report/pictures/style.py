@@ -22,6 +22,7 @@ LINES = ("-", "--", ":", "-.")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 PANEL = (2.72, 2.05)  # inches: at 96 pixels an inch four stand side by side on a desktop
 DPI = 250
+NARROWEST = "46rem"  # that a wide picture becomes on a page; a narrower page scrolls over it
 LABEL = 30  # characters of a series' name in a picture
 
 # What a colour of the drawing is on a page, light or dark.
@@ -176,7 +177,8 @@ def inline(picture: Picture) -> str:
     (width,) = (float(points) for points in re.findall(r' width="([0-9.]+)pt"', head))
     head = re.sub(r' (?:width|height)="[0-9.]+pt"', "", head)
     pixels = f"{width * 4 / 3:.0f}px"
-    size = f"width:{pixels}" if picture.wide else f"width:{pixels};max-width:100%"
+    least = f"max(100%,{NARROWEST})" if picture.wide else "100%"
+    size = f"width:min({pixels},{least})"
     return f'{head} style="{size}" role="img" aria-label="{_attribute(picture.alt)}">{rest}'
 
 

@@ -42,4 +42,5 @@ def _panels(experiment: Experiment, column: Key, unit: str) -> Iterator[Panels]:
     if pictures:
         where = f"{ground}. " if len(experiment.columns) > 1 else ""
         names = [experiment.row_label(row) for row in experiment.rows]
-        yield Panels(pictures, f"{where}Over {UNITS[unit]}, in the mean over seeds.", names)
+        seeds = ", in the mean over seeds" if len(experiment.seeds) > 1 else ""
+        yield Panels(pictures, f"{where}Over {UNITS[unit]}{seeds}.", names)
