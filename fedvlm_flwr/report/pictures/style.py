@@ -177,8 +177,8 @@ def inline(picture: Picture) -> str:
     (width,) = (float(points) for points in re.findall(r' width="([0-9.]+)pt"', head))
     head = re.sub(r' (?:width|height)="[0-9.]+pt"', "", head)
     pixels = f"{width * 4 / 3:.0f}px"
-    least = f"max(100%,{NARROWEST})" if picture.wide else "100%"
-    size = f"width:min({pixels},{least})"
+    wide = f"width:min({pixels},max(100%,{NARROWEST}))"
+    size = wide if picture.wide else f"width:{pixels};max-width:100%"
     return f'{head} style="{size}" role="img" aria-label="{_attribute(picture.alt)}">{rest}'
 
 
