@@ -1,5 +1,6 @@
 """The runs of a report side by side: rows of what was chosen, columns of what it was tried on."""
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from fedvlm_flwr.report.history import History
-from fedvlm_flwr.report.sweep import Key, grouped, select_metrics, varying
+from fedvlm_flwr.report.sweep import Key, grouped, label, select_metrics, varying
 
 GROUND = ("dataset.", "partition.")  # begins the keys of what rows are compared on
 BASELINES = ("central", "local")  # what federation is measured by, below the others
@@ -108,15 +109,12 @@ class Experiment:
 
 
 def file_name(*words: str) -> str:
-    """A plain name for a file, of words of any text."""
-    return "-".join(re.findall("[a-z0-9]+", " ".join(words).lower()))[:LONGEST]
-
-
-def label(key: Key) -> str:
-    """A combination of values as text: names alone, other values with their key."""
-    return ", ".join(
-        value if "." not in name else f"{name}={value}" for name, value in key if value
-    )
+    """A plain name for a file, of words of any text; where much is lost, with a hash of it."""
+    text = " ".join(words)
+    plain = "-".join(re.findall("[a-z0-9]+", text.lower()))
+    if len(plain) <= LONGEST and text.isascii():
+        return plain
+    return f"{plain[:LONGEST]}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 def _by(histories: Sequence[History], keys: Sequence[str]) -> dict[Key, list[History]]:

@@ -15,6 +15,13 @@ from fedvlm_flwr.run_folder import CONFIG, METRICS, RunFolder
 Key = tuple[tuple[str, str], ...]
 
 
+def label(key: Key) -> str:
+    """A combination of values as text: names alone, other values with their key."""
+    return ", ".join(
+        value if "." not in name else f"{name}={value}" for name, value in key if value
+    )
+
+
 class Keyed(Protocol):
     """A run that is told apart by its configuration."""
 

@@ -110,7 +110,7 @@ def legend(panel: Axes, columns: int = 2, *, inside: bool = False) -> None:
     handles, labels = panel.get_legend_handles_labels()
     panel.figure.legend(
         handles,
-        labels,
+        [label.replace("$", r"\$") for label in labels],  # no formulas in names
         loc="lower left" if inside else "outside lower left",
         ncols=columns,
         fontsize=7,

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from fedvlm_flwr.errors import ConfigError, RunError
-from fedvlm_flwr.report.experiment import Experiment
+from fedvlm_flwr.report.experiment import Experiment, file_name
 from fedvlm_flwr.report.page.parts import Cards, Fold, Panels, Section, Text
 from fedvlm_flwr.report.page.render import render
-from fedvlm_flwr.report.page.writing import sections_of, tables_in, write_report
+from fedvlm_flwr.report.page.writing import pictures_in, sections_of, tables_in, write_report
+from fedvlm_flwr.report.pictures.style import as_svg
 from fedvlm_flwr.report.reading import read_experiment
 from fedvlm_flwr.report.tables.base import Line, Table
 from tests.fedvlm_flwr.report.folders import line, write_run
@@ -176,6 +177,13 @@ def test_real_sites_are_called_by_their_names(tmp_path: Path) -> None:
     assert [one.client for one in run.failures] == ["site south"]
 
 
+def test_names_of_files_are_plain_and_no_two_alike() -> None:
+    assert file_name("curve", "partition.alpha=0.1", "vqa") == "curve-partition-alpha-0-1-vqa"
+    long = "x" * 300
+    names = [file_name(*words) for words in ((long, "a"), (long, "b"), ("ü",), ("ö",))]
+    assert len(set(names)) == 4 and all(len(name) < 120 for name in names)
+
+
 def test_everything_is_written(experiment: Experiment, sections: dict, tmp_path: Path) -> None:
     page = write_report(experiment, tmp_path)
     tables = sorted(path.name for path in (tmp_path / "tables").iterdir())
@@ -221,7 +229,8 @@ def require_alone(page: str) -> None:
 
 
 HOSTILE = (
-    """<script>alert(1)</script> " ' ]]> </style> --> {{ 7 * 7 }} <img src=http://x onerror=y>"""
+    r"""$\frac$ <script>alert(1)</script> " ' ]]> </style> --> {{ 7 * 7 }} """
+    """<img src=http://x onerror=y>"""
 )
 
 
@@ -238,6 +247,8 @@ def test_text_of_models_and_data_is_text(tmp_path: Path) -> None:
     more_sections = [Section("x", HOSTILE, [Cards(HOSTILE, [card]), Fold(HOSTILE, HOSTILE)])]
     page = render(experiment, [*sections_of(experiment), *more_sections], HOSTILE)
     require_alone(page)
+    for picture in pictures_in(sections_of(experiment)):
+        ET.fromstring(as_svg(picture.draw(True), picture.name))
     assert "&lt;script&gt;" in page
     assert "49" not in re.sub(r"<svg.*?</svg>", "", page, flags=re.DOTALL)
     for svg in re.findall(r"<svg.*?</svg>", page, flags=re.DOTALL):
