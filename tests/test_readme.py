@@ -113,6 +113,8 @@ def test_commands_of_the_docs_compose(command):
     from fedvlm_flwr.config import compose
 
     words = [word for word in shlex.split(command.split(" #")[0])[2:] if "=" in word]
+    if " -m " in command:  # the first of a sweep
+        words = [word.split(",")[0] for word in words]
     keys = [word for word in words if not word.startswith(("raw=", "out="))]
     assert compose({"overrides": shlex.join(map(from_home, keys))})
 

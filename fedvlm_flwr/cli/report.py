@@ -14,6 +14,7 @@ nothing is written: `fedvlm report FOLDER --format csv > table.csv`.
 """
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -59,6 +60,7 @@ def main(arguments: list[str]) -> int:
 
 def write(root: Path, metric_names: list[str], folder: Path) -> Path:
     """Write the report of a folder that holds finished runs; the page's path."""
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # test pictures are shown, and never fetched
     from fedvlm_flwr.report.page.writing import write_report  # brings what draws
     from fedvlm_flwr.report.reading import read_experiment
 

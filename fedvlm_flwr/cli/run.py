@@ -10,6 +10,7 @@ Keys and values are Hydra's, from the YAML files in conf/:
     fedvlm run -m seed=0,1,2 partition=iid,task    six runs, one after the other
     fedvlm run resume=<run folder>                 go on with a run that was ended
     fedvlm run -m ... resume=<sweep folder>        go on with a sweep: finished runs are kept
+    fedvlm run report.live=true                    a page that grows with the run: docs/reports.md
     fedvlm run engine=superlink engine.connection=NAME ...    on real sites: docs/deploy.md
 
 --cfg job prints the whole configuration, --info all where each value comes from. The exit status
