@@ -28,6 +28,11 @@ Recipe_co = TypeVar("Recipe_co", covariant=True)
 Table_co = TypeVar("Table_co", covariant=True)
 Entry_co = TypeVar("Entry_co", covariant=True)
 App_contra = TypeVar("App_contra", contravariant=True)
+Experiment_contra = TypeVar("Experiment_contra", contravariant=True)
+Section_co = TypeVar("Section_co", covariant=True)
+Grid_contra = TypeVar("Grid_contra", contravariant=True)
+Folder_contra = TypeVar("Folder_contra", contravariant=True)
+Callback_co = TypeVar("Callback_co", covariant=True)
 
 # Called with the steps done, the steps in all and the last loss.
 Progress = Callable[[int, int, float], None]
@@ -273,6 +278,48 @@ class EngineKind(Protocol[App_contra]):
 
         Raises:
             RunError: it has not.
+        """
+
+
+class PageSection(Protocol[Experiment_contra, Section_co]):
+    """`fedvlm_flwr/report/sections/<section>.py`: a part of a report's page.
+
+    Attributes:
+        ORDER: its place among the others.
+        GROWS: whether it is shown of a run that goes on: it asks for nothing but the run's folder.
+    """
+
+    ORDER: int
+    GROWS: bool
+
+    def section(self, experiment: Experiment_contra, /) -> Section_co | None:
+        """What it shows; None: nothing."""
+
+
+class TableForm(Protocol[Grid_contra]):
+    """`fedvlm_flwr/report/tables/<form>.py`: a form in which tables of a report are written.
+
+    Attributes:
+        ENDING: of its files.
+    """
+
+    ENDING: str
+
+    def write(self, table: Grid_contra, /) -> str:
+        """The file's text."""
+
+
+class TrackerKind(Protocol[Folder_contra, Callback_co]):
+    """`server_app/callbacks/trackers/<name>.py`: what a run's numbers are written to as well."""
+
+    def tracker(self, folder: Folder_contra, settings: Mapping[str, Any], /) -> Callback_co:
+        """The callback of a run, its package imported here and not before.
+
+        Args:
+            settings: the leaves of the run's configuration.
+
+        Raises:
+            ConfigError: the package is not installed.
         """
 
 

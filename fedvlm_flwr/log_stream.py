@@ -22,6 +22,7 @@ from fedvlm_flwr.run_folder import (
     CONFIG,
     COST,
     CURVE,
+    FIRST_PREDICTIONS,
     METRICS,
     PREDICTIONS,
     PROGRESS,
@@ -37,7 +38,7 @@ PART = 32_768  # bytes of a file in one line, before base64
 NUMBER = "line"  # of an event in the user's progress.jsonl: what is read again is not told again
 OF_RUN = "superlink_run"
 AT_START = (CONFIG, RUN_CONFIG, SURROUNDINGS)
-AT_END = (SITES, METRICS, COST, PREDICTIONS, CURVE, RESULT, CHECKPOINT)
+AT_END = (SITES, METRICS, COST, FIRST_PREDICTIONS, PREDICTIONS, CURVE, RESULT, CHECKPOINT)
 FILE = re.compile(rf"(?:{ADAPTER}/)?[A-Za-z0-9][A-Za-z0-9._-]*")
 
 

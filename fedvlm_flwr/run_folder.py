@@ -20,6 +20,7 @@ from fedvlm_flwr.sealed import CHECKSUM, is_whole
 
 CONFIG, METRICS, COST = "config.yaml", "metrics.jsonl", "cost.json"
 PREDICTIONS, PROGRESS, ADAPTER = "predictions.jsonl", "progress.jsonl", "adapter"
+FIRST_PREDICTIONS = "predictions_before.jsonl"  # those of the model before its first round
 CURVE = "learning_curve.png"
 SURROUNDINGS = "surroundings.jsonl"  # a line whenever the run is started or gone on with
 RESULT = "result.json"  # what it takes to answer as the run's evaluation did, beside the tensors

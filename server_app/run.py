@@ -37,7 +37,7 @@ from server_app.callbacks.checkpoint import Checkpoint
 from server_app.callbacks.cost import CostMeter
 from server_app.callbacks.metrics import MetricsWriter
 from server_app.callbacks.progress import Progress
-from server_app.callbacks.tensorboard import TensorBoard
+from server_app.callbacks.trackers import trackers_of
 from server_app.client_states import client_states_in
 from server_app.saved import Saved, read_checkpoint
 from server_app.scoring import Scoring
@@ -70,7 +70,7 @@ class Run:
         self._roster = roster_of(config, self._judge, self._warn)
         self._fingerprints: Fingerprints | None = None
         self._warned: set[str] = set()
-        extra: list[Callback] = [TensorBoard(folder)] if config.tensorboard else []
+        extra: list[Callback] = trackers_of(config, folder)
         extra += [self._roster] if self._roster else []
         self._metrics = MetricsWriter(folder)
         self._watchers = Callbacks([self._cost, self._metrics, *extra, progress])
@@ -115,27 +115,39 @@ class Run:
         Raises:
             FedVLMError: see `server_app.app.main`.
         """
-        config = self._config
         if not (self._saved and self._saved.finished):
-            self._recall()
-            self._note_weighting(self._strategy(0))  # which refuses its parameters
-            data = self._data()
-            self._require_parts()
-            self._progress.tell("start", what=self._describe(data))
-            self._prepare()
-            model = self._process.model(config, choose_device(config.engine.device))
-            for message in shortfalls(config, model.vlm, data):
-                self._warn(message)
-            evaluator = None
-            if data is not None:
-                evaluator = Evaluator(config, model, self._process, config.eval.threads)
-            for message in unfinished_answers(evaluator) if evaluator else ():
-                self._warn(message)
-            if self._roster is not None:
-                self._meet(grid, self._roster, model)
-            with client_states_in(self._folder) as session:
-                self._stages(grid, session, model, evaluator)
+            self._go_on(grid)
         self._progress.tell("end", table=result_table(self._folder), folder=str(self._folder.path))
+
+    def _go_on(self, grid: Grid) -> None:
+        """Run what is left, and tell those who watch when it is over."""
+        failed = True
+        try:
+            self._run(grid)
+            failed = False
+        finally:
+            self._watchers.on_end(failed)
+
+    def _run(self, grid: Grid) -> None:
+        config = self._config
+        self._recall()
+        self._note_weighting(self._strategy(0))  # which refuses its parameters
+        data = self._data()
+        self._require_parts()
+        self._progress.tell("start", what=self._describe(data))
+        self._prepare()
+        model = self._process.model(config, choose_device(config.engine.device))
+        for message in shortfalls(config, model.vlm, data):
+            self._warn(message)
+        evaluator = None
+        if data is not None:
+            evaluator = Evaluator(config, model, self._process, config.eval.threads)
+        for message in unfinished_answers(evaluator) if evaluator else ():
+            self._warn(message)
+        if self._roster is not None:
+            self._meet(grid, self._roster, model)
+        with client_states_in(self._folder) as session:
+            self._stages(grid, session, model, evaluator)
 
     def _warn(self, message: str) -> None:
         self._progress.tell("warning", message=message)

@@ -9,7 +9,7 @@ from fedvlm_flwr.config import Config
 from fedvlm_flwr.evaluation.evaluator import Evaluator
 from fedvlm_flwr.evaluation.statistics import over_clients
 from fedvlm_flwr.messages.scores import Scores
-from fedvlm_flwr.run_folder import PREDICTIONS, RunFolder
+from fedvlm_flwr.run_folder import FIRST_PREDICTIONS, PREDICTIONS, RunFolder
 from server_app.callbacks.metrics import MetricsWriter
 from server_app.callbacks.progress import Progress
 from strategies.core.events import Callback, Evaluation
@@ -58,7 +58,9 @@ class Scoring:
             full, lambda done, total: self.progress.step("evaluating", done, total, what=what)
         )
         round_of_run = self.config.rounds_before(stage) + number
-        records = ({"round": round_of_run, **record} for record in result.predictions)
+        records = [{"round": round_of_run, **record} for record in result.predictions]
+        if round_of_run == 0:  # what training has changed is seen beside it
+            self.folder.write_lines(FIRST_PREDICTIONS, records)
         self.folder.write_lines(PREDICTIONS, records)
         clients = over_clients(result.shares.values())
         scores = {task: values | clients.get(task, {}) for task, values in result.scores.items()}

@@ -17,6 +17,8 @@ SLOW = (
     "tests/fedvlm_flwr/engines/test_failures.py",
     "tests/test_readme.py::test_fedvlm_run",
     "tests/test_readme.py::test_a_bare_flwr_run",
+    "tests/test_reports_page.py",
+    "tests/fedvlm_flwr/report/test_browser.py",
     "tests/server_app/test_models_and_tunings.py",
     "tests/server_app/test_damage.py",
     "tests/server_app/test_adapter.py",

@@ -75,6 +75,8 @@ def test_the_wheel_holds_the_configuration_and_a_whole_app(tmp_path, expected):
         archive.extractall(tmp_path / "site")
     result = composed_from(tmp_path / "site", tmp_path)
     assert result["yaml"] == expected
+    page = tmp_path / "site" / "fedvlm_flwr" / "report" / "page"
+    assert {"page.html", "style.css"} <= {path.name for path in page.iterdir()}
     packages = ["client_app", "conf", "fedvlm_flwr", "pyproject.toml", "server_app", "strategies"]
     assert result["app"] == packages
     assert Path(result["base"]).parent == tmp_path / "site" / "fedvlm_flwr" / SHIPPED

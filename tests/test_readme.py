@@ -113,6 +113,8 @@ def test_commands_of_the_docs_compose(command):
     from fedvlm_flwr.config import compose
 
     words = [word for word in shlex.split(command.split(" #")[0])[2:] if "=" in word]
+    if " -m " in command:  # the first of a sweep
+        words = [word.split(",")[0] for word in words]
     keys = [word for word in words if not word.startswith(("raw=", "out="))]
     if " -m " in command:  # each of its values by itself, as a job has it
         lists = [[f"{key.split('=')[0]}={v}" for v in key.split("=")[1].split(",")] for key in keys]

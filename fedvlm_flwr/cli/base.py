@@ -136,10 +136,10 @@ def client_model(run: FinishedRun, client: int | None) -> tuple[int, ClientModel
             f"The parts of client {client} are not in {path / CLIENTS}, they stay with the client; "
             "run this where it keeps them, with its folder in that place."
         )
-    own, state = private.load(number)
+    memory = private.load(number)
 
     def whole(shared: Arrays) -> Arrays:
-        start = RoundInput(shared, state=state)
-        return own | load_hook(run.config.algorithm).scored(start)
+        start = RoundInput(shared, state=memory.hook)
+        return memory.tensors | load_hook(run.config.algorithm).scored(start)
 
     return client, whole

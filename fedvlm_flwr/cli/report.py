@@ -1,48 +1,67 @@
-"""Print the runs of a sweep as one table: mean and standard deviation over seeds.
+"""Print the runs of a sweep as one table, and write a page with tables and pictures.
 
-usage: fedvlm report FOLDER [--format text|csv|markdown] [--metric TASK.METRIC ...] [--out FILE]
+usage: fedvlm report FOLDER [--metric TASK.METRIC ...] [--out FOLDER]
+       fedvlm report FOLDER --format text|csv|markdown [--metric TASK.METRIC ...]
 
 FOLDER is a sweep's folder (or one run's); runs are found in it at any depth. Rows are the
 combinations of values in which the runs differ, the seed aside; scores are those after the last
 round. Rows with unequal total optimizer steps are marked, and the report says so first.
+
+Beside what is printed, report.html is written to --out (default: report/ in FOLDER), one file that
+any browser shows without a network; in tables/ beside it lies each table as CSV, Markdown and
+LaTeX, in pictures/ each picture as PNG and SVG. With --format the table alone is printed and
+nothing is written: `fedvlm report FOLDER --format csv > table.csv`.
 """
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
-from fedvlm_flwr.errors import RunError
-from fedvlm_flwr.paths import write_atomic
+from fedvlm_flwr.errors import ConfigError, RunError
 from fedvlm_flwr.report.compare import as_csv, as_markdown, as_text, compare
 from fedvlm_flwr.report.sweep import read_sweep
 
 FORMATS = {"text": as_text, "csv": as_csv, "markdown": as_markdown}
+FOLDER = "report"  # in that of the run or the sweep
 
 
 def main(arguments: list[str]) -> int:
-    """Read the folder, print or write the table."""
+    """Read the folder, print the table, write the page."""
     if "-h" in arguments or "--help" in arguments:
         print(__doc__)
         return 0
     parser = argparse.ArgumentParser("fedvlm report", add_help=False)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--format", choices=sorted(FORMATS), default="text")
+    parser.add_argument("--format", choices=sorted(FORMATS))
     parser.add_argument("--metric", nargs="+", action="extend", default=[])
     parser.add_argument("--out", type=Path)
     try:
         options = parser.parse_args(arguments)
     except SystemExit:  # argparse has said what is wrong
         return 2
-    comparison = compare(read_sweep(options.folder.expanduser()), options.metric)
-    text = FORMATS[options.format](comparison)
+    if options.format and options.out:
+        raise ConfigError(
+            f"--format {options.format} prints the table alone, and --out is where the page goes; "
+            "leave out one of the two."
+        )
+    root = options.folder.expanduser()
+    if options.out is not None and options.out.exists() and not options.out.is_dir():
+        raise RunError(f"--out {options.out} is a file; name a folder.")
+    comparison = compare(read_sweep(root), options.metric)
+    print(FORMATS[options.format or "text"](comparison))
     if options.format == "csv":  # a table for machines: what people must know goes elsewhere
         for note in (*comparison.warnings, *comparison.notes):
             print(note, file=sys.stderr)
-    if options.out is None:
-        print(text)
-    else:
-        if options.out.is_dir():
-            raise RunError(f"--out {options.out} is a folder; name a file.")
-        write_atomic(options.out, text + "\n")
-        print(options.out)
+    if not options.format:
+        print(f"report: {write(root, options.metric, options.out or root / FOLDER)}")
     return 0
+
+
+def write(root: Path, metric_names: list[str], folder: Path) -> Path:
+    """Write the report of a folder that holds finished runs; the page's path."""
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # test pictures are shown, and never fetched
+    from fedvlm_flwr.report.page.writing import write_report  # brings what draws
+    from fedvlm_flwr.report.reading import read_experiment
+
+    return write_report(read_experiment(root, metric_names), folder)

@@ -10,6 +10,7 @@ Keys and values are Hydra's, from the YAML files in conf/:
     fedvlm run -m seed=0,1,2 partition=iid,task    six runs, one after the other; the same command
                                                    again runs those that are not finished yet
     fedvlm run resume=<run folder>                 go on with a run that was ended
+    fedvlm run report.live=true                    a page that grows with the run: docs/reports.md
     fedvlm run engine=superlink engine.connection=NAME ...    on real sites: docs/deploy.md
 
 A run's folder is ./runs/<time and choices>, a sweep's ./runs/<what has several values and a hash of
@@ -25,7 +26,8 @@ import shutil
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -258,6 +260,23 @@ def _in_sweep(config: Config, parent: Path, name: str) -> Config:
     return replace(placed, resume=str(folder.path)) if (folder.path / CONFIG).exists() else placed
 
 
+@contextmanager
+def live_page(config: Config, folder: RunFolder) -> Iterator[None]:
+    """Serve the run's page while the block lasts, where that is configured.
+
+    Raises:
+        ConfigError: the port is taken.
+    """
+    if not config.report.live:
+        yield
+        return
+    from fedvlm_flwr.report.page.serving import serving  # brings what draws
+
+    with serving(folder, config.report.port) as address:
+        print(f"live page: {address}", flush=True)
+        yield
+
+
 def run_federation(config: Config, run_config: dict[str, Scalar], folder: RunFolder) -> RunFolder:
     """Start the engine and show what the run folder tells until it ends.
 
@@ -273,7 +292,7 @@ def run_federation(config: Config, run_config: dict[str, Scalar], folder: RunFol
     print(f"starting with engine={config.engine.name} in {folder.path}", flush=True)
     os.environ[FOLLOWED] = str(os.getpid())
     try:
-        with app_folder() as bundle, following(folder):
+        with app_folder() as bundle, live_page(config, folder), following(folder):
             if damage:
                 folder.append(PROGRESS, {"event": "warning", "message": damage})
             app = App(bundle, "server_app.app:app", "client_app.app:app")

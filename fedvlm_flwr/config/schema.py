@@ -8,6 +8,7 @@ from fedvlm_flwr.config.checks import require
 from fedvlm_flwr.config.choice import Choice, DatasetParams, choice_of
 from fedvlm_flwr.config.loading import Loading
 from fedvlm_flwr.config.privacy import Privacy
+from fedvlm_flwr.config.reporting import Reporting
 from fedvlm_flwr.config.scoring import Eval
 from fedvlm_flwr.config.training import Train
 from fedvlm_flwr.config.tuning import Tuning
@@ -78,8 +79,8 @@ class Config:
     """The run folder's name; null: the time and the choices."""
     resume: str | None = field(metadata=carrier(place=True, path=True))
     """A run folder to go on with (of a sweep: the sweep's folder); null: a new run."""
-    tensorboard: bool = field(metadata=carrier())
-    """Whether TensorBoard event files are written too."""
+    report: Reporting
+    """What shows the run while it goes on."""
     product_distance: bool
     """Whether each round tells how far the adapters' new product is from the mean of the clients';
     the server then stores the adapters of all replies of a round."""

@@ -15,6 +15,7 @@ from fedvlm_flwr.report.sweep import (
     RunSummary,
     Sweep,
     grouped,
+    label,
     mean_and_sd,
     select_metrics,
     varying,
@@ -76,17 +77,16 @@ def compare(sweep: Sweep, metric_names: Sequence[str] = ()) -> Comparison:
     return Comparison(keys, metrics, rows, _budgets(rows), _notes(sweep, rows, metrics))
 
 
-def label(key: Key) -> str:
+def _name(key: Key) -> str:
     """A row's name in a sentence."""
-    words = [value if "." not in name else f"{name}={value}" for name, value in key if value]
-    return ", ".join(words) or "the run"
+    return label(key) or "the run"
 
 
 def _budgets(rows: Mapping[Key, list[RunSummary]]) -> list[str]:
     by_steps: dict[int, list[str]] = {}
     for key, runs in rows.items():
         for steps in sorted({run.steps for run in runs}):
-            by_steps.setdefault(steps, []).append(label(key))
+            by_steps.setdefault(steps, []).append(_name(key))
     if len(by_steps) == 1:
         return []
     text = "; ".join(f"{steps} steps: {', '.join(names)}" for steps, names in by_steps.items())
@@ -102,8 +102,8 @@ def _notes(
     for key, runs in rows.items():
         if left_out := sum(run.failures for run in runs):
             hit = sum(run.failures > 0 for run in runs)
-            notes.append(f"{label(key)}: {left_out} client replies were left out in {hit} run(s)")
-    sampled = [label(key) for key, runs in rows.items() if any(run.sampled for run in runs)]
+            notes.append(f"{_name(key)}: {left_out} client replies were left out in {hit} run(s)")
+    sampled = [_name(key) for key, runs in rows.items() if any(run.sampled for run in runs)]
     if sampled:
         notes.append(f"~ score on a sample of the test set: {'; '.join(sampled)}")
     if sweep.unfinished:
@@ -113,7 +113,7 @@ def _notes(
 
 def _weighting(rows: Mapping[Key, list[RunSummary]]) -> list[str]:
     """What the rows optimize, where it is not the clients' mean loss by examples in all of them."""
-    alike = [label(key) for key, runs in rows.items() if runs[0].weighting == "uniform"]
+    alike = [_name(key) for key, runs in rows.items() if runs[0].weighting == "uniform"]
     others = "; in the others by their examples" if len(alike) < len(rows) else ""
     return [f"clients count alike in: {'; '.join(alike)}{others}"] if alike else []
 
@@ -135,7 +135,7 @@ def _client_notes(
             parts.append(
                 f"{task} {metric} {low:.3f} (client {client}, seed {seed}) to {max(cells)[0]:.3f}"
             )
-    return [f"{label(key)}: per client {', '.join(parts)}"] if parts else []
+    return [f"{_name(key)}: per client {', '.join(parts)}"] if parts else []
 
 
 def _number(cell: tuple[float, float] | None) -> str:

@@ -11,12 +11,14 @@ from matplotlib.figure import Figure
 from fedvlm_flwr.data.heterogeneity import LabelDistribution
 from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.paths import atomic_path
+from fedvlm_flwr.report.pictures.style import COLORS, RULE
 
 OTHERS = "others"
 COLUMNS = 120  # more values than these are one column
 ANNOTATED = 200  # cells; with more, numbers in them cannot be read
 NUMBERED = 150  # clients; of more, some only have their number beside them
 LABEL = 26  # characters of a value
+DARK = "#101214"  # numbers on light cells, whatever is around them
 
 
 def draw_heatmap(labels: LabelDistribution, tests: Sequence[int], title: str, path: Path) -> None:
@@ -31,15 +33,7 @@ def draw_heatmap(labels: LabelDistribution, tests: Sequence[int], title: str, pa
     Raises:
         ConfigError: the file cannot be written.
     """
-    cells = most_frequent(labels, COLUMNS)
-    rows, columns = cells.counts.shape
-    width = max(3.6, columns * min(0.55, max(0.17, 9 / columns)))  # of the cells, in inches
-    height = min(40.0, max(0.9, 0.21 * rows))
-    figure = Figure(figsize=(width + 3.9, height + 2.1), layout="constrained")
-    figure.suptitle(title, fontsize=10, parse_math=False)
-    left, right = figure.subplots(1, 2, sharey=True, width_ratios=(width, 1.5))
-    _cells(figure, left, cells, width / columns)
-    _sizes(right, labels, tests)
+    figure = heatmap_figure(labels, tests, title)
     try:
         with atomic_path(path) as temporary:
             figure.savefig(temporary, format="png", dpi=130)
@@ -47,6 +41,21 @@ def draw_heatmap(labels: LabelDistribution, tests: Sequence[int], title: str, pa
         raise ConfigError(
             f"The heat map cannot be written to {path} ({error}); choose another --out."
         ) from error
+
+
+def heatmap_figure(labels: LabelDistribution, tests: Sequence[int], title: str) -> Figure:
+    """The picture of `draw_heatmap`."""
+    cells = most_frequent(labels, COLUMNS)
+    rows, columns = cells.counts.shape
+    width = max(3.6, columns * min(0.55, max(0.17, 9 / columns)))  # of the cells, in inches
+    height = min(40.0, max(0.9, 0.21 * rows))
+    figure = Figure(figsize=(width + 3.9, height + 2.1), layout="constrained")
+    if title:
+        figure.suptitle(title, fontsize=10, parse_math=False)
+    left, right = figure.subplots(1, 2, sharey=True, width_ratios=(width, 1.5))
+    _cells(figure, left, cells, width / columns)
+    _sizes(right, labels, tests)
+    return figure
 
 
 def most_frequent(distribution: LabelDistribution, most: int) -> LabelDistribution:
@@ -85,7 +94,7 @@ def _cells(figure: Figure, panel: Axes, distribution: LabelDistribution, cell: f
     panel.set_ylabel("client", fontsize=9)
     panel.set_xticks(np.arange(columns + 1) - 0.5, minor=True)
     panel.set_yticks(np.arange(rows + 1) - 0.5, minor=True)
-    panel.grid(which="minor", color="0.9", linewidth=0.5)
+    panel.grid(which="minor", color=RULE, linewidth=0.5)
     panel.tick_params(which="minor", length=0)
     bar = figure.colorbar(image, ax=panel, pad=0.01, fraction=0.05, aspect=30)
     bar.ax.tick_params(labelsize=7)
@@ -99,15 +108,15 @@ def _numbers(panel: Axes, distribution: LabelDistribution, colors: Colormap) -> 
         if count:
             red, green, blue, _ = colors(count / distribution.counts.max())
             dark = 0.3 * red + 0.59 * green + 0.11 * blue < 0.5
-            color = "white" if dark else "black"
+            color = "white" if dark else DARK
             panel.text(column, row, f"{count}", ha="center", va="center", size=6.5, color=color)
 
 
 def _sizes(panel: Axes, distribution: LabelDistribution, tests: Sequence[int]) -> None:
     places = np.arange(len(tests))
     records = distribution.counts.sum(axis=1)
-    panel.barh(places - 0.2, records, height=0.38, color="tab:blue", label="training")
-    panel.barh(places + 0.2, tests, height=0.38, color="tab:orange", label="test")
+    panel.barh(places - 0.2, records, height=0.38, color=COLORS[0], label="training")
+    panel.barh(places + 0.2, tests, height=0.38, color=COLORS[1], label="test")
     panel.set_xlabel("records", fontsize=9)
     panel.tick_params(labelsize=7)
     panel.tick_params(axis="y", labelleft=False)

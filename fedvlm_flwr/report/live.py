@@ -6,6 +6,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from fedvlm_flwr.report.time_left import TimeLeft
+
 Event = Mapping[str, Any]
 
 PLACES = {"server": "", "clients": "mean of the clients, ", "sites": "all sites, "}
@@ -77,6 +79,7 @@ class LiveView:
         columns = (TextColumn("{task.description}"), BarColumn(), count, TimeElapsedColumn())
         self._progress = Progress(*columns, console=self._console, transient=True)
         self._bars: dict[str, Any] = {}
+        self._left = TimeLeft()
 
     def __enter__(self) -> "LiveView":
         if self._console.is_terminal:
@@ -92,6 +95,7 @@ class LiveView:
         line = plain_line(event) if event["event"] != "error" else None
         if line is not None:
             self._console.print(line, markup=False, highlight=False, emoji=False, soft_wrap=True)
+        self._left.take(event)
         if self._console.is_terminal:
             self._move(event)
 
@@ -102,17 +106,20 @@ class LiveView:
             case "prepared":
                 self._drop("prepare")
             case "round_start":
-                self._bar("rounds", "rounds", event["round"] - 1, event["rounds"])
+                self._bar("rounds", self._rounds(), event["round"] - 1, event["rounds"])
                 self._bar("clients", "clients back", 0, event["clients"])
             case "reply":
                 self._bar("clients", "clients back", event["done"], event["clients"])
             case "round_end":
-                self._bar("rounds", "rounds", event["round"], event["rounds"])
+                self._bar("rounds", self._rounds(), event["round"], event["rounds"])
                 self._drop("clients")
             case "evaluating":
                 self._bar("evaluating", event["what"], event["done"], event["total"])
             case "evaluated":
                 self._drop("evaluating")
+
+    def _rounds(self) -> str:
+        return f"rounds, {self._left.words}" if self._left.words else "rounds"
 
     def _bar(self, key: str, text: str, count: int, total: int) -> None:
         if key not in self._bars:

@@ -2,10 +2,10 @@
 
 import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from fedvlm_flwr.config.keys import facts_at
 from fedvlm_flwr.errors import ConfigError, RunError
@@ -13,6 +13,28 @@ from fedvlm_flwr.report.headlines import headline
 from fedvlm_flwr.run_folder import CONFIG, METRICS, RunFolder
 
 Key = tuple[tuple[str, str], ...]
+
+
+def label(key: Key) -> str:
+    """A combination of values as text: names alone, other values with their key."""
+    return ", ".join(
+        value if "." not in name else f"{name}={value}" for name, value in key if value
+    )
+
+
+class Keyed(Protocol):
+    """A run that is told apart by its configuration."""
+
+    @property
+    def name(self) -> str:
+        """Its folder's."""
+
+    @property
+    def keys(self) -> Mapping[str, Any]:
+        """The leaves of its configuration by dotted key."""
+
+
+Run = TypeVar("Run", bound=Keyed)
 
 
 @dataclass(frozen=True)
@@ -49,6 +71,14 @@ class Sweep:
     unfinished: list[str] = field(default_factory=list)
 
 
+def run_folders(root: Path) -> Iterator[tuple[RunFolder, str]]:
+    """Every run folder at or below a folder, and its name from there, in the order of names."""
+    for config in sorted(root.rglob(CONFIG)):
+        inside = config.parent != root
+        name = str(config.parent.relative_to(root)) if inside else root.resolve().name
+        yield RunFolder(config.parent), name
+
+
 def read_sweep(root: Path) -> Sweep:
     """Every run folder at or below `root`, in the order of their names.
 
@@ -58,10 +88,7 @@ def read_sweep(root: Path) -> Sweep:
     if not root.is_dir():
         raise RunError(f"{root} is no folder; name a run folder or a sweep's folder.")
     sweep = Sweep()
-    for config in sorted(root.rglob(CONFIG)):
-        folder = RunFolder(config.parent)
-        inside = config.parent != root
-        name = str(config.parent.relative_to(root)) if inside else root.resolve().name
+    for folder, name in run_folders(root):
         if folder.is_finished():
             sweep.runs.append(_summary(folder, name))
         else:
@@ -115,7 +142,7 @@ def _checked(folder: RunFolder) -> Iterable[dict[str, Any]]:
         yield line
 
 
-def varying(runs: Sequence[RunSummary]) -> list[str]:
+def varying(runs: Sequence[Keyed]) -> list[str]:
     """The keys in which runs differ, a group's name in place of what the name determines."""
     every = dict.fromkeys(key for run in runs for key in run.keys)
     differ = [
@@ -129,13 +156,13 @@ def varying(runs: Sequence[RunSummary]) -> list[str]:
     return names + [key for key in rest if not _implied_by_name(key, names, runs)]
 
 
-def _tells_apart(key: str, run: RunSummary) -> bool:
+def _tells_apart(key: str, run: Keyed) -> bool:
     """Whether a key makes runs different experiments: the seed does not, the mean is over it."""
     kinds = {n.removesuffix(".kind"): str(k) for n, k in run.keys.items() if n.endswith(".kind")}
     return facts_at(key, kinds).report == "differs"
 
 
-def _implied_by_name(key: str, names: Sequence[str], runs: Sequence[RunSummary]) -> bool:
+def _implied_by_name(key: str, names: Sequence[str], runs: Sequence[Keyed]) -> bool:
     """Whether the name of a key's group says its value already."""
     name = f"{key.partition('.')[0]}.name"
     if name not in names:
@@ -146,13 +173,13 @@ def _implied_by_name(key: str, names: Sequence[str], runs: Sequence[RunSummary])
     return all(len(settings) == 1 for settings in values.values())
 
 
-def grouped(runs: Sequence[RunSummary], keys: Sequence[str]) -> dict[Key, list[RunSummary]]:
+def grouped(runs: Sequence[Run], keys: Sequence[str]) -> dict[Key, list[Run]]:
     """The runs of each combination of values, in the sweep's own order.
 
     Raises:
         RunError: two of them have the same seed, so that a spread over seeds would be too small.
     """
-    result: dict[Key, list[RunSummary]] = {}
+    result: dict[Key, list[Run]] = {}
     names: dict[tuple[Key, str], str] = {}
     for run in runs:
         values = tuple((key.removesuffix(".name"), str(run.keys.get(key, ""))) for key in keys)
@@ -165,9 +192,15 @@ def grouped(runs: Sequence[RunSummary], keys: Sequence[str]) -> dict[Key, list[R
     return result
 
 
-def select_metrics(
-    runs: Sequence[RunSummary], metric_names: Sequence[str]
-) -> list[tuple[str, str]]:
+class Scored(Keyed, Protocol):
+    """A run with scores."""
+
+    @property
+    def last(self) -> Mapping[tuple[str, str], float]:
+        """The scores after its last round, by (task, metric)."""
+
+
+def select_metrics(runs: Sequence[Scored], metric_names: Sequence[str]) -> list[tuple[str, str]]:
     """The (task, metric) pairs to show: each task's headline, or what was asked for.
 
     Args:

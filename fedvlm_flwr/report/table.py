@@ -1,5 +1,6 @@
 """The table at the end of a run, read from its folder."""
 
+from collections.abc import Mapping, Sequence
 from io import StringIO
 from typing import Any
 
@@ -41,7 +42,11 @@ def server_values(folder: RunFolder) -> Values:
     They are the server's, or the mean over the clients where each has a model of its own, or those
     over all records of real sites, where the server has none of its own.
     """
-    lines = list(folder.lines(METRICS))
+    return merged(list(folder.lines(METRICS)))
+
+
+def merged(lines: Sequence[Mapping[str, Any]]) -> Values:
+    """The numbers of lines of metrics, see `server_values`."""
     return {
         (line["round"], line["task"], line["metric"]): line["value"]
         for places in (("sites",), ("server", "clients"))

@@ -4,10 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedvlm_flwr.report.compare import label
 from fedvlm_flwr.report.grid import grid
 from fedvlm_flwr.report.headlines import headline, settings_of
-from fedvlm_flwr.report.sweep import RunSummary, grouped, mean_and_sd, varying
+from fedvlm_flwr.report.sweep import RunSummary, grouped, label, mean_and_sd, varying
 from fedvlm_flwr.report.table import server_values
 from fedvlm_flwr.run_folder import PREDICTIONS
 from fedvlm_flwr.takehome.evaluation import EvaluationFolder

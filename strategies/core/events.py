@@ -124,6 +124,9 @@ class Callback:
     def on_scored(self, state: ServerState) -> None:
         """All scores of the round are in (or none were due); also before the first round."""
 
+    def on_end(self, failed: bool) -> None:
+        """The run's process has done with it, well or not; nothing more is told."""
+
     def memory(self) -> dict[str, Any]:
         """What this callback must know again when the run is resumed, as JSON."""
         return {}
@@ -162,6 +165,11 @@ class Callbacks(Callback):
         """Pass on."""
         for member in self._members:
             member.on_scored(state)
+
+    def on_end(self, failed: bool) -> None:
+        """Pass on."""
+        for member in self._members:
+            member.on_end(failed)
 
     def memory(self) -> dict[str, Any]:
         """Each member's memory under the name of its class."""

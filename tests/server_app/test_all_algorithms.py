@@ -107,7 +107,7 @@ def test_local_scores_every_client_and_their_mean(start):
 
 def test_tensorboard_holds_the_scores(start):
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    folder = start("tensorboard=true", *SHORT)
+    folder = start("report.trackers=[tensorboard]", *SHORT)
     events = accumulator.EventAccumulator(str(folder.path / "tensorboard"))
     events.Reload()
     found = {event.step: event.value for event in events.Scalars("classification/accuracy/server")}

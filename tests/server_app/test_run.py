@@ -22,7 +22,7 @@ from fedvlm_flwr.models import prepared_model
 from fedvlm_flwr.models.llava.model import Llava
 from fedvlm_flwr.process import this_process
 from fedvlm_flwr.report.table import BESIDE, result_table
-from fedvlm_flwr.run_folder import METRICS, PREDICTIONS, RunFolder
+from fedvlm_flwr.run_folder import FIRST_PREDICTIONS, METRICS, PREDICTIONS, RunFolder
 from fedvlm_flwr.tasks import load_task
 from tests.conftest import global_test_set
 
@@ -115,6 +115,15 @@ def test_predictions_are_those_of_the_last_round_on_the_whole_test_set(folder):
         if (line["round"], line["task"], line["metric"]) == (2, "vqa", "accuracy")
     ]
     assert score == [pytest.approx(sum(correct) / len(correct))]
+
+
+def test_the_answers_before_the_first_round_stay_beside_them(folder, values):
+    before = list(folder.lines(FIRST_PREDICTIONS))
+    assert {line["round"] for line in before} == {0}
+    assert [line["id"] for line in before] == [line["id"] for line in folder.lines(PREDICTIONS)]
+    correct = [line["prediction"] == line["reference"] for line in before if line["task"] == "vqa"]
+    score = values[0, "server", "vqa", "accuracy"]
+    assert score == pytest.approx(sum(correct) / len(correct))
 
 
 def test_scores_on_the_whole_test_set_have_an_interval_around_them(values):

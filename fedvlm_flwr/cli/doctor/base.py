@@ -16,7 +16,12 @@ from fedvlm_flwr.findings import Finding, network, packages, temporary
 from fedvlm_flwr.process import this_process
 
 NEEDED = ("flwr", "ray", "torch", "transformers", "peft", "datasets", "hydra-core", "omegaconf")
-OPTIONAL = {"bitsandbytes": "a 4-bit or 8-bit base model", "tensorboard": "TensorBoard curves"}
+OPTIONAL = {
+    "bitsandbytes": "a 4-bit or 8-bit base model",
+    "tensorboard": "TensorBoard curves",
+    "mlflow-skinny": "MLflow",
+    "wandb": "Weights & Biases",
+}
 FREE_MEMORY = 3e9  # bytes: a server and two small clients
 ELSEWHERE = (temporary, packages, network)  # of a machine's environment, what concerns every place
 

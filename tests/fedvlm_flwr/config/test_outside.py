@@ -132,7 +132,7 @@ def test_every_name_that_is_known_is_one_of_these() -> None:
         for kind in available(place.package, place.inner):
             keys = keys_of(params_class(group, kind))
             names |= {f"{group}.{key.name}" for key in keys if key.facts.name}
-    lists = {"sites"}  # the range holds for each entry of a list alike
+    lists = {"sites", "report.trackers"}  # the range holds for each entry of a list alike
     assert names | groups | {"run_name"} == set(PATHS) | lists
 
 

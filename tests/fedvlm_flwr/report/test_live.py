@@ -110,3 +110,12 @@ def test_view_on_a_terminal_shows_lines_and_survives_every_event() -> None:
     text = told(*(event for event, _ in LINES), terminal=True)
     assert "prepared tiny_llava in 62 s" in text
     assert "error: no model" not in text
+
+
+def test_the_bar_of_rounds_says_how_long_the_run_still_takes() -> None:
+    start = {"event": "round_start", **PLACE, "clients": 8}
+    end = {"event": "round_end", **PLACE, "loss": 1.0, "clients": 7, "seconds": 40.0}
+    end |= {"bytes_down": 9, "bytes_up": 9}
+    assert "left" not in told(start, terminal=True)
+    text = told(start, end, terminal=True)  # round 3 of 8
+    assert "about 3 min 20 s left" in text

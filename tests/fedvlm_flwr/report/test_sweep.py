@@ -175,9 +175,17 @@ def test_what_cannot_be_reported_is_refused(tmp_path, two_by_two):
 def test_the_command(two_by_two, capsys, tmp_path):
     assert main(["report", str(two_by_two)]) == 0
     assert "fedprox" in capsys.readouterr().out
-    out = tmp_path / "table.md"
-    assert main(["report", str(two_by_two), "--format", "markdown", "--out", str(out)]) == 0
-    assert out.read_text().startswith("| algorithm | n | steps | vqa accuracy |")
+    page = two_by_two / "report" / "report.html"
+    assert "fedprox" in page.read_text()
+    page.unlink()
+    assert main(["report", str(two_by_two), "--format", "markdown"]) == 0
+    assert capsys.readouterr().out.startswith("| algorithm | n | steps | vqa accuracy |")
+    assert not page.exists()
+    assert main(["report", str(two_by_two), "--out", str(tmp_path / "other")]) == 0
+    assert (tmp_path / "other" / "report.html").exists() and not page.exists()
+    assert main(["report", str(two_by_two), "--format", "csv", "--out", str(tmp_path)]) == 1
+    (tmp_path / "file").touch()
+    assert main(["report", str(two_by_two), "--out", str(tmp_path / "file")]) == 1
     assert main(["report", str(tmp_path / "nowhere")]) == 1
     assert main(["report"]) == 2
     assert main(["report", str(two_by_two), "--format", "pdf"]) == 2

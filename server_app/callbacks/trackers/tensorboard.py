@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.run_folder import RunFolder
+from server_app.callbacks.trackers.base import not_installed, numbers_of, scores_of
 from strategies.core.events import Callback, Evaluation, Round
 from strategies.core.state import ServerState
 
@@ -20,10 +20,7 @@ class TensorBoard(Callback):
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
-            raise ConfigError(
-                'tensorboard=true, but it is not installed; pip install "fedvlm-flwr[tensorboard]" '
-                "or set tensorboard=false."
-            ) from error
+            raise not_installed("tensorboard") from error
         self._make = SummaryWriter
         self._path = str(folder.path / "tensorboard")
         self._writer: Any = None
@@ -40,27 +37,30 @@ class TensorBoard(Callback):
     def on_round_end(self, account: Round, state: ServerState) -> None:
         """The round's numbers."""
         self._from = account.number + 1
-        self._add("train/loss", account.loss, account.number)
-        self._add("train/seconds", account.seconds, account.number)
-        self._add("train/bytes_up", account.bytes_up, account.number)
-        self._add("train/bytes_down", account.bytes_down, account.number)
-        self._add("train/failures", len(account.failures), account.number)
-        if account.step_ratio is not None:
-            self._add("train/step_ratio", account.step_ratio, account.number)
+        self._add(numbers_of(account), account.number)
 
     def on_evaluated(self, evaluation: Evaluation) -> None:
         """The scores, controls beside them."""
-        where = evaluation.control or evaluation.where.replace(":", "_")
-        for task, metrics in evaluation.scores.items():
-            for metric, value in metrics.items():
-                self._add(f"{task}/{metric}/{where}", value, evaluation.number)
+        self._add(scores_of(evaluation), evaluation.number)
 
     def on_scored(self, state: ServerState) -> None:
         """Have it on disk."""
         if self._writer is not None:
             self._writer.flush()
 
-    def _add(self, name: str, value: float, number: int) -> None:
+    def on_end(self, failed: bool) -> None:
+        """Close the files."""
+        if self._writer is not None:
+            self._writer.close()
+
+    def _add(self, values: Mapping[str, float], number: int) -> None:
         if self._writer is None:
             self._writer = self._make(self._path, purge_step=self._from or None)
-        self._writer.add_scalar(name, value, number)
+        for name, value in values.items():
+            self._writer.add_scalar(name, value, number)
+
+
+def tracker(folder: RunFolder, settings: Mapping[str, Any]) -> Callback:
+    """See `TrackerKind`."""
+    del settings  # they stand in config.yaml beside the event files
+    return TensorBoard(folder)

@@ -1,0 +1,1 @@
+"""Pictures of a report: one file for each kind of drawing."""

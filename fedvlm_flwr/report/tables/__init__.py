@@ -1,0 +1,1 @@
+"""Tables of a report: what one holds, and a module for each form that it is written in."""
