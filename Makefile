@@ -8,7 +8,7 @@ ARGS ?=
 JOBS ?= 2
 PYTEST := $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: run test quick lint format deploy-demo clean
+.PHONY: run test quick lint format docs deploy-demo clean
 
 run: $(STAMP)  ## the default federation; e.g. make run ARGS="num_rounds=3 engine=inprocess"
 	$(BIN)/fedvlm run $(ARGS)
@@ -27,6 +27,9 @@ lint: $(DEV_STAMP)
 format: $(DEV_STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(DEV_STAMP)  ## the documentation's site, into build/site; a warning is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
 
 deploy-demo: $(STAMP)  ## three sites with TLS and node keys on this machine, a run, all stopped
 	$(BIN)/python -m deploy.demo
