@@ -14,7 +14,10 @@ from tests.duration import SLOW
 
 ROOT = Path(__file__).parents[1]
 PRINTED = re.compile(r"`([a-z_/]+\.(?:py|yaml))`:\n\n```(?:python|yaml)\n(.*?)```", re.DOTALL)
-PACKAGES = ("fedvlm_flwr", "strategies", "client_app", "server_app", "conf", "deploy", "tests")
+PACKAGES = (
+    *("fedvlm_flwr", "strategies", "client_app", "server_app"),
+    *("conf", "deploy", "tests", "tools"),
+)
 FILES = ("pyproject.toml", "README.md", "CONTRIBUTING.md")
 NAMES = ("fedstep", "counting")
 TESTS = (  # what could notice a new algorithm or a new task

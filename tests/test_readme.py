@@ -14,6 +14,7 @@ import pytest
 from fedvlm_flwr.cli import from_home, main
 from fedvlm_flwr.engines.simulation.superlink import free_port
 from fedvlm_flwr.plugins import available
+from fedvlm_flwr.sweeps.place import is_sweep
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -112,11 +113,10 @@ def test_commands_of_the_docs_compose(command):
     """Most need weights that are not here; their words must be right all the same."""
     from fedvlm_flwr.config import compose
 
-    words = [word for word in shlex.split(command.split(" #")[0])[2:] if "=" in word]
-    if " -m " in command:  # the first of a sweep
-        words = [word.split(",")[0] for word in words]
-    keys = [word for word in words if not word.startswith(("raw=", "out="))]
-    if " -m " in command:  # each of its values by itself, as a job has it
+    words = shlex.split(command.split(" #")[0])[2:]
+    keys = [word for word in words if "=" in word]
+    keys = [key for key in keys if not key.startswith(("raw=", "out=", "hydra/", "hydra."))]
+    if "-m" in words or is_sweep(words):  # each of its values by itself, as a job has it
         lists = [[f"{key.split('=')[0]}={v}" for v in key.split("=")[1].split(",")] for key in keys]
         assert all(compose({"overrides": shlex.join(job)}) for job in itertools.product(*lists))
         return

@@ -124,6 +124,7 @@ def relinked(
         if not (ROOT / place).exists():
             warn("%s links to %s, which is not there", source, target)
         if (inside := _inside(place, anchor, page)) is not None:
+            label = _title(place, anchor) if label.endswith(".md") else label
             return f"{mark}[{label}]({inside})"
         if repository:
             return f"{mark}[{label}]({repository.rstrip('/')}/blob/{BRANCH}/{place}{anchor})"
@@ -131,8 +132,13 @@ def relinked(
         return f"`{place}`" if place.endswith(bare) else f"{label} (`{place}`)"
 
     def image(match: re.Match[str]) -> str:
+        if _is_elsewhere(match[0]):
+            return match[0]
         place, _ = _place(match[0], source)
-        return match[0] if _is_elsewhere(match[0]) else str(_inside(place, "", page))
+        inside = _inside(place, "", page)
+        if inside is None or not (ROOT / place).exists():
+            warn("%s shows %s, which is no picture below docs/", source, match[0])
+        return inside or match[0]
 
     pieces = FENCE.split(text)  # code stays as it is
     pieces[::2] = [SOURCE.sub(image, LINK.sub(link, piece)) for piece in pieces[::2]]
@@ -147,6 +153,13 @@ def _place(target: str, source: str) -> tuple[str, str]:
     """The file that a link leads to, from the repository's root, and the anchor in it."""
     path, sign, anchor = target.partition("#")
     return posixpath.normpath(posixpath.join(posixpath.dirname(source), path)), f"{sign}{anchor}"
+
+
+def _title(place: str, anchor: str) -> str:
+    """What a link says that is a page's file name on a checkout."""
+    if name := _excerpt_with(place, anchor):
+        return EXCERPTS[name].title
+    return (ROOT / place).read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")
 
 
 def _inside(place: str, anchor: str, page: str) -> str | None:
