@@ -145,6 +145,13 @@ def test_a_command_that_nobody_holds_would_be_seen(command: str) -> None:
     assert list(commands("    make \\\n  run\n")) == ["make    run"]
 
 
+def test_what_the_first_page_counts_is_what_the_readme_counts() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    text = (DOCS / "index.md").read_text(encoding="utf-8")
+    counts = re.findall(r"\d+ (?:%|clients|rounds)|(?:nine|eighteen) \w+", text)
+    assert len(counts) == 6 and [words for words in counts if words not in readme] == []
+
+
 def test_the_citation_is_of_this_version() -> None:
     import tomllib
 
