@@ -29,7 +29,8 @@ format: $(DEV_STAMP)
 	$(BIN)/ruff format .
 
 docs: $(DEV_STAMP)  ## the documentation's site, into build/site; a warning is an error
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+	@# no --quiet: what is not shown is not counted as a warning
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 deploy-demo: $(STAMP)  ## three sites with TLS and node keys on this machine, a run, all stopped
 	$(BIN)/python -m deploy.demo
