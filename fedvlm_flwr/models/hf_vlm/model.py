@@ -24,6 +24,7 @@ from fedvlm_flwr.models.features import fingerprint
 from fedvlm_flwr.models.hf_vlm.inputs import HfInputs
 from fedvlm_flwr.models.hf_vlm.processor import frame_through
 from fedvlm_flwr.models.parts import linear_names
+from fedvlm_flwr.models.transfer import to_device
 from fedvlm_flwr.models.vlm import VLM, Encoded, Features, History, base_of
 
 
@@ -115,9 +116,10 @@ class HfVlm(VLM):
             where.extend(range(start, start + len(example.answer_ids)))
             targets.extend(example.answer_ids)
         # index_select, since the gradient of plain indexing adds up in no fixed order.
-        labeled = hidden.flatten(0, 1).index_select(0, torch.tensor(where, device=hidden.device))
+        places, wanted = to_device(torch.tensor([where, targets]), hidden.device)
+        labeled = hidden.flatten(0, 1).index_select(0, places)
         logits = self._logits(labeled).float()  # [answer tokens, vocabulary]
-        return F.cross_entropy(logits, torch.tensor(targets, device=hidden.device))
+        return F.cross_entropy(logits, wanted)
 
     @torch.no_grad()
     def generate(
@@ -144,7 +146,7 @@ class HfVlm(VLM):
         self, features: Sequence[Features], batch: Sequence[Encoded], *, answers: bool
     ) -> dict[str, Tensor]:
         arguments = self.inputs.batch(features, batch, answers=answers)
-        return {name: value.to(self.device) for name, value in arguments.items()}
+        return {name: to_device(value, self.device) for name, value in arguments.items()}
 
     def _logits(self, hidden: Tensor) -> Tensor:
         network: Any = self.module
