@@ -23,7 +23,8 @@ def visible(
         length: of every row, padding included.
         device: where the mask shall lie.
     """
-    start, prefix = to_device(torch.tensor([pads, prefixes]), device)[..., None, None]  # [B, 1, 1]
+    rows = to_device(torch.tensor([pads, prefixes]), device)
+    start, prefix = rows[..., None, None].unbind()  # [B, 1, 1]
     end = start + prefix
     places = torch.arange(length, device=device)
     looks, at = places[:, None], places[None, :]
