@@ -153,20 +153,20 @@ def table(result: dict[str, Any], models: list[str]) -> str:
     lines += ["", f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|"]
     for model in models:
         for row in result[model]["training"]:
-            lines.append(f"| {' | '.join(shown(row.get(name)) for name in COLUMNS)} |")
+            lines.append(f"| {' | '.join(cell(row.get(name)) for name in COLUMNS)} |")
     lines += ["", "| model | processes | tokens_per_second |", "|---|---|---|"]
     for model in models:
         for row in result[model]["processes"]:
-            lines.append(f"| {model} | {row['processes']} | {shown(row['tokens_per_second'])} |")
+            lines.append(f"| {model} | {row['processes']} | {cell(row['tokens_per_second'])} |")
     lines += ["", "| model | batch | generated tokens a second |", "|---|---|---|"]
     for model in models:
         row = result[model]["answering"]
-        speed = shown(row["generated_tokens_per_second"])
+        speed = cell(row["generated_tokens_per_second"])
         lines.append(f"| {model} | {row['batch']} | {speed} |")
     return "\n".join(lines)
 
 
-def shown(value: Any) -> str:
+def cell(value: Any) -> str:
     """A cell."""
     return f"{value:.4g}" if isinstance(value, float) else "-" if value is None else str(value)
 

@@ -59,10 +59,10 @@ def losses(model: str, device: torch.device) -> float:
     resident = process.model(config, device)
     records = process.examples_of(config, 0)
     picks = draw(len(records), config.train, STEPS, np.random.default_rng(0))
-    drawn = [[records[i] for i in pick] for pick in picks]
+    draws = [[records[i] for i in pick] for pick in picks]
     parameters = resident.place(0, resident.initial[0], {})
     lr = config.train.lr
-    return train_locally(resident, parameters, drawn, config.train, lr, ClientHook(None)).loss
+    return train_locally(resident, parameters, draws, config.train, lr, ClientHook(None)).loss
 
 
 def shared(folder: Path, *words: str) -> dict[str, np.ndarray]:

@@ -59,7 +59,7 @@ def make_optimizer(
 def train_locally(
     resident: Resident,
     parameters: Mapping[str, nn.Parameter],
-    drawn: Sequence[Sequence[Example]],
+    draws: Sequence[Sequence[Example]],
     settings: Train,
     lr: float,
     hook: ClientHook,
@@ -69,25 +69,25 @@ def train_locally(
     Losses stay on the device until the last step, so that no step waits for it.
 
     Args:
-        drawn: the examples of each batch, `settings.accumulation` batches a step.
+        draws: the examples of each batch, `settings.accumulation` batches a step.
         lr: learning rate, constant inside the round; dropout draws from torch's global generator.
 
     Raises:
         DivergedError: a loss is not finite; says at which step.
     """
     vlm = resident.vlm
-    encoded = encode_all(vlm, dict.fromkeys(chain.from_iterable(drawn)))
+    encoded = encode_all(vlm, dict.fromkeys(chain.from_iterable(draws)))
     trained = list(parameters.values())
     optimizer = make_optimizer(settings, trained, lr)
-    features = resident.features.ahead([p for one in batch for p in one.images] for batch in drawn)
+    features = resident.features.ahead([p for one in batch for p in one.images] for batch in draws)
     losses: list[Tensor] = []
-    steps = len(drawn) // settings.accumulation
+    steps = len(draws) // settings.accumulation
     vlm.module.train()
     with checkpointed(part_module(vlm, "llm"), settings.gradient_checkpointing):
         for step in range(steps):
             optimizer.zero_grad(set_to_none=True)
             first = step * settings.accumulation
-            for batch in drawn[first : first + settings.accumulation]:
+            for batch in draws[first : first + settings.accumulation]:
                 pictures = next(features)
                 with _precision(settings, vlm.device):
                     loss = vlm.loss(pictures, [encoded[one] for one in batch])
@@ -101,7 +101,7 @@ def train_locally(
             optimizer.step()
     values: list[float] = torch.stack(losses).tolist()
     require_finite(values, settings.accumulation)
-    return LocalResult(float(np.mean(values)), steps, sum(map(len, drawn)))
+    return LocalResult(float(np.mean(values)), steps, sum(map(len, draws)))
 
 
 def encode_all(vlm: VLM, examples: Iterable[Example]) -> dict[Example, Encoded]:

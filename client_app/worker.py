@@ -187,15 +187,15 @@ class Worker:
         rows = [row for share in shares for row in share]
         steps = sum(steps_of(config.train, len(share)) for share in shares)
         order = stream(config.seed, f"{purpose}batches", *place)
-        drawn = [[rows[i] for i in pick] for pick in draw(len(rows), config.train, steps, order)]
-        distinct = sorted({row for batch in drawn for row in batch})
+        draws = [[rows[i] for i in pick] for pick in draw(len(rows), config.train, steps, order)]
+        distinct = sorted({row for batch in draws for row in batch})
         records = self.process.examples_at(config, distinct)
         example = dict(zip(distinct, records, strict=True))
         torch.manual_seed(torch_seed(config.seed, f"{purpose}dropout", *place))
         return train_locally(
             session.model,
             session.parameters,
-            [[example[row] for row in batch] for batch in drawn],
+            [[example[row] for row in batch] for batch in draws],
             config.train,
             round_lr(config, request.stage, request.round),
             hook,

@@ -93,5 +93,5 @@ def try_out(config: Config, model: Resident, stage: int, records: Sequence[Examp
     hook, *_ = start_hooks(config, parameters, zeros)
     order = stream(config.seed, "batches")
     picks = draw(len(records), config.train, STEPS, order)
-    drawn = [[records[i] for i in pick] for pick in picks]
-    train_locally(model, parameters, drawn, config.train, config.train.lr, hook)
+    draws = [[records[i] for i in pick] for pick in picks]
+    train_locally(model, parameters, draws, config.train, config.train.lr, hook)

@@ -46,10 +46,10 @@ def greedy(
             use_cache=True,
         ).last_hidden_state  # [open rows, T, D], T = 1 from the second token on
         tokens = head(hidden[:, -1]).argmax(-1)  # [open rows]
-        chosen = tokens.tolist()  # the only wait for the device that a token costs
-        going = [i for i, token in enumerate(chosen) if token != end_id]
+        likeliest = tokens.tolist()  # the only wait for the device that a token costs
+        going = [i for i, token in enumerate(likeliest) if token != end_id]
         for i in going:
-            answers[open_rows[i]].append(chosen[i])
+            answers[open_rows[i]].append(likeliest[i])
         if not going:
             break
         open_rows = [open_rows[i] for i in going]

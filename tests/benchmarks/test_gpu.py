@@ -50,9 +50,9 @@ def test_operations_are_those_of_the_layers_and_weights_those_of_the_seed(name, 
     one, other = (built(config, CPU) for _ in range(2))
     for a, b in zip(one.vlm.module.parameters(), other.vlm.module.parameters(), strict=True):
         assert torch.equal(a, b)
-    shown = example(one, tmp_path, Lengths(64, 8))
-    tokens = tokens_of(one, shown, adapted_skeleton(config).image_tokens)
+    one_example = example(one, tmp_path, Lengths(64, 8))
+    tokens = tokens_of(one, one_example, adapted_skeleton(config).image_tokens)
     layers = [m for m in one.vlm.llm.modules() if isinstance(m, torch.nn.Linear)]
     bases = [m.weight.numel() for m in layers if not m.weight.requires_grad]
-    ratio = flops(one, config, shown) / (tokens * sum(bases))
+    ratio = flops(one, config, one_example) / (tokens * sum(bases))
     assert 3.5 < ratio < 6

@@ -123,10 +123,10 @@ class HfVlm(VLM):
             where.extend(range(start, start + len(example.answer_ids)))
             targets.extend(example.answer_ids)
         # index_select, since the gradient of plain indexing adds up in no fixed order.
-        places, wanted = to_device(torch.tensor([where, targets]), hidden.device).unbind()
+        places, labels = to_device(torch.tensor([where, targets]), hidden.device).unbind()
         labeled = hidden.flatten(0, 1).index_select(0, places)
         logits = self._logits(labeled).float()  # [answer tokens, vocabulary]
-        return F.cross_entropy(logits, wanted)
+        return F.cross_entropy(logits, labels)
 
     @torch.no_grad()
     def generate(

@@ -277,10 +277,10 @@ class Llava(VLM):
             where.extend(range(start, start + len(row.answer_ids)))
             targets.extend(row.answer_ids)
         # index_select, since the gradient of plain indexing adds up in no fixed order.
-        places, wanted = to_device(torch.tensor([where, targets]), hidden.device).unbind()
+        places, labels = to_device(torch.tensor([where, targets]), hidden.device).unbind()
         labeled = hidden.flatten(0, 1).index_select(0, places)
         logits = self.logits(labeled).float()  # [answer tokens, vocabulary]
-        return F.cross_entropy(logits, wanted, reduction="none")
+        return F.cross_entropy(logits, labels, reduction="none")
 
     @torch.no_grad()
     def generate(

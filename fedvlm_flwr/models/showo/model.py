@@ -184,10 +184,10 @@ class Showo(VLM):
             where.extend(range(end - len(encoded.answer_ids), end))
             targets.extend(encoded.answer_ids)
         # index_select, since the gradient of plain indexing adds up in no fixed order.
-        places, wanted = to_device(torch.tensor([where, targets]), ids.device).unbind()
+        places, labels = to_device(torch.tensor([where, targets]), ids.device).unbind()
         labeled = hidden.flatten(0, 1).index_select(0, places)
         logits = self.head(labeled).float()  # [answer tokens, vocabulary]
-        return F.cross_entropy(logits, wanted, reduction="none")
+        return F.cross_entropy(logits, labels, reduction="none")
 
     @torch.no_grad()
     def generate(

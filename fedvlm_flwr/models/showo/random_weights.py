@@ -26,13 +26,13 @@ def random_showo(params: Params, device: torch.device, seed: int, words: list[st
     Raises:
         ConfigError: `model.sizes.words` is null or too few, or quantization cannot be had.
     """
-    known = len(tokenizer_for(words, params.template))
-    if params.sizes.words is None or params.sizes.words < known:
+    count = len(tokenizer_for(words, params.template))
+    if params.sizes.words is None or params.sizes.words < count:
         raise ConfigError(
             f"model.sizes.words={params.sizes.words}, and a Show-o with random weights needs at "
-            f"least {known}; raise it."
+            f"least {count}; raise it."
         )
-    fillers = [f"filler{i}" for i in range(params.sizes.words - known)]
+    fillers = [f"filler{i}" for i in range(params.sizes.words - count)]
     tokenizer = tokenizer_for([*words, *fillers], params.template)
     vocabulary = Vocabulary(len(tokenizer), params.sizes.image.codes)
     with seeded(seed, device):

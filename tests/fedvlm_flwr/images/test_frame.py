@@ -314,8 +314,8 @@ def test_training_and_evaluation_show_the_model_the_same_boxes(model, tmp_path, 
     resident = Resident(model, [stage], FeatureCache(model, 10, on_disk=False))
     parameters = resident.place(0, resident.first, {})
     config = compose({})
-    drawn_once = [[one]]
-    train_locally(resident, parameters, drawn_once, config.train, 1e-3, ClientHook(None))
+    once = [[one]]
+    train_locally(resident, parameters, once, config.train, 1e-3, ClientHook(None))
     seen = to_model_frame(one, padded((300, 100)))
     assert shown == [(seen.question, seen.answer)]
     monkeypatch.setattr(model, "generate", lambda *_: [seen.answer])

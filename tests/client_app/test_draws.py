@@ -31,33 +31,33 @@ ROOM = "engine.feature_megabytes=0.1 engine.features_on_disk=false"
 @pytest.fixture
 def counts(monkeypatch):
     """How many pictures are decoded and encoded, and questions read and tokenized."""
-    found: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     features, encode = Llava.features, Llava.encode
     read, check = clients.examples, clients.check_pictures
 
     def counted_features(vlm, images):
-        found["encoded"] += len(images)
+        counts["encoded"] += len(images)
         return features(vlm, images)
 
     def counted_encode(vlm, *args, **more):
-        found["tokenized"] += 1
+        counts["tokenized"] += 1
         return encode(vlm, *args, **more)
 
     def counted_read(*args, **more):
         rows = read(*args, **more)
-        found["read"] += len(rows)
+        counts["read"] += len(rows)
         return rows
 
     def counted_check(records, *more):
         records = list(records)
-        found["decoded"] += len({path for one in records for path in one.images})
+        counts["decoded"] += len({path for one in records for path in one.images})
         check(records, *more)
 
     monkeypatch.setattr(Llava, "features", counted_features)
     monkeypatch.setattr(Llava, "encode", counted_encode)
     monkeypatch.setattr(clients, "examples", counted_read)
     monkeypatch.setattr(clients, "check_pictures", counted_check)
-    return found
+    return counts
 
 
 def trained(process, words):
@@ -87,12 +87,12 @@ class Waits(TorchDispatchMode):
 
     def __init__(self):
         super().__init__()
-        self.found: Counter[str] = Counter()
+        self.counts: Counter[str] = Counter()
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         name = func.overloadpacket.__name__
         if name in WAITS:
-            self.found[name] += 1
+            self.counts[name] += 1
         return func(*args, **(kwargs or {}))
 
 
@@ -117,7 +117,7 @@ def test_no_step_waits_for_the_device(small, monkeypatch, words):
     monkeypatch.setattr(worker, "train_locally", watched)
     words = [*words.split(), "num_clients=3", "train.optimizer=sgd", *DRAWS.split()]
     assert trained(Process(), [*small, *words])["steps"] == STEPS
-    assert waits.found == {}
+    assert waits.counts == {}
 
 
 @pytest.mark.parametrize(("call", "step"), [(1, 0), (2, 1), (3, 1)])
