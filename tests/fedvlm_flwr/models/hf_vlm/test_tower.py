@@ -1,5 +1,6 @@
 """The frozen vision tower's output, kept, against the tower run at every step, for every family."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from fedvlm_flwr.config import Lora, Stage
 from fedvlm_flwr.images.reading import open_image
 from fedvlm_flwr.models import load_model
 from fedvlm_flwr.models.features import FeatureCache
+from fedvlm_flwr.models.hf_vlm import families
 from fedvlm_flwr.models.parts import add_lora, part_module, set_trainable
 from tests import choices
 from tests.hf_tiny import FAMILIES
@@ -73,3 +75,17 @@ def test_loss_gradient_and_answers_are_those_of_the_tower_run_anew(
     assert repeated == answers
     for name, gradient in gradients.items():
         torch.testing.assert_close(others[name], gradient, rtol=1e-4, atol=1e-6)
+
+
+def test_a_family_whose_outputs_cannot_be_joined_keeps_pixels_and_nothing_on_disk(
+    hf_checkpoint, paths, monkeypatch
+):
+    row = replace(families.FAMILIES["llava"], joined=None)
+    monkeypatch.setattr(families, "FAMILIES", {**families.FAMILIES, "llava": row})
+    params = {**PARAMS, "checkpoint": str(hf_checkpoint("llava"))}
+    model = load_model(choices.model("any", "hf_vlm", params), CPU)
+    assert not model.keep_features
+    features = model.features(paths)
+    assert all("pixel_values" in row and "tower" not in str(list(row)) for row in features)
+    with torch.no_grad():
+        assert model.loss(features, [model.encode(*pair) for pair in ASKED]).isfinite()
