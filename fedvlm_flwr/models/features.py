@@ -87,18 +87,21 @@ class FeatureCache:
             DataError: a picture is missing or unreadable; names its path.
         """
         waiting = deque(groups)
+        if not self._largest:  # one tells how many there is room for
+            self.encode([image for group in waiting for image in group][:1])
         while waiting:
             window = [waiting.popleft()]
             pictures = set(window[0])
             while waiting and len(pictures | set(waiting[0])) <= self._room():
                 pictures |= set(waiting[0])
                 window.append(waiting.popleft())
-            self.encode(sorted(pictures))
+            if len(window) > 1:  # one by itself is held until it is used, however large it is
+                self.encode(sorted(pictures))
             yield from map(self, window)
 
     def _room(self) -> int:
         """Pictures that memory holds beside each other, all as large as the largest so far."""
-        return int(self._most // self._largest) if self._largest else IMAGES_AT_ONCE
+        return int(self._most // max(self._largest, 1))
 
     def forget(self) -> None:
         """Let go of what is known of pictures by their paths, whose files may have changed."""
