@@ -24,6 +24,7 @@ from fedvlm_flwr.data.framing import frame_of, to_image_frame, to_model_frame
 from fedvlm_flwr.errors import DataError, ModelError
 from fedvlm_flwr.evaluation.answers import generate_answers
 from fedvlm_flwr.images.frame import WHOLE, Frame, cropped, padded
+from fedvlm_flwr.images.reading import open_image
 from fedvlm_flwr.models import load_model
 from fedvlm_flwr.models.features import FeatureCache
 from fedvlm_flwr.models.hf_vlm.processor import frame_through
@@ -269,7 +270,10 @@ def test_every_family_sees_what_its_view_says(family, hf_checkpoint, tmp_path):
     kind = KINDS[family]()
     for size in SHAPES:
         path = drawn(tmp_path, size)
-        agree(model.frame(path), whole_tile(kind, model.features([path])[0]))
+        agree(
+            model.frame(path),
+            whole_tile(kind, model.inputs.encode_image(open_image(path), torch.float32)),
+        )
         if not kind.margins:
             assert model.frame(path) == (cropped(size) if kind.crops else WHOLE)
 
