@@ -1,12 +1,14 @@
 """The local training loop."""
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from client_app.oom import leaves_no_gradients
 from fedvlm_flwr.config import Train
@@ -16,6 +18,7 @@ from fedvlm_flwr.errors import DivergedError
 from fedvlm_flwr.models.checkpointing import checkpointed
 from fedvlm_flwr.models.parts import part_module
 from fedvlm_flwr.models.resident import Resident
+from fedvlm_flwr.models.vlm import VLM, Encoded
 from strategies.core.client_hook import ClientHook
 
 
@@ -36,6 +39,13 @@ def batches(num_examples: int, settings: Train, order: np.random.Generator) -> I
             yield shuffled[start : start + settings.batch_size].tolist()
 
 
+def draw(
+    num_examples: int, settings: Train, steps: int, order: np.random.Generator
+) -> list[list[int]]:
+    """The batches of a round, `accumulation` of them for each of its optimizer steps."""
+    return list(islice(batches(num_examples, settings, order), steps * settings.accumulation))
+
+
 def make_optimizer(
     settings: Train, parameters: Sequence[nn.Parameter], lr: float
 ) -> torch.optim.Optimizer:
@@ -46,66 +56,80 @@ def make_optimizer(
 
 
 @leaves_no_gradients
-def train_locally(  # noqa: PLR0913  # the round's ingredients, each from another place
+def train_locally(
     resident: Resident,
     parameters: Mapping[str, nn.Parameter],
-    examples: Sequence[Example],
+    draws: Sequence[Sequence[Example]],
     settings: Train,
-    steps: int,
     lr: float,
-    order: np.random.Generator,
     hook: ClientHook,
 ) -> LocalResult:
     """Run one round's optimizer steps on the trainable `parameters`, in place.
 
+    Losses stay on the device until the last step, so that no step waits for it.
+
     Args:
-        steps: optimizer steps, see `steps_of`.
-        lr: learning rate, constant inside the round.
-        order: draws the order of the examples; dropout draws from torch's global generator.
+        draws: the examples of each batch, `settings.accumulation` batches a step.
+        lr: learning rate, constant inside the round; dropout draws from torch's global generator.
 
     Raises:
-        DivergedError: the loss is not finite; says at which step.
+        DivergedError: a loss is not finite; says at which step.
     """
     vlm = resident.vlm
-    resident.features.encode([image for example in examples for image in example.images])
-    inputs = [to_model_frame(example, frame_of(example, vlm.frame)) for example in examples]
-    encoded = [
-        vlm.encode(
+    encoded = encode_all(vlm, dict.fromkeys(chain.from_iterable(draws)))
+    trained = list(parameters.values())
+    optimizer = make_optimizer(settings, trained, lr)
+    features = resident.features.ahead([p for one in batch for p in one.images] for batch in draws)
+    losses: list[Tensor] = []
+    steps = len(draws) // settings.accumulation
+    vlm.module.train()
+    with checkpointed(part_module(vlm, "llm"), settings.gradient_checkpointing):
+        for step in range(steps):
+            optimizer.zero_grad(set_to_none=True)
+            first = step * settings.accumulation
+            for batch in draws[first : first + settings.accumulation]:
+                pictures = next(features)
+                with _precision(settings, vlm.device):
+                    loss = vlm.loss(pictures, [encoded[one] for one in batch])
+                if loss.requires_grad:  # without a picture it may not reach what is trained
+                    (loss / settings.accumulation).backward()  # type: ignore[no-untyped-call]
+                losses.append(loss.detach())
+            hook.on_gradients(parameters)
+            if settings.max_grad_norm is not None:
+                nn.utils.clip_grad_norm_(trained, settings.max_grad_norm)
+            hook.on_clipped(parameters)
+            optimizer.step()
+    values: list[float] = torch.stack(losses).tolist()
+    require_finite(values, settings.accumulation)
+    return LocalResult(float(np.mean(values)), steps, sum(map(len, draws)))
+
+
+def encode_all(vlm: VLM, examples: Iterable[Example]) -> dict[Example, Encoded]:
+    """Token ids of examples as the model sees their pictures."""
+    encoded = {}
+    for example in examples:
+        one = to_model_frame(example, frame_of(example, vlm.frame))
+        encoded[example] = vlm.encode(
             one.question,
             one.answer,
             one.history,
             cut_answer=one.cut_answer,
             pictures=len(one.images),
         )
-        for one in inputs
-    ]
-    trained = list(parameters.values())
-    optimizer = make_optimizer(settings, trained, lr)
-    picks = batches(len(examples), settings, order)
-    losses, examples_seen = [], 0
-    vlm.module.train()
-    with checkpointed(part_module(vlm, "llm"), settings.gradient_checkpointing):
-        for step in range(steps):
-            optimizer.zero_grad(set_to_none=True)
-            for _ in range(settings.accumulation):
-                pick = next(picks)
-                features = resident.features([p for i in pick for p in examples[i].images])
-                with _precision(settings, vlm.device):
-                    loss = vlm.loss(features, [encoded[i] for i in pick])
-                if loss.requires_grad:  # without a picture it may not reach what is trained
-                    (loss / settings.accumulation).backward()  # type: ignore[no-untyped-call]
-                losses.append(loss.item())
-                examples_seen += len(pick)
-            if not np.isfinite(losses[-1]):
-                raise DivergedError(
-                    f"The loss is {losses[-1]} at local step {step}; lower train.lr."
-                )
-            hook.on_gradients(parameters)
-            if settings.max_grad_norm is not None:
-                nn.utils.clip_grad_norm_(trained, settings.max_grad_norm)
-            hook.on_clipped(parameters)
-            optimizer.step()
-    return LocalResult(float(np.mean(losses)), steps, examples_seen)
+    return encoded
+
+
+def require_finite(losses: Sequence[float], accumulation: int) -> None:
+    """Refuse a round that has diverged.
+
+    Raises:
+        DivergedError: says the first loss that is not finite, and its step.
+    """
+    for i, loss in enumerate(losses):
+        if not math.isfinite(loss):
+            raise DivergedError(
+                f"The loss is {loss} at local step {i // accumulation}; lower train.lr."
+            )
 
 
 def _precision(settings: Train, device: torch.device) -> contextlib.AbstractContextManager[object]:

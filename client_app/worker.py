@@ -8,13 +8,12 @@ import torch
 from flwr.app import RecordDict
 
 from client_app.disclosure import site_records, site_scores, site_vocabulary
-from client_app.local import LocalResult, train_locally
+from client_app.local import LocalResult, draw, train_locally
 from client_app.oom import explains_out_of_memory
 from client_app.session import Session, model_of
 from client_app.site import Site
 from fedvlm_flwr.arrays import Arrays
 from fedvlm_flwr.config import Scalar
-from fedvlm_flwr.data.federated import Example
 from fedvlm_flwr.evaluation.evaluator import Evaluator
 from fedvlm_flwr.handshake import fingerprints
 from fedvlm_flwr.messages import (
@@ -65,7 +64,7 @@ class Worker:
         request = TrainRequest.unpack(content)
         session = Session.open(self.process, request, run_config, node_config)
         owners = request.data if session.site is None else (0,)  # of all that there is
-        shares = [self.process.examples_of(session.config, c) for c in owners]
+        shares = [self.process.rows_of(session.config, c) for c in owners]
         hook = load_hook(session.config.algorithm)
         hook.on_start(session.parameters, session.start)
         result = self._train(session, request, shares, hook)
@@ -94,7 +93,7 @@ class Worker:
         self,
         session: Session,
         request: TrainRequest,
-        shares: Sequence[Sequence[Example]],
+        shares: Sequence[Sequence[int]],
         model: PersonalModel | None,
     ) -> Arrays:
         """Train the client's own model in the place of the shared one; what stays of it."""
@@ -109,21 +108,32 @@ class Worker:
         self,
         session: Session,
         request: TrainRequest,
-        shares: Sequence[Sequence[Example]],
+        shares: Sequence[Sequence[int]],
         hook: ClientHook,
         purpose: str = "",
     ) -> LocalResult:
-        """The optimizer steps, with the draws of this purpose, stage, round and client."""
+        """The optimizer steps, with the draws of this purpose, stage, round and client.
+
+        Only the records that are drawn are read.
+
+        Args:
+            shares: rows of the training table.
+        """
         config, place = session.config, (request.stage, request.round, request.client)
+        rows = [row for share in shares for row in share]
+        steps = sum(steps_of(config.train, len(share)) for share in shares)
+        order = stream(config.seed, f"{purpose}batches", *place)
+        draws = [[rows[i] for i in pick] for pick in draw(len(rows), config.train, steps, order)]
+        distinct = sorted({row for batch in draws for row in batch})
+        records = self.process.examples_at(config, distinct)
+        example = dict(zip(distinct, records, strict=True))
         torch.manual_seed(torch_seed(config.seed, f"{purpose}dropout", *place))
         return train_locally(
             session.model,
             session.parameters,
-            [example for share in shares for example in share],
+            [[example[row] for row in batch] for batch in draws],
             config.train,
-            sum(steps_of(config.train, len(share)) for share in shares),
             round_lr(config, request.stage, request.round),
-            stream(config.seed, f"{purpose}batches", *place),
             hook,
         )
 

@@ -350,7 +350,7 @@ def start_run(server: Server, *words: str, name: str = "run") -> "subprocess.Pop
 
 def folder_of(server: Server, name: str = "run") -> RunFolder:
     """The user's folder of a run."""
-    return RunFolder(Path(server.user["FEDVLM_HOME"]) / "runs" / name)
+    return RunFolder(Path(server.user["FEDVLM_RUNS"]) / name)
 
 
 def fedvlm(*words: str) -> list[str]:
@@ -374,6 +374,7 @@ def environment_of(home: Path, models: Path | None) -> dict[str, str]:
         "PYTHONPATH": str(ROOT),
         "FLWR_HOME": str(home / "flwr"),
         "FEDVLM_HOME": str(home / "fedvlm"),
+        "FEDVLM_RUNS": str(home / "fedvlm" / "runs"),
         "OMP_NUM_THREADS": "1",
         "TOKENIZERS_PARALLELISM": "false",
     }

@@ -1,6 +1,7 @@
 """Federated fine-tuning of vision-language models on Flower."""
 
 import os
+from typing import Any
 
 # Threads that wait for each other by spinning take the cores from whoever has work to do, the other
 # threads of the same program among them (docs/performance.md). libgomp reads it when torch is
@@ -11,3 +12,13 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 __version__ = "0.1.0"
+__all__ = ["load_run", "run"]
+
+
+def __getattr__(name: str) -> Any:
+    """`run` and `load_run`, which bring torch with them once they are asked for."""
+    if name in __all__:
+        from fedvlm_flwr import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import resource
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from fedvlm_flwr.config import Config, Scalar, compose
 from fedvlm_flwr.config.compose import to_overrides
-from fedvlm_flwr.data.clients import Shares, assign_test, client_examples, train_shares
+from fedvlm_flwr.data.clients import (
+    Shares,
+    assign_test,
+    rows_of,
+    train_shares,
+    training_examples,
+)
 from fedvlm_flwr.data.fitting import fitted
 from fedvlm_flwr.data.holding_out import with_validation
 from fedvlm_flwr.data.layout import TEST
@@ -187,7 +193,23 @@ class Process:
             ConfigError: there is no such client, or the partition cannot be made.
             DataError: a picture is missing or unreadable; names the record and the path.
         """
-        return client_examples(self.data(config), self.shares(config), client)
+        return self.examples_at(config, self.rows_of(config, client))
+
+    def rows_of(self, config: Config, client: int) -> list[int]:
+        """A client's own rows of the training table; nothing of them is read.
+
+        Raises:
+            ConfigError: there is no such client, or the partition cannot be made.
+        """
+        return rows_of(self.shares(config), client)
+
+    def examples_at(self, config: Config, rows: Sequence[int]) -> list[Example]:
+        """The training examples of some rows of the table, with every picture checked.
+
+        Raises:
+            DataError: a picture is missing or unreadable; names the record and the path.
+        """
+        return training_examples(self.data(config), rows)
 
     def model(self, config: Config, device: torch.device) -> Resident:
         """The loaded model of a configuration; another model, tuning, seed or device replaces it.

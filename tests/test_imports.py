@@ -92,14 +92,15 @@ class Rule(NamedTuple):
 
 APPS = ("client_app", "server_app")
 CLI = ("fedvlm_flwr.cli",)
+API = ("fedvlm_flwr.api",)  # the same for people who write Python
 RULES = (
-    Rule(("fedvlm_flwr",), (*APPS, "strategies"), but=CLI),
+    Rule(("fedvlm_flwr",), (*APPS, "strategies"), but=(*CLI, *API)),
     Rule(CLI, (*APPS, "strategies"), lazily=True),
     Rule(("strategies",), APPS),
     Rule(("client_app",), ("server_app",)),
     Rule(("server_app",), ("client_app",)),
     Rule(("fedvlm_flwr.engines",), ("strategies", "fedvlm_flwr.models")),
-    Rule(PACKAGES, CLI, but=CLI),
+    Rule(PACKAGES, CLI, but=(*CLI, *API)),
     Rule(PACKAGES, ("tests",)),
 )
 

@@ -93,7 +93,7 @@ def try_out(config: Config, model: Resident, stage: int, records: Sequence[Examp
     Raises:
         DivergedError: the loss is not finite.
     """
-    from client_app.local import train_locally
+    from client_app.local import draw, train_locally
 
     parts = config.tuning.stages[stage].shared
     parameters = model.place(stage, model.initial[stage], {})
@@ -104,7 +104,9 @@ def try_out(config: Config, model: Resident, stage: int, records: Sequence[Examp
     }
     hook, *_ = start_hooks(config, parameters, zeros)
     order = stream(config.seed, "batches")
-    train_locally(model, parameters, records, config.train, STEPS, config.train.lr, order, hook)
+    picks = draw(len(records), config.train, STEPS, order)
+    draws = [[records[i] for i in pick] for pick in picks]
+    train_locally(model, parameters, draws, config.train, config.train.lr, hook)
 
 
 def client_model(run: FinishedRun, client: int | None) -> tuple[int, ClientModel] | None:

@@ -26,10 +26,11 @@ import shutil
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -200,14 +201,39 @@ def run_job(tree: DictConfig) -> RunFolder:
         FedVLMError: the configuration is wrong, or the run failed.
     """
     settings = HydraConfig.get()
-    config = from_hydra(tree)
-    # The folder is decided here; free-form overrides win over the run-config's own keys.
-    words = [word for word in settings.overrides.task if not facts_at(_key(word), {}).place]
-    overrides = [from_anywhere(word, kinds_of(config)) for word in words]
-    config = replace(config, output_dir=config.output_dir or str(working_runs()))
-    if settings.mode == RunMode.MULTIRUN:
+    config, in_sweep = from_hydra(tree), settings.mode == RunMode.MULTIRUN
+    if in_sweep:
         name = job_name(settings.job.num, settings.job.override_dirname)
         config = _in_sweep(config, Path(settings.sweep.dir).parent, name)
+    return _begin(config, settings.overrides.task, in_sweep=in_sweep)
+
+
+def run_words(words: Sequence[str]) -> RunFolder:
+    """Run one federation by the words of a command line, from within Python.
+
+    Raises:
+        FedVLMError: see `run_job`.
+    """
+    require_pairs(list(words))
+    whole = with_saved([as_one_value(word) for word in words])
+    places = {key: unquoted(value) for key, _, value in (w.partition("=") for w in whole)}
+    own = {key: value for key, value in places.items() if facts_at(key, {}).place}
+    others = [word for word in whole if _key(word) not in own]
+    config = this_process().compose({"overrides": shlex.join(others)})
+    where: dict[str, Any] = {key: None if value == "null" else value for key, value in own.items()}
+    return _begin(replace(config, **where), others, in_sweep=False)
+
+
+def _begin(config: Config, words: Sequence[str], *, in_sweep: bool) -> RunFolder:
+    """Place a run, or find what there is of it, and run what is left.
+
+    Args:
+        words: the overrides that make the configuration.
+    """
+    # The folder is decided here; free-form overrides win over the run-config's own keys.
+    own = [word for word in words if not facts_at(_key(word), {}).place]
+    overrides = [from_anywhere(word, kinds_of(config)) for word in own]
+    config = replace(config, output_dir=config.output_dir or str(working_runs()))
     require_closed(overrides)
     if not config.engine.real_sites and config.fixed_clients > MANY:
         this_process().test_shares(config)
@@ -215,7 +241,7 @@ def run_job(tree: DictConfig) -> RunFolder:
     if config.resume:
         folder = RunFolder.existing(config.resume)
         run_config["resume"] = str(folder.path)
-        if settings.mode == RunMode.MULTIRUN and _is_finished(folder):
+        if in_sweep and _is_finished(folder):
             require_same_config(config, folder)
             print(f"already finished: {folder.path}")
             return folder

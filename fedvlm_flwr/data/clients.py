@@ -102,23 +102,26 @@ def field_of(partition: Choice[Any]) -> str | None:
     return partition.params.by if isinstance(partition.params, GoesBy) else None
 
 
-def client_examples(data: FederatedData, shares: Shares, client: int) -> list[Example]:
-    """A client's own training examples, with every picture checked.
-
-    Args:
-        shares: the clients' rows of the training table.
+def rows_of(shares: Shares, client: int) -> list[int]:
+    """A client's own rows of the training table.
 
     Raises:
         ConfigError: there is no such client.
-        DataError: a picture is missing or unreadable; names the record and the path.
     """
     if not 0 <= client < len(shares):
         raise ConfigError(
             f"partition-id={client} but num_clients={len(shares)}; ids go from 0 to "
             f"{len(shares) - 1}."
         )
-    own = examples(
-        data.train, data.root, shares[client], data.box_decimals, cut_answers=data.cut_answers
-    )
+    return shares[client]
+
+
+def training_examples(data: FederatedData, rows: Sequence[int]) -> list[Example]:
+    """The examples of some rows of the training table, with every picture checked.
+
+    Raises:
+        DataError: a picture is missing or unreadable; names the record and the path.
+    """
+    own = examples(data.train, data.root, rows, data.box_decimals, cut_answers=data.cut_answers)
     check_pictures(own, data.max_pixels)
     return own

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
+from fedvlm_flwr.models.transfer import to_device
+
 
 @torch.no_grad()
 def greedy(
@@ -44,13 +46,14 @@ def greedy(
             use_cache=True,
         ).last_hidden_state  # [open rows, T, D], T = 1 from the second token on
         tokens = head(hidden[:, -1]).argmax(-1)  # [open rows]
-        going = [i for i, token in enumerate(tokens.tolist()) if token != end_id]
+        likeliest = tokens.tolist()  # the only wait for the device that a token costs
+        going = [i for i, token in enumerate(likeliest) if token != end_id]
         for i in going:
-            answers[open_rows[i]].append(int(tokens[i]))
+            answers[open_rows[i]].append(likeliest[i])
         if not going:
             break
         open_rows = [open_rows[i] for i in going]
-        keep = torch.tensor(going, device=mask.device)
+        keep = to_device(torch.tensor(going), mask.device)
         if len(going) < len(tokens):  # finished rows cost nothing more
             cache.batch_select_indices(keep)
         embeds = llm.get_input_embeddings()(tokens[keep]).unsqueeze(1)  # [open rows, 1, D]

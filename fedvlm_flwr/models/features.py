@@ -4,8 +4,8 @@ import hashlib
 import json
 import os
 import tempfile
-from collections import OrderedDict
-from collections.abc import Sequence
+from collections import OrderedDict, deque
+from collections.abc import Iterable, Iterator, Sequence
 from logging import getLogger
 from pathlib import Path
 
@@ -53,6 +53,7 @@ class FeatureCache:
         self._most = megabytes * 1e6
         self._rows: OrderedDict[Path, Features] = OrderedDict()
         self._bytes = 0
+        self._largest = 0
         self._digests: dict[Path, str] = {}
         keep = on_disk and vlm.keep_features
         self._folder = writable_home() / "features" / vlm.fingerprint if keep else None
@@ -76,6 +77,32 @@ class FeatureCache:
             rows |= self._batch(distinct[start : start + IMAGES_AT_ONCE])
         return [rows[image] for image in images]
 
+    def ahead(self, groups: Iterable[Sequence[Path]]) -> Iterator[list[Features]]:
+        """Features of one group of pictures after the other, on the CPU.
+
+        Pictures are encoded in batches, for as many groups ahead as there is room for in memory, so
+        that none of them is gone when its group comes.
+
+        Raises:
+            DataError: a picture is missing or unreadable; names its path.
+        """
+        waiting = deque(groups)
+        if not self._largest:  # one tells how many there is room for
+            self.encode([image for group in waiting for image in group][:1])
+        while waiting:
+            window = [waiting.popleft()]
+            pictures = set(window[0])
+            while waiting and len(pictures | set(waiting[0])) <= self._room():
+                pictures |= set(waiting[0])
+                window.append(waiting.popleft())
+            if len(window) > 1:  # one by itself is held until it is used, however large it is
+                self.encode(sorted(pictures))
+            yield from map(self, window)
+
+    def _room(self) -> int:
+        """Pictures that memory holds beside each other, all as large as the largest so far."""
+        return int(self._most // max(self._largest, 1))
+
     def forget(self) -> None:
         """Let go of what is known of pictures by their paths, whose files may have changed."""
         self._rows.clear()
@@ -92,7 +119,7 @@ class FeatureCache:
             else:
                 rows[image] = row
         if missing:
-            for image, row in zip(missing, self._vlm.features(missing), strict=True):
+            for image, row in zip(missing, self._features(missing), strict=True):
                 rows[image] = {name: value.detach().cpu() for name, value in row.items()}
                 self._write(image, rows[image])
             self.encoded += len(missing)
@@ -100,9 +127,20 @@ class FeatureCache:
             self._keep(image, row)
         return rows
 
+    def _features(self, images: Sequence[Path]) -> list[Features]:
+        """The model's, of which the frozen part is never in training: it drops nothing out."""
+        module = self._vlm.module
+        training = module.training
+        module.eval()
+        try:
+            return self._vlm.features(images)
+        finally:
+            module.train(training)
+
     def _keep(self, image: Path, row: Features) -> None:
         if image not in self._rows:
             self._bytes += _size(row)
+            self._largest = max(self._largest, _size(row))
         self._rows[image] = row
         self._rows.move_to_end(image)
         while self._bytes > self._most and len(self._rows) > 1:

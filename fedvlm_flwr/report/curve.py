@@ -10,12 +10,20 @@ from fedvlm_flwr.run_folder import CURVE, RunFolder
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 STYLES = {"majority": ":", "shuffled": "--"}
 
 
 def draw_curve(folder: RunFolder) -> Path:
-    """Draw each task's score over rounds, with the two controls as lines; returns the PNG's path.
+    """Draw the curve into the run folder; the PNG's path."""
+    path = folder.path / CURVE
+    curve_figure(folder).savefig(path, dpi=110)
+    return path
+
+
+def curve_figure(folder: RunFolder) -> Figure:
+    """Each task's score over rounds, with the two controls as lines.
 
     Hollow points are scores on the sample used between the first and the last round.
     """
@@ -29,9 +37,7 @@ def draw_curve(folder: RunFolder) -> Path:
         _draw(panel, values, task, metric)
     if metrics and panels[-1].get_legend_handles_labels()[0]:  # sites score without controls
         panels[-1].legend(fontsize=7, loc="lower right")
-    path = folder.path / CURVE
-    figure.savefig(path, dpi=110)
-    return path
+    return figure
 
 
 def _draw(panel: Axes, values: Values, task: str, metric: str) -> None:

@@ -34,6 +34,7 @@ class Downlink:
         self._changes: Arrays | None = None  # from the one before; None: not known
         self._extra: Arrays = {}
         self._records: dict[tuple[str, bool, int | None], ArrayRecord] = {}
+        self._cuts: dict[int, bool] = {}  # by rank, whether a change is read as the server does
 
     @property
     def short(self) -> bool:
@@ -46,7 +47,7 @@ class Downlink:
         Args:
             extra: what the algorithm sends beside the shared tensors.
         """
-        self._records, self._extra = {}, extra
+        self._records, self._cuts, self._extra = {}, {}, extra
         if self.short:
             self._advance(state)
         else:
@@ -107,9 +108,11 @@ class Downlink:
         """
         if self._changes is None or rank is None:
             return self._changes is not None
-        arrays = cut(section(self._changes, SHARED), rank)
-        read = unpack(self._record(SHARED, True, rank, lambda: arrays))
-        return all(np.array_equal(values, read[name]) for name, values in arrays.items())
+        if rank not in self._cuts:
+            arrays = cut(section(self._changes, SHARED), rank)
+            read = unpack(self._record(SHARED, True, rank, lambda: arrays))
+            self._cuts[rank] = all(np.array_equal(v, read[name]) for name, v in arrays.items())
+        return self._cuts[rank]
 
     def _record(
         self, kind: str, change: bool, rank: int | None, arrays: Callable[[], Arrays]

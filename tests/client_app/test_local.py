@@ -8,7 +8,7 @@ import torch
 from peft import LoraConfig, inject_adapter_in_model
 from safetensors.numpy import load_file
 
-from client_app.local import batches, train_locally
+from client_app.local import batches, draw, train_locally
 from fedvlm_flwr.arrays import Arrays
 from fedvlm_flwr.config import compose
 from fedvlm_flwr.models import load_model
@@ -138,8 +138,9 @@ def one_step(small):
         parameters = model.place(0, start, {})
         torch.manual_seed(0)
         hook.on_start(parameters, RoundInput(start, {}, kept or {}))
-        order = np.random.default_rng(0)
-        train_locally(model, parameters, examples, config.train, 1, 1.0, order, hook)
+        picks = draw(len(examples), config.train, 1, np.random.default_rng(0))
+        drawn = [[examples[i] for i in pick] for pick in picks]
+        train_locally(model, parameters, drawn, config.train, 1.0, hook)
         return {name: values - start[name] for name, values in read(parameters).items()}
 
     return run

@@ -25,6 +25,8 @@ class Family:
         pictures: the tensors of the processor's output that go with a picture.
         types: the model's argument that tells picture places (1) from text (0) in the sequence;
             None: it takes none.
+        joined: the dimension in which the vision tower's outputs of several pictures follow each
+            other, so that they can be kept; None: they cannot, and the tower runs at every step.
         one: an example shows exactly one picture: the family was not made for more, and of none its
             processor makes nothing.
         cross_mask: the model's argument that tells for each token which of a picture's tiles it
@@ -45,6 +47,7 @@ class Family:
     processor: str
     pictures: tuple[str, ...] = ("pixel_values",)
     types: str | None = None
+    joined: int | None = 0
     one: bool = False
     cross_mask: str | None = None
     answer_type: int = 0
@@ -86,7 +89,7 @@ FAMILIES: Mapping[str, Family] = {
     "llava": Family(*_LLAVA, "LlavaProcessor"),
     "llava_next": Family(*_LLAVA, "LlavaNextProcessor", _SIZED),
     "llava_onevision": Family(*_LLAVA, "LlavaOnevisionProcessor", (*_SIZED, "batch_num_images")),
-    "mistral3": Family(*_LLAVA, "PixtralProcessor", _SIZED),
+    "mistral3": Family(*_LLAVA, "PixtralProcessor", _SIZED, joined=1),
     "mllama": Family(
         "model.vision_model",
         "model.multi_modal_projector",

@@ -76,6 +76,13 @@ class HfInputs:
         self.places_wording = PlacedTurn(self.turn, self.place)
         self.pictures = ONE_PICTURE if family.one else self._pictures()
 
+    @property
+    def identity(self) -> str:
+        """What decides `image_ids` beside picture and template: tokenizer, processor's settings."""
+        tokenizer: Any = self.tokenizer
+        plain = {k: v for k, v in vars(self.processor).items() if isinstance(v, int | float | str)}
+        return f"{tokenizer.backend_tokenizer.to_str()} {sorted(plain.items())}"
+
     def encode(
         self,
         question: str,
@@ -174,6 +181,8 @@ class HfInputs:
             "attention_mask": padded([[1] * len(row) for row in rows], 0, left=left),
         }
         for name in self.family.pictures if features else ():
+            if name not in features[0]:  # the tower's output is there instead
+                continue
             arguments[name] = concatenate([row[name] for row in features])
         if self.family.types is not None:
             arguments[self.family.types] = padded(types, 0, left=left)

@@ -4,12 +4,12 @@ The model's own processor, chat template, `forward` and `generate` do the work; 
 what the rest of the code needs: a picture is processed once, only an answer's tokens are learnt,
 and the parts have names.
 
-The vision tower runs anew at every step, from kept pixels: families differ in what lies between
-tower and connector, and no interface of transformers separates the two in all of them. Frozen as
-it is, it costs a forward pass without a graph.
+The vision tower runs once for a picture where its family's row says how outputs are joined, see
+`tower.py`; otherwise anew at every step, from kept pixels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,9 @@ from fedvlm_flwr.images.reading import READING, image_size_of, open_image
 from fedvlm_flwr.models.features import fingerprint
 from fedvlm_flwr.models.hf_vlm.inputs import HfInputs
 from fedvlm_flwr.models.hf_vlm.processor import frame_through
+from fedvlm_flwr.models.hf_vlm.tower import Tower, is_whole
 from fedvlm_flwr.models.parts import linear_names
+from fedvlm_flwr.models.transfer import to_device
 from fedvlm_flwr.models.vlm import VLM, Encoded, Features, History, base_of
 
 
@@ -37,8 +39,6 @@ class HfVlm(VLM):
     Raises:
         ModelError: the processor crops what it has not resized.
     """
-
-    keep_features = False
 
     def __init__(self, module: PreTrainedModel, inputs: HfInputs) -> None:
         self.module = module
@@ -54,6 +54,11 @@ class HfVlm(VLM):
         processing = inputs.processor.image_processor
         frame_through(processing, (1, 1))  # refused here rather than at the first picture
         choice = [repr(inputs.turn), str(self._dtype), READING]
+        self._tower: Tower | None = None
+        if self.family.joined is not None:
+            self._tower = Tower(module, self.family, self.device)
+            choice += [inputs.identity, feature_layer(module.config)]
+        self.keep_features = self._tower is not None  # otherwise they are pixels
         self.fingerprint = fingerprint(vision, choice, processing)
         self.stops = self._stops()
         # The checkpoint's own may sample or punish repetition; here the likeliest token counts.
@@ -87,12 +92,15 @@ class HfVlm(VLM):
         return self.inputs.prompts.length(answer)
 
     def features(self, images: Sequence[Path]) -> list[Features]:
-        """The processor's tensors of each picture, on the CPU; see `HfInputs.encode_image`.
+        """The processor's tensors of each picture, see `HfInputs.encode_image`.
+
+        Where it is kept, the vision tower's output is there instead of the pixels.
 
         Raises:
             DataError: a picture is missing or unreadable; names its path.
         """
-        return [self.inputs.encode_image(open_image(path), self._dtype) for path in images]
+        rows = [self.inputs.encode_image(open_image(path), self._dtype) for path in images]
+        return rows if self._tower is None else [self._tower.keep(row) for row in rows]
 
     def frame(self, image: Path) -> Frame:
         """What of a picture the family's own processor shows, see `frame_through`.
@@ -104,9 +112,9 @@ class HfVlm(VLM):
 
     def loss(self, features: Sequence[Features], batch: Sequence[Encoded]) -> Tensor:
         """Mean cross-entropy over the answer tokens of a batch (scalar, with gradient)."""
-        arguments = self._arguments(features, batch, answers=True)
         network = self.module.get_submodule("model")
-        hidden = network(**arguments, use_cache=False).last_hidden_state  # [B, T, D]
+        with self._arguments(features, batch, answers=True) as arguments:
+            hidden = network(**arguments, use_cache=False).last_hidden_state  # [B, T, D]
         where: list[int] = []
         targets: list[int] = []
         prompts = self.inputs.prompted(features, batch)
@@ -115,9 +123,10 @@ class HfVlm(VLM):
             where.extend(range(start, start + len(example.answer_ids)))
             targets.extend(example.answer_ids)
         # index_select, since the gradient of plain indexing adds up in no fixed order.
-        labeled = hidden.flatten(0, 1).index_select(0, torch.tensor(where, device=hidden.device))
+        places, labels = to_device(torch.tensor([where, targets]), hidden.device).unbind()
+        labeled = hidden.flatten(0, 1).index_select(0, places)
         logits = self._logits(labeled).float()  # [answer tokens, vocabulary]
-        return F.cross_entropy(logits, torch.tensor(targets, device=hidden.device))
+        return F.cross_entropy(logits, labels)
 
     @torch.no_grad()
     def generate(
@@ -133,18 +142,25 @@ class HfVlm(VLM):
         self, features: Sequence[Features], batch: Sequence[Encoded], max_new_tokens: int
     ) -> list[list[int]]:
         """The likeliest tokens after each prompt, without what ends them."""
-        arguments = self._arguments(features, batch, answers=False)
         network: Any = self.module
-        sequences = network.generate(**arguments, max_new_tokens=max_new_tokens)
+        with self._arguments(features, batch, answers=False) as arguments:
+            sequences = network.generate(**arguments, max_new_tokens=max_new_tokens)
         rows: list[list[int]] = sequences[:, arguments["input_ids"].shape[1] :].tolist()
         ends = [next((i for i, t in enumerate(row) if t in self.stops), len(row)) for row in rows]
         return [row[:end] for row, end in zip(rows, ends, strict=True)]
 
+    @contextmanager
     def _arguments(
         self, features: Sequence[Features], batch: Sequence[Encoded], *, answers: bool
-    ) -> dict[str, Tensor]:
-        arguments = self.inputs.batch(features, batch, answers=answers)
-        return {name: value.to(self.device) for name, value in arguments.items()}
+    ) -> Iterator[dict[str, Tensor]]:
+        """What the network is called with, while the tower gives what was kept of pictures."""
+        batched = self.inputs.batch(features, batch, answers=answers)
+        arguments = {name: to_device(value, self.device) for name, value in batched.items()}
+        if self._tower is None or not features or is_whole(features[0]):
+            yield arguments
+            return
+        with self._tower.replayed(features) as pixels:
+            yield arguments | pixels
 
     def _logits(self, hidden: Tensor) -> Tensor:
         network: Any = self.module
@@ -160,3 +176,8 @@ class HfVlm(VLM):
         others = ends if isinstance(ends, list) else [ends]
         own: Any = self.inputs.tokenizer.eos_token_id
         return frozenset(i for i in (self.inputs.end_id, own, *others) if i is not None)
+
+
+def feature_layer(config: Any) -> str:
+    """Which of the vision tower's layers a family's code reads, as its configuration says."""
+    return repr(getattr(config, "vision_feature_layer", None))

@@ -47,14 +47,14 @@ class FamilyHead:
         network.get_decoder().forward = _handed_on
         network.set_output_embeddings(layer)
         self._network = network.eval()
-        self._added = torch.tensor(added, dtype=torch.long)
+        self._added = torch.tensor(added, dtype=torch.long, device=next(layer.parameters()).device)
 
     def __call__(self, hidden: Tensor) -> Tensor:
         """Logits [..., vocabulary] of hidden states [..., width]."""
         rows = hidden.reshape(1, -1, hidden.shape[-1])
         logits: Tensor = self._network(inputs_embeds=rows, use_cache=False).logits
         if len(self._added):
-            logits = logits.index_fill(-1, self._added.to(logits.device), -torch.inf)
+            logits = logits.index_fill(-1, self._added, -torch.inf)
         return logits.reshape(*hidden.shape[:-1], -1)
 
 

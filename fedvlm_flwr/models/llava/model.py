@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
 from PIL import Image
@@ -20,6 +21,7 @@ from fedvlm_flwr.models.features import fingerprint
 from fedvlm_flwr.models.llava.language_model import FamilyHead
 from fedvlm_flwr.models.parts import linear_names
 from fedvlm_flwr.models.prompts import QUESTION, PlacedTemplate, PromptEncoder, Template
+from fedvlm_flwr.models.transfer import to_device
 from fedvlm_flwr.models.vlm import VLM, Encoded, Features, History, base_of
 
 IMAGE = "<image>"
@@ -247,7 +249,8 @@ class Llava(VLM):
     def _image(self, features: Sequence[Features]) -> Tensor:
         if not features:  # nothing but text
             return torch.zeros(0, 1, 1, device=self.device)
-        return self.connect(torch.stack([row["tokens"] for row in features]))
+        tokens = torch.stack([row["tokens"] for row in features])
+        return self.connect(to_device(tokens, self.device))
 
     def loss(self, features: Sequence[Features], batch: Sequence[Encoded]) -> Tensor:
         """Mean cross-entropy over the answer tokens of a batch (scalar, with gradient)."""
@@ -274,11 +277,10 @@ class Llava(VLM):
             where.extend(range(start, start + len(row.answer_ids)))
             targets.extend(row.answer_ids)
         # index_select, since the gradient of plain indexing adds up in no fixed order.
-        labeled = hidden.flatten(0, 1).index_select(0, torch.tensor(where, device=hidden.device))
+        places, labels = to_device(torch.tensor([where, targets]), hidden.device).unbind()
+        labeled = hidden.flatten(0, 1).index_select(0, places)
         logits = self.logits(labeled).float()  # [answer tokens, vocabulary]
-        return F.cross_entropy(
-            logits, torch.tensor(targets, device=hidden.device), reduction="none"
-        )
+        return F.cross_entropy(logits, labels, reduction="none")
 
     @torch.no_grad()
     def generate(
@@ -323,14 +325,16 @@ class Llava(VLM):
         ]
         longest = max(map(len, expanded))
         pads = [[-2] * (longest - len(row)) for row in expanded]
-        ids = torch.tensor(
-            [pad + row if left else row + pad for pad, row in zip(pads, expanded, strict=True)],
-            device=image.device,
+        filled = torch.tensor(
+            [pad + row if left else row + pad for pad, row in zip(pads, expanded, strict=True)]
         )
+        ids = to_device(filled, image.device)
         embeds = self.llm.get_input_embeddings()(ids.clamp(min=0))  # [B, T, D]
-        places = (ids == -1).unsqueeze(-1)  # [B, T, 1]
         if len(image):
-            embeds = embeds.masked_scatter(places, image.to(embeds.dtype).flatten(0, 1))
+            # Places are told by the CPU: what a mask selects is counted, for which it would wait.
+            places = to_device(torch.from_numpy(np.flatnonzero(filled.numpy() == -1)), image.device)
+            tokens = image.to(embeds.dtype).flatten(0, 1)
+            embeds = embeds.flatten(0, 1).index_copy(0, places, tokens).view_as(embeds)
         return embeds, ids != -2
 
 

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from fedvlm_flwr.models.transfer import to_device
+
 
 def visible(
     pads: Sequence[int], prefixes: Sequence[int], length: int, device: torch.device
@@ -21,8 +23,9 @@ def visible(
         length: of every row, padding included.
         device: where the mask shall lie.
     """
-    start = torch.tensor(pads, device=device)[:, None, None]  # [B, 1, 1]
-    end = start + torch.tensor(prefixes, device=device)[:, None, None]
+    rows = to_device(torch.tensor([pads, prefixes]), device)
+    start, prefix = rows[..., None, None].unbind()  # [B, 1, 1]
+    end = start + prefix
     places = torch.arange(length, device=device)
     looks, at = places[:, None], places[None, :]
     mask = (at >= start) & ((at <= looks) | (at < end)) | (at == looks)

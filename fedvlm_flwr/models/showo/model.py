@@ -27,6 +27,7 @@ from fedvlm_flwr.models.showo.network import (
     Vocabulary,
     image_processor,
 )
+from fedvlm_flwr.models.transfer import to_device
 from fedvlm_flwr.models.vlm import VLM, Encoded, Features, History, base_of
 
 PIXELS_AT_ONCE = 8 * 256 * 256  # bounds the memory of the image tokenizer's activations
@@ -183,9 +184,10 @@ class Showo(VLM):
             where.extend(range(end - len(encoded.answer_ids), end))
             targets.extend(encoded.answer_ids)
         # index_select, since the gradient of plain indexing adds up in no fixed order.
-        labeled = hidden.flatten(0, 1).index_select(0, torch.tensor(where, device=ids.device))
+        places, labels = to_device(torch.tensor([where, targets]), ids.device).unbind()
+        labeled = hidden.flatten(0, 1).index_select(0, places)
         logits = self.head(labeled).float()  # [answer tokens, vocabulary]
-        return F.cross_entropy(logits, torch.tensor(targets, device=ids.device), reduction="none")
+        return F.cross_entropy(logits, labels, reduction="none")
 
     @torch.no_grad()
     def generate(
@@ -223,8 +225,7 @@ class Showo(VLM):
         pads = [longest - len(row) for row in rows]
         filled = [[self.vocabulary.pad] * pad for pad in pads]
         ids = torch.tensor(
-            [pad + row if left else row + pad for pad, row in zip(filled, rows, strict=True)],
-            device=self.device,
+            [pad + row if left else row + pad for pad, row in zip(filled, rows, strict=True)]
         )
         before = pads if left else [0] * len(rows)
         alike = len({*zip(before, prefixes, strict=True)}) == 1  # then one mask does for all
@@ -232,4 +233,4 @@ class Showo(VLM):
         visibility = visible(before[some], prefixes[some], longest, self.device)
         attention = self.llm.config._attn_implementation
         mask = for_attention(visibility, attention, self.module.showo.dtype)
-        return ids, mask.expand(len(rows), -1, -1, -1)
+        return to_device(ids, self.device), mask.expand(len(rows), -1, -1, -1)

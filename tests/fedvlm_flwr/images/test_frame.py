@@ -3,7 +3,6 @@
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -25,6 +24,7 @@ from fedvlm_flwr.data.framing import frame_of, to_image_frame, to_model_frame
 from fedvlm_flwr.errors import DataError, ModelError
 from fedvlm_flwr.evaluation.answers import generate_answers
 from fedvlm_flwr.images.frame import WHOLE, Frame, cropped, padded
+from fedvlm_flwr.images.reading import open_image
 from fedvlm_flwr.models import load_model
 from fedvlm_flwr.models.features import FeatureCache
 from fedvlm_flwr.models.hf_vlm.processor import frame_through
@@ -270,7 +270,10 @@ def test_every_family_sees_what_its_view_says(family, hf_checkpoint, tmp_path):
     kind = KINDS[family]()
     for size in SHAPES:
         path = drawn(tmp_path, size)
-        agree(model.frame(path), whole_tile(kind, model.features([path])[0]))
+        agree(
+            model.frame(path),
+            whole_tile(kind, model.inputs.encode_image(open_image(path), torch.float32)),
+        )
         if not kind.margins:
             assert model.frame(path) == (cropped(size) if kind.crops else WHOLE)
 
@@ -315,8 +318,8 @@ def test_training_and_evaluation_show_the_model_the_same_boxes(model, tmp_path, 
     resident = Resident(model, [stage], FeatureCache(model, 10, on_disk=False))
     parameters = resident.place(0, resident.first, {})
     config = compose({})
-    order = np.random.default_rng(0)
-    train_locally(resident, parameters, [one], config.train, 1, 1e-3, order, ClientHook(None))
+    once = [[one]]
+    train_locally(resident, parameters, once, config.train, 1e-3, ClientHook(None))
     seen = to_model_frame(one, padded((300, 100)))
     assert shown == [(seen.question, seen.answer)]
     monkeypatch.setattr(model, "generate", lambda *_: [seen.answer])

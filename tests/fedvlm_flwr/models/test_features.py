@@ -118,3 +118,38 @@ def test_many_may_encode_the_same_pictures_at_once(model, pictures, home):
 def test_a_missing_picture_is_named(model, tmp_path):
     with pytest.raises(DataError, match=r"gone\.png"):
         FeatureCache(model, 10, on_disk=True).encode([tmp_path / "gone.png"])
+
+
+@pytest.mark.parametrize("room", [2, 3, 10])
+def test_groups_in_a_row_encode_each_picture_once_wherever_memory_allows(model, pictures, room):
+    """Of five pictures two to ten fit, and none is asked for after others have its place."""
+    size = sum(value.nbytes for value in model.features(pictures[:1])[0].values())
+    cache = FeatureCache(model, room * size / 1e6, on_disk=False)
+    a, b, c, d, e = pictures
+    groups = [[a, b], [b, a], [b, c], [c, d], [d, e], []]
+    for group, rows in zip(groups, cache.ahead(groups), strict=True):
+        assert same(rows, model.features(group))
+    assert cache.encoded == 5
+
+
+def test_a_group_that_is_larger_than_memory_is_encoded_once(model, pictures):
+    cache = FeatureCache(model, 1e-6, on_disk=False)
+    (rows,) = cache.ahead([pictures])
+    assert same(rows, model.features(pictures))
+    assert cache.encoded == 5
+
+
+def test_the_frozen_part_is_never_in_training(model, pictures, monkeypatch):
+    modes, real = [], type(model).features
+    cache = FeatureCache(model, 10, on_disk=False)
+    model.module.train()
+    modules = list(model.module.modules())
+    monkeypatch.setattr(
+        model,
+        "features",
+        lambda images: modes.append(any(m.training for m in modules)) or real(model, images),
+    )
+    cache(pictures)
+    assert modes == [False]
+    assert all(m.training for m in modules)
+    model.module.eval()

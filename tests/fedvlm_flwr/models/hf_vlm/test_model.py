@@ -23,6 +23,7 @@ from fedvlm_flwr.cli import main
 from fedvlm_flwr.config import Lora, Stage, compose
 from fedvlm_flwr.data.federated import PLACE
 from fedvlm_flwr.errors import ConfigError, DataError, ModelError
+from fedvlm_flwr.images.reading import open_image
 from fedvlm_flwr.models import load_model, model_pictures, model_skeleton, prepare_model
 from fedvlm_flwr.models.adapter import save_adapter
 from fedvlm_flwr.models.checkpointing import checkpointed
@@ -191,7 +192,10 @@ def test_ids_and_generated_tokens_equal_plain_transformers(family, kept, plain, 
     stops = [kind.end, *kind.stops]
     expected = []
     for row, encoded, path, question in zip(features, batch, paths, QUESTIONS, strict=True):
-        given = model.inputs.batch([row], [encoded], answers=False)
+        plain_row = model.inputs.encode_image(open_image(path), torch.float32)
+        given = model.inputs.batch([plain_row], [encoded], answers=False)
+        assert set(model.family.pictures) <= set(given)
+        assert all(torch.equal(row[name], plain_row[name]) for name in set(row) & set(plain_row))
         asked = reference.asked(path, question)
         assert given["input_ids"].tolist() == asked["input_ids"].tolist()
         for name in set(given) - {"input_ids"}:
@@ -296,7 +300,8 @@ def test_bfloat16_base_takes_a_float32_connector(family, load, paths):
     train_in_float32(model, "connector")
     trained = set_trainable(model, Stage(train={"connector": "full"}))
     features = model.features(paths)
-    assert {row["pixel_values"].dtype for row in features} == {torch.bfloat16}
+    floats = [v for row in features for v in row.values() if v.is_floating_point()]
+    assert {value.dtype for value in floats} == {torch.bfloat16}
     batch = [model.encode(q, a) for q, a in zip(QUESTIONS, ANSWERS, strict=True)]
     loss = model.loss(features, batch)
     loss.backward()
