@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from fedvlm_flwr.config import Config, Scalar, compose
@@ -113,7 +114,9 @@ class Process:
             key, whole = repr((config.dataset, config.model)), data
             data = self._tables.get(key, lambda: self._fitted(config, whole))
         if config.eval.split != TEST:
-            data = self._validated(config, key, data)
+            return self._validated(config, key, data)
+        if config.eval.holds_out:
+            data = replace(data, train=self._validated(config, key, data).train)
         return data
 
     def _validated(self, config: Config, key: str, data: FederatedData) -> FederatedData:

@@ -39,6 +39,7 @@ from server_app.callbacks.metrics import MetricsWriter
 from server_app.callbacks.progress import Progress
 from server_app.callbacks.trackers import trackers_of
 from server_app.client_states import client_states_in
+from server_app.keeping import BestRound
 from server_app.saved import Saved, read_checkpoint
 from server_app.scoring import Scoring
 from server_app.shortfalls import of_a_site, shortfalls, unfinished_answers
@@ -198,12 +199,18 @@ class Run:
         scoring = Scoring(
             config, self._folder, evaluator, self._watchers, self._metrics, self._progress
         )
+        keeping = None
+        if config.eval.keep == "best":
+            tellers = self._watchers, self._progress
+            keeping = BestRound(config, self._process, model, *tellers)
         result = saved.previous if saved else Arrays()
         for stage in range(saved.stage if saved else 0, len(config.tuning.stages)):
             checkpoint = Checkpoint(self._folder, self._id, stage, result, self._watchers)
             state = saved.state if saved and saved.stage == stage else None
             places = Places(self._id, session, self._roster)
-            run = StageRun(config, places, stage, result, state, model, scoring, checkpoint)
+            run = StageRun(
+                config, places, stage, result, state, model, scoring, checkpoint, keeping
+            )
             arrays, residual = run.execute(grid)
             result = result | arrays
         scoring.controls(has_model=result.keys() == model.first.keys())

@@ -73,6 +73,21 @@ class Scoring:
         }
         return MetricRecord(cast(dict[str, int | float | list[int] | list[float]], flat))
 
+    def tell_best(self, stage: int, number: int, best: int) -> None:
+        """Write which round's model the last scores of a stage are of.
+
+        Args:
+            number: the stage's last round.
+            best: the round that was best on validation records.
+        """
+        before = self.config.rounds_before(stage)
+        self.metrics.write(before + number, "server", "train", {"best_round": before + best}, stage)
+        self.progress.tell(
+            "warning",
+            message=f"The model of round {before + best} is the best on validation records: the "
+            "scores of the end are of it, and it is saved.",
+        )
+
     def controls(self, has_model: bool) -> None:
         """Score models that are blind to the image, by three ways of being blind.
 

@@ -1,21 +1,25 @@
 """One stage of the tuning: its federation, its rounds, its result."""
 
 from dataclasses import dataclass
+from functools import partial
 
 from flwr.app import MetricRecord
 from flwr.serverapp import Grid
 
 from fedvlm_flwr.arrays import Arrays
 from fedvlm_flwr.config import Config
+from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.messages.wire import pack
 from fedvlm_flwr.models.resident import Resident
 from server_app.callbacks.checkpoint import Checkpoint
 from server_app.callbacks.run_rounds import RunRounds
+from server_app.keeping import BestRound
 from server_app.scoring import Scoring, full_scores_due
 from strategies import load_strategy
 from strategies.core.events import Callbacks
 from strategies.core.federation import Federation
-from strategies.core.loop import RoundLoop
+from strategies.core.flower import FederatedStrategy
+from strategies.core.loop import RoundLoop, goes_on
 from strategies.core.product_distance import ProductDistance
 from strategies.core.roster import Roster
 from strategies.core.state import ServerState
@@ -43,6 +47,7 @@ class StageRun:
     Attributes:
         previous: the previous stages' result.
         resume: where the stage's rounds go on; None: at its start.
+        keeping: what finds the best round; None: the last one's model is the stage's.
     """
 
     config: Config
@@ -53,6 +58,7 @@ class StageRun:
     model: Resident
     scoring: Scoring
     checkpoint: Checkpoint
+    keeping: BestRound | None = None
 
     def execute(self, grid: Grid) -> tuple[Arrays, Arrays]:
         """Run the rounds that are left.
@@ -70,6 +76,12 @@ class StageRun:
         federation = Federation.of(config, stage, previous=self.previous, **vars(self.places))
         rounds = RunRounds(self.scoring.watchers, config.rounds_before(stage))
         strategy = load_strategy(config.algorithm, federation)
+        alone = strategy.keeps_models or len(strategy.travels(trained)) < len(trained)
+        if self.keeping is not None and alone:
+            raise ConfigError(
+                "eval.keep=best chooses a round of one model of all, and here clients have models "
+                "of their own; set eval.keep=last."
+            )
         measured = [ProductDistance(strategy)] if config.product_distance else []
         loop = RoundLoop(
             strategy,
@@ -79,17 +91,31 @@ class StageRun:
             lambda number: full_scores_due(config, stage, number),
             config.eval.where != "server",
             self.resume,
+            ends=self.keeping.is_over if self.keeping else goes_on,
         )
-        score = self._score_global if self.scoring.evaluator else None
+        score = partial(self._score_global, strategy) if self.scoring.evaluator else None
         loop.run(pack(trained), config.rounds_of(stage), score)
         arrays, residual = strategy.served(), strategy.residual()
+        if self.keeping is not None:
+            arrays, residual = self.keeping.model(strategy.state)
         if arrays.keys() == trained.keys():  # the last round's, whoever has used the model since
             model.place(stage, arrays, self.previous, residual)
         return arrays, residual
 
-    def _score_global(self, number: int, arrays: Arrays, residual: Arrays) -> MetricRecord | None:
+    def _score_global(
+        self, strategy: FederatedStrategy, number: int, arrays: Arrays, residual: Arrays
+    ) -> MetricRecord | None:
+        """Score the model after a round; at the end of a stage that model which it ends with."""
         full = full_scores_due(self.config, self.stage, number)
         if full is None:
             return None
         self.model.place(self.stage, arrays, self.previous, residual)
+        if self.keeping is not None and number:
+            state = strategy.state
+            self.keeping.consider(state, self.stage, number, arrays, residual)
+            full = full or self.keeping.is_over(state)
+            if full:
+                best, beside = self.keeping.model(state)
+                self.model.place(self.stage, best, self.previous, beside)
+                self.scoring.tell_best(self.stage, number, self.keeping.number(state))
         return self.scoring.score(self.stage, number, full)

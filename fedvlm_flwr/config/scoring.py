@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from fedvlm_flwr.config.checks import require
 from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.plugins import available
 from fedvlm_flwr.settings import TOKENS, carrier, setting
@@ -18,8 +19,17 @@ class Eval:
     """The records that are scored; settings are chosen by the `validation` ones, so that the test
     set stays unseen until the end."""
     validation_fraction: float = field(metadata=setting(above=0, below=1))
-    """With split=validation, of a dataset without such records: the part of the training pictures
-    that is held out for them, a part of each client's own; no client trains on it."""
+    """With split=validation or keep=best, of a dataset without validation records: the part of the
+    training pictures that is held out for them, a part of each client's; no client trains on it."""
+    keep: str = field(metadata=setting(choices=("last", "best")))
+    """Whose model a stage ends with: the last round's, or that of the round that is best on
+    validation records."""
+    keep_by: str | None
+    """With keep=best, the score that decides, as `task.metric`; null: the headline of the only
+    task."""
+    patience: int | None = field(metadata=setting(least=1, most=1_000_000))
+    """With keep=best, scored rounds without a better one after which a stage ends; null: it goes
+    through all its rounds."""
     every: int = field(metadata=setting(least=1, most=1_000_000))
     """Score after every n-th round, beside before the first and after the last."""
     max_examples: int | None = field(metadata=setting(least=1, most=10**9))
@@ -42,7 +52,27 @@ class Eval:
     bootstrap: int = field(metadata=carrier(least=1, most=100_000))
     """Resamples behind each 95 % confidence interval."""
 
+    @property
+    def holds_out(self) -> bool:
+        """Whether validation records are scored, on which nobody trains then."""
+        return self.split != "test" or self.keep == "best"
+
     def __post_init__(self) -> None:
+        require(
+            self.keep == "best" or (self.keep_by, self.patience) == (None, None),
+            f"eval.keep_by={self.keep_by} and eval.patience={self.patience} go with "
+            "eval.keep=best; set them to null, or keep to best.",
+        )
+        require(
+            self.keep == "last" or self.split == "test",
+            "eval.keep=best chooses by validation records, which eval.split=validation scores at "
+            "the end too; choose one of the two.",
+        )
+        require(
+            self.keep == "last" or self.where != "sites",
+            "eval.keep=best needs validation records at the server, and eval.where=sites has none "
+            "there; set eval.keep=last.",
+        )
         for key, words, package in (
             ("conventions", self.conventions, "fedvlm_flwr.tasks.conventions"),
             ("headlines", self.headlines, "fedvlm_flwr.tasks"),

@@ -99,6 +99,11 @@ def _notes(
     notes = _weighting(rows)
     for key, runs in rows.items():
         notes += _client_notes(key, runs, metrics)
+        rounds = ", ".join(str(run.best_round) for run in runs if run.best_round is not None)
+        if rounds:
+            notes.append(
+                f"{_name(key)}: the model of the best round on validation records ({rounds})"
+            )
     for key, runs in rows.items():
         if left_out := sum(run.failures for run in runs):
             hit = sum(run.failures > 0 for run in runs)

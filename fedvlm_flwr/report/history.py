@@ -148,6 +148,12 @@ class History:
         """What clients counted by in the means, examples or uniform."""
         return str(self.values.get((0, "train", "weighting"), "examples"))
 
+    @property
+    def best_round(self) -> int | None:
+        """Whose model the last scores are of, where validation records have chosen it."""
+        rounds = [int(v) for (_, _, metric), v in self.values.items() if metric == "best_round"]
+        return rounds[-1] if rounds else None
+
     @cached_property
     def cost(self) -> dict[str, Any]:
         """The account of the run; empty before the end of its first round.

@@ -50,6 +50,7 @@ class RunSummary:
         sampled: tasks whose last score is on a sample of the test set.
         failures: client replies that were left out.
         weighting: what clients counted by, examples or uniform.
+        best_round: whose model the last scores are of, where validation records have chosen it.
     """
 
     name: str
@@ -61,6 +62,7 @@ class RunSummary:
     sampled: frozenset[str]
     failures: int
     weighting: str = "examples"
+    best_round: int | None = None
 
 
 @dataclass
@@ -125,6 +127,9 @@ def _summary(folder: RunFolder, name: str) -> RunSummary:
         sampled=frozenset(t for (t, m), value in last.items() if m == "full" and not value),
         failures=sum(x["metric"] == "failure" for x in trained),
         weighting=next((x["value"] for x in lines if x["metric"] == "weighting"), "examples"),
+        best_round=next(
+            (int(x["value"]) for x in lines[::-1] if x["metric"] == "best_round"), None
+        ),
     )
 
 

@@ -28,6 +28,7 @@ BESIDE = {
 }
 INTERVAL = "95 %: bootstrap interval of the score, over the examples of the test set"
 OF_SITES = "95 %: normal interval of the score, over the examples that all sites hold out"
+BEST = "it was the best on validation records"
 UNIFORM = "the clients count alike, however many examples each has"
 OF_CLIENTS = (
     "client mean, worst, deviation (standard deviation): each on its own share of the test set"
@@ -102,7 +103,9 @@ def _notes(values: Values, metrics: dict[str, str], last: int) -> list[str]:
     interval = [OF_SITES if of_sites else INTERVAL] if has_interval else []
     clients = [f"{OF_CLIENTS}; clients: {', '.join(counts)}"] if counts else []
     weighting = [UNIFORM] if (0, "train", "weighting") in values else []
-    return [*interval, *clients, *weighting]
+    best = values.get((last, "train", "best_round"))
+    origin = [] if best is None else [f"the last scores are of round {best:.0f}'s model: {BEST}"]
+    return [*interval, *clients, *weighting, *origin]
 
 
 def left_out(folder: RunFolder, most: int = 20) -> list[str]:

@@ -31,6 +31,11 @@ def never(server_round: int) -> bool | None:
     return None
 
 
+def goes_on(state: ServerState) -> bool:
+    """No end before the last round."""
+    return False
+
+
 @dataclass
 class RoundLoop:
     """Runs a strategy's rounds, one reply at a time: server memory does not grow with them.
@@ -45,6 +50,7 @@ class RoundLoop:
         full_scores: whether a round's evaluation is on the whole test set; None: none is due. Asked
             where clients score models of their own.
         resume: where to go on; None: at the initial arrays.
+        ends: whether a state is the stage's last, whatever rounds there are left.
     """
 
     strategy: FederatedStrategy
@@ -54,6 +60,7 @@ class RoundLoop:
     full_scores: Callable[[int], bool | None] = never
     ask_sites: bool = False
     resume: ServerState | None = None
+    ends: Callable[[ServerState], bool] = goes_on
 
     def run(
         self, initial: ArrayRecord, num_rounds: int, score_global: ScoreGlobal | None = None
@@ -78,6 +85,8 @@ class RoundLoop:
         if not strategy.state.scored:
             self._score(result, score_global)
         for number in range(strategy.state.number + 1, num_rounds + 1):
+            if self.ends(strategy.state):
+                break
             account = self._round(number)
             result.train_metrics_clientapp[number] = MetricRecord(
                 {"loss": account.loss, "num_examples": account.num_examples}

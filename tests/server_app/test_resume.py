@@ -165,10 +165,11 @@ WITH_STATE = [
 ]
 
 
+KEEPS = "eval.keep=best eval.keep_by=vqa.accuracy"
 SHORT = "algorithm=scaffold wire.dtype=int8"  # what clients hold, and what rounding has left out
 
 
-@pytest.mark.parametrize("choice", [*WITH_STATE, "tuning=share_lora", SHORT])
+@pytest.mark.parametrize("choice", [*WITH_STATE, "tuning=share_lora", KEEPS, SHORT])
 def test_other_runs_with_state(small, undisturbed, tmp_path, choice):
     overrides = (*choice.split(), "num_clients=2")
     runner = Runner(small, tmp_path, *overrides)

@@ -124,6 +124,10 @@ def _caption(experiment: Experiment, bold: Sequence[str | None]) -> Iterator[str
     if len(experiment.rows) > 1:
         yield _on_bold(most, any(name is not None for name in bold))
     yield from _weighting(experiment)
+    rounds = [run.best_round for run in experiment.histories if run.best_round is not None]
+    if rounds:
+        numbers = ", ".join(map(str, rounds))
+        yield f"Of the models that were best on validation records (rounds {numbers})."
     if experiment.is_single and any(m.endswith("_low") for _, m in experiment.histories[0].last):
         yield "The interval is over the examples of the test set."
     if any(run.is_sampled(t, run.last_round) for run in experiment.histories for t in run.tasks):
