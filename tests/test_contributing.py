@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 PRINTED = re.compile(r"`([a-z_/]+\.(?:py|yaml))`:\n\n```(?:python|yaml)\n(.*?)```", re.DOTALL)
 PACKAGES = (
     *("fedvlm_flwr", "strategies", "client_app", "server_app"),
-    *("conf", "deploy", "tests", "tools"),
+    *("conf", "deploy", "benchmarks", "tests", "tools"),
 )
 FILES = ("pyproject.toml", "README.md", "CONTRIBUTING.md")
 NAMES = ("fedstep", "counting")
