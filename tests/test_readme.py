@@ -80,8 +80,8 @@ def test_the_comparisons_compose(command):
     words = [word for word in shlex.split(command)[2:] if word != "-m"]
     lists = [[f"{word.split('=')[0]}={v}" for v in word.split("=")[1].split(",")] for word in words]
     jobs = [compose({"overrides": " ".join(job)}) for job in itertools.product(*lists)]
-    names = {(j.algorithm.name, j.tuning.name, j.partition.name, j.seed) for j in jobs}
-    assert len(names) == len(jobs)
+    parts = [(j.algorithm.name, j.tuning.name, j.partition.name, j.wire.dtype) for j in jobs]
+    assert len({(*part, j.seed) for part, j in zip(parts, jobs, strict=True)}) == len(jobs)
     if "algorithm=" in command:
         assert {job.algorithm.name for job in jobs} <= set(available("strategies"))
 
