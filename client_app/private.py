@@ -90,9 +90,7 @@ class PrivateState:
             else:
                 arrays = load_state(path, facts, f"of '{name}'")
             result[name] = arrays
-            files = self._run.glob(f"stage_{self._stage}_{name}_[0-9]*.safetensors")
-            for old in sorted(file for file in files if file.name < path.name)[:-1]:
-                old.unlink(missing_ok=True)
+            _forget_older(path, f"stage_{self._stage}_{name}_[0-9]*.safetensors")
         self._forget_parts(sorted(number for name, number in names if is_residual(name)))
         return result
 
@@ -122,9 +120,7 @@ class PrivateState:
         if saves:
             path = self._run / f"{stem}_{request.published:09d}.safetensors"
             save_state(path, arrays, {**facts, "published": request.published})
-            older = (file for file in self._run.glob(f"{stem}_*") if file.name < path.name)
-            for old in sorted(older)[:-1]:
-                old.unlink(missing_ok=True)
+            _forget_older(path, f"{stem}_[0-9]*.safetensors")
         return arrays
 
     def _forget_parts(self, numbers: list[int]) -> None:
@@ -166,10 +162,14 @@ class PrivateState:
 
         The server may have to go on from the checkpoint before its newest one.
         """
-        first = self.path(number).name
-        files = self._folder.glob(f"stage_{self._stage}_round_*.safetensors")
-        for path in sorted(path for path in files if path.name < first)[:-1]:
-            path.unlink(missing_ok=True)
+        _forget_older(self.path(number), f"stage_{self._stage}_round_*.safetensors")
+
+
+def _forget_older(path: Path, pattern: str) -> None:
+    """Remove the files beside one whose names come before its own, but the newest of them."""
+    older = sorted(file for file in path.parent.glob(pattern) if file.name < path.name)
+    for file in older[:-1]:
+        file.unlink(missing_ok=True)
 
 
 def _number_in(path: Path) -> int:

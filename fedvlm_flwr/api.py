@@ -21,7 +21,7 @@ from fedvlm_flwr.data.federated import examples
 from fedvlm_flwr.errors import ConfigError, RunError
 from fedvlm_flwr.process import Process, this_process
 from fedvlm_flwr.report.curve import curve_figure
-from fedvlm_flwr.report.table import result_table
+from fedvlm_flwr.report.table import headlines, result_table, server_values
 from fedvlm_flwr.run_folder import ADAPTER, METRICS, PREDICTIONS
 from fedvlm_flwr.takehome.answering import Question, answer
 from fedvlm_flwr.takehome.finished import FinishedRun
@@ -89,8 +89,6 @@ class Result:
     @cached_property
     def scores(self) -> "pd.DataFrame":
         """The headline scores: a row for each round that was scored, a column for each task."""
-        from fedvlm_flwr.report.table import headlines, server_values
-
         values = server_values(self._run.folder)
         heads = headlines(self._run.folder, values)
         rounds = sorted({number for number, task, _ in values if task in heads})

@@ -115,7 +115,7 @@ class Process:
             data = self._tables.get(key, lambda: self._fitted(config, whole))
         if config.eval.split != TEST:
             return self._validated(config, key, data)
-        if config.eval.holds_out:
+        if config.eval.keep == "best":  # nobody trains on what chooses the round
             data = replace(data, train=self._validated(config, key, data).train)
         return data
 

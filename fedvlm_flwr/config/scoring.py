@@ -52,11 +52,6 @@ class Eval:
     bootstrap: int = field(metadata=carrier(least=1, most=100_000))
     """Resamples behind each 95 % confidence interval."""
 
-    @property
-    def holds_out(self) -> bool:
-        """Whether validation records are scored, on which nobody trains then."""
-        return self.split != "test" or self.keep == "best"
-
     def __post_init__(self) -> None:
         require(
             self.keep == "best" or (self.keep_by, self.patience) == (None, None),
