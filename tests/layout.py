@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
+from PIL import Image, ImageDraw
 
 Record = dict[str, Any]
 
@@ -16,6 +16,17 @@ def picture(
     """Write a picture of one colour."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", size, color).save(path)
+
+
+def rectangles(folder: Path, sizes: Sequence[tuple[int, int]]) -> list[Path]:
+    """Write pictures of such sides, each of other colours and with a rectangle at another place."""
+    paths = []
+    for i, size in enumerate(sizes):
+        drawing = Image.new("RGB", size, (240, 250 - 40 * i, 50 * i))
+        ImageDraw.Draw(drawing).rectangle((2 * i, i, 12 + 5 * i, 15), fill=(40 * i, 10, 90))
+        paths.append(folder / f"{i}.png")
+        drawing.save(paths[-1])
+    return paths
 
 
 def record(image: str, answer: str = "Lung", question: str = "which organ?", **more: Any) -> Record:

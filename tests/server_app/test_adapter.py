@@ -1,11 +1,8 @@
 """What a run leaves behind gives the same answers in plain transformers and peft."""
 
 import json
-import os
 import re
 import shlex
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
 
@@ -18,6 +15,7 @@ from fedvlm_flwr.models.showo.model import Showo
 from fedvlm_flwr.process import this_process
 from fedvlm_flwr.run_folder import PREDICTIONS
 from tests.conftest import ROOT, SMALL, global_test_set
+from tests.fresh_process import answers_of
 
 DOCS = ROOT / "docs" / "models.md"
 PROGRAM = Path(__file__).with_name("plain_peft.py")
@@ -86,19 +84,8 @@ def llavas(start, jobs, clip, llama) -> list[dict]:
 
 
 def test_a_fresh_process_without_this_project_gives_the_same_answers(jobs):
-    done = subprocess.run(
-        [sys.executable, str(PROGRAM)],
-        input=json.dumps(jobs),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
-    assert len(lines) == len(jobs)
-    for line, given in zip(lines, jobs, strict=True):
-        assert json.loads(line) == given["expected"], given["kind"]
+    for answers, given in zip(answers_of(PROGRAM, jobs), jobs, strict=True):
+        assert answers == given["expected"], given["kind"]
         assert len(set(given["expected"])) > 1, "answers that never differ show nothing"
 
 
@@ -115,20 +102,8 @@ def test_the_example_of_the_docs_gives_the_runs_answers(llavas, tmp_path):
         "for job in json.load(sys.stdin):\n"
         "    print(json.dumps(ask(job['adapter'], job['rows'], job['limit'])))\n"
     )
-    done = subprocess.run(
-        [sys.executable, str(program)],
-        input=json.dumps(llavas),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
-    assert len(lines) == len(llavas)
-    for line, given in zip(lines, llavas, strict=True):
-        assert json.loads(line) == given["expected"], given["template"]
+    for answers, given in zip(answers_of(program, llavas), llavas, strict=True):
+        assert answers == given["expected"], given["template"]
         assert len(set(given["expected"])) > 1, "answers that never differ show nothing"
 
 

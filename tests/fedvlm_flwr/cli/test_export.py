@@ -1,9 +1,6 @@
 """What is exported is the run's model: its adapter, or merged for transformers alone."""
 
-import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +12,7 @@ from fedvlm_flwr.run_folder import PREDICTIONS, RunFolder
 from fedvlm_flwr.takehome.finished import FinishedRun
 from fedvlm_flwr.takehome.licences import licence_of
 from tests.conftest import ROOT, global_test_set
+from tests.fresh_process import answers_of
 
 PROGRAM = ROOT / "tests" / "fedvlm_flwr" / "takehome" / "card_program.py"
 ROWS = 5  # of each task
@@ -40,20 +38,8 @@ def test_a_fresh_process_without_this_package_gives_the_runs_answers(
 ) -> None:
     """By the code of the model card, for the kind llava and a family of transformers."""
     jobs = [job(finished, tmp_path / "llava"), job(of_a_family, tmp_path / "family")]
-    done = subprocess.run(
-        [sys.executable, str(PROGRAM)],
-        input=json.dumps(jobs),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-        cwd=tmp_path,
-    )
-    assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
-    assert len(lines) == len(jobs)
-    for line, each in zip(lines, jobs, strict=True):
-        assert json.loads(line) == each["expected"], each["folder"]
+    for answers, each in zip(answers_of(PROGRAM, jobs, tmp_path), jobs, strict=True):
+        assert answers == each["expected"], each["folder"]
         assert len(set(each["expected"])) > 1, "answers that never differ show nothing"
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 import transformers
-from PIL import Image, ImageDraw
+from PIL import Image
 from safetensors.torch import load_file
 from transformers import AutoImageProcessor, AutoModelForImageTextToText, AutoTokenizer
 from transformers.models.pixtral import image_processing_pil_pixtral
@@ -34,6 +34,7 @@ from fedvlm_flwr.models.parts import add_lora, read, set_trainable, train_in_flo
 from fedvlm_flwr.models.vlm import ONE_PICTURE, Encoded
 from tests import choices
 from tests.hf_tiny import FAMILIES, KINDS
+from tests.layout import rectangles
 from tests.server_app import plain_peft
 
 PARAMS = {"dtype": "float32", "quantize": None, "attention": "auto", "max_text_tokens": 200}
@@ -60,13 +61,7 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def paths(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Pictures of other colours and sides, some larger and some smaller than the network's."""
-    folder, found = tmp_path_factory.mktemp("pictures"), []
-    for i, size in enumerate(SIZES):
-        picture = Image.new("RGB", size, (240, 250 - 40 * i, 50 * i))
-        ImageDraw.Draw(picture).rectangle((2 * i, i, 12 + 5 * i, 15), fill=(40 * i, 10, 90))
-        found.append(folder / f"{i}.png")
-        picture.save(found[-1])
-    return found
+    return rectangles(tmp_path_factory.mktemp("pictures"), SIZES)
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image, ImageDraw
 
 from fedvlm_flwr.config import Lora, Stage
 from fedvlm_flwr.images.reading import open_image
@@ -15,6 +14,7 @@ from fedvlm_flwr.models.hf_vlm import families
 from fedvlm_flwr.models.parts import add_lora, part_module, set_trainable
 from tests import choices
 from tests.hf_tiny import FAMILIES
+from tests.layout import rectangles
 
 PARAMS = {"dtype": "float32", "quantize": None, "attention": "auto", "max_text_tokens": 200}
 SIZES = [(64, 64), (90, 40), (30, 70)]
@@ -25,13 +25,7 @@ CPU = torch.device("cpu")
 @pytest.fixture(scope="module")
 def paths(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Pictures of other sides, so that families make other numbers of tiles of them."""
-    folder, pictures = tmp_path_factory.mktemp("pictures"), []
-    for i, size in enumerate(SIZES):
-        picture = Image.new("RGB", size, (240, 250 - 40 * i, 50 * i))
-        ImageDraw.Draw(picture).rectangle((2 * i, i, 12 + 5 * i, 15), fill=(40 * i, 10, 90))
-        pictures.append(folder / f"{i}.png")
-        picture.save(pictures[-1])
-    return pictures
+    return rectangles(tmp_path_factory.mktemp("pictures"), SIZES)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
