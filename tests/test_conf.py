@@ -8,6 +8,7 @@ from omegaconf import OmegaConf
 from fedvlm_flwr.config import compose
 from fedvlm_flwr.config.choice import GROUPS, params_class
 from fedvlm_flwr.data.making_settings import read_sources
+from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.plugins import load_module
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -29,11 +30,14 @@ def test_conf_holds_the_groups() -> None:
 @pytest.mark.parametrize("path", FILES, ids=identify)
 def test_option_composes(path: Path) -> None:
     group, name = path.parent.name, path.stem
-    config = compose({"overrides": f"{group}={name}"})
+    having = sorted(each.stem for each in (CONF / group / name).glob("*.yaml"))
+    algorithm = [f"algorithm={having[0]}"] if having else []  # settings that not all have
+    config = compose({"overrides": " ".join([f"{group}={name}", *algorithm])})
     choice = getattr(config, group, None)
     if group not in ("train", "experiment"):
         assert choice is not None, f"conf/{group} sets nothing in the configuration"
-        assert choice.name == name, f"conf/{group}/{path.name} says name: {choice.name}"
+        said = choice if isinstance(choice, str) else choice.name
+        assert said == name, f"conf/{group}/{path.name} says {said}"
 
 
 @pytest.mark.parametrize(
@@ -57,6 +61,26 @@ def test_a_source_takes_its_parameters(path: Path) -> None:
 )
 def test_experiment_changes_the_run(path: Path) -> None:
     assert compose({"overrides": f"experiment={path.stem}"}) != compose({})
+
+
+VALUES = sorted((CONF / "settings").glob("*/*.yaml"))  # of an algorithm, beside its own YAML's
+
+
+@pytest.mark.parametrize("path", VALUES, ids=identify)
+def test_settings_are_of_an_algorithm_and_its_learning_rate(path: Path) -> None:
+    raw = OmegaConf.to_container(OmegaConf.load(path))
+    config = compose({"overrides": f"settings={path.parent.name} algorithm={path.stem}"})
+    for key, value in raw.get("algorithm", {}).items():  # type: ignore[union-attr]
+        assert getattr(config.algorithm.params, key) == value
+    assert set(raw) <= {"algorithm", "train"} and set(raw.get("train", {})) <= {"lr"}  # type: ignore[union-attr, arg-type]
+    assert raw.get("train", {}) in ({}, {"lr": config.train.lr})  # type: ignore[union-attr]
+    words = f"settings={path.parent.name} algorithm={path.stem} train.lr=0.5"
+    assert compose({"overrides": words}).train.lr == 0.5, "a word of the command wins"
+
+
+def test_settings_that_nobody_has_found_are_refused() -> None:
+    with pytest.raises(ConfigError, match="settings=published has no values for algorithm=local"):
+        compose({"overrides": "settings=published algorithm=local"})
 
 
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))

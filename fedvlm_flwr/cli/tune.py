@@ -12,13 +12,15 @@ eval.validation_fraction of its training pictures. Every algorithm has the same 
     fedvlm tune algorithm=fedadam experiment=compare engine=inprocess
 
 The same command goes on where it was interrupted. It prints each rung, writes tune.json into its
-folder, and ends with the command that runs the best setting.
+folder and best.yaml, which conf/settings/tuned takes as <algorithm>.yaml, and ends with the command
+that runs the best setting.
 """
 
 import argparse
 import hashlib
 import json
 import shlex
+import textwrap
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -38,7 +40,7 @@ from fedvlm_flwr.report.sweep import read_sweep, select_metrics
 from fedvlm_flwr.run_folder import RunFolder
 from fedvlm_flwr.sweeps.place import parent_of
 
-RESULT = "tune.json"
+RESULT, BEST = "tune.json", "best.yaml"
 ONLY_ENDS = ("eval.every=1000000", "eval.shuffled=false", "eval.split=validation")
 
 
@@ -87,8 +89,38 @@ def main(arguments: list[str]) -> int:
     }
     facts |= {"best": dict(winner), "score": scores[winner]}
     write_atomic(folder / RESULT, json.dumps(facts, indent=2) + "\n")
+    write_atomic(folder / BEST, as_settings(arguments, winner, scores, rungs))
     print(f"best: fedvlm run {shlex.join([*words, *_overrides(winner)])}")
     return 0
+
+
+def as_settings(
+    arguments: list[str], winner: Trial, scores: Mapping[Trial, float], rungs: list[Rung]
+) -> str:
+    """The best setting as a YAML of conf/settings, with how it was found.
+
+    Args:
+        scores: those of the last rung.
+    """
+    rung = rungs[-1]
+    texts = [f"{scores[trial]:.3f} ({_text(trial)})" for trial in best(scores, len(scores))]
+    lines = [
+        f"Best of {rungs[0].trials} settings by {rung.rounds} rounds on validation records, "
+        "as a part of the best in each task:",
+        *textwrap.wrap(" before ".join(texts) + "; found by", 94),
+        *textwrap.wrap(f"fedvlm tune {shlex.join(_without_place(arguments))}", 94),
+    ]
+    tree = OmegaConf.create()
+    for key, value in winner:
+        OmegaConf.update(tree, key, value)
+    head = "".join(f"# {line}\n" for line in lines)
+    return f"# @package _global_\n{head}{OmegaConf.to_yaml(tree)}"
+
+
+def _without_place(arguments: list[str]) -> list[str]:
+    """The command's words but for the folder, which another machine has elsewhere."""
+    pairs = zip(["", *arguments], arguments, strict=False)
+    return [word for before, word in pairs if "--out" not in (before, word.partition("=")[0])]
 
 
 def search_space(config: Config) -> dict[str, list[Any]]:

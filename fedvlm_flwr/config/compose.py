@@ -131,7 +131,19 @@ def from_hydra(tree: DictConfig) -> Config:
     for group in _groups():
         if raw.get(group) is None:
             raise ConfigError(f"{group} is not set; choose one of the files in conf/{group}.")
-    return typed(Config, raw, "")
+    config = typed(Config, raw, "")
+    _require_settings(config)
+    return config
+
+
+def _require_settings(config: Config) -> None:
+    """Refuse values of a search or of a paper that are not there."""
+    place, name = conf_dir() / "settings" / config.settings, config.algorithm.name
+    if place.is_dir() and not (place / f"{name}.yaml").exists():
+        raise ConfigError(
+            f"settings={config.settings} has no values for algorithm={name}, see {place.name} in "
+            f"conf/settings; take settings=shipped, or search with `fedvlm tune algorithm={name}`."
+        )
 
 
 def _groups() -> list[str]:

@@ -38,6 +38,9 @@ class Config:
     """How arrays travel."""
     engine: Engine
     """What carries the messages."""
+    settings: str = field(metadata=setting(choices=("shipped", "tuned", "published")))
+    """Whose values the algorithm and the learning rate start from: of conf/algorithm and
+    conf/train, of a search on `tiny_llava`, or of papers."""
     num_rounds: int = field(metadata=setting(least=1, most=1_000_000))
     """Federated rounds of each stage that does not set its own."""
     split_rounds: bool

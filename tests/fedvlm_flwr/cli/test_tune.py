@@ -38,6 +38,10 @@ def test_it_ends_with_the_best_on_validation_records_and_goes_on(small, tmp_path
     assert set(facts["best"]) == {"algorithm.mu", "train.lr"}
     text = capsys.readouterr().out
     assert "best: fedvlm run" in text and f"rung {last}: 2 rounds" in text
+    settings = OmegaConf.load(tmp_path / "best.yaml")
+    assert {f"{a}.{b}": settings[a][b] for a in settings for b in settings[a]} == facts["best"]
+    head = (tmp_path / "best.yaml").read_text().partition("algorithm:")[0]
+    assert "# Best of 2 settings by 2 rounds" in head and str(tmp_path) not in head
     folders = sorted(tmp_path.glob("rung*/*"))
     config = [RunFolder(folder).settings() for folder in folders]
     assert {each["eval.split"] for each in config} == {"validation"}

@@ -7,7 +7,8 @@ from pathlib import Path
 
 CONF = Path(__file__).parents[3] / "conf"
 HEAVY = ("torch", "transformers", "peft", "datasets", "flwr_datasets")
-GROUPS = sorted({path.parent.name for path in CONF.glob("*/*.yaml")} - {"search", "source"})
+APART = {"search", "settings", "source"}  # no choices by themselves
+GROUPS = sorted({path.parent.name for path in CONF.glob("*/*.yaml")} - APART)
 CHOICES = [f"{group}={path.stem}" for group in GROUPS for path in (CONF / group).glob("*.yaml")]
 
 SCRIPT = """

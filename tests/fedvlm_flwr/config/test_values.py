@@ -15,7 +15,13 @@ from tests.choices import CONF
 from tests.patience import within
 
 VALUES = (-1, 0, math.nan, math.inf, 10**30, "text", None, [1, "two"])
-UNWALKED = ("experiment", "scaled", "search", "source")  # they set keys of the other groups
+UNWALKED = (
+    "experiment",
+    "scaled",
+    "search",
+    "settings",
+    "source",
+)  # they set keys of the other groups
 CHOICES = sorted(path for path in CONF.glob("*/*.yaml") if path.parent.name not in UNWALKED)
 Place = tuple[str | int, ...]
 
