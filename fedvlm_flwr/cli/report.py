@@ -1,6 +1,6 @@
 """Print the runs of a sweep as one table, and write a page with tables and pictures.
 
-usage: fedvlm report FOLDER [--metric TASK.METRIC ...] [--out FOLDER]
+usage: fedvlm report FOLDER [--metric TASK.METRIC ...] [--columns KEY ...] [--out FOLDER]
        fedvlm report FOLDER --format text|csv|markdown [--metric TASK.METRIC ...]
 
 FOLDER is a sweep's folder (or one run's); runs are found in it at any depth. Rows are the
@@ -9,13 +9,16 @@ round. Rows with unequal total optimizer steps are marked, and the report says s
 
 Beside what is printed, report.html is written to --out (default: report/ in FOLDER), one file that
 any browser shows without a network; in tables/ beside it lies each table as CSV, Markdown and
-LaTeX, in pictures/ each picture as PNG and SVG. With --format the table alone is printed and
-nothing is written: `fedvlm report FOLDER --format csv > table.csv`.
+LaTeX, in pictures/ each picture as PNG and SVG. The table of scores has columns for each dataset
+and partition, and for each value of what --columns names (`--columns settings weighting`), rows for
+the rest. With --format the table alone is printed and nothing is written:
+`fedvlm report FOLDER --format csv > table.csv`.
 """
 
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from fedvlm_flwr.errors import ConfigError, RunError
@@ -35,15 +38,16 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--format", choices=sorted(FORMATS))
     parser.add_argument("--metric", nargs="+", action="extend", default=[])
+    parser.add_argument("--columns", nargs="+", action="extend", default=[])
     parser.add_argument("--out", type=Path)
     try:
         options = parser.parse_args(arguments)
     except SystemExit:  # argparse has said what is wrong
         return 2
-    if options.format and options.out:
+    if options.format and (options.out or options.columns):
         raise ConfigError(
-            f"--format {options.format} prints the table alone, and --out is where the page goes; "
-            "leave out one of the two."
+            f"--format {options.format} prints the table alone, and --out and --columns are of the "
+            "page; leave out one of the two."
         )
     root = options.folder.expanduser()
     if options.out is not None and options.out.exists() and not options.out.is_dir():
@@ -54,14 +58,17 @@ def main(arguments: list[str]) -> int:
         for note in (*comparison.warnings, *comparison.notes):
             print(note, file=sys.stderr)
     if not options.format:
-        print(f"report: {write(root, options.metric, options.out or root / FOLDER)}")
+        place = options.out or root / FOLDER
+        print(f"report: {write(root, place, options.metric, options.columns)}")
     return 0
 
 
-def write(root: Path, metric_names: list[str], folder: Path) -> Path:
+def write(
+    root: Path, folder: Path, metric_names: Sequence[str], column_keys: Sequence[str]
+) -> Path:
     """Write the report of a folder that holds finished runs; the page's path."""
     os.environ.setdefault("HF_HUB_OFFLINE", "1")  # test pictures are shown, and never fetched
     from fedvlm_flwr.report.page.writing import write_report  # brings what draws
     from fedvlm_flwr.report.reading import read_experiment
 
-    return write_report(read_experiment(root, metric_names), folder)
+    return write_report(read_experiment(root, metric_names, column_keys), folder)

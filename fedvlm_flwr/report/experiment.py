@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.report.history import History
 from fedvlm_flwr.report.sweep import Key, grouped, label, select_metrics, varying
 
@@ -25,12 +26,22 @@ class Experiment:
         histories: the runs.
         unfinished: names of those that are left out.
         metric_names: `task.metric`, which replace the headline of their task.
+        column_keys: keys or groups whose values are columns, as those of dataset and partition.
     """
 
     root: Path
     histories: Sequence[History]
     unfinished: Sequence[str] = ()
     metric_names: Sequence[str] = field(default_factory=tuple)
+    column_keys: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        for name in self.column_keys:
+            if not any(key == name or key.startswith(f"{name}.") for key in self.keys):
+                keys = ", ".join(key.removesuffix(".name") for key in self.keys) or "none"
+                raise ConfigError(
+                    f"--columns {name} is no key in which the runs differ; choose of: {keys}."
+                )
 
     @cached_property
     def keys(self) -> list[str]:
@@ -45,14 +56,19 @@ class Experiment:
             RunError: two runs have the same configuration and seed.
         """
         grouped(self.histories, self.keys)  # refuses twins
-        own = [key for key in self.keys if not key.startswith(GROUND)]
+        own = [key for key in self.keys if not self._is_ground(key)]
         rows = _by(self.histories, [key for key in own if not self._is_of_ground(key)])
         return dict(sorted(rows.items(), key=lambda item: self.is_baseline(item[0])))
 
     @cached_property
     def columns(self) -> dict[Key, list[History]]:
-        """The runs on each dataset and partition."""
-        return _by(self.histories, [key for key in self.keys if key.startswith(GROUND)])
+        """The runs on each dataset and partition, and with each value of the other columns."""
+        return _by(self.histories, [key for key in self.keys if self._is_ground(key)])
+
+    def _is_ground(self, key: str) -> bool:
+        return key in self.column_keys or key.startswith(
+            (*GROUND, *(f"{name}." for name in self.column_keys))
+        )
 
     def _is_of_ground(self, key: str) -> bool:
         """Whether a dataset or partition brings a key's value with it, as that of long answers."""

@@ -9,10 +9,13 @@ from fedvlm_flwr.report.history import History
 from fedvlm_flwr.report.sweep import run_folders
 
 
-def read_experiment(root: Path, metric_names: Sequence[str] = ()) -> Experiment:
+def read_experiment(
+    root: Path, metric_names: Sequence[str] = (), column_keys: Sequence[str] = ()
+) -> Experiment:
     """The finished runs at or below a folder, and the names of the others.
 
     Raises:
+        ConfigError: the runs do not differ in a key of columns.
         RunError: it holds no finished run; a file in it is damaged.
     """
     histories, unfinished = [], []
@@ -23,4 +26,4 @@ def read_experiment(root: Path, metric_names: Sequence[str] = ()) -> Experiment:
             unfinished.append(name)
     if not histories:
         raise RunError(f"{root} holds no finished run.")
-    return Experiment(root, histories, unfinished, metric_names)
+    return Experiment(root, histories, unfinished, metric_names, column_keys)

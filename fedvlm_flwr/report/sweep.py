@@ -158,7 +158,7 @@ def varying(runs: Sequence[Keyed]) -> list[str]:
     ]
     names = [key for key in differ if key.endswith(".name")]
     rest = [key for key in differ if key not in names]
-    return names + [key for key in rest if not _implied_by_name(key, names, runs)]
+    return names + [key for key in rest if not _implied(key, differ, runs)]
 
 
 def _tells_apart(key: str, run: Keyed) -> bool:
@@ -167,15 +167,18 @@ def _tells_apart(key: str, run: Keyed) -> bool:
     return facts_at(key, kinds).report == "differs"
 
 
-def _implied_by_name(key: str, names: Sequence[str], runs: Sequence[Keyed]) -> bool:
-    """Whether the name of a key's group says its value already."""
-    name = f"{key.partition('.')[0]}.name"
-    if name not in names:
-        return False
-    values: dict[str, set[str]] = {}
+def _implied(key: str, differ: Sequence[str], runs: Sequence[Keyed]) -> bool:
+    """Whether the name of a key's group, or whose settings were taken, says its value already."""
+    group = key.partition(".")[0]
+    tellers = {f"{group}.name"}
+    if group == "algorithm" or key == "train.lr":  # what conf/settings holds of an algorithm
+        tellers |= {"settings", "algorithm.name"} if "settings" in differ else set()
+    tellers &= set(differ)
+    values: dict[tuple[str, ...], set[str]] = {}
     for run in runs:
-        values.setdefault(str(run.keys.get(name)), set()).add(repr(run.keys.get(key)))
-    return all(len(settings) == 1 for settings in values.values())
+        place = tuple(str(run.keys.get(name)) for name in sorted(tellers))
+        values.setdefault(place, set()).add(repr(run.keys.get(key)))
+    return bool(tellers) and all(len(own) == 1 for own in values.values())
 
 
 def grouped(runs: Sequence[Run], keys: Sequence[str]) -> dict[Key, list[Run]]:

@@ -155,7 +155,9 @@ def _on_bold(seeds: int, any_bold: bool) -> str:
 
 
 def _weighting(experiment: Experiment) -> Iterator[str]:
-    """What the clients of each row count by."""
+    """What the clients of each row count by, where no column says it."""
+    if "weighting" in experiment.column_keys:
+        return
     rows: dict[str, list[str]] = {}
     for row, runs in experiment.rows.items():
         for name in sorted({run.weighting for run in runs}):

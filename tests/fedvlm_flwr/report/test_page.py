@@ -157,6 +157,26 @@ def test_keys_that_come_with_a_dataset_make_no_rows(tmp_path: Path) -> None:
     assert list(map(experiment.column_label, experiment.columns)) == ["one", "two"]
 
 
+def test_keys_of_ones_own_make_columns_and_what_settings_say_makes_no_rows(tmp_path: Path) -> None:
+    rates = {"shipped": (0.3, 0.3), "tuned": (0.1, 0.2)}
+    for settings, own in rates.items():
+        for algorithm, rate in zip(("fedavg", "fedprox"), own, strict=True):
+            write_run(
+                tmp_path / f"{algorithm}-{settings}",
+                [0.5],
+                algorithm=algorithm,
+                settings=settings,
+                train={"lr": rate},
+            )
+    experiment = read_experiment(tmp_path, column_keys=["settings"])
+    assert [experiment.row_label(row) for row in experiment.rows] == ["fedavg", "fedprox"]
+    assert [experiment.column_label(c) for c in experiment.columns] == ["shipped", "tuned"]
+    rows = read_experiment(tmp_path).rows
+    assert {experiment.row_label(row) for row in rows} >= {"fedavg, shipped", "fedprox, tuned"}
+    with pytest.raises(ConfigError, match=r"--columns tuning is no key .* algorithm, settings"):
+        read_experiment(tmp_path, column_keys=["tuning"])
+
+
 def test_failures_are_by_client_and_reason(tmp_path: Path) -> None:
     bad = "it holds NaN"
     more = [line(n, "client:1", "train", "failure", bad) for n in (1, 2)]
