@@ -9,6 +9,7 @@ products (`product_distance`) into the folder.
 """
 
 import argparse
+import itertools
 import json
 import subprocess
 import sys
@@ -27,6 +28,7 @@ from strategies.core.adapter_rule import AdapterRule
 
 PARTITIONS = ("iid", "skewed", "task")
 SAME, MIXED = "equal", "mixed"
+MARKERS, DASHES = "osD^vPX*<>", ("-", "--", ":", "-.")  # lines may lie on each other
 BUDGET = ("experiment=compare", "engine=inprocess", "product_distance=true")
 
 
@@ -100,10 +102,15 @@ def _spread(values: Iterable[float | None], digits: int = 3) -> str:
 def draw(
     groups: Mapping[tuple[str, str], list[tuple[RunSummary, dict[str, Any]]]], path: Path
 ) -> None:
-    """The distance by round, a panel for each partition; exact rules lie at 0."""
+    """The distance by round, a panel for each partition; exact rules lie on one line at 0."""
     from matplotlib import pyplot as plt
 
     places = list(dict.fromkeys(where for where, _ in groups))
+    names = sorted({rule for _, rule in groups})
+    looks = {
+        name: {"color": f"C{n % 10}", "marker": MARKERS[n % len(MARKERS)], "linestyle": dash}
+        for n, (name, dash) in enumerate(zip(names, itertools.cycle(DASHES), strict=False))
+    }
     figure, axes = plt.subplots(1, len(places), figsize=(4 * len(places), 3.4), sharey=True)
     for axis, place in zip(axes, places, strict=True):
         for (where, rule), group in groups.items():
@@ -113,13 +120,20 @@ def draw(
                     by_round[number].append(value)
             if where == place and by_round:
                 means = [sum(v) / len(v) for _, v in sorted(by_round.items())]
-                axis.plot(sorted(by_round), means, marker="o", markersize=3, label=rule)
+                axis.plot(
+                    sorted(by_round), means, label=rule, markersize=5, alpha=0.8, **looks[rule]
+                )
         axis.set_title(place)
         axis.set_xlabel("round")
         axis.grid(alpha=0.3)
     axes[0].set_ylabel("distance to the mean product")
     handles = {t: h for a in axes for h, t in zip(*a.get_legend_handles_labels(), strict=True)}
-    figure.legend(handles.values(), handles.keys(), loc="outside right upper", fontsize=8)
+    figure.legend(
+        [handles[n] for n in sorted(handles)],
+        sorted(handles),
+        loc="outside right upper",
+        fontsize=8,
+    )
     figure.set_layout_engine("constrained")
     figure.savefig(path, dpi=150)
 
