@@ -33,8 +33,14 @@ def tokenizer_for(texts: Iterable[str], template: str) -> PreTrainedTokenizerFas
     return word_tokenizer([*texts, template.replace("{question}", "").replace(IMAGE, "")])
 
 
-def configuration(sizes: Sizes, tokenizer: PreTrainedTokenizerFast) -> LlavaConfig:
-    """The sizes as transformers' configuration: layer -2 without the class token, 2-layer MLP."""
+def configuration(
+    sizes: Sizes, tokenizer: PreTrainedTokenizerFast, connector: str | None = None
+) -> LlavaConfig:
+    """The sizes as transformers' configuration: layer -2 without the class token.
+
+    Args:
+        connector: None: the one of two layers that transformers' own LLaVA has.
+    """
     vision = CLIPVisionConfig(
         image_size=sizes.image_size,
         patch_size=sizes.patch_size,
@@ -63,6 +69,7 @@ def configuration(sizes: Sizes, tokenizer: PreTrainedTokenizerFast) -> LlavaConf
         image_seq_length=(sizes.image_size // sizes.patch_size) ** 2,
         vision_feature_layer=-2,
         vision_feature_select_strategy="default",
+        **({} if connector is None else {"connector": connector}),
     )
 
 
