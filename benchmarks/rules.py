@@ -10,7 +10,6 @@ products (`product_distance`) into the folder.
 
 import argparse
 import json
-import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,6 +17,9 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.sweeps import run_sweep
 from fedvlm_flwr.paths import write_atomic
 from fedvlm_flwr.plugins import available
 from fedvlm_flwr.report.sweep import RunSummary, mean_and_sd, read_sweep, select_metrics
@@ -37,22 +39,17 @@ def rules(*, mixed: bool) -> list[str]:
     return [n for n in found if not mixed or kinds[n].mixed_ranks]  # type: ignore[union-attr]
 
 
-def sweep(folder: Path, seeds: Sequence[int], words: Sequence[str], *, mixed: bool) -> None:
-    """Run what is missing of a sweep.
-
-    Raises:
-        CalledProcessError: a run failed.
-    """
+def sweep(folder: Path, seeds: Sequence[int], words: Sequence[str], *, mixed: bool) -> Path:
+    """Run what is missing of a sweep; its folder."""
     names = [*rules(mixed=mixed), *([] if mixed else ["ditto"])]
-    command = [
-        *(str(Path(sys.executable).with_name("fedvlm")), "run", "-m", *BUDGET, *words),
+    overrides = [
+        *(*BUDGET, *words),
         f"seed={','.join(map(str, seeds))}",
         f"partition={'skewed' if mixed else ','.join(PARTITIONS)}",
         f"algorithm={','.join(names)}",
-        f"output_dir={folder}",
         *(["tuning.lora.rank_of=[2,4,8]"] if mixed else []),
     ]
-    subprocess.run(command, check=True)
+    return run_sweep(folder, overrides)
 
 
 def facts_of(folder: Path) -> dict[str, Any]:
@@ -133,8 +130,8 @@ def main() -> None:
     options = parser.parse_intermixed_args()
     groups: dict[tuple[str, str], list[tuple[RunSummary, dict[str, Any]]]] = defaultdict(list)
     for kind in (SAME, MIXED):
-        folder = options.out.resolve() / kind
-        sweep(folder, options.seeds, options.overrides, mixed=kind == MIXED)
+        parent = options.out.resolve() / kind
+        folder = sweep(parent, options.seeds, options.overrides, mixed=kind == MIXED)
         for run in read_sweep(folder).runs:
             partition = str(run.keys["partition.name"])
             where = partition if kind == SAME else f"{partition}, ranks 2, 4, 8"

@@ -1,0 +1,97 @@
+"""Two kinds of runs side by side: how far their scores differ, paired over seeds."""
+
+import sys
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import isfinite
+
+from fedvlm_flwr.report.noise import FEWEST, LEVEL, paired_p
+from fedvlm_flwr.report.sweep import RunSummary, mean_and_sd
+from fedvlm_flwr.report.tables.base import MISSING, Cell
+
+HIGHER, LOWER, WITHIN = "higher", "lower", "within the seeds' spread"
+BySeed = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """Runs of one kind, by seed."""
+
+    name: str
+    runs: Mapping[str, RunSummary]
+
+    def scores(self, task: str, metric: str) -> BySeed:
+        """Scores after the last round, of the runs that have the metric."""
+        pair = (task, metric)
+        return {seed: run.last[pair] for seed, run in self.runs.items() if pair in run.last}
+
+
+def arm(runs: Sequence[RunSummary], values: Mapping[str, str]) -> Arm:
+    """The runs that have these values of keys; there may be none.
+
+    Raises:
+        SystemExit: two of them have the same seed.
+    """
+    own = [run for run in runs if all(str(run.keys.get(k)) == v for k, v in values.items())]
+    by_seed = {str(run.keys["seed"]): run for run in own}
+    name = ", ".join(values.values())
+    if len(by_seed) < len(own):
+        sys.exit(f"Several runs of {name} have one seed; give what is not compared one value.")
+    return Arm(name, by_seed)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Scores less others, of the seeds that both have."""
+
+    ours: Sequence[float]
+    theirs: Sequence[float]
+
+    @classmethod
+    def between(cls, ours: BySeed, theirs: BySeed) -> "Difference":
+        """Of two kinds of runs."""
+        seeds = sorted(ours.keys() & theirs.keys())
+        return cls([ours[seed] for seed in seeds], [theirs[seed] for seed in seeds])
+
+    @property
+    def p(self) -> float | None:
+        """Of the two-sided paired t-test; None: there are too few seeds for one."""
+        return paired_p(self.ours, self.theirs) if len(self.ours) >= FEWEST else None
+
+    @property
+    def mean_and_sd(self) -> tuple[float, float]:
+        """Mean and standard deviation of the differences."""
+        return mean_and_sd([a - b for a, b in zip(self.ours, self.theirs, strict=True)])
+
+    @property
+    def verdict(self) -> str | None:
+        """Higher, lower, or within the seeds' spread; None: there are too few seeds to say so."""
+        if self.p is None:
+            return None
+        if self.p >= LEVEL:
+            return WITHIN
+        return HIGHER if self.mean_and_sd[0] > 0 else LOWER
+
+    def text(self, scale: float = 1, digits: int = 3) -> str:
+        """Mean, deviation and p as they stand in a table."""
+        mean, deviation = (scale * value for value in self.mean_and_sd)
+        spread = f" ± {deviation:.{digits}f}" if isfinite(deviation) else ""
+        p = "" if self.p is None else f", p {self.p:.3f}"
+        return f"{mean:+.{digits}f}{spread}{p}"
+
+    def cell(self) -> Cell:
+        """The same, bold where the seeds tell the two apart."""
+        if not self.ours:
+            return Cell(MISSING)
+        return Cell(self.text(), self.mean_and_sd, self.verdict in (HIGHER, LOWER))
+
+
+def tally(differences: Iterable[Difference]) -> str:
+    """How many are higher, lower, or neither, in words that hold whichever way it is."""
+    every = [difference for difference in differences if difference.ours]
+    verdicts = Counter(difference.verdict for difference in every)
+    words = [f"{verdicts[verdict]} {verdict}" for verdict in (HIGHER, LOWER, WITHIN)]
+    if verdicts[None]:
+        words = [*words, f"{verdicts[None]} of too few seeds to say"]
+    return f"{', '.join(words)}, of {len(every)}"
