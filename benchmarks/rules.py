@@ -8,18 +8,17 @@ table in Markdown and writes it and a picture of each round's distance to the me
 products (`product_distance`) into the folder.
 """
 
-import argparse
 import json
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.sweeps import run_sweep
+from benchmarks.sweeps import Options, run_sweep
 from fedvlm_flwr.paths import write_atomic
 from fedvlm_flwr.plugins import available
 from fedvlm_flwr.report.sweep import RunSummary, mean_and_sd, read_sweep, select_metrics
@@ -39,17 +38,18 @@ def rules(*, mixed: bool) -> list[str]:
     return [n for n in found if not mixed or kinds[n].mixed_ranks]  # type: ignore[union-attr]
 
 
-def sweep(folder: Path, seeds: Sequence[int], words: Sequence[str], *, mixed: bool) -> Path:
-    """Run what is missing of a sweep; its folder."""
+def sweep(options: Options, kind: str) -> Path:
+    """Run what is missing of a sweep, of ranks that are equal or mixed; its folder."""
+    mixed = kind == MIXED
     names = [*rules(mixed=mixed), *([] if mixed else ["ditto"])]
-    overrides = [
-        *(*BUDGET, *words),
-        f"seed={','.join(map(str, seeds))}",
+    words = [
+        *(*BUDGET, *options.overrides),
+        options.seed_list,
         f"partition={'skewed' if mixed else ','.join(PARTITIONS)}",
         f"algorithm={','.join(names)}",
         *(["tuning.lora.rank_of=[2,4,8]"] if mixed else []),
     ]
-    return run_sweep(folder, overrides)
+    return run_sweep(options.out / kind, words)
 
 
 def facts_of(folder: Path) -> dict[str, Any]:
@@ -123,15 +123,10 @@ def draw(
 
 def main() -> None:
     """Run what is missing, then the table and the picture."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("rules"))
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("overrides", nargs="*")
-    options = parser.parse_intermixed_args()
+    options = Options.read(sys.argv[1:], __doc__ or "", "rules")
     groups: dict[tuple[str, str], list[tuple[RunSummary, dict[str, Any]]]] = defaultdict(list)
     for kind in (SAME, MIXED):
-        parent = options.out.resolve() / kind
-        folder = sweep(parent, options.seeds, options.overrides, mixed=kind == MIXED)
+        folder = sweep(options, kind)
         for run in read_sweep(folder).runs:
             partition = str(run.keys["partition.name"])
             where = partition if kind == SAME else f"{partition}, ranks 2, 4, 8"

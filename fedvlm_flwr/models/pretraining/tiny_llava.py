@@ -1,6 +1,7 @@
 """LLaVA's own classes with small sizes, initialized from a seed."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from transformers import (
@@ -62,6 +63,7 @@ def configuration(
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
     )
+    more: dict[str, Any] = {} if connector is None else {"connector": connector}
     return LlavaConfig(
         vision_config=vision,
         text_config=llm,
@@ -69,7 +71,7 @@ def configuration(
         image_seq_length=(sizes.image_size // sizes.patch_size) ** 2,
         vision_feature_layer=-2,
         vision_feature_select_strategy="default",
-        **({} if connector is None else {"connector": connector}),
+        **more,
     )
 
 
