@@ -15,7 +15,7 @@ from fedvlm_flwr.errors import ModelError
 from fedvlm_flwr.models.llava.connectors import network_class
 from fedvlm_flwr.models.llava.description import VISION_HALF, describe, read_tokenizer
 from fedvlm_flwr.models.llava.model import added_tokens
-from fedvlm_flwr.models.llava.params import Assembly, Start
+from fedvlm_flwr.models.llava.params import Assembly, ConnectorStart
 from fedvlm_flwr.models.weights.loading import STORED
 from fedvlm_flwr.models.weights.prepared import MANIFEST
 from fedvlm_flwr.models.weights.sources import (
@@ -47,7 +47,7 @@ def assemble(recipe: Assembly, dtype: torch.dtype, folder: Path) -> None:
     read_image_processor(recipe.vision).save_pretrained(folder)
 
 
-def reconnect(source: Path, start: Start, folder: Path) -> None:
+def reconnect(source: Path, start: ConnectorStart, folder: Path) -> None:
     """Write a prepared checkpoint anew with another connector in the place of its own.
 
     Raises:
@@ -68,7 +68,9 @@ def reconnect(source: Path, start: Start, folder: Path) -> None:
     module.save_pretrained(folder)
 
 
-def join(config: PreTrainedConfig, vision: Any, decoder: Any, head: nn.Module, start: Start) -> Any:
+def join(
+    config: PreTrainedConfig, vision: Any, decoder: Any, head: nn.Module, start: ConnectorStart
+) -> Any:
     """The network of a configuration, with these parts and a connector at its start.
 
     The connector gets the language model's precision.
@@ -96,7 +98,7 @@ def add_rows(llm: Any, count: int) -> None:
         layer.weight.data[rows:] = 0
 
 
-def start_connector(start: Start, connector: nn.Module) -> nn.Module:
+def start_connector(start: ConnectorStart, connector: nn.Module) -> nn.Module:
     """The connector with its first weights: those of a file, or random from the seed."""
     connector.to_empty(device="cpu")
     if start.connector_weights is None:

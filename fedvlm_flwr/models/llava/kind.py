@@ -23,7 +23,7 @@ from fedvlm_flwr.models.llava.examination import (
     meta_network,
 )
 from fedvlm_flwr.models.llava.model import IMAGE, PARTS_OF, Llava, placed_wording
-from fedvlm_flwr.models.llava.params import Params, Start
+from fedvlm_flwr.models.llava.params import ConnectorStart, Params
 from fedvlm_flwr.models.parts import linear_names
 from fedvlm_flwr.models.pretraining.data import texts_of
 from fedvlm_flwr.models.pretraining.llava_stages import pretrain
@@ -50,8 +50,7 @@ from fedvlm_flwr.models.weights.sources import (
 disable_progress_bar()  # type: ignore[no-untyped-call]
 
 # Raised by every change of code that changes what a recipe gives.
-TINY_CODE, ASSEMBLY_CODE = 2, 2
-START_CODE = {"start_code": 1}
+TINY_CODE, ASSEMBLY_CODE, START_CODE = 2, 2, 1
 PATHS = {"vision", "llm", "connector_weights"}
 UNQUANTIZED = [PARTS_OF["vision"], PARTS_OF["connector"], "lm_head"]
 
@@ -67,7 +66,7 @@ def load(name: str, params: Params, device: torch.device) -> Llava:
         return from_checkpoint(params.checkpoint, params, device)
     folder = require(name, recipe(params))
     model = from_checkpoint(str(folder), params, device)
-    if params.start is not None and params.connector_weights is None:
+    if params.connector_start is not None and params.connector_weights is None:
         model.untrained = ("connector",)
     return model
 
@@ -135,9 +134,10 @@ def prepare(name: str, params: Params, progress: Progress | None = None) -> Path
     if params.checkpoint is not None:
         examine(params.checkpoint, params, local_files_only=False)
         return None
-    if params.tiny is None or params.start is None:
+    start = params.connector_start
+    if params.tiny is None or start is None:
         return prepare_folder(name, recipe(params), builder(params, progress))
-    start, base = params.start, replace(params, connector=None, connector_weights=None)
+    base = replace(params, connector=None, connector_weights=None)
     source = prepare_folder(name, recipe(base), builder(base, progress))
     return prepare_folder(name, recipe(params), partial(reconnect, source, start))
 
@@ -156,12 +156,14 @@ def recipe(params: Params) -> dict[str, Any]:
     if params.tiny is not None:
         tiny = asdict(params.tiny)
         base = {"code": TINY_CODE, "template": params.prompt, "tiny": tiny}
-        return base if params.start is None else {**base, **START_CODE, **sources(params.start)}
+        if params.connector_start is None:
+            return base
+        return {**base, "start": sources(params.connector_start), "start_code": START_CODE}
     assembly = sources(params.assembly)
     return {"code": ASSEMBLY_CODE, "assembly": assembly, "dtype": params.dtype}
 
 
-def sources(recipe: Start) -> dict[str, Any]:
+def sources(recipe: ConnectorStart) -> dict[str, Any]:
     """What something is put together from as plain values, its files however a path is written."""
     values = asdict(recipe)
     for key in PATHS & values.keys():

@@ -81,7 +81,7 @@ class Tiny:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Start:
+class ConnectorStart:
     """A connector that was not pretrained with the model, and how it begins.
 
     Attributes:
@@ -95,7 +95,7 @@ class Start:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Assembly(Start):
+class Assembly(ConnectorStart):
     """What a LLaVA is put together from.
 
     Attributes:
@@ -192,11 +192,11 @@ class Params(Loading):
         return self.template
 
     @property
-    def start(self) -> Start | None:
+    def connector_start(self) -> ConnectorStart | None:
         """The connector that starts anew; None: it is the checkpoint's or the pretrained one."""
         if self.connector is None:
             return None
-        return Start(
+        return ConnectorStart(
             connector=self.connector,
             connector_weights=self.connector_weights,
             connector_seed=self.connector_seed,
@@ -205,9 +205,9 @@ class Params(Loading):
     @property
     def assembly(self) -> Assembly:
         """What the model is put together from, where it is."""
-        assert self.vision is not None and self.llm is not None and self.start is not None
+        assert self.vision is not None and self.llm is not None and self.connector_start is not None
         return Assembly(
-            **asdict(self.start),
+            **asdict(self.connector_start),
             vision=self.vision,
             llm=self.llm,
             vision_feature_layer=self.vision_feature_layer,
