@@ -129,6 +129,8 @@ def tally(differences: Iterable[Difference]) -> str:
     """How many are higher, lower, or neither, in words that hold whichever way it is."""
     every = [difference for difference in differences if difference.ours]
     verdicts = Counter(difference.verdict for difference in every)
+    if verdicts[None] == len(every):
+        return "too few seeds to say" if every else "nothing to compare"
     words = [f"{verdicts[verdict]} {verdict}" for verdict in (HIGHER, LOWER, WITHIN)]
     if verdicts[None]:
         words.append(f"{verdicts[None]} of too few seeds to say")

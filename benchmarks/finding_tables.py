@@ -136,8 +136,8 @@ def relative_table(
         rows.append(Line([text_cell(f"{each.label}, {each.ground}"), *cells]))
     words = (
         "Metrics differ by task: these are means over the tasks of a sort of the change in per "
-        "cent of the score that it starts from. Vision tasks less text tasks (lower: vision tasks "
-        f"lose more): {tally(gaps)}."
+        "cent of the score that it starts from (a dash: of 0). Vision tasks less text tasks "
+        f"(lower: vision tasks lose more): {tally(gaps)}."
     )
     heads = ["", "vision tasks", "text tasks", "vision less text"]
     return Table(finding.sweep, f"{finding.title}, in per cent", heads, rows, words)

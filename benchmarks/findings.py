@@ -85,7 +85,7 @@ def page(every: Sequence[Table], seeds: int) -> str:
         "stand differences of runs with the same seed. Higher and lower (bold) is what a two-sided "
         f"paired t-test over the seeds tells apart (p < {LEVEL:g}); within the seeds' spread does "
         "not mean equal. Of twenty comparisons in which nothing differs about one comes out as "
-        "higher or lower by chance.",
+        "higher or lower by chance; comparisons that share runs do so together.",
         f"It takes {FEWEST} seeds at least." if seeds < FEWEST else limits_of(seeds),
     ]
     text = "\n\n".join(word for word in words if word)

@@ -146,7 +146,7 @@ def test_the_same_command_goes_on_and_another_is_another_sweep(told, program):
     assert program.written == count == 6 + 12 + 6
     text = told("--seeds", "0", "1", "tuning=f_c,f_l")  # nothing of the first is in it
     assert "It takes 3 seeds at least." in text and "p = 0." not in text and "**" not in text
-    assert "of too few seeds to say" in text
+    assert "mlp2x_gelu less linear too few seeds to say; " in text.replace("\\", "")
     assert "Here there are no runs to compare." in part(text, "F-CL against")
 
 
@@ -182,6 +182,7 @@ def test_verdicts_by_hand():
     assert tally([clear, noisy, few, Difference([], [])]) == (
         "1 higher, 0 lower, 1 within the seeds' spread, 1 of too few seeds to say, of 3"
     )
+    assert (tally([few]), tally([])) == ("too few seeds to say", "nothing to compare")
     assert Difference.between({"0": 1, "1": 2}, {"1": 0.5, "2": 0}).cell().text == "+1.500"
 
 
