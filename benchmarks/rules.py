@@ -8,17 +8,18 @@ table in Markdown and writes it and a picture of each round's distance to the me
 products (`product_distance`) into the folder.
 """
 
-import argparse
 import itertools
 import json
-import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.sweeps import Options, run_sweep
 from fedvlm_flwr.paths import write_atomic
 from fedvlm_flwr.plugins import available
 from fedvlm_flwr.report.sweep import RunSummary, mean_and_sd, read_sweep, select_metrics
@@ -39,22 +40,18 @@ def rules(*, mixed: bool) -> list[str]:
     return [n for n in found if not mixed or kinds[n].mixed_ranks]  # type: ignore[union-attr]
 
 
-def sweep(folder: Path, seeds: Sequence[int], words: Sequence[str], *, mixed: bool) -> None:
-    """Run what is missing of a sweep.
-
-    Raises:
-        CalledProcessError: a run failed.
-    """
+def sweep(options: Options, kind: str) -> Path:
+    """Run what is missing of a sweep, of ranks that are equal or mixed; its folder."""
+    mixed = kind == MIXED
     names = [*rules(mixed=mixed), *([] if mixed else ["ditto"])]
-    command = [
-        *(str(Path(sys.executable).with_name("fedvlm")), "run", "-m", *BUDGET, *words),
-        f"seed={','.join(map(str, seeds))}",
+    words = [
+        *(*BUDGET, *options.overrides),
+        options.seed_list,
         f"partition={'skewed' if mixed else ','.join(PARTITIONS)}",
         f"algorithm={','.join(names)}",
-        f"output_dir={folder}",
         *(["tuning.lora.rank_of=[2,4,8]"] if mixed else []),
     ]
-    subprocess.run(command, check=True)
+    return run_sweep(options.out / kind, words)
 
 
 def facts_of(folder: Path) -> dict[str, Any]:
@@ -140,15 +137,10 @@ def draw(
 
 def main() -> None:
     """Run what is missing, then the table and the picture."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("rules"))
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("overrides", nargs="*")
-    options = parser.parse_intermixed_args()
+    options = Options.read(sys.argv[1:], __doc__ or "", "rules")
     groups: dict[tuple[str, str], list[tuple[RunSummary, dict[str, Any]]]] = defaultdict(list)
     for kind in (SAME, MIXED):
-        folder = options.out.resolve() / kind
-        sweep(folder, options.seeds, options.overrides, mixed=kind == MIXED)
+        folder = sweep(options, kind)
         for run in read_sweep(folder).runs:
             partition = str(run.keys["partition.name"])
             where = partition if kind == SAME else f"{partition}, ranks 2, 4, 8"

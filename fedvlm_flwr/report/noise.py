@@ -25,6 +25,17 @@ def paired_p(ours: Sequence[float], theirs: Sequence[float]) -> float:
     return t_tail(mean / (deviation / math.sqrt(count)), count - 1)
 
 
+def limits_of(seeds: int) -> str:
+    """What the paired t-test over so few seeds rests on, as a sentence; empty with more of them."""
+    least = 2 / 2**seeds
+    if least < LEVEL:
+        return ""
+    return (
+        f"The test takes the differences for normal, which {seeds} seeds cannot show; an exact "
+        f"sign-flip test could give no less than p = {least:g}."
+    )
+
+
 def t_tail(t: float, freedom: int) -> float:
     """P(|T| > |t|) of Student's distribution with a whole number of degrees of freedom.
 

@@ -162,7 +162,12 @@ def varying(runs: Sequence[Keyed]) -> list[str]:
 
 
 def _tells_apart(key: str, run: Keyed) -> bool:
-    """Whether a key makes runs different experiments: the seed does not, the mean is over it."""
+    """Whether a key makes runs different experiments: the seed does not, the mean is over it.
+
+    Nor does one of another name that has the run's own seed (`model.connector_seed=${seed}`).
+    """
+    if key.endswith("seed") and run.keys.get(key) == run.keys.get("seed"):
+        return False
     kinds = {n.removesuffix(".kind"): str(k) for n, k in run.keys.items() if n.endswith(".kind")}
     return facts_at(key, kinds).report == "differs"
 

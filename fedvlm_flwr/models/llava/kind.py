@@ -1,22 +1,19 @@
 """Kind `llava`: a checkpoint of the LLaVA form, one put together from parts, or a tiny one."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import (
-    AutoTokenizer,
-    LlavaForConditionalGeneration,
-    PreTrainedTokenizerBase,
-)
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from transformers.utils.logging import disable_progress_bar
 
 from fedvlm_flwr.contracts import Progress
 from fedvlm_flwr.errors import ModelError
 from fedvlm_flwr.models.chat import Turn, pictures_in, template_of, turn_of
-from fedvlm_flwr.models.llava.assembly import assemble
+from fedvlm_flwr.models.llava.assembly import assemble, reconnect
 from fedvlm_flwr.models.llava.connectors import network_class
 from fedvlm_flwr.models.llava.description import describe, read_tokenizer
 from fedvlm_flwr.models.llava.examination import (
@@ -26,7 +23,7 @@ from fedvlm_flwr.models.llava.examination import (
     meta_network,
 )
 from fedvlm_flwr.models.llava.model import IMAGE, PARTS_OF, Llava, placed_wording
-from fedvlm_flwr.models.llava.params import Params
+from fedvlm_flwr.models.llava.params import ConnectorStart, Params
 from fedvlm_flwr.models.parts import linear_names
 from fedvlm_flwr.models.pretraining.data import texts_of
 from fedvlm_flwr.models.pretraining.llava_stages import pretrain
@@ -53,7 +50,8 @@ from fedvlm_flwr.models.weights.sources import (
 disable_progress_bar()  # type: ignore[no-untyped-call]
 
 # Raised by every change of code that changes what a recipe gives.
-TINY_CODE, ASSEMBLY_CODE = 2, 2
+TINY_CODE, ASSEMBLY_CODE, START_CODE = 2, 2, 1
+PATHS = {"vision", "llm", "connector_weights"}
 UNQUANTIZED = [PARTS_OF["vision"], PARTS_OF["connector"], "lm_head"]
 
 
@@ -68,7 +66,7 @@ def load(name: str, params: Params, device: torch.device) -> Llava:
         return from_checkpoint(params.checkpoint, params, device)
     folder = require(name, recipe(params))
     model = from_checkpoint(str(folder), params, device)
-    if params.vision is not None and params.connector_weights is None:
+    if params.connector_start is not None and params.connector_weights is None:
         model.untrained = ("connector",)
     return model
 
@@ -136,7 +134,12 @@ def prepare(name: str, params: Params, progress: Progress | None = None) -> Path
     if params.checkpoint is not None:
         examine(params.checkpoint, params, local_files_only=False)
         return None
-    return prepare_folder(name, recipe(params), builder(params, progress))
+    start = params.connector_start
+    if params.tiny is None or start is None:
+        return prepare_folder(name, recipe(params), builder(params, progress))
+    base = replace(params, connector=None, connector_weights=None)
+    source = prepare_folder(name, recipe(base), builder(base, progress))
+    return prepare_folder(name, recipe(params), partial(reconnect, source, start))
 
 
 def folder(name: str, params: Params) -> Path | None:
@@ -152,11 +155,20 @@ def recipe(params: Params) -> dict[str, Any]:
     """Everything that determines the weights of a model that is made here, as plain values."""
     if params.tiny is not None:
         tiny = asdict(params.tiny)
-        return {"code": TINY_CODE, "template": params.prompt, "tiny": tiny}
-    assembly = asdict(params.assembly)
-    for key in ("vision", "llm", "connector_weights"):  # however a path is written
-        assembly[key] = identity(assembly[key]) if assembly[key] is not None else None
+        base = {"code": TINY_CODE, "template": params.prompt, "tiny": tiny}
+        if params.connector_start is None:
+            return base
+        return {**base, "start": sources(params.connector_start), "start_code": START_CODE}
+    assembly = sources(params.assembly)
     return {"code": ASSEMBLY_CODE, "assembly": assembly, "dtype": params.dtype}
+
+
+def sources(recipe: ConnectorStart) -> dict[str, Any]:
+    """What something is put together from as plain values, its files however a path is written."""
+    values = asdict(recipe)
+    for key in PATHS & values.keys():
+        values[key] = identity(values[key]) if values[key] is not None else None
+    return values
 
 
 def builder(params: Params, progress: Progress | None) -> Callable[[Path], None]:
@@ -187,9 +199,8 @@ def skeleton(params: Params) -> Skeleton:
     """The network on the meta device; a tiny one's words are read from its public pictures."""
     if params.tiny is not None:
         texts = texts_of(public_pictures(params.tiny.public))
-        config = configuration(params.tiny.sizes, tokenizer_for(texts, params.prompt))
-        with torch.device("meta"):
-            module = LlavaForConditionalGeneration(config)
+        tokenizer = tokenizer_for(texts, params.prompt)
+        module = meta_network(configuration(params.tiny.sizes, tokenizer, params.connector))
     elif params.checkpoint is not None:
         module = meta_network(examine(params.checkpoint, params, local_files_only=True))
     else:

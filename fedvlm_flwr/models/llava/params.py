@@ -1,7 +1,7 @@
 """The settings of the kind `llava`."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from fedvlm_flwr.config.loading import Loading
@@ -80,22 +80,31 @@ class Tiny:
     """What it is pretrained on."""
 
 
-@dataclass(frozen=True)
-class Assembly:
-    """What a LLaVA is put together from.
+@dataclass(frozen=True, kw_only=True)
+class ConnectorStart:
+    """A connector that was not pretrained with the model, and how it begins.
 
     Attributes:
         connector: its name, see `depth`.
         connector_weights: a safetensors file of a trained connector; None: random from the seed.
+    """
+
+    connector: str
+    connector_weights: str | None
+    connector_seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assembly(ConnectorStart):
+    """What a LLaVA is put together from.
+
+    Attributes:
         image_token: a token of the LLM's tokenizer that stands for a picture, or None: `<image>` is
             added to the tokenizer (and to nothing else: no embedding table is resized).
     """
 
     vision: str
     llm: str
-    connector: str
-    connector_weights: str | None
-    connector_seed: int
     vision_feature_layer: int
     vision_feature_select_strategy: str
     image_token: str | None
@@ -128,11 +137,12 @@ class Params(Loading):
     llm: str | None = field(default=None, metadata=setting(path=True))
     """A causal language model: a folder, a hub id or a GGUF file; null: none."""
     connector: str | None = None
-    """Between the two: linear, or mlp2x_gelu to mlp9x_gelu by its linear layers; null: none."""
+    """Between the two, starting anew: linear, or mlp2x_gelu to mlp9x_gelu by its linear layers;
+    null: the connector that a checkpoint has, or that `tiny` is pretrained with."""
     connector_weights: str | None = field(default=None, metadata=setting(path=True))
-    """A safetensors file of a trained connector; null: random from the seed."""
+    """A safetensors file of a trained `connector`; null: random from the seed."""
     connector_seed: int = field(default=0, metadata=setting(least=0, most=SEEDS))
-    """Of a random connector."""
+    """Of a random `connector`."""
     vision_feature_layer: int = field(default=-2, metadata=setting(least=-1000, most=1000))
     """The vision tower's layer whose outputs are the features; negative: from the end."""
     vision_feature_select_strategy: str = field(
@@ -164,6 +174,16 @@ class Params(Loading):
             )
         if self.connector is not None:
             depth(self.connector)
+            if self.checkpoint is not None:
+                raise ConfigError(
+                    f"model.connector={self.connector}, but model.checkpoint={self.checkpoint} has "
+                    "a connector of its own; set model.connector=null."
+                )
+        elif self.connector_weights is not None:
+            raise ConfigError(
+                f"model.connector_weights={self.connector_weights} goes with model.connector; name "
+                "the connector that they are of."
+            )
 
     @property
     def prompt(self) -> str:
@@ -172,16 +192,25 @@ class Params(Loading):
         return self.template
 
     @property
+    def connector_start(self) -> ConnectorStart | None:
+        """The connector that starts anew; None: it is the checkpoint's or the pretrained one."""
+        if self.connector is None:
+            return None
+        return ConnectorStart(
+            connector=self.connector,
+            connector_weights=self.connector_weights,
+            connector_seed=self.connector_seed,
+        )
+
+    @property
     def assembly(self) -> Assembly:
         """What the model is put together from, where it is."""
-        assert self.vision is not None and self.llm is not None and self.connector is not None
+        assert self.vision is not None and self.llm is not None and self.connector_start is not None
         return Assembly(
-            self.vision,
-            self.llm,
-            self.connector,
-            self.connector_weights,
-            self.connector_seed,
-            self.vision_feature_layer,
-            self.vision_feature_select_strategy,
-            self.image_token,
+            **asdict(self.connector_start),
+            vision=self.vision,
+            llm=self.llm,
+            vision_feature_layer=self.vision_feature_layer,
+            vision_feature_select_strategy=self.vision_feature_select_strategy,
+            image_token=self.image_token,
         )

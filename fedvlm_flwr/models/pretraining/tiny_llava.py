@@ -1,6 +1,7 @@
 """LLaVA's own classes with small sizes, initialized from a seed."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from transformers import (
@@ -33,8 +34,14 @@ def tokenizer_for(texts: Iterable[str], template: str) -> PreTrainedTokenizerFas
     return word_tokenizer([*texts, template.replace("{question}", "").replace(IMAGE, "")])
 
 
-def configuration(sizes: Sizes, tokenizer: PreTrainedTokenizerFast) -> LlavaConfig:
-    """The sizes as transformers' configuration: layer -2 without the class token, 2-layer MLP."""
+def configuration(
+    sizes: Sizes, tokenizer: PreTrainedTokenizerFast, connector: str | None = None
+) -> LlavaConfig:
+    """The sizes as transformers' configuration: layer -2 without the class token.
+
+    Args:
+        connector: None: the one of two layers that transformers' own LLaVA has.
+    """
     vision = CLIPVisionConfig(
         image_size=sizes.image_size,
         patch_size=sizes.patch_size,
@@ -56,6 +63,7 @@ def configuration(sizes: Sizes, tokenizer: PreTrainedTokenizerFast) -> LlavaConf
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
     )
+    more: dict[str, Any] = {} if connector is None else {"connector": connector}
     return LlavaConfig(
         vision_config=vision,
         text_config=llm,
@@ -63,6 +71,7 @@ def configuration(sizes: Sizes, tokenizer: PreTrainedTokenizerFast) -> LlavaConf
         image_seq_length=(sizes.image_size // sizes.patch_size) ** 2,
         vision_feature_layer=-2,
         vision_feature_select_strategy="default",
+        **more,
     )
 
 

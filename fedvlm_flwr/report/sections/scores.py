@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from fedvlm_flwr.evaluation.statistics import LESS_IS_BETTER
 from fedvlm_flwr.report.experiment import Experiment, Pair
 from fedvlm_flwr.report.history import History
-from fedvlm_flwr.report.noise import FEWEST, LEVEL, clear_best
+from fedvlm_flwr.report.noise import FEWEST, LEVEL, clear_best, limits_of
 from fedvlm_flwr.report.page.parts import Grid, Section
 from fedvlm_flwr.report.sweep import Key
 from fedvlm_flwr.report.table import CONTROLS
@@ -145,13 +145,7 @@ def _on_bold(seeds: int, any_bold: bool) -> str:
         "where a two-sided paired t-test over seeds tells it from each other one "
         f"(p < {LEVEL:g})."
     )
-    least = 2 / 2**seeds
-    if least < LEVEL:
-        return rule
-    return (
-        f"{rule} The test takes the differences for normal, which {seeds} seeds cannot show; an "
-        f"exact sign-flip test could give no less than p = {least:g}."
-    )
+    return f"{rule} {limits_of(seeds)}".rstrip()
 
 
 def _weighting(experiment: Experiment) -> Iterator[str]:

@@ -11,7 +11,7 @@ from fedvlm_flwr.config import compose, to_yaml
 from fedvlm_flwr.run_folder import PREDICTIONS, RunFolder
 from fedvlm_flwr.takehome.finished import FinishedRun
 from fedvlm_flwr.takehome.licences import licence_of
-from tests.conftest import ROOT, global_test_set
+from tests.conftest import FINISHED, ROOT, global_test_set
 from tests.fresh_process import answers_of
 
 PROGRAM = ROOT / "tests" / "fedvlm_flwr" / "takehome" / "card_program.py"
@@ -34,10 +34,14 @@ def job(folder: RunFolder, out: Path) -> dict:
 
 
 def test_a_fresh_process_without_this_package_gives_the_runs_answers(
-    finished: RunFolder, of_a_family: RunFolder, tmp_path: Path
+    start, finished: RunFolder, of_a_family: RunFolder, tmp_path: Path
 ) -> None:
-    """By the code of the model card, for the kind llava and a family of transformers."""
+    """By the code of the model card, for the kind llava and a family of transformers.
+
+    Of the first also where another connector has taken the place of its own.
+    """
     jobs = [job(finished, tmp_path / "llava"), job(of_a_family, tmp_path / "family")]
+    jobs.append(job(start(*FINISHED, "model.connector=linear"), tmp_path / "linear"))
     for answers, each in zip(answers_of(PROGRAM, jobs, tmp_path), jobs, strict=True):
         assert answers == each["expected"], each["folder"]
         assert len(set(each["expected"])) > 1, "answers that never differ show nothing"

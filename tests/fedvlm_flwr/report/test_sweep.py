@@ -83,6 +83,18 @@ def test_a_parameter_in_which_runs_of_one_name_differ_is_a_key(two_by_two):
     assert [len(runs) for runs in found.rows.values()] == [2, 2, 1]
 
 
+def test_another_seed_that_is_the_runs_own_is_no_key(tmp_path):
+    for seed in (0, 1):
+        write_run(tmp_path, f"a{seed}", 0.5, seed=seed, first_seed=seed)
+    assert [len(runs) for runs in compare(read_sweep(tmp_path)).rows.values()] == [2]
+    write_run(
+        tmp_path, "b", 0.5, seed=0, first_seed=1
+    )  # another start, and not for the seed's sake
+    found = compare(read_sweep(tmp_path))
+    assert found.keys == ["algorithm.first_seed"]
+    assert [len(runs) for runs in found.rows.values()] == [1, 2]
+
+
 def test_unequal_budgets_are_told_first(two_by_two):
     write_run(two_by_two, "004", 0.4, algorithm="fednova", steps=5)
     for render in (as_text, as_markdown):

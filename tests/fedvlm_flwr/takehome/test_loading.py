@@ -28,7 +28,14 @@ def evaluator_of(run: FinishedRun, process: Process, client: int | None = None) 
 
 
 # Of FLoRA all that was learnt lies in the term beside the base.
-@pytest.mark.parametrize("more", [(), ("algorithm=flora", "dataset.tasks=[vqa,classification]")])
+@pytest.mark.parametrize(
+    "more",
+    [
+        (),
+        ("algorithm=flora", "dataset.tasks=[vqa,classification]"),
+        ("model.connector=linear", "dataset.tasks=[vqa,classification]"),
+    ],
+)
 def test_it_answers_as_the_run_did(finished: RunFolder, start, more) -> None:
     folder = start(*FINISHED, *more) if more else finished
     result = evaluator_of(FinishedRun.open(folder.path), Process()).run(full=True)
