@@ -1,11 +1,15 @@
 """One cache for the whole test session, and small real runs."""
 
+import gc
 import logging
 import os
 import shlex
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+# What is imported until the tests are collected stays, and is not looked through for garbage.
+gc.disable()
 
 # Before torch is loaded, and for the programs that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # where nothing is configured
@@ -48,6 +52,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What `make quick` leaves out is marked, and starts first where it is run."""
     mark_slow(items)
     items[:] = slowest_first(items)
+
+
+def pytest_collection_finish() -> None:
+    """From now on there is garbage, and what has been imported is passed over in looking for it."""
+    gc.freeze()
+    gc.enable()
 
 
 def global_test_set(config: Config) -> dict[str, list[Example]]:
