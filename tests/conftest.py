@@ -8,16 +8,13 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-# What is imported until the tests are collected stays, and is not looked through for garbage.
-gc.disable()
-
 # Before torch is loaded, and for the programs that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # where nothing is configured
 
 import pytest
 from flwr.common.logger import FLOWER_LOGGER
 
-from fedvlm_flwr.config import Config, compose
+from fedvlm_flwr.config import Config
 from fedvlm_flwr.data.federated import Example, examples
 from fedvlm_flwr.engines import App, run_app
 from fedvlm_flwr.evaluation.answers import by_task
@@ -52,6 +49,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What `make quick` leaves out is marked, and starts first where it is run."""
     mark_slow(items)
     items[:] = slowest_first(items)
+
+
+def pytest_configure() -> None:
+    """What is imported until the tests are collected stays: it is not looked through for garbage."""
+    gc.disable()
 
 
 def pytest_collection_finish() -> None:
@@ -129,7 +131,7 @@ def start(small: list[str], app: App, tmp_path_factory: pytest.TempPathFactory) 
             "output-dir": str(root),
             "run-name": name,
         }
-        config = compose(run_config)
+        config = this_process().compose(run_config)
         chosen = App(app.folder, app.server, client or app.client)
         folder = RunFolder(root / name)
         folder.path.mkdir()
