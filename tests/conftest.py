@@ -52,7 +52,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_configure() -> None:
-    """What is imported until the tests are collected stays: it is not looked through for garbage."""
+    """What is imported until the tests are collected stays, and is not looked through."""
     gc.disable()
 
 
