@@ -1,12 +1,15 @@
 """When a run shows its first line, takes its first training step, and ends.
 
     python benchmarks/start.py                       # in-process and Ray, as a newcomer has it
-    python benchmarks/start.py --engines inprocess --times 5
+    python benchmarks/start.py --engines inprocess --times 5 --out start.json
 
 Each time is of one `fedvlm run experiment=smoke`, from the command on, with an empty cache folder
 at first and a filled one after it: wall seconds, and CPU seconds of all its processes, which a
 machine that is busy with others changes less. The median of `--times` runs, the smallest and the
-largest.
+largest; and which process had used how many CPU seconds when the first round was over.
+
+`--out` writes `start_inprocess_s` and `start_ray_s`, the median wall seconds from the command to
+the first training step with a filled cache, and all times beside them.
 """
 
 import argparse
@@ -25,7 +28,12 @@ import psutil
 COMMAND = [sys.executable, "-c", "from fedvlm_flwr.cli import main; exit(main())", "run"]
 ROUND = re.compile(r"^round 1/\d+: loss .*, ([0-9.]+) s,")
 
+FIRST_STEP = "first training step"
+OF_RAY = ("gcs_server", "raylet", "monitor.py", "dashboard.py", "log_monitor.py")
+OF_FLOWER = ("flower-superlink", "flower-superexec", "flwr-simulation", "flwr")
+
 Marks = dict[str, tuple[float, float]]  # wall and CPU seconds by mark
+Parts = dict[str, float]  # CPU seconds by process
 
 
 class Spent:
@@ -34,26 +42,43 @@ class Spent:
     def __init__(self, pid: int) -> None:
         self._root = psutil.Process(pid)
         self._seconds: dict[psutil.Process, float] = {}
+        self._names: dict[psutil.Process, str] = {}
 
     def now(self) -> float:
         """So far, since the last call those that began and ended in between left out."""
         for process in (self._root, *self._root.children(recursive=True)):
             try:
                 times = process.cpu_times()
+                self._names[process] = name_of(process.cmdline()) or self._names.get(process, "")
             except psutil.NoSuchProcess:
                 continue
             self._seconds[process] = times.user + times.system
         return sum(self._seconds.values())
 
+    def parts(self) -> Parts:
+        """The same by process, of those of one name together."""
+        result: Parts = {}
+        for process, seconds in self._seconds.items():
+            name = "the command" if process == self._root else self._names[process]
+            result[name] = result.get(name, 0.0) + seconds
+        return result
 
-def run(engine: str, home: Path) -> Marks:
-    """One run's marks.
+
+def name_of(words: list[str]) -> str:
+    """What a process is, by its command line."""
+    names = [Path(word).name for word in words[:3]]
+    known = [name for name in (*OF_RAY, *OF_FLOWER) if name in names]
+    return known[0] if known else words[0].strip() if words and "::" in words[0] else "others"
+
+
+def run(engine: str, home: Path) -> tuple[Marks, Parts]:
+    """One run's marks, and what each of its processes had used after the first round.
 
     Raises:
         RuntimeError: the run failed.
     """
     environment = {**os.environ, "FEDVLM_HOME": str(home), "PYTHONUNBUFFERED": "1"}
-    began, marks = time.monotonic(), Marks()
+    began, marks, parts = time.monotonic(), Marks(), Parts()
     words = [*COMMAND, "experiment=smoke", f"engine={engine}"]
     with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, text=True) as process:
         spent = Spent(process.pid)
@@ -62,11 +87,12 @@ def run(engine: str, home: Path) -> Marks:
             now = time.monotonic() - began, spent.now()
             marks.setdefault("first line", now)
             if match := ROUND.match(line):  # told at the round's end, with its seconds
-                marks["first training step"] = now[0] - float(match[1]), now[1]
+                marks[FIRST_STEP] = now[0] - float(match[1]), now[1]
+                parts = spent.parts()
             marks["end"] = now
     if process.returncode != 0:
         raise RuntimeError(f"the run exited with {process.returncode}")
-    return marks
+    return marks, parts
 
 
 def main() -> None:
@@ -77,18 +103,32 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     results: dict[str, list[tuple[float, float]]] = {}
+    parts: dict[str, list[Parts]] = {}
     for engine in options.engines:
         with tempfile.TemporaryDirectory(prefix="start-") as folder:
             for number in range(options.times + 1):
                 home = "empty" if number == 0 else "filled"
-                for mark, seconds in run(engine, Path(folder)).items():
+                marks, after = run(engine, Path(folder))
+                parts.setdefault(engine, []).append(after)
+                for mark, seconds in marks.items():
                     results.setdefault(f"{engine}, {home} cache: {mark}", []).append(seconds)
     print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     print("| | wall s | CPU s |\n|---|---:|---:|")
     for name, seconds in results.items():
         print(f"| {name} | {' | '.join(map(described, zip(*seconds, strict=True)))} |")
+    for engine, runs in parts.items():
+        print(f"\n| {engine}: after the first round | CPU s |\n|---|---:|")
+        for name in sorted(runs[-1], key=lambda name: -runs[-1][name]):
+            print(f"| {name} | {described(tuple(one.get(name, 0.0) for one in runs[1:]))} |")
     if options.out is not None:
-        options.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+        medians = {
+            f"start_{engine}_s": statistics.median(
+                wall for wall, _ in results[f"{engine}, filled cache: {FIRST_STEP}"]
+            )
+            for engine in options.engines
+        }
+        text = json.dumps({**medians, "times": results, "processes": parts}, indent=1)
+        options.out.write_text(text + "\n", encoding="utf-8")
 
 
 def described(values: tuple[float, ...]) -> str:

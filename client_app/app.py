@@ -15,6 +15,7 @@ from flwr.common.logger import log
 from client_app.gate import Gate
 from client_app.site import is_simulated
 from fedvlm_flwr.errors import FedVLMError, StateError
+from fedvlm_flwr.first_import import first_import
 from fedvlm_flwr.messages import Failure, SiteReply
 
 if TYPE_CHECKING:
@@ -83,8 +84,10 @@ def evaluate(message: Message, context: Context) -> Message:
 
 def worker() -> "Worker":
     """Who does the work, with what this process holds."""
-    from client_app.worker import Worker  # torch comes in here
     from fedvlm_flwr.process import this_process
+
+    with first_import():
+        from client_app.worker import Worker  # torch comes in here
 
     return Worker(this_process())
 

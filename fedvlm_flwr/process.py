@@ -85,6 +85,10 @@ class Process:
         key = repr(to_overrides(run_config))
         return self._configs.get(key, lambda: compose(run_config))
 
+    def remember(self, run_config: Mapping[str, Scalar], config: Config) -> None:
+        """Take what a run-config composes to from who has composed it already."""
+        self._configs.get(repr(to_overrides(run_config)), lambda: config)
+
     def data(self, config: Config) -> FederatedData:
         """The tables of the configured dataset; `test` is the split that is to be scored.
 

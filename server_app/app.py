@@ -1,4 +1,7 @@
-"""The ServerApp's door."""
+"""The ServerApp's door, which imports neither torch nor transformers by itself.
+
+What cannot be configured is told before they are loaded.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,13 +11,12 @@ from flwr.serverapp import Grid, ServerApp
 
 from fedvlm_flwr.config import Engine
 from fedvlm_flwr.errors import FedVLMError
+from fedvlm_flwr.first_import import first_import
 from fedvlm_flwr.log_stream import LogSender
 from fedvlm_flwr.machine_errors import machine_sentence
-from fedvlm_flwr.models.out_of_memory import explaining
 from fedvlm_flwr.process import this_process
 from fedvlm_flwr.run_folder import RunFolder
 from server_app.callbacks.progress import Progress
-from server_app.run import Run
 
 app = ServerApp()
 
@@ -35,6 +37,9 @@ def main(grid: Grid, context: Context) -> None:
     with folder.locked(), sending(sender):  # who is refused leaves nothing in the other's files
         progress.begin()
         try:
+            with first_import():
+                from fedvlm_flwr.models.out_of_memory import explaining
+                from server_app.run import Run
             run = Run(process, folder, progress, context.run_config)
             if sender is not None:
                 sender.start()

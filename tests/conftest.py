@@ -1,5 +1,6 @@
 """One cache for the whole test session, and small real runs."""
 
+import gc
 import logging
 import os
 import shlex
@@ -13,7 +14,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # where nothing is configured
 import pytest
 from flwr.common.logger import FLOWER_LOGGER
 
-from fedvlm_flwr.config import Config, compose
+from fedvlm_flwr.config import Config
 from fedvlm_flwr.data.federated import Example, examples
 from fedvlm_flwr.engines import App, run_app
 from fedvlm_flwr.evaluation.answers import by_task
@@ -48,6 +49,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What `make quick` leaves out is marked, and starts first where it is run."""
     mark_slow(items)
     items[:] = slowest_first(items)
+
+
+def pytest_configure() -> None:
+    """What is imported until the tests are collected stays, and is not looked through."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """From now on there is garbage, and what has been imported is passed over in looking for it."""
+    gc.freeze()
+    gc.enable()
 
 
 def global_test_set(config: Config) -> dict[str, list[Example]]:
@@ -119,7 +131,7 @@ def start(small: list[str], app: App, tmp_path_factory: pytest.TempPathFactory) 
             "output-dir": str(root),
             "run-name": name,
         }
-        config = compose(run_config)
+        config = this_process().compose(run_config)
         chosen = App(app.folder, app.server, client or app.client)
         folder = RunFolder(root / name)
         folder.path.mkdir()

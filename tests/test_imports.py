@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("fedvlm_flwr", "strategies", "client_app", "server_app")
 HEAVY = {"torch", "transformers", "peft"}
@@ -177,8 +179,9 @@ def test_no_imports_lead_back() -> None:
     assert circles({"a": Module("import b"), "b": Module("def f():\n    import a")}) == ["a", "b"]
 
 
-def test_the_door_of_the_client_imports_nothing_heavy() -> None:
-    assert heavy_at_start(project(), "client_app.app") == []
+@pytest.mark.parametrize("door", ["client_app.app", "server_app.app", "fedvlm_flwr.cli.run"])
+def test_the_doors_import_nothing_heavy(door: str) -> None:
+    assert heavy_at_start(project(), door) == []
 
 
 def test_the_check_would_see_a_violation() -> None:

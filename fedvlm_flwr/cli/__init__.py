@@ -7,6 +7,7 @@ from pathlib import Path
 from fedvlm_flwr.bundle import require_own_packages
 from fedvlm_flwr.contracts import Command
 from fedvlm_flwr.errors import ConfigError, FedVLMError
+from fedvlm_flwr.first_import import first_import
 from fedvlm_flwr.machine_errors import machine_sentence
 from fedvlm_flwr.plugins import available, load_as
 from fedvlm_flwr.report.streams import accept_any_text
@@ -28,7 +29,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(usage())
         return 0 if words else USAGE_ERROR
     try:
-        command = load_as(Command, PACKAGE, words[0], "command", packages=True)
+        with first_import():
+            command = load_as(Command, PACKAGE, words[0], "command", packages=True)
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         return USAGE_ERROR

@@ -64,6 +64,7 @@ from fedvlm_flwr.temporary import temporary_folder
 LOG = "engine.log"
 TERMINATED = 128 + signal.SIGTERM
 FLAGS = ("-m", "--multirun", "-r", "--run", "--resolve")  # of Hydra, that take no further word
+PLACES = ("output_dir", "run_name")
 MANY = 1000  # clients from which an engine takes so long to start that their data is seen to first
 
 
@@ -248,6 +249,9 @@ def _begin(config: Config, words: Sequence[str], *, in_sweep: bool) -> RunFolder
     else:
         folder = RunFolder.create(config)
         run_config |= {"output-dir": str(folder.path.parent), "run-name": folder.path.name}
+    if overrides == own:  # no path in them was made whole
+        places = {k: run_config.get(k.replace("_", "-")) for k in ("resume", *PLACES)}
+        this_process().remember(run_config, replace(config, **places))  # type: ignore[arg-type]
     return run_federation(config, run_config, folder)
 
 

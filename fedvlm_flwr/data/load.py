@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fedvlm_flwr.contracts import DatasetKind, Examines, HasFolder
 from fedvlm_flwr.errors import ConfigError
+from fedvlm_flwr.first_import import first_import
 from fedvlm_flwr.plugins import load_as
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ def load_data(choice: Choice[Any]) -> FederatedData:
     Raises:
         DataError: the dataset's files cannot be used.
     """
+    with first_import():
+        import datasets  # noqa: F401  # what every table is
     return dataset_kind(choice.kind).load(choice.params)
 
 

@@ -7,6 +7,7 @@ import torch
 from fedvlm_flwr.config import Eval
 from fedvlm_flwr.data.federated import Example
 from fedvlm_flwr.data.framing import frame_of, to_image_frame, to_model_frame
+from fedvlm_flwr.models.merged import merged_adapters
 from fedvlm_flwr.models.resident import Resident
 from fedvlm_flwr.seeding import stream
 
@@ -65,11 +66,10 @@ def generate_answers(
     prompts = [
         vlm.encode(one.question, None, one.history, pictures=len(one.images)) for one in inputs
     ]
-    # Prompts of one length together: less padding, and no row waits for a longer one.
-    order = sorted(range(len(examples)), key=lambda i: (len(prompts[i].prompt_ids), i))
+    order = order_of(examples, [len(prompt.prompt_ids) for prompt in prompts])
     result = [""] * len(examples)
     vlm.module.eval()
-    with torch.inference_mode():
+    with torch.inference_mode(), merged_adapters(vlm):
         for start in range(0, len(order), settings.batch_size):
             batch = order[start : start + settings.batch_size]
             features = model.features([image for i in batch for image in examples[i].images])
@@ -79,3 +79,16 @@ def generate_answers(
             if step:
                 step(start + len(batch), len(order))
     return result
+
+
+def order_of(examples: Sequence[Example], lengths: Sequence[int]) -> list[int]:
+    """The numbers of examples in the order in which they are answered.
+
+    Prompts of one length together: less padding, and no row waits for a longer one. Where there are
+    several questions on each picture, those together: a model may look at it once for all of them.
+    """
+    pictures = {picture: i for i, example in enumerate(examples) for picture in example.images}
+    if 2 * len(pictures) > len(examples):
+        return sorted(range(len(examples)), key=lambda i: (lengths[i], i))
+    first = [min((pictures[p] for p in example.images), default=-1) for example in examples]
+    return sorted(range(len(examples)), key=lambda i: (first[i], lengths[i], i))

@@ -1,41 +1,58 @@
 """Greedy decoding with a key/value cache over input embeddings."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer
 
 from fedvlm_flwr.models.transfer import to_device
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What rows are to be gone on from.
+
+    Attributes:
+        embeds: embeddings [B, T, D], padded on the left.
+        mask: of real tokens, [B, S + T].
+        visibility: what the positions see of each other, [B, 1, T, T] in the form that the
+            attention takes; None: what stands before them. New tokens see all real ones.
+        cache: keys and values of S tokens before the embeddings, see `cached_start`; None: S = 0.
+    """
+
+    embeds: Tensor
+    mask: Tensor
+    visibility: Tensor | None = None
+    cache: DynamicCache | None = None
 
 
 @torch.no_grad()
 def greedy(
     llm: Any,
     head: Callable[[Tensor], Tensor],
-    prompt: tuple[Tensor, Tensor],
+    prompt: Prompt,
     end_id: int,
     limit: int,
-    visibility: Tensor | None = None,
 ) -> list[list[int]]:
     """The most likely tokens after each prompt, without the end token.
 
     Args:
         llm: a transformers decoder without head; takes `inputs_embeds` and `past_key_values`.
         head: hidden states to logits.
-        prompt: embeddings [B, T, D], padded on the left, and the mask of real tokens [B, T].
+        prompt: of B rows.
         end_id: the token after which a row is finished.
         limit: the most tokens that a row may get.
-        visibility: what the prompt's positions see of each other, [B, 1, T, T] in the form that the
-            attention takes; None: what stands before them. New tokens see all real ones.
     """
-    embeds, mask = prompt
+    embeds, mask, visibility = prompt.embeds, prompt.mask, prompt.visibility
     answers: list[list[int]] = [[] for _ in range(len(embeds))]
     open_rows = list(range(len(embeds)))
-    positions = (mask.cumsum(1) - 1).clamp(min=0)  # [B, T], padding does not count
+    positions = (mask.cumsum(1) - 1).clamp(min=0)[:, -embeds.shape[1] :]  # padding does not count
     padded = not bool(mask.all())
-    cache = DynamicCache(config=llm.config)
+    cache = DynamicCache(config=llm.config) if prompt.cache is None else prompt.cache
     looks = mask.long() if visibility is None and padded else visibility
     for _ in range(limit):
         hidden = llm(
@@ -61,3 +78,22 @@ def greedy(
         positions = positions[keep, -1:] + 1  # [open rows, 1]
         looks = mask.long() if padded else None
     return answers
+
+
+def can_share_start(llm: Any) -> bool:
+    """Whether keys and values of a prompt's beginning serve several rows: full attention only."""
+    return all(type(layer) is DynamicLayer for layer in DynamicCache(config=llm.config).layers)
+
+
+@torch.no_grad()
+def cached_start(llm: Any, embeds: Tensor, owners: Tensor) -> DynamicCache:
+    """Keys and values of the beginning that rows have in common with others, for `greedy`.
+
+    Args:
+        embeds: the distinct beginnings [N, S, D], all of one length.
+        owners: the number of each row's beginning, [B].
+    """
+    cache = DynamicCache(config=llm.config)
+    llm(inputs_embeds=embeds, past_key_values=cache, use_cache=True)
+    cache.batch_select_indices(owners)
+    return cache

@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 
 from fedvlm_flwr.errors import DataError
 
@@ -58,6 +59,7 @@ def all_answers(reference: str) -> list[str]:
     return [str(reference), *others]
 
 
+@lru_cache(maxsize=4096)  # answers repeat, and each is looked at for several metrics
 def normalize(text: str) -> str:
     """Bring an answer to the form in which two equal answers are equal strings.
 

@@ -2,6 +2,7 @@
 
 import os
 import time
+from functools import cached_property
 from typing import Any
 
 import psutil
@@ -107,8 +108,7 @@ class Progress(Callback):
 
     def on_evaluated(self, evaluation: Evaluation) -> None:
         """Each task's headline score."""
-        settings = settings_of(self._folder)
-        metrics = {task: headline(task, settings) for task in evaluation.scores}
+        metrics = {task: headline(task, self._settings) for task in evaluation.scores}
         self.tell(
             "evaluated",
             stage=evaluation.stage,
@@ -123,6 +123,11 @@ class Progress(Callback):
             },
             seconds=evaluation.seconds,
         )
+
+    @cached_property
+    def _settings(self) -> dict[str, Any]:
+        """The run's configuration, which is written before anything is scored."""
+        return settings_of(self._folder)
 
     def _place(self, account: Round) -> dict[str, int]:
         return {"stage": account.stage, "round": account.number, "rounds": self.rounds}

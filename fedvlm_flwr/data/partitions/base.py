@@ -126,11 +126,7 @@ def assign(
     """
     from datasets import Dataset
 
-    if parts > len(units.rows):
-        raise ConfigError(
-            f"num_clients={parts} but the training table has {len(units.rows)} {units.what}; "
-            f"lower num_clients to {len(units.rows)} or fewer."
-        )
+    require_units(units.rows, parts, units.what)
     order = [int(unit) for unit in generator.permutation(len(units.rows))]
     partitioner.dataset = Dataset.from_dict(
         {"unit": order, "value": [units.values[unit] for unit in order]}
@@ -143,9 +139,22 @@ def assign_iid(
     rows: list[list[int]], parts: int, generator: np.random.Generator
 ) -> list[list[int]]:
     """Assign units in a random order to parts whose numbers of units differ by at most one."""
-    from flwr_datasets.partitioner import IidPartitioner
+    require_units(rows, parts, "pictures")
+    shares = np.array_split(generator.permutation(len(rows)), parts)
+    return [sorted(row for unit in share.tolist() for row in rows[unit]) for share in shares]
 
-    return assign(IidPartitioner(parts), Units(rows, [""] * len(rows)), parts, generator)
+
+def require_units(rows: Sequence[Sequence[int]], parts: int, what: str) -> None:
+    """Refuse more parts than there are units.
+
+    Raises:
+        ConfigError: says how many there are.
+    """
+    if parts > len(rows):
+        raise ConfigError(
+            f"num_clients={parts} but the training table has {len(rows)} {what}; "
+            f"lower num_clients to {len(rows)} or fewer."
+        )
 
 
 def whole_numbers(quotas: Sequence[float], remainder: list[float] | None = None) -> list[int]:

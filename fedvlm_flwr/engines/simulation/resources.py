@@ -16,8 +16,9 @@ def require_resources(engine: Engine) -> None:
     Raises:
         ConfigError: says what there is, and what to set.
     """
-    cpus, share = num_cpus(), engine.gpus_per_client
-    if engine.cpus_per_client > cpus:
+    share = engine.gpus_per_client
+    # One is everywhere, and is not counted: Ray would be imported for it.
+    if engine.cpus_per_client > 1 and engine.cpus_per_client > (cpus := num_cpus()):
         raise ConfigError(
             f"engine.cpus_per_client={engine.cpus_per_client}, but this machine has {cpus} CPU "
             f"cores; set it to at most {cpus}."

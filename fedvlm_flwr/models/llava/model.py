@@ -16,9 +16,10 @@ from fedvlm_flwr.errors import ConfigError, ModelError
 from fedvlm_flwr.images.frame import Frame, padded, shares
 from fedvlm_flwr.images.reading import READING, Color, image_size_of, open_image
 from fedvlm_flwr.models.chat import PlacedTurn, Turn, end_of, pictures_in, starts_itself
-from fedvlm_flwr.models.decoding import greedy
+from fedvlm_flwr.models.decoding import Prompt, cached_start, can_share_start, greedy
 from fedvlm_flwr.models.features import fingerprint
 from fedvlm_flwr.models.llava.language_model import FamilyHead
+from fedvlm_flwr.models.llava.same_pictures import common_start, distinct_pictures
 from fedvlm_flwr.models.parts import linear_names
 from fedvlm_flwr.models.prompts import QUESTION, PlacedTemplate, PromptEncoder, Template
 from fedvlm_flwr.models.transfer import to_device
@@ -286,16 +287,23 @@ class Llava(VLM):
     def generate(
         self, features: Sequence[Features], batch: Sequence[Encoded], max_new_tokens: int
     ) -> list[str]:
-        """Greedy answers to B prompts; labels in `batch`, if any, are not read."""
-        rows = [row.prompt_ids for row in batch]
-        embeds, mask = self.assemble(self._image(features), rows, left=True)
-        answers = greedy(
-            self.llm,
-            self.logits,
-            (embeds, mask),
-            self.end_id,
-            max_new_tokens,
-        )
+        """Greedy answers to B prompts; labels in `batch`, if any, are not read.
+
+        What stands before the questions is computed once for those on the same picture.
+        """
+        rows: list[Sequence[int]] = [row.prompt_ids for row in batch]
+        cache, mask = None, torch.ones(len(rows), 0, dtype=torch.bool, device=self.device)
+        pictures, owners = distinct_pictures(features)
+        start = common_start(rows, self.image_id, len(pictures))
+        if start and can_share_start(self.llm):
+            shared = [rows[0][:start]] * len(pictures)
+            before, own = self.assemble(self._image(pictures), shared, left=True)
+            numbers = to_device(torch.tensor(owners), self.device)
+            cache, mask = cached_start(self.llm, before, numbers), own[numbers]
+            features, rows = [], [row[start:] for row in rows]
+        embeds, own = self.assemble(self._image(features), rows, left=True)
+        prompt = Prompt(embeds, torch.cat([mask, own], dim=1), cache=cache)
+        answers = greedy(self.llm, self.logits, prompt, self.end_id, max_new_tokens)
         texts = self.tokenizer.batch_decode(answers, skip_special_tokens=True)
         return [text.strip() for text in texts]
 

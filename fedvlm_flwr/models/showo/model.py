@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerBase
 
 from fedvlm_flwr.images.frame import Frame, cropped
 from fedvlm_flwr.images.reading import READING, image_size_of, open_image
-from fedvlm_flwr.models.decoding import greedy
+from fedvlm_flwr.models.decoding import Prompt, greedy
 from fedvlm_flwr.models.features import fingerprint
 from fedvlm_flwr.models.parts import linear_names
 from fedvlm_flwr.models.prompts import PromptEncoder, Template
@@ -200,10 +200,9 @@ class Showo(VLM):
         answers = greedy(
             self.llm,
             self.head,
-            (self.llm.get_input_embeddings()(ids), ids != self.vocabulary.pad),
+            Prompt(self.llm.get_input_embeddings()(ids), ids != self.vocabulary.pad, mask),
             self.end_id,
             max_new_tokens,
-            mask,
         )
         texts = self.tokenizer.batch_decode(answers, skip_special_tokens=True)
         return [text.strip() for text in texts]

@@ -15,6 +15,6 @@ def trackers_of(config: Config, folder: RunFolder) -> list[Callback]:
     Raises:
         ConfigError: there is none of a name, or its package is not installed.
     """
-    settings = leaves(yaml.safe_load(to_yaml(config)))
     modules = [load_as(TrackerKind, __name__, name, "tracker") for name in config.report.trackers]
+    settings = leaves(yaml.safe_load(to_yaml(config))) if modules else {}
     return [module.tracker(folder, settings) for module in modules]

@@ -3,11 +3,14 @@
 import re
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fedvlm_flwr.cli import main
+from fedvlm_flwr.config import Config, compose
 from fedvlm_flwr.plugins import available
+from fedvlm_flwr.process import this_process
 from fedvlm_flwr.run_folder import METRICS, RunFolder
 
 COMMANDS = available("fedvlm_flwr.cli", packages=True)
@@ -52,6 +55,23 @@ def test_a_run_prints_progress_a_table_and_last_the_folder(small, capsys):
     text = "\n".join(lines)
     assert re.search(r"^round 1/2: loss \d\.\d+, 3 clients, [\d.]+ s, .* down, .* up$", text, re.M)
     assert re.search(r"^ before +", text, re.M) and re.search(r"^ shuffled images +", text, re.M)
+
+
+@pytest.mark.parametrize("words", [(), ("output_dir=a place", "run_name=mine", "seed=3")])
+def test_a_run_in_this_process_is_composed_once(words, small, monkeypatch, tmp_path):
+    """The server's door takes what the command has composed, and no other composing gives more."""
+    monkeypatch.chdir(tmp_path)
+    begun: list[tuple[dict[str, Any], Config]] = []
+
+    def door(app, run_config, *_):
+        with monkeypatch.context() as patch:
+            patch.setattr("fedvlm_flwr.process.compose", lambda _: pytest.fail("composed again"))
+            begun.append((dict(run_config), this_process().compose(run_config)))
+
+    monkeypatch.setattr("fedvlm_flwr.cli.run.run_app", door)
+    assert main(["run", *small, *words]) == 0
+    ((run_config, config),) = begun
+    assert config == compose(run_config)
 
 
 def test_more_clients_than_pictures_are_refused_before_an_engine_starts(small, capsys, monkeypatch):

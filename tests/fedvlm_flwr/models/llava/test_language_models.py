@@ -6,11 +6,11 @@ from transformers import AutoModelForCausalLM
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from fedvlm_flwr.errors import ModelError
-from fedvlm_flwr.models.decoding import greedy
+from fedvlm_flwr.models.decoding import Prompt, cached_start, can_share_start, greedy
 from fedvlm_flwr.models.llava.language_model import FamilyHead, require_language_model
 from tests.llm_tiny import tiny_config
 
-LENGTHS, NEW = (9, 6), 2
+LENGTHS, ALIKE, NEW = (9, 6), 3, 2  # tokens of two rows, how many both begin with, new ones
 MOST = 4_000_000  # weights of a tiny one
 # Families that are walked past, and why they cannot be made tiny by their keys.
 NOT_TINY = {
@@ -53,12 +53,14 @@ def tiny(config):
 def compared(network):
     """How far our log-probabilities are from the family's, and greedy tokens: ours and its own.
 
-    Its own forward has token ids, one row at a time without padding or cache.
+    Its own forward has token ids, one row at a time without padding or cache. Where the rows'
+    beginning can be computed once, ours are by that.
     """
     decoder, config = network.get_decoder(), network.config
     head = FamilyHead(config, network.get_output_embeddings(), ())
     table = decoder.get_input_embeddings()
     ids = torch.randint(3, 90, (2, LENGTHS[0]))
+    ids[1, :ALIKE] = ids[0, :ALIKE]
     rows = [row[:length] for row, length in zip(ids, LENGTHS, strict=True)]
     hidden = decoder(inputs_embeds=table(ids), use_cache=False).last_hidden_state
     furthest, answers = 0.0, []
@@ -75,7 +77,17 @@ def compared(network):
     width = LENGTHS[0]
     left = torch.stack([torch.cat([row.new_zeros(width - len(row)), row]) for row in rows])
     mask = torch.arange(width) >= width - torch.tensor(LENGTHS)[:, None]
-    return furthest, greedy(decoder, head, (table(left), mask), -1, NEW), answers
+    ours = greedy(decoder, head, Prompt(table(left), mask), -1, NEW)
+    if can_share_start(decoder):
+        cache = cached_start(decoder, table(rows[0][None, :ALIKE]), torch.tensor([0, 0]))
+        rest = torch.stack(
+            [torch.cat([row.new_zeros(width - len(row)), row[ALIKE:]]) for row in rows]
+        )
+        own = torch.arange(width - ALIKE) >= width - torch.tensor(LENGTHS)[:, None]
+        seen = torch.cat([torch.ones(2, ALIKE, dtype=torch.bool), own], dim=1)
+        shared = greedy(decoder, head, Prompt(table(rest), seen, cache=cache), -1, NEW)
+        assert shared == ours, config.model_type
+    return furthest, ours, answers
 
 
 def test_every_family_computes_as_its_own_forward_does_or_is_refused():

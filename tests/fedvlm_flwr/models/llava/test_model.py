@@ -71,6 +71,21 @@ def test_generate_equals_uncached_argmax_whatever_the_batch(model, pictures):
     check_generation(model, pictures, slow_answer)
 
 
+def test_what_stands_before_questions_on_one_picture_is_computed_once(model, pictures):
+    one, other = model.features(pictures[:2])
+    features = [one, other, one, one, other]
+    batch = [model.encode(q) for q in QUESTIONS]
+    slow = [slow_answer(model, f, q, 8) for f, q in zip(features, QUESTIONS, strict=True)]
+    rows: list[tuple[int, int]] = []
+    hook = model.llm.register_forward_pre_hook(
+        lambda *call: rows.append(call[2]["inputs_embeds"].shape[:2]), with_kwargs=True
+    )
+    assert model.generate(features, batch, 8) == slow
+    hook.remove()
+    start = list(batch[0].prompt_ids).index(model.image_id)
+    assert rows[:2] == [(2, start + 16), (5, max(len(b.prompt_ids) for b in batch) - start - 1)]
+
+
 def test_rows_that_end_early_leave_the_others_alone(model, pictures):
     features = model.features(pictures)
     batch = [model.encode(q) for q in QUESTIONS]
