@@ -14,26 +14,26 @@ counted. Combinations of more numbers than `--most` are left out: stock Flower h
 import argparse
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import fedvlm_flwr  # noqa: F401  # before torch is there: how threads wait
 
 # isort: split
-from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message
 from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import FedAvg
 
 from benchmarks import empty_apps
+from benchmarks.server_memory import peak_megabytes
 from fedvlm_flwr.config import compose
 from fedvlm_flwr.engines.inprocess import InProcessGrid
 from fedvlm_flwr.engines.simulation.environment import FIXED
@@ -43,6 +43,7 @@ from strategies.core.events import Callback, Round
 from strategies.core.federation import Federation
 from strategies.core.loop import RoundLoop
 
+ROOT = Path(__file__).resolve().parents[1]
 SYSTEMS = ("ours, in process", "stock, in process", "ours, Ray", "stock, Ray", "pfl")
 RESULT = "result: "
 Marks = list[tuple[float, float]]
@@ -107,11 +108,11 @@ def measure(system: str, numbers: int, clients: int, rounds: int) -> Row:
         marks = on_ray(app, clients, lambda grid: work(grid, numbers, clients, rounds))
     else:
         marks = work(InProcessGrid(app, {}, clients), numbers, clients, rounds)
-    pairs = list(zip(marks[1:], marks[2:], strict=False))
+    pairs = list(pairwise(marks[1:]))
     return {
         "seconds": [b[0] - a[0] for a, b in pairs],
         "cpu": [b[1] - a[1] for a, b in pairs],
-        "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "megabytes": peak_megabytes(),
     }
 
 

@@ -1,6 +1,7 @@
-"""Federated fine-tuning as it is usually written, for `usual_way.py`: the model in a wrapper, a
-transformers `Trainer` for each client and round, and a Flower app that loads the base on every
-message. Pictures are processed and texts tokenized once and held in memory.
+"""Federated fine-tuning as it is usually written, for `usual_way.py`.
+
+The model in a wrapper, a transformers `Trainer` for each client and round, and a Flower app that
+loads the base on every message.
 """
 
 from collections.abc import Iterator, Sequence
@@ -100,9 +101,7 @@ def processed(work: Work, image: Path) -> Tensor:
 held = cache(processed)
 
 
-def trained(
-    work: Work, network: Network, number: int, client: int, reading: bool = False
-) -> float:
+def trained(work: Work, network: Network, number: int, client: int, reading: bool = False) -> float:
     """Train a client's round by a new Trainer; the mean loss. See `Items`."""
     batches, train = work.draws(number, client), work.config.train
     parameters = [p for p in network.parameters() if p.requires_grad]
@@ -123,7 +122,10 @@ def trained(
         label_names=[],
     )
     trainer = InOrder(
-        network, arguments, train_dataset=Items(work, batches, reading), optimizers=(optimizer, constant)
+        network,
+        arguments,
+        train_dataset=Items(work, batches, reading),
+        optimizers=(optimizer, constant),
     )
     trainer.sizes = [len(batch) for batch in batches]
     torch.manual_seed(work.seed(number, client))

@@ -24,6 +24,7 @@ import statistics
 import sys
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -131,7 +132,7 @@ def stock(words: list[str], queue: Any) -> None:
         settings = ConfigRecord({"words": "\n".join(words)})
         result = strategy.start(grid, initial, rounds, 3600, settings)
         ends = [*(at for at, _ in strategy.marks), time.monotonic()]
-        seconds = [b - a for a, b in zip(ends, ends[1:], strict=False)]
+        seconds = [b - a for a, b in pairwise(ends)]
         metrics: dict[int, MetricRecord] = result.train_metrics_clientapp
         results.append((seconds, [float(metrics[n]["loss"]) for n in sorted(metrics)]))  # type: ignore[arg-type]
 

@@ -70,7 +70,7 @@ def from_values(cls: type[Any], record: Mapping[str, Any], name: str) -> dict[st
     Raises:
         RejectedMessage: a value is absent, of another type or out of range.
     """
-    hints = type_hints(cls)
+    hints = type_hints(cls)  # type: ignore[arg-type]  # mypy knows no hashable type[Any]
     values: dict[str, Any] = {}
     for item in declared_fields(cls):
         if item.name in record:

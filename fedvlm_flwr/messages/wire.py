@@ -43,8 +43,9 @@ def pack(
     for name, values in arrays.items():
         numbers |= form.encode(name, values, draw)
     shapes = {name: values.shape for name, values in arrays.items()}
+    ordered = [values for _, values in sorted(numbers.items())]
     # joined here and not by `safetensors.numpy.save`, which makes two copies of all numbers
-    little = (np.asarray(v, v.dtype.newbyteorder("<")) for _, v in sorted(numbers.items()))
+    little: list[Any] = [v.astype(v.dtype.newbyteorder("<"), copy=False) for v in ordered]
     data = b"".join([_header(shapes, form), *little])
     return ArrayRecord({PACKED: Array(dtype=dtype, shape=(len(data),), stype=FORMAT, data=data)})
 
