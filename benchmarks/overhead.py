@@ -181,10 +181,10 @@ def row(ours: list[float], floor: list[float], clients: int, folder: RunFolder, 
     }
 
 
-def measure(engine: str, clients: int, times: int) -> Row:
-    """The overhead of an engine."""
+def measure(engine: str, clients: int, times: int, *more: str) -> Row:
+    """The overhead of an engine, with further overrides of the recipe."""
     rounds = times + 1
-    words = [*RECIPE, f"engine={engine}", f"num_rounds={rounds}", f"num_clients={clients}"]
+    words = [*RECIPE, f"engine={engine}", f"num_rounds={rounds}", f"num_clients={clients}", *more]
     way = in_process if engine == "inprocess" else on_ray
     with tempfile.TemporaryDirectory(prefix="overhead-") as folder:
         return way(words, rounds, Path(folder))

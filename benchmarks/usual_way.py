@@ -34,7 +34,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.work import RECIPE, Work, mean_of, spread, told
 
 # isort: split
-from flwr.app import ArrayRecord, ConfigRecord, Context, MetricRecord
+from flwr.app import ArrayRecord, ConfigRecord, Context
 from flwr.serverapp import Grid, ServerApp
 
 from benchmarks import usual_apps
@@ -42,7 +42,6 @@ from benchmarks.empty_rounds import ClockedFedAvg
 from benchmarks.usual_apps import Network, trainable, trained
 from fedvlm_flwr import run
 from fedvlm_flwr.engines.simulation.environment import FIXED
-from fedvlm_flwr.models.resident import load_resident
 from fedvlm_flwr.run_folder import RunFolder
 from strategies.core.loop import RoundLoop
 
@@ -120,26 +119,30 @@ def stock(words: list[str], queue: Any) -> None:
     os.environ |= FIXED
     from flwr.simulation import run_simulation
 
-    words = [*words, "engine=ray"]
-    work = Work(words)
-    rounds, clients = work.config.num_rounds, len(work.clients())
     server, results = ServerApp(), []
 
     @server.main()
     def main(grid: Grid, context: Context) -> None:
-        strategy = ClockedFedAvg(clients)
-        initial = ArrayRecord(trainable(Network(load_resident(work.config, usual_apps.CPU).vlm)))
-        settings = ConfigRecord({"words": "\n".join(words)})
-        result = strategy.start(grid, initial, rounds, 3600, settings)
-        ends = [*(at for at, _ in strategy.marks), time.monotonic()]
-        seconds = [b - a for a, b in pairwise(ends)]
-        metrics: dict[int, MetricRecord] = result.train_metrics_clientapp
-        results.append((seconds, [float(metrics[n]["loss"]) for n in sorted(metrics)]))  # type: ignore[arg-type]
+        results.append(stock_rounds(grid, words))
 
     resources = {"num_cpus": 1, "num_gpus": 0.0}
     backend = {"client_resources": resources}
+    clients = len(Work(words).clients())
     run_simulation(server, usual_apps.app, clients, backend_config=backend)
     queue.put(results[0])
+
+
+def stock_rounds(grid: Grid, words: list[str]) -> tuple[list[float], list[float]]:
+    """The rounds of the app's server."""
+    work = Work(words)
+    strategy = ClockedFedAvg(len(work.clients()))
+    initial = ArrayRecord(trainable(Network(work.model.vlm)))
+    settings = ConfigRecord({"words": "\n".join(words)})
+    result = strategy.start(grid, initial, work.config.num_rounds, 3600, settings)
+    ends = [*(at for at, _ in strategy.marks), time.monotonic()]
+    seconds = [b - a for a, b in pairwise(ends)]
+    metrics: Any = result.train_metrics_clientapp
+    return seconds, [float(metrics[number]["loss"]) for number in sorted(metrics)]
 
 
 def row(ours: list[float], theirs: list[float], folder: Path, losses: list[float]) -> Row:
@@ -155,9 +158,9 @@ def row(ours: list[float], theirs: list[float], folder: Path, losses: list[float
     }
 
 
-def measure(way: str, clients: int, times: int, reading: bool = False) -> Row:
-    """One way beside ours."""
-    words = [*RECIPE, f"num_rounds={times + 1}", f"num_clients={clients}"]
+def measure(way: str, clients: int, times: int, *more: str, reading: bool = False) -> Row:
+    """One way beside ours, with further overrides of the recipe."""
+    words = [*RECIPE, f"num_rounds={times + 1}", f"num_clients={clients}", *more]
     with tempfile.TemporaryDirectory(prefix="usual-") as folder:
         if way == "trainer":
             return beside_trainer(words, Path(folder), reading)
@@ -187,8 +190,8 @@ def main() -> None:
     parser.add_argument("--reading", action="store_true")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    numbers = (options.clients, options.times, options.reading)
-    rows = {way: measure(way, *numbers) for way in options.ways}
+    numbers = (options.clients, options.times)
+    rows = {way: measure(way, *numbers, reading=options.reading) for way in options.ways}
     print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores\n")
     print(table(rows))
     if options.out is not None:
