@@ -28,7 +28,7 @@ from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.work import RECIPE, Tensors, Work, mean_of, spread, told
+from benchmarks.work import RECIPE, Tensors, Work, mean_of, spread, values_by_round
 
 # isort: split
 import torch
@@ -108,14 +108,14 @@ def in_process(words: list[str], rounds: int, folder: Path) -> Row:
     floor: list[float] = []
     whole = RoundLoop._round
 
-    def timed(loop: RoundLoop, number: int) -> Any:
+    def clocked(loop: RoundLoop, number: int) -> Any:
         began = time.process_time()
         account = whole(loop, number)
         ours.append(time.process_time() - began)
         floor.append(bare.round(number, time.process_time))
         return account
 
-    with mock.patch.object(RoundLoop, "_round", timed):
+    with mock.patch.object(RoundLoop, "_round", clocked):
         result = run(*words, output_dir=folder)
     return row(ours, floor, len(bare.clients), RunFolder(result.path), bare)
 
@@ -125,8 +125,8 @@ def on_ray(words: list[str], rounds: int, folder: Path) -> Row:
     before = two_processes(words, rounds)
     result = RunFolder(run(*words, output_dir=folder).path)
     after = two_processes(words, rounds)
-    floor = [min(pair) for pair in zip(before, after, strict=True)]
-    seconds = list(told(result, "server", "seconds").values())
+    floor = [statistics.mean(pair) for pair in zip(before, after, strict=True)]
+    seconds = list(values_by_round(result, "server", "seconds").values())
     work = Work(words)
     bare = Bare(work, work.clients())
     bare.prepare(1)
@@ -166,7 +166,7 @@ def row(ours: list[float], floor: list[float], clients: int, folder: RunFolder, 
     """What came of a run beside the floor, without the first round; its phases by cost.json."""
     ratios = [one / base for one, base in zip(ours[1:], floor[1:], strict=True)]
     differences = [
-        abs(told(folder, f"client:{client}", "loss")[number] - loss)
+        abs(values_by_round(folder, f"client:{client}", "loss")[number] - loss)
         for number, losses in enumerate(bare.losses, 1)
         for client, loss in losses.items()
     ]

@@ -15,7 +15,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import overhead, usual_way
-from benchmarks.work import CPU, told
+from benchmarks.work import CPU, values_by_round
 
 # isort: split
 from benchmarks import empty_rounds, evaluation, local_step, server_memory, start
@@ -170,10 +170,11 @@ def wire(options: argparse.Namespace) -> list[Line]:
     with tempfile.TemporaryDirectory(prefix="wire-") as folder:
         for dtype in ("float32", "bfloat16", "int8"):
             result = run(*words, f"wire.dtype={dtype}", output_dir=Path(folder), run_name=dtype)
-            told_bytes = (
-                told(RunFolder(result.path), "server", f"bytes_{d}") for d in ("up", "down")
+            both_ways = (
+                values_by_round(RunFolder(result.path), "server", f"bytes_{d}")
+                for d in ("up", "down")
             )
-            sizes[dtype] = sum(rounds[max(rounds)] for rounds in told_bytes)
+            sizes[dtype] = sum(rounds[max(rounds)] for rounds in both_ways)
     once = "bytes of the last round of experiment=smoke, both ways"
     whole = sizes["float32"]
     return [

@@ -53,7 +53,7 @@ class Items(Dataset[Item]):
     """
 
     def __init__(self, work: Work, batches: Sequence[Sequence[Example]], reading: bool) -> None:
-        self._work, self._pixels = work, processed if reading else held
+        self._work, self._pixels = work, pixels_of if reading else pixels_in_memory
         self._examples = [one for batch in batches for one in batch]
         self._rows = [row for batch in batches for row in work.encoded(batch)]
 
@@ -91,17 +91,19 @@ def collate(items: Sequence[Item]) -> dict[str, Any]:
     return {"pixels": torch.stack([p for p, _ in items]), "rows": [row for _, row in items]}
 
 
-def processed(work: Work, image: Path) -> Tensor:
+def pixels_of(work: Work, image: Path) -> Tensor:
     """A picture's pixels as the vision tower takes them."""
     vlm: Any = work.model.vlm
     tensor: Tensor = vlm.pixels([image])[0]
     return tensor
 
 
-held = cache(processed)
+pixels_in_memory = cache(pixels_of)
 
 
-def trained(work: Work, network: Network, number: int, client: int, reading: bool = False) -> float:
+def train_client(
+    work: Work, network: Network, number: int, client: int, reading: bool = False
+) -> float:
     """Train a client's round by a new Trainer; the mean loss. See `Items`."""
     batches, train = work.draws(number, client), work.config.train
     parameters = [p for p in network.parameters() if p.requires_grad]
@@ -153,7 +155,7 @@ def train(message: Message, context: Context) -> Message:
     network = Network(model.vlm)
     arrays: ArrayRecord = message.content["arrays"]  # type: ignore[assignment]
     network.load_state_dict(arrays.to_torch_state_dict(), strict=False)
-    loss = trained(work, network, number, client)
+    loss = train_client(work, network, number, client)
     content = RecordDict({"arrays": ArrayRecord(trainable(network))})
     content["metrics"] = MetricRecord({"num-examples": work.weight(client), "loss": loss})
     return Message(content, reply_to=message)

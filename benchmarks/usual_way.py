@@ -31,7 +31,7 @@ from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.work import RECIPE, Work, mean_of, spread, told
+from benchmarks.work import RECIPE, Work, mean_of, spread, values_by_round
 
 # isort: split
 from flwr.app import ArrayRecord, ConfigRecord, Context
@@ -39,7 +39,7 @@ from flwr.serverapp import Grid, ServerApp
 
 from benchmarks import usual_apps
 from benchmarks.empty_rounds import ClockedFedAvg
-from benchmarks.usual_apps import Network, trainable, trained
+from benchmarks.usual_apps import Network, train_client, trainable
 from fedvlm_flwr import run
 from fedvlm_flwr.engines.simulation.environment import FIXED
 from fedvlm_flwr.run_folder import RunFolder
@@ -66,15 +66,15 @@ class TrainerLoop:
         states, losses = [], []
         for client in self.work.clients():
             self.network.load_state_dict(self.state)
-            loss = trained(self.work, self.network, number, client, self._reading)
+            loss = train_client(self.work, self.network, number, client, self._reading)
             states.append((self.work.weight(client), copy.deepcopy(self.network.state_dict())))
             losses.append((self.work.weight(client), loss))
         names = trainable(self.network)
         self.state |= mean_of([(w, {n: state[n] for n in names}) for w, state in states])
-        self.losses.append(weighted(losses))
+        self.losses.append(weighted_mean(losses))
 
 
-def weighted(losses: list[tuple[float, float]]) -> float:
+def weighted_mean(losses: list[tuple[float, float]]) -> float:
     """The weighted mean."""
     return sum(w * loss for w, loss in losses) / sum(w for w, _ in losses)
 
@@ -86,7 +86,7 @@ def beside_trainer(words: list[str], folder: Path, reading: bool) -> Row:
     theirs: list[float] = []
     whole = RoundLoop._round
 
-    def timed(rounds: RoundLoop, number: int) -> Any:
+    def clocked(rounds: RoundLoop, number: int) -> Any:
         marks = [time.process_time()]
         account = whole(rounds, number)
         marks.append(time.process_time())
@@ -96,7 +96,7 @@ def beside_trainer(words: list[str], folder: Path, reading: bool) -> Row:
         theirs.append(marks[2] - marks[1])
         return account
 
-    with mock.patch.object(RoundLoop, "_round", timed):
+    with mock.patch.object(RoundLoop, "_round", clocked):
         folder = run(*words, "engine=inprocess", output_dir=folder).path
     return row(ours, theirs, folder, loop.losses)
 
@@ -104,7 +104,7 @@ def beside_trainer(words: list[str], folder: Path, reading: bool) -> Row:
 def beside_flower(words: list[str], folder: Path) -> Row:
     """A run on Ray, and the app, one after the other."""
     result = run(*words, "engine=ray", output_dir=folder).path
-    ours = list(told(RunFolder(result), "server", "seconds").values())
+    ours = list(values_by_round(RunFolder(result), "server", "seconds").values())
     context = multiprocessing.get_context("spawn")
     queue = context.Queue()
     process = context.Process(target=stock, args=(words, queue))
@@ -147,14 +147,14 @@ def stock_rounds(grid: Grid, words: list[str]) -> tuple[list[float], list[float]
 
 def row(ours: list[float], theirs: list[float], folder: Path, losses: list[float]) -> Row:
     """What came of both, without the first round."""
-    told_losses = told(RunFolder(folder), "server", "loss")
+    our_losses = values_by_round(RunFolder(folder), "server", "loss")
     ratios = [b / a for a, b in zip(ours[1:], theirs[1:], strict=True)]
     return {
         "ratio": statistics.median(theirs[1:]) / statistics.median(ours[1:]),
         "ratios": ratios,
         "ours": spread(ours[1:]),
         "theirs": spread(theirs[1:]),
-        "last_losses": [told_losses[max(told_losses)], losses[-1]],
+        "last_losses": [our_losses[max(our_losses)], losses[-1]],
     }
 
 

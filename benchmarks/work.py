@@ -99,7 +99,7 @@ def mean_of(results: Sequence[tuple[float, Tensors]]) -> Tensors:
     return {n: torch.stack([w / total * t[n] for w, t in results]).sum(0) for n in first}
 
 
-def told(folder: RunFolder, where: str, metric: str) -> dict[int, float]:
+def values_by_round(folder: RunFolder, where: str, metric: str) -> dict[int, float]:
     """A number of each round in a run's metrics."""
     lines: Any = folder.lines(METRICS)
     place = (where, "train", metric)

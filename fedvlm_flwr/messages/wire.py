@@ -10,12 +10,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from flwr.app import Array, ArrayRecord, RecordDict
+from flwr.app import ArrayRecord, RecordDict
 from numpy.random import Generator
 from numpy.typing import NDArray
 from safetensors.numpy import load
 
 from fedvlm_flwr.arrays import Arrays
+from fedvlm_flwr.messages.array import Array
 from fedvlm_flwr.messages.numbers import EXPONENTS, FORMATS, Float32, Layout
 
 FLOAT32 = "float32"
@@ -47,7 +48,9 @@ def pack(
     # joined here and not by `safetensors.numpy.save`, which makes two copies of all numbers
     little: list[Any] = [v.astype(v.dtype.newbyteorder("<"), copy=False) for v in ordered]
     data = b"".join([_header(shapes, form), *little])
-    return ArrayRecord({PACKED: Array(dtype=dtype, shape=(len(data),), stype=FORMAT, data=data)})
+    record = ArrayRecord()  # made of a mapping it would hold a copy, of Flower's own class
+    record[PACKED] = Array(dtype=dtype, shape=(len(data),), stype=FORMAT, data=data)
+    return record
 
 
 def unpack(record: ArrayRecord) -> Arrays:

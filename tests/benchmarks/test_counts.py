@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import pytest
 from flwr.app import Message
+from flwr.clientapp import ClientApp
 
 from fedvlm_flwr.engines.inprocess import InProcessGrid
 from fedvlm_flwr.messages import TrainMetrics, TrainReply
@@ -54,6 +55,7 @@ def test_of_copies_of_a_message() -> None:
     mean = RunningMean()
     mean.add(ARRAYS, 1.0)
     assert copies(lambda: mean.add(ARRAYS, 2.0)) < 0.3
+    InProcessGrid(ClientApp(), {}, 1)  # without one there is no message
     reply = Message(TrainReply(ARRAYS, TrainMetrics(num_examples=1, steps=1)).pack(), 1, "train")
     assert copies(lambda: read_reply(reply, Expected(ARRAYS))) < 1.1
 

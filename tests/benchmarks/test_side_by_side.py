@@ -49,7 +49,7 @@ def test_an_app_that_loads_the_base_comes_to_the_losses_of_a_bare_loop():
     bare = overhead.Bare(work, work.clients())
     for number in (1, 2):
         bare.round(number, float)
-        mean = usual_way.weighted([(work.weight(k), x) for k, x in bare.losses[-1].items()])
+        mean = usual_way.weighted_mean([(work.weight(k), x) for k, x in bare.losses[-1].items()])
         assert losses[number - 1] == pytest.approx(mean, abs=1e-5)
 
 
