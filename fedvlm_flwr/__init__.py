@@ -13,7 +13,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 # a tenth of the CPU time (`python benchmarks/adapters.py`).
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # glibc gives freed memory back to the system as soon as some 32 MB of it are free, and every round
-# takes it anew, for which the system has to clear it: half of the CPU time of a message of 16 MB.
+# takes it anew, for which the system has to clear it: much of the CPU time of a message of 16 MB.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of malloc.h; arrays up to the second are reused
 if sys.platform == "linux" and (_mallopt := getattr(ctypes.CDLL(None), "mallopt", None)):
     _mallopt(_TRIM_THRESHOLD, 2**29)
