@@ -8,7 +8,7 @@ ARGS ?=
 JOBS ?= 2
 PYTEST := $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: run test quick lint format docs deploy-demo clean
+.PHONY: run test quick lint format docs deploy-demo bench clean
 
 run: $(STAMP)  ## the default federation; e.g. make run ARGS="num_rounds=3 engine=inprocess"
 	$(BIN)/fedvlm run $(ARGS)
@@ -34,6 +34,9 @@ docs: $(DEV_STAMP)  ## the documentation's site, into build/site; a warning is a
 
 deploy-demo: $(STAMP)  ## three sites with TLS and node keys on this machine, a run, all stopped
 	$(BIN)/python -m deploy.demo
+
+bench: $(STAMP)  ## all benchmarks of a CPU, into docs/results; PFL_PYTHON= of an environment with pfl
+	$(BIN)/python benchmarks/side_by_side.py $(if $(PFL_PYTHON),--pfl-python $(PFL_PYTHON)) $(ARGS)
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

@@ -8,10 +8,13 @@ smallest size.
 """
 
 import argparse
-import resource
+import re
 import subprocess
 import sys
 import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 from flwr.app import Context, Message
@@ -56,8 +59,25 @@ def measure(num_clients: int, megabytes: float, algorithm: str) -> None:
     start = pack({"w": np.zeros(int(megabytes * 250_000), np.float32)})
     began = time.monotonic()
     RoundLoop(strategy, grid).run(start, num_rounds=2)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"{peak:.1f} {time.monotonic() - began:.1f}")
+    print(f"{peak_megabytes():.1f} {time.monotonic() - began:.1f}")
+
+
+def peak_megabytes() -> float:
+    """This process's largest resident memory; `ru_maxrss` would begin with its parent's."""
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    match = re.search(r"VmHWM:\s+(\d+) kB", status)
+    assert match is not None, "every Linux has it"
+    return int(match[1]) / 1024
+
+
+def peak(size: int, megabytes: float, algorithm: str) -> tuple[float, float]:
+    """One size in a fresh process: its peak in MB, and the seconds of two rounds."""
+    words = ["--one", str(size), "--megabytes", str(megabytes), "--algorithm", algorithm]
+    done = subprocess.run(
+        [sys.executable, __file__, *words], capture_output=True, text=True, check=True
+    )
+    megabytes, seconds = (float(word) for word in done.stdout.split()[-2:])
+    return megabytes, seconds
 
 
 def main() -> None:
@@ -74,14 +94,9 @@ def main() -> None:
     base = 0.0
     print(f"{given.algorithm}, update of {given.megabytes:g} MB, two rounds")
     for size in given.sizes:
-        words = ["--one", str(size), "--megabytes", str(given.megabytes)]
-        words += ["--algorithm", given.algorithm]
-        done = subprocess.run(
-            [sys.executable, __file__, *words], capture_output=True, text=True, check=True
-        )
-        peak, seconds = (float(word) for word in done.stdout.split()[-2:])
-        base = base or peak
-        print(f"{size:5d} clients: peak {peak:7.1f} MB, {peak / base:.2f} x, {seconds:.1f} s")
+        most, seconds = peak(size, given.megabytes, given.algorithm)
+        base = base or most
+        print(f"{size:5d} clients: peak {most:7.1f} MB, {most / base:.2f} x, {seconds:.1f} s")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """Federated fine-tuning of vision-language models on Flower."""
 
+import ctypes
 import os
+import sys
 from typing import Any
 
 # Threads that wait for each other by spinning take the cores from whoever has work to do, the other
@@ -10,6 +12,12 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 # NumPy's threads spin too. What it multiplies here are tall thin matrices, which one thread does in
 # a tenth of the CPU time (`python benchmarks/adapters.py`).
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# glibc gives freed memory back to the system as soon as some 32 MB of it are free, and every round
+# takes it anew, for which the system has to clear it: much of the CPU time of a message of 16 MB.
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of malloc.h; arrays up to the second are reused
+if sys.platform == "linux" and (_mallopt := getattr(ctypes.CDLL(None), "mallopt", None)):
+    _mallopt(_TRIM_THRESHOLD, 2**29)
+    _mallopt(_MMAP_THRESHOLD, 2**25)  # the largest that it takes; one that is set keeps the other
 
 __version__ = "0.1.0"
 __all__ = ["load_run", "run"]

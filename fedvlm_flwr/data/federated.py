@@ -142,9 +142,9 @@ def examples(
             f"The table has no column '{missing[0]}' (its columns: "
             f"{', '.join(table.column_names)}); add it to the records."
         )
-    selection = table if indices is None else table.select(indices)
     more = [name for name in (FURTHER, REFERENCES, ANSWER_TYPE) if name in table.column_names]
-    columns = selection.select_columns([*KEYS, *more])[:]
+    read = table.select_columns([*KEYS, *more])
+    columns = read[:] if indices is None else read[list(indices)]  # `select` names what it gives
     keys = [*KEYS, *more[: FURTHER in more]]
     rows = zip(*(columns[name] for name in keys), strict=True)
     result = [

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, field, fields
+from functools import cache
 from typing import Any, TypeVar, get_type_hints
 
 from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
@@ -36,6 +37,12 @@ def declared(
     return field(default=default, metadata=facts)
 
 
+@cache
+def type_hints(cls: type[Any]) -> Mapping[str, Any]:
+    """The types of a message class, which no message changes."""
+    return get_type_hints(cls)
+
+
 def declared_fields(cls: type[Any]) -> list[Field[Any]]:
     """The fields of a message class that `declared` made."""
     return [item for item in fields(cls) if "unit" in item.metadata]
@@ -63,7 +70,7 @@ def from_values(cls: type[Any], record: Mapping[str, Any], name: str) -> dict[st
     Raises:
         RejectedMessage: a value is absent, of another type or out of range.
     """
-    hints = get_type_hints(cls)
+    hints = type_hints(cls)  # type: ignore[arg-type]  # mypy knows no hashable type[Any]
     values: dict[str, Any] = {}
     for item in declared_fields(cls):
         if item.name in record:

@@ -10,13 +10,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from flwr.app import Array, ArrayRecord, RecordDict
+from flwr.app import ArrayRecord, RecordDict
 from numpy.random import Generator
 from numpy.typing import NDArray
-from safetensors.numpy import load, save
+from safetensors.numpy import load
 
 from fedvlm_flwr.arrays import Arrays
-from fedvlm_flwr.messages.numbers import EXPONENTS, FORMATS
+from fedvlm_flwr.messages.array import Array
+from fedvlm_flwr.messages.numbers import EXPONENTS, FORMATS, Float32, Layout
 
 FLOAT32 = "float32"
 PACKED = "packed"  # the name of a record's one array
@@ -42,8 +43,14 @@ def pack(
     numbers: dict[str, NDArray[Any]] = {}
     for name, values in arrays.items():
         numbers |= form.encode(name, values, draw)
-    data = save(numbers)
-    return ArrayRecord({PACKED: Array(dtype=dtype, shape=(len(data),), stype=FORMAT, data=data)})
+    shapes = {name: values.shape for name, values in arrays.items()}
+    ordered = [values for _, values in sorted(numbers.items())]
+    # joined here and not by `safetensors.numpy.save`, which makes two copies of all numbers
+    little: list[Any] = [v.astype(v.dtype.newbyteorder("<"), copy=False) for v in ordered]
+    data = b"".join([_header(shapes, form), *little])
+    record = ArrayRecord()  # made of a mapping it would hold a copy, of Flower's own class
+    record[PACKED] = Array(dtype=dtype, shape=(len(data),), stype=FORMAT, data=data)
+    return record
 
 
 def unpack(record: ArrayRecord) -> Arrays:
@@ -97,13 +104,25 @@ def packed_bytes(shapes: Mapping[str, tuple[int, ...]], dtype: str) -> int:
     if not shapes:
         return 0
     form = FORMATS[dtype]
-    layout = {k: v for name, shape in shapes.items() for k, v in form.layout(name, shape).items()}
-    end, header = 0, 1  # the opening bracket; each entry ends with a comma, the last with the other
-    for name, (word, shape) in sorted(layout.items()):
+    sizes = (math.prod(shape) for _, shape in _layout(shapes, form).values())
+    return len(PACKED) + len(_header(shapes, form)) + form.kind.itemsize * sum(sizes)
+
+
+def _layout(shapes: Mapping[str, tuple[int, ...]], form: Float32) -> Layout:
+    """The words and shapes of what a record's arrays become, in the order of a file."""
+    parts = (item for name, shape in shapes.items() for item in form.layout(name, shape).items())
+    return dict(sorted(parts))
+
+
+def _header(shapes: Mapping[str, tuple[int, ...]], form: Float32) -> bytes:
+    """How a safetensors file of such arrays begins: its length, names and places, filled to 8."""
+    end, entries = 0, {}
+    for name, (word, shape) in _layout(shapes, form).items():
         begin, end = end, end + form.kind.itemsize * math.prod(shape)
-        place = f'"shape":[{",".join(map(str, shape))}],"data_offsets":[{begin},{end}]'
-        header += len(f'"{name}":{{"dtype":"{word}",{place}}},'.encode())
-    return len(PACKED) + 8 + -(-header // 8) * 8 + end
+        entries[name] = {"dtype": word, "shape": shape, "data_offsets": (begin, end)}
+    text = json.dumps(entries, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text
 
 
 def payload_bytes(content: RecordDict) -> int:

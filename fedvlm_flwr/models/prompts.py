@@ -133,6 +133,7 @@ class PromptEncoder:
         self._cut: set[Talk] = set()
         self._frames = lru_cache(maxsize=64)(self._frame)
         self._fitted = lru_cache(maxsize=8192)(self._fit)
+        self._answers = lru_cache(maxsize=8192)(self._answer_ids)
 
     @property
     def cut(self) -> int:
@@ -172,7 +173,7 @@ class PromptEncoder:
         talk, prompt = self._fitted(wording, whole, 0, has_places)
         if answer is None:
             return Encoded(prompt, (), pictures)
-        answer_ids = self._answer_ids(wording, talk, prompt, answer, has_places)
+        answer_ids = self._answers(wording, talk, prompt, answer, has_places)
         room = len(answer_ids)
         if len(prompt) + room <= self._most:
             return Encoded(prompt, answer_ids, pictures)
@@ -181,7 +182,7 @@ class PromptEncoder:
         if cut_answer and too_long:  # then the question is not cut for it, beyond a half
             room = max(1, min(self._most // 2, self._most - around))
         talk, prompt = self._fitted(wording, whole, room, has_places)
-        answer_ids = self._answer_ids(wording, talk, prompt, answer, has_places)
+        answer_ids = self._answers(wording, talk, prompt, answer, has_places)
         ids = answer_ids[: self._most - len(prompt)] if too_long else answer_ids
         return Encoded(prompt, ids, pictures)
 

@@ -76,7 +76,7 @@ class Exchange:
             for key, client, node in self._push(outbox, kind, group):
                 sent[key] = client, node
                 outbox.pop(client, None)
-            arrived = list(self._grid.pull_messages(list(sent))) if sent else []
+            arrived = list(self._grid.pull_messages(sent.keys())) if sent else []
             for reply in arrived:
                 place = sent.pop(reply.metadata.reply_to_message_id, None)
                 if place is None:  # its client has answered just before, as another node
@@ -88,7 +88,8 @@ class Exchange:
                     if all(client != other for other, _ in sent.values()):
                         outbox[client] = contents[client]
                     continue
-                sent = {key: other for key, other in sent.items() if other[0] != client}
+                if self._roster:  # it may have been sent as several nodes
+                    sent = {key: other for key, other in sent.items() if other[0] != client}
                 outbox.pop(client, None)
                 self.waiting += time.monotonic() - mark
                 yield client, reply

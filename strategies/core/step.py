@@ -36,7 +36,8 @@ class Step:
             most: the longest step, times the mean change; None: any length.
         """
         change = update_norm(mean, {name: v for name, v in before.items() if name in mean})
-        length = change if after is mean else update_norm(after, before)
+        is_mean = all(after[name] is values for name, values in mean.items())
+        length = change if is_mean else update_norm(after, before)
         ratio = length / change if change else None
         if most is None or length <= most * change:
             return cls(after, ratio, ratio)

@@ -41,7 +41,6 @@ def read_reply(message: Message, expected: Expected) -> TrainReply:
     require_answer(message)
     reply = TrainReply.unpack(message.content)
     for arrays, template in ((reply.arrays, expected.shared), (reply.extra, expected.extra)):
-        require_finite(arrays)
         require_bounded(arrays)
         check_names_and_shapes(arrays, template)
     if expected.changes:
@@ -110,13 +109,17 @@ def check_names_and_shapes(arrays: Arrays, expected: Arrays) -> None:
 
 
 def require_bounded(arrays: Arrays) -> None:
-    """Refuse numbers with which a server's rule would overflow, though they are finite.
+    """Refuse NaN and infinity, and numbers with which a server's rule would overflow.
 
     Raises:
         RejectedMessage: names the first array that holds one.
     """
     for key, values in arrays.items():
-        if values.size and (most := float(np.abs(values).max())) > LARGEST:
+        if not values.size:
+            continue
+        most = float(max(values.max(), -values.min()))  # no copy of the array; NaN where one is
+        if not most <= LARGEST:
+            require_finite({key: values})
             raise RejectedMessage(f"'{one_line(key)}' holds {most:.3g}, more than {LARGEST:g}")
 
 

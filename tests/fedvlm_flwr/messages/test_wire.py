@@ -1,5 +1,6 @@
 """The wire format."""
 
+import copy
 import pickle
 from io import BytesIO
 from pathlib import Path
@@ -117,6 +118,32 @@ def test_a_record_is_one_array_whatever_it_holds() -> None:
     arrays = {f"llm.{i}": np.zeros(3, np.float32) for i in range(400)}
     assert len(pack(arrays)) == 1
     assert len(pack({})) == 0 and unpack(pack({})) == {}
+
+
+def test_pickled_for_another_process_its_bytes_are_not_copied() -> None:
+    """Ray takes buffers beside the pickle; whoever does not, gets all of it."""
+    record = pack({"a": np.arange(5000, dtype=np.float32)})
+    buffers: list[pickle.PickleBuffer] = []
+    beside = pickle.dumps(record, protocol=5, buffer_callback=buffers.append)
+    assert len(beside) < 1000 and [len(b.raw()) for b in buffers] == [len(record["packed"].data)]
+    for protocol in range(2, 6):
+        again = pickle.loads(pickle.dumps(record, protocol=protocol))
+        assert again == record and type(again["packed"].data) is bytes
+    assert pickle.loads(beside, buffers=[memoryview(b) for b in buffers]) == record
+    assert copy.deepcopy(record) == record
+
+
+def test_a_superlink_is_sent_flower_s_own_array() -> None:
+    packed = pack({"a": np.arange(5, dtype=np.float32)})["packed"]
+    own = Array(dtype=packed.dtype, shape=packed.shape, stype=packed.stype, data=packed.data)
+    assert type(packed) is not Array
+    assert packed.deflate() == own.deflate()
+
+
+def test_it_is_what_safetensors_writes() -> None:
+    arrays = {"b": np.ones((2, 3), np.float32), 'ä/"': np.float32([7]), "c": np.zeros((0, 4))}
+    arrays = {name: np.asarray(values, np.float32) for name, values in arrays.items()}
+    assert pack(arrays)["packed"].data == save(arrays)
 
 
 def test_what_is_unpacked_can_be_written_to() -> None:

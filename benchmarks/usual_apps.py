@@ -1,0 +1,161 @@
+"""Federated fine-tuning as it is usually written, for `usual_way.py`.
+
+The model in a wrapper, a transformers `Trainer` for each client and round, and a Flower app that
+loads the base on every message.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
+
+from benchmarks.work import CPU, Tensors, Work
+
+# isort: split
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+from transformers import Trainer, TrainingArguments
+
+from fedvlm_flwr.data.federated import Example
+from fedvlm_flwr.models.resident import load_resident
+from fedvlm_flwr.models.vlm import Encoded
+from fedvlm_flwr.paths import fedvlm_home
+
+Item = tuple[Tensor, Encoded]
+
+app = ClientApp()
+
+
+class Network(nn.Module):
+    """A network of the LLaVA form whose forward pass gives the loss, vision tower included."""
+
+    def __init__(self, vlm: Any) -> None:
+        super().__init__()
+        self.vlm = vlm
+        self.network = vlm.module
+
+    def forward(self, pixels: Tensor, rows: list[Encoded]) -> dict[str, Tensor]:
+        """The mean loss over a batch's answers."""
+        with torch.no_grad():  # it is frozen
+            tokens = self.vlm.encode_pixels(pixels)
+        return {"loss": self.vlm.answer_loss(self.vlm.connect(tokens), rows).mean()}
+
+
+class Items(Dataset[Item]):
+    """The examples of a client's round.
+
+    Args:
+        reading: whether a picture is opened and processed each time, or held in memory.
+    """
+
+    def __init__(self, work: Work, batches: Sequence[Sequence[Example]], reading: bool) -> None:
+        self._work, self._pixels = work, pixels_of if reading else pixels_in_memory
+        self._examples = [one for batch in batches for one in batch]
+        self._rows = [row for batch in batches for row in work.encoded(batch)]
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, i: int) -> Item:
+        return self._pixels(self._work, self._examples[i].image), self._rows[i]
+
+
+class InOrder(Trainer):
+    """A Trainer that takes batches as they are drawn, not of its own shuffling."""
+
+    sizes: Sequence[int] = ()
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """Batches of the given sizes, one after the other."""
+
+        def batches() -> Iterator[list[int]]:
+            first = 0
+            for size in self.sizes:
+                yield list(range(first, first + size))
+                first += size
+
+        return DataLoader(
+            self.train_dataset,
+            batch_sampler=list(batches()),
+            collate_fn=collate,
+            generator=torch.Generator(),  # or it draws from the one that dropout draws from
+        )
+
+
+def collate(items: Sequence[Item]) -> dict[str, Any]:
+    """A batch's pictures in one tensor, and its tokens."""
+    return {"pixels": torch.stack([p for p, _ in items]), "rows": [row for _, row in items]}
+
+
+def pixels_of(work: Work, image: Path) -> Tensor:
+    """A picture's pixels as the vision tower takes them."""
+    vlm: Any = work.model.vlm
+    tensor: Tensor = vlm.pixels([image])[0]
+    return tensor
+
+
+pixels_in_memory = cache(pixels_of)
+
+
+def train_client(
+    work: Work, network: Network, number: int, client: int, reading: bool = False
+) -> float:
+    """Train a client's round by a new Trainer; the mean loss. See `Items`."""
+    batches, train = work.draws(number, client), work.config.train
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    optimizer = work.optimizer(parameters, number)
+    constant = torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
+    arguments = TrainingArguments(
+        output_dir=str(fedvlm_home() / "trainer"),  # nothing is saved there
+        max_steps=len(batches),
+        per_device_train_batch_size=train.batch_size,
+        max_grad_norm=train.max_grad_norm or 0.0,
+        save_strategy="no",
+        logging_strategy="no",
+        report_to=[],
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        use_cpu=True,
+        seed=work.seed(number, client) % 2**32,
+        label_names=[],
+    )
+    trainer = InOrder(
+        network,
+        arguments,
+        train_dataset=Items(work, batches, reading),
+        optimizers=(optimizer, constant),
+    )
+    trainer.sizes = [len(batch) for batch in batches]
+    torch.manual_seed(work.seed(number, client))
+    return float(trainer.train().training_loss)
+
+
+def trainable(network: nn.Module) -> Tensors:
+    """The tensors that travel, by name."""
+    return {name: p for name, p in network.named_parameters() if p.requires_grad}
+
+
+@cache
+def work_of(words: str) -> Work:
+    """The data of an actor's process."""
+    return Work(words.split("\n"))
+
+
+@app.train()
+def train(message: Message, context: Context) -> Message:
+    """Load the base, put the message's tensors into it, train, send them back."""
+    settings = message.content["config"]
+    work = work_of(str(settings["words"]))
+    client, number = int(context.node_config["partition-id"]), int(settings["server-round"])
+    model = load_resident(work.config, CPU)
+    network = Network(model.vlm)
+    arrays: ArrayRecord = message.content["arrays"]  # type: ignore[assignment]
+    network.load_state_dict(arrays.to_torch_state_dict(), strict=False)
+    loss = train_client(work, network, number, client)
+    content = RecordDict({"arrays": ArrayRecord(trainable(network))})
+    content["metrics"] = MetricRecord({"num-examples": work.weight(client), "loss": loss})
+    return Message(content, reply_to=message)

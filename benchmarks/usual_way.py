@@ -1,0 +1,202 @@
+"""A federation beside what is usually written for one: how much sooner a round is done.
+
+    python benchmarks/usual_way.py [--ways trainer flower] [--clients 4] [--times 5] [--out FILE]
+
+- `trainer`: a loop in one process that loads the whole state into the model for every client and
+  round, builds a transformers `Trainer`, trains, and deep-copies the state to average it; against
+  our in-process engine, by CPU seconds, round by round in turns.
+- `flower`: an app on stock Flower's simulation with Ray, FedAvg and two actors, whose clients load
+  the base model on every message and train it by a `Trainer`; against our Ray engine, by the clock.
+
+All have the same model, data, draws, seeds, optimizer and steps, the budget of experiment=compare:
+10 steps of 16 examples. The rivals hold processed pictures and tokens in memory, which is more than
+such code mostly does; with `--reading` the trainer loop opens and processes each picture in each
+step, as tutorials do. Only the vision tower runs in each of their steps. The first round is not
+counted; losses of the last round are compared.
+"""
+
+import argparse
+import copy
+import json
+import multiprocessing
+import os
+import statistics
+import sys
+import tempfile
+import time
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.work import RECIPE, Work, mean_of, spread, values_by_round
+
+# isort: split
+from flwr.app import ArrayRecord, ConfigRecord, Context
+from flwr.serverapp import Grid, ServerApp
+
+from benchmarks import usual_apps
+from benchmarks.empty_rounds import ClockedFedAvg
+from benchmarks.usual_apps import Network, train_client, trainable
+from fedvlm_flwr import run
+from fedvlm_flwr.engines.simulation.environment import FIXED
+from fedvlm_flwr.run_folder import RunFolder
+from strategies.core.loop import RoundLoop
+
+Row = dict[str, Any]
+
+
+class TrainerLoop:
+    """The usual loop.
+
+    Args:
+        reading: whether pictures are opened and processed in every step.
+    """
+
+    def __init__(self, work: Work, reading: bool) -> None:
+        self.work, self._reading = work, reading
+        self.network = Network(work.model.vlm)
+        self.state = copy.deepcopy(self.network.state_dict())
+        self.losses: list[float] = []
+
+    def round(self, number: int) -> None:
+        """Train all clients, average what they trained."""
+        states, losses = [], []
+        for client in self.work.clients():
+            self.network.load_state_dict(self.state)
+            loss = train_client(self.work, self.network, number, client, self._reading)
+            states.append((self.work.weight(client), copy.deepcopy(self.network.state_dict())))
+            losses.append((self.work.weight(client), loss))
+        names = trainable(self.network)
+        self.state |= mean_of([(w, {n: state[n] for n in names}) for w, state in states])
+        self.losses.append(weighted_mean(losses))
+
+
+def weighted_mean(losses: list[tuple[float, float]]) -> float:
+    """The weighted mean."""
+    return sum(w * loss for w, loss in losses) / sum(w for w, _ in losses)
+
+
+def beside_trainer(words: list[str], folder: Path, reading: bool) -> Row:
+    """Rounds of a run and of the loop in turns."""
+    loop = TrainerLoop(Work(words), reading)
+    ours: list[float] = []
+    theirs: list[float] = []
+    whole = RoundLoop._round
+
+    def clocked(rounds: RoundLoop, number: int) -> Any:
+        marks = [time.process_time()]
+        account = whole(rounds, number)
+        marks.append(time.process_time())
+        loop.round(number)
+        marks.append(time.process_time())
+        ours.append(marks[1] - marks[0])
+        theirs.append(marks[2] - marks[1])
+        return account
+
+    with mock.patch.object(RoundLoop, "_round", clocked):
+        folder = run(*words, "engine=inprocess", output_dir=folder).path
+    return row(ours, theirs, folder, loop.losses)
+
+
+def beside_flower(words: list[str], folder: Path) -> Row:
+    """A run on Ray, and the app, one after the other."""
+    result = run(*words, "engine=ray", output_dir=folder).path
+    ours = list(values_by_round(RunFolder(result), "server", "seconds").values())
+    context = multiprocessing.get_context("spawn")
+    queue = context.Queue()
+    process = context.Process(target=stock, args=(words, queue))
+    process.start()
+    theirs, losses = queue.get()
+    process.join()
+    return row(ours, theirs, result, losses)
+
+
+def stock(words: list[str], queue: Any) -> None:
+    """The app's rounds: their seconds and losses."""
+    os.environ |= FIXED
+    from flwr.simulation import run_simulation
+
+    server, results = ServerApp(), []
+
+    @server.main()
+    def main(grid: Grid, context: Context) -> None:
+        results.append(stock_rounds(grid, words))
+
+    resources = {"num_cpus": 1, "num_gpus": 0.0}
+    backend = {"client_resources": resources}
+    clients = len(Work(words).clients())
+    run_simulation(server, usual_apps.app, clients, backend_config=backend)
+    queue.put(results[0])
+
+
+def stock_rounds(grid: Grid, words: list[str]) -> tuple[list[float], list[float]]:
+    """The rounds of the app's server."""
+    work = Work(words)
+    strategy = ClockedFedAvg(len(work.clients()))
+    initial = ArrayRecord(trainable(Network(work.model.vlm)))
+    settings = ConfigRecord({"words": "\n".join(words)})
+    result = strategy.start(grid, initial, work.config.num_rounds, 3600, settings)
+    ends = [*(at for at, _ in strategy.marks), time.monotonic()]
+    seconds = [b - a for a, b in pairwise(ends)]
+    metrics: Any = result.train_metrics_clientapp
+    return seconds, [float(metrics[number]["loss"]) for number in sorted(metrics)]
+
+
+def row(ours: list[float], theirs: list[float], folder: Path, losses: list[float]) -> Row:
+    """What came of both, without the first round."""
+    our_losses = values_by_round(RunFolder(folder), "server", "loss")
+    ratios = [b / a for a, b in zip(ours[1:], theirs[1:], strict=True)]
+    return {
+        "ratio": statistics.median(theirs[1:]) / statistics.median(ours[1:]),
+        "ratios": ratios,
+        "ours": spread(ours[1:]),
+        "theirs": spread(theirs[1:]),
+        "last_losses": [our_losses[max(our_losses)], losses[-1]],
+    }
+
+
+def measure(way: str, clients: int, times: int, *more: str, reading: bool = False) -> Row:
+    """One way beside ours, with further overrides of the recipe."""
+    words = [*RECIPE, f"num_rounds={times + 1}", f"num_clients={clients}", *more]
+    with tempfile.TemporaryDirectory(prefix="usual-") as folder:
+        if way == "trainer":
+            return beside_trainer(words, Path(folder), reading)
+        return beside_flower(words, Path(folder))
+
+
+def table(rows: dict[str, Row]) -> str:
+    """Seconds of a round, theirs and ours."""
+    lines = ["| usual way | theirs s | ours s | ratio | of rounds | last losses |"]
+    lines.append("|---|---:|---:|---:|---|---|")
+    for way, one in rows.items():
+        turns = f"{min(one['ratios']):.2f} to {max(one['ratios']):.2f}"
+        losses = " and ".join(f"{loss:.5f}" for loss in reversed(one["last_losses"]))
+        lines.append(
+            f"| {way} | {one['theirs']['median']:.2f} | {one['ours']['median']:.2f} | "
+            f"{one['ratio']:.2f} | {turns} | {losses} |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--ways", nargs="+", default=["trainer", "flower"])
+    parser.add_argument("--clients", type=int, default=4)
+    parser.add_argument("--times", type=int, default=5)
+    parser.add_argument("--reading", action="store_true")
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    numbers = (options.clients, options.times)
+    rows = {way: measure(way, *numbers, reading=options.reading) for way in options.ways}
+    print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores\n")
+    print(table(rows))
+    if options.out is not None:
+        options.out.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
