@@ -81,18 +81,23 @@ def _pairs(text: str) -> list[tuple[str, str]]:
 
 def source() -> str:
     """The sha256 over our Python files, conf/ and the plugins, by their names in a checkout."""
-    return _source(plugin_folder())
+    return source_of(PACKAGE.parent, conf_dir(), plugin_folder())
 
 
 @cache
-def _source(plugins: Path | None) -> str:
-    """The same, read once in a process; a plugin in the app bundle counts as one beside it."""
+def source_of(root: Path, conf: Path, plugins: Path | None) -> str:
+    """The same of another place, read once in a process.
+
+    A plugin in the app bundle counts as one beside it.
+
+    Args:
+        root: where the packages lie.
+    """
     digest = hashlib.sha256()
-    conf = conf_dir()
     files = dict(files_in(plugins)) if plugins else {}
     files |= {f"conf/{path.relative_to(conf)}": path for path in conf.rglob("*.yaml")}
     for room in ROOMS:
-        folder = PACKAGE.parent / room
+        folder = root / room
         files |= {str(Path(room) / p.relative_to(folder)): p for p in folder.rglob("*.py")}
     for name, path in sorted(files.items()):
         content = hashlib.sha256(path.read_bytes()).hexdigest()
