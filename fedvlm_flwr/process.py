@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from fedvlm_flwr.config import Config, Scalar, compose
-from fedvlm_flwr.config.compose import to_overrides
 from fedvlm_flwr.data.clients import (
     Shares,
     assign_test,
@@ -82,7 +81,7 @@ class Process:
         Raises:
             ConfigError: an unknown key or choice, a wrong value, a contradiction.
         """
-        key = repr(to_overrides(run_config))
+        key = repr(sorted(run_config.items()))  # every message asks, and brings the same one
         return self._configs.get(key, lambda: compose(run_config))
 
     def data(self, config: Config) -> FederatedData:

@@ -3,7 +3,7 @@
 import importlib
 import secrets
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from contextlib import nullcontext
 from pathlib import Path
 from uuid import uuid4
@@ -99,7 +99,7 @@ class InProcessGrid(Grid):
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
         """Work the first pending message of `message_ids`, in the order they were pushed."""
-        pending = set(message_ids)
+        pending = message_ids if isinstance(message_ids, Set) else set(message_ids)
         for message_id in self._pending:
             if message_id in pending:
                 return [self._work(self._pending.pop(message_id))]
