@@ -4,11 +4,11 @@
                                [--engines inprocess ray] [--folder DIR] [--out FILE.json]
 
 Each size is one `fedvlm run` of the tiny LLaVA in which `--cohort` clients take one step on one
-example each round: a dataset of one picture a client is made for it, and prepared by a run before.
-Given are, from the command on, seconds until the first round begins, seconds of a round (median of
-all but the first), CPU seconds of a round of all processes together, seconds from the last round to
-the end, and the most memory that a process of each kind has held (resident, MB). Wall seconds are
-longer on a machine that is busy with others.
+example each round: a dataset of one picture a client is made for it, which the first engine's run
+prepares. Given are, from the command on, seconds until the first round begins, seconds of a round
+(median of all but the first), CPU seconds of a round of all processes together, seconds from the
+last round to the end, and the most memory that a process of each kind has held (resident, MB).
+Wall seconds are longer on a machine that is busy with others.
 """
 
 import argparse
