@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from fedvlm_flwr.config import Config, Scalar, compose
+from fedvlm_flwr.config.compose import to_overrides
 from fedvlm_flwr.data.clients import (
     Shares,
     assign_test,
@@ -69,6 +70,7 @@ class Process:
 
     def __init__(self) -> None:
         self._configs: Once[Config] = Once()
+        self._readings: Once[Config] = Once()  # the same by run-config: every message brings one
         self._tables: Once[FederatedData] = Once(TABLES)
         self._takes: Once[range] = Once()  # pictures at once, by model
         self._shares: Once[Shares] = Once()
@@ -81,8 +83,12 @@ class Process:
         Raises:
             ConfigError: an unknown key or choice, a wrong value, a contradiction.
         """
-        key = repr(sorted(run_config.items()))  # every message asks, and brings the same one
-        return self._configs.get(key, lambda: compose(run_config))
+
+        def read() -> Config:
+            key = repr(to_overrides(run_config))
+            return self._configs.get(key, lambda: compose(run_config))
+
+        return self._readings.get(repr(sorted(run_config.items())), read)
 
     def data(self, config: Config) -> FederatedData:
         """The tables of the configured dataset; `test` is the split that is to be scored.
