@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fedvlm_flwr.errors import ConfigError
-from fedvlm_flwr.paths import PACKAGE, SHIPPED
+from fedvlm_flwr.paths import PACKAGE, SHIPPED, conf_dir
+from fedvlm_flwr.plugin_folder import files_in, plugin_folder
 from fedvlm_flwr.temporary import temporary_folder
 
 COMPONENTS = ("strategies", "client_app", "server_app")
@@ -43,15 +44,23 @@ def app_folder() -> Iterator[Path]:
     """A folder with pyproject.toml, conf/ and the packages.
 
     In a checkout that is the checkout. An installed wheel has these files scattered over
-    site-packages, and they are gathered in a temporary folder.
+    site-packages; they, and those of the plugin folder, are gathered in a temporary folder.
+
+    Raises:
+        ConfigError: see `plugin_folder`.
     """
-    if (PACKAGE.parent / "pyproject.toml").is_file():
+    plugins, checkout = plugin_folder(), PACKAGE.parent / "pyproject.toml"
+    if plugins is None and checkout.is_file():
         yield PACKAGE.parent
         return
     with temporary_folder() as folder:
-        shutil.copy(PACKAGE / "pyproject.toml", folder)
-        shutil.copytree(PACKAGE / "conf", folder / "conf")
+        shutil.copy(checkout if checkout.is_file() else PACKAGE / "pyproject.toml", folder)
+        shutil.copytree(conf_dir(), folder / "conf")
         shutil.copytree(PACKAGE, folder / PACKAGE.name, ignore=NOT_SOURCE)
         for component in COMPONENTS:
             shutil.copytree(PACKAGE.parent / component, folder / component, ignore=NOT_SOURCE)
+        for name, path in files_in(plugins) if plugins else ():
+            if not (folder / name).exists():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(path, folder / name)
         yield folder

@@ -11,11 +11,11 @@ from fedvlm_flwr.config.compose import to_yaml
 from fedvlm_flwr.messages import SiteReply
 from fedvlm_flwr.models.resident import Resident
 from fedvlm_flwr.paths import PACKAGE, conf_dir
+from fedvlm_flwr.plugin_folder import ROOMS, files_in, plugin_folder
 
 # Whose versions decide numbers; the last only where it is used.
 PACKAGES = ("flwr", "torch", "transformers", "tokenizers", "peft", "numpy", "pillow", "datasets")
 QUANTIZES = "bitsandbytes"
-ROOMS = ("fedvlm_flwr", "strategies", "client_app", "server_app")
 
 
 @dataclass(frozen=True)
@@ -79,16 +79,27 @@ def _pairs(text: str) -> list[tuple[str, str]]:
     return [(name, version) for name, _, version in words]
 
 
-@cache
 def source() -> str:
-    """The sha256 over our Python files and conf/, by their names; read once in a process."""
+    """The sha256 over our Python files, conf/ and the plugins, by their names in a checkout."""
+    return source_of(PACKAGE.parent, conf_dir(), plugin_folder())
+
+
+@cache
+def source_of(root: Path, conf: Path, plugins: Path | None) -> str:
+    """The same of another place, read once in a process.
+
+    A plugin in the app bundle counts as one beside it.
+
+    Args:
+        root: where the packages lie.
+    """
     digest = hashlib.sha256()
-    conf = conf_dir()
-    files = [(f"conf/{path.relative_to(conf)}", path) for path in conf.rglob("*.yaml")]
+    files = dict(files_in(plugins)) if plugins else {}
+    files |= {f"conf/{path.relative_to(conf)}": path for path in conf.rglob("*.yaml")}
     for room in ROOMS:
-        folder = PACKAGE.parent / room
-        files += [(str(Path(room) / p.relative_to(folder)), p) for p in folder.rglob("*.py")]
-    for name, path in sorted(files):
+        folder = root / room
+        files |= {str(Path(room) / p.relative_to(folder)): p for p in folder.rglob("*.py")}
+    for name, path in sorted(files.items()):
         content = hashlib.sha256(path.read_bytes()).hexdigest()
         digest.update(f"{name} {content}\n".encode())
     return digest.hexdigest()

@@ -9,12 +9,13 @@ from types import ModuleType
 from typing import Protocol, TypeVar, cast
 
 from fedvlm_flwr.errors import ConfigError
+from fedvlm_flwr.plugin_folder import extend
 
 Contract = TypeVar("Contract")
 
 
 def available(package: str, inner: str | None = None, packages: bool = False) -> list[str]:
-    """Names in a package that can be chosen, sorted.
+    """Names in a package that can be chosen, sorted; those of the plugin folder among them.
 
     Args:
         package: its modules are the choices; `base` and subpackages hold what they share.
@@ -22,9 +23,11 @@ def available(package: str, inner: str | None = None, packages: bool = False) ->
         packages: subpackages are choices like modules.
     """
     root = importlib.import_module(package)
+    extend(root.__path__, package)
     modules = list(pkgutil.iter_modules(root.__path__))
     if inner is None:
-        return sorted(m.name for m in modules if (packages or not m.ispkg) and m.name != "base")
+        names = {m.name for m in modules if packages or not m.ispkg}
+        return sorted(names - {"base"})
     folders = [Path(place) / m.name for place in root.__path__ for m in modules if m.ispkg]
     return sorted({folder.name for folder in folders if (folder / f"{inner}.py").is_file()})
 

@@ -70,6 +70,7 @@ class Process:
 
     def __init__(self) -> None:
         self._configs: Once[Config] = Once()
+        self._readings: Once[Config] = Once()  # the same by run-config: every message brings one
         self._tables: Once[FederatedData] = Once(TABLES)
         self._takes: Once[range] = Once()  # pictures at once, by model
         self._shares: Once[Shares] = Once()
@@ -82,8 +83,12 @@ class Process:
         Raises:
             ConfigError: an unknown key or choice, a wrong value, a contradiction.
         """
-        key = repr(to_overrides(run_config))
-        return self._configs.get(key, lambda: compose(run_config))
+
+        def read() -> Config:
+            key = repr(to_overrides(run_config))
+            return self._configs.get(key, lambda: compose(run_config))
+
+        return self._readings.get(repr(sorted(run_config.items())), read)
 
     def remember(self, run_config: Mapping[str, Scalar], config: Config) -> None:
         """Take what a run-config composes to from who has composed it already."""

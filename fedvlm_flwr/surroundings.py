@@ -2,15 +2,17 @@
 
 import platform
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from fedvlm_flwr.config import Config
-from fedvlm_flwr.handshake import source, versions
+from fedvlm_flwr.handshake import source, source_of, versions
 from fedvlm_flwr.models.resident import choose_device
 from fedvlm_flwr.paths import PACKAGE
+from fedvlm_flwr.plugin_folder import plugin_folder
 
 
 def surroundings(config: Config) -> dict[str, Any]:
@@ -20,10 +22,25 @@ def surroundings(config: Config) -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": dict(versions(config)),
         "source": source(),
-        "commit": commit(PACKAGE.parent),
+        "commit": own_commit(),
         "device": device_name(choose_device(config.engine.device)),
         "threads": config.engine.threads,
     }
+
+
+def own_commit() -> str | None:
+    """The commit of the checkout that this code is of; None: it is of none.
+
+    Flower runs a copy of the app; the checkout comes later on the path, where it is installed from
+    one, and is this code's where the sources are equal.
+    """
+    if (PACKAGE.parent / ".git").exists():
+        return commit(PACKAGE.parent)
+    for place in map(Path, sys.path):
+        is_checkout = (place / ".git").exists() and (place / PACKAGE.name).is_dir()
+        if is_checkout and source_of(place, place / "conf", plugin_folder()) == source():
+            return commit(place)
+    return None
 
 
 def commit(folder: Path) -> str | None:

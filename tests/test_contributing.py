@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.duration import SLOW
+from tests.printed import printed
 
 ROOT = Path(__file__).parents[1]
-PRINTED = re.compile(r"`([a-z_/]+\.(?:py|yaml))`:\n\n```(?:python|yaml)\n(.*?)```", re.DOTALL)
 PACKAGES = (
     *("fedvlm_flwr", "strategies", "client_app", "server_app"),
     *("conf", "deploy", "benchmarks", "tests", "tools"),
@@ -44,7 +44,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     cache = ".mypy_cache"  # without what `make lint` has left here, all is read anew: a minute
     if (ROOT / cache).is_dir():
         shutil.copytree(ROOT / cache, folder / cache)
-    for name, text in PRINTED.findall((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")):
+    for name, text in printed().items():
         assert not (folder / name).exists(), f"{name} is printed, and is there already"
         (folder / name).write_text(text, encoding="utf-8")
     yield folder
@@ -66,8 +66,7 @@ def run(checkout: Path, home: Path, *command: str) -> str:
 
 
 def test_whole_examples_are_printed() -> None:
-    printed = PRINTED.findall((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"))
-    assert [name for name, _ in printed] == [
+    assert list(printed()) == [
         "strategies/fedstep.py",
         "conf/algorithm/fedstep.yaml",
         "tests/strategies/test_fedstep.py",

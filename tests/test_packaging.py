@@ -10,29 +10,38 @@ from pathlib import Path
 import pytest
 from flwr.cli.build import build_fab_from_disk
 
+from fedvlm_flwr.bundle import app_folder
 from fedvlm_flwr.config import compose, to_yaml
+from fedvlm_flwr.handshake import source
 from fedvlm_flwr.paths import SHIPPED
+from tests.printed import printed
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPT = """
 import json, sys
 from fedvlm_flwr import config, paths
 from fedvlm_flwr.bundle import app_folder
+from fedvlm_flwr.handshake import source
 from fedvlm_flwr.models import prepared_model
 with app_folder() as folder:
     names = sorted(path.name for path in folder.iterdir() if path.name[0] not in "._")
-chosen = config.compose({"num-server-rounds": 4, "partition": "dirichlet"})
+chosen = config.compose(
+    {"num-server-rounds": 4, "partition": "dirichlet", "algorithm": sys.argv[1]}
+)
 yaml = config.to_yaml(chosen)
 base = str(prepared_model(chosen.model))
-print(json.dumps({"package": str(paths.PACKAGE), "yaml": yaml, "app": names, "base": base}))
+found = {"package": str(paths.PACKAGE), "yaml": yaml, "app": names, "base": base}
+print(json.dumps({**found, "source": source()}))
 """
 
 
-def composed_from(folder: Path, cwd: Path, *further: Path) -> dict[str, str]:
+def composed_from(
+    folder: Path, cwd: Path, *further: Path, algorithm: str = "fedavg"
+) -> dict[str, str]:
     """What a process finds whose path begins with these folders."""
     path = os.pathsep.join(map(str, (folder, *further)))
     done = subprocess.run(
-        [sys.executable, "-P", "-c", SCRIPT],
+        [sys.executable, "-P", "-c", SCRIPT, algorithm],
         env={**os.environ, "PYTHONPATH": path},
         cwd=cwd,
         capture_output=True,
@@ -61,6 +70,24 @@ def test_the_app_bundle_holds_the_configuration(tmp_path, expected):
     # A bundle takes no weights: they are those of the package that is installed beside it.
     assert Path(result["base"]).parent == ROOT / "fedvlm_flwr" / SHIPPED
     assert not [name for name in names if name.startswith(("tests/", "docs/", ".venv/"))]
+
+
+def test_the_app_bundle_holds_what_is_of_a_plugin_folder(tmp_path, monkeypatch):
+    """As an engine's processes find it, without the variable that names the folder."""
+    for name, text in printed().items():
+        (tmp_path / "own" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "own" / name).write_text(text, encoding="utf-8")
+    monkeypatch.setenv("FEDVLM_PLUGINS", str(tmp_path / "own"))
+    bundle = tmp_path / "app.fab"
+    with app_folder() as folder:
+        bundle.write_bytes(build_fab_from_disk(folder))
+    expected = source()
+    with zipfile.ZipFile(bundle) as archive:
+        archive.extractall(tmp_path / "app")
+    monkeypatch.delenv("FEDVLM_PLUGINS")
+    result = composed_from(tmp_path / "app", tmp_path, ROOT, algorithm="fedstep")
+    assert "eta: 0.5" in result["yaml"]
+    assert result["source"] == expected, "a site with the folder computes the same"
 
 
 def test_the_wheel_holds_the_configuration_and_a_whole_app(tmp_path, expected):

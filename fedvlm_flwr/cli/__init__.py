@@ -2,6 +2,7 @@
 
 import ast
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 from fedvlm_flwr.bundle import require_own_packages
@@ -62,21 +63,21 @@ def from_home(word: str) -> str:
 def usage() -> str:
     """The list of commands with their summaries."""
     title = "fedvlm: federated fine-tuning of vision-language models"
-    return commands_of(PACKAGE, Path(__file__).parent, title, "fedvlm")
+    return commands_of(PACKAGE, title, "fedvlm")
 
 
-def commands_of(package: str, folder: Path, title: str, command: str) -> str:
+def commands_of(package: str, title: str, command: str) -> str:
     """A title, the commands of a package with their summaries, and how to read more.
 
     Args:
-        folder: the package's own.
         command: how the commands begin, `fedvlm site`.
     """
     lines = [title, "", "commands:"]
     for name in available(package, packages=True):
         # Read, not imported: some commands bring torch with them.
-        module, inner = folder / f"{name}.py", folder / name / "__init__.py"
-        source = (module if module.is_file() else inner).read_text(encoding="utf-8")
+        spec = find_spec(f"{package}.{name}")
+        assert spec is not None and spec.origin is not None, "it was found by this name"
+        source = Path(spec.origin).read_text(encoding="utf-8")
         summary = (ast.get_docstring(ast.parse(source)) or "").splitlines()[0]
         lines.append(f"  {name:<10} {summary}")
     return "\n".join([*lines, "", f"{command} COMMAND --help tells more."])

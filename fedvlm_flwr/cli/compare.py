@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fedvlm_flwr.errors import ConfigError, RunError
+from fedvlm_flwr.evaluation_folder import EvaluationFolder
 from fedvlm_flwr.report.changes import (
     RESAMPLES,
     Change,
@@ -25,7 +26,6 @@ from fedvlm_flwr.report.changes import (
 from fedvlm_flwr.report.grid import grid
 from fedvlm_flwr.report.headlines import headline
 from fedvlm_flwr.run_folder import RunFolder
-from fedvlm_flwr.takehome.evaluation import EvaluationFolder
 from fedvlm_flwr.takehome.finished import FinishedRun
 
 HEADINGS = ("task metric", "examples", "A", "B", "B - A", "95 % interval")

@@ -30,15 +30,11 @@ from fedvlm_flwr.cli.base import client_model
 from fedvlm_flwr.cli.run import as_one_value, from_anywhere, require_pairs
 from fedvlm_flwr.config.keys import kinds_of
 from fedvlm_flwr.errors import ConfigError, RunError
+from fedvlm_flwr.evaluation_folder import EvaluationFolder
 from fedvlm_flwr.process import this_process
 from fedvlm_flwr.report.table import result_table
 from fedvlm_flwr.run_folder import CONFIG, RunFolder
-from fedvlm_flwr.takehome.evaluation import (
-    Evaluation,
-    EvaluationFolder,
-    evaluate,
-    evaluation_config,
-)
+from fedvlm_flwr.takehome.evaluation import Evaluation, evaluate, evaluation_config
 from fedvlm_flwr.takehome.finished import FinishedRun
 from fedvlm_flwr.takehome.loading import load_run_model
 from fedvlm_flwr.takehome.side_by_side import Scored, side_by_side

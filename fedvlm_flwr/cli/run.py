@@ -39,7 +39,7 @@ from omegaconf import DictConfig
 
 from fedvlm_flwr.bundle import app_folder
 from fedvlm_flwr.config import Config, Scalar, from_hydra
-from fedvlm_flwr.config.compose import quoted, to_overrides, unquoted
+from fedvlm_flwr.config.compose import quoted, searched, to_overrides, unquoted
 from fedvlm_flwr.config.keys import Kinds, facts_at, kinds_of
 from fedvlm_flwr.config.outside import require_closed
 from fedvlm_flwr.engines import App, engine_kind, run_app
@@ -188,7 +188,7 @@ def _with_hydra(
     run = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(job)
     with temporary_folder() as folder:
         place = f"hydra.sweep.dir={quoted(str(jobs or folder))}"
-        sys.argv = ["fedvlm run", *arguments, place]
+        sys.argv = ["fedvlm run", *arguments, *searched(), place]
         try:
             run()
         finally:

@@ -32,8 +32,9 @@ from omegaconf import OmegaConf
 from fedvlm_flwr.cli import run as run_command
 from fedvlm_flwr.config import Config
 from fedvlm_flwr.errors import ConfigError, RunError
-from fedvlm_flwr.paths import conf_dir, write_atomic
+from fedvlm_flwr.paths import write_atomic
 from fedvlm_flwr.planning.halving import Rung, Trial, best, rungs_of, trials_of
+from fedvlm_flwr.plugin_folder import conf_file
 from fedvlm_flwr.process import this_process
 from fedvlm_flwr.report.grid import grid
 from fedvlm_flwr.report.sweep import read_sweep, select_metrics
@@ -129,9 +130,8 @@ def search_space(config: Config) -> dict[str, list[Any]]:
     Raises:
         ConfigError: the file is no mapping.
     """
-    place = conf_dir() / "search"
-    path = place / f"{config.algorithm.name}.yaml"
-    path = path if path.exists() else place / "default.yaml"
+    path = conf_file("search", config.algorithm.name) or conf_file("search", "default")
+    assert path is not None, "the package has the default"
     space = OmegaConf.to_container(OmegaConf.load(path))
     if not isinstance(space, dict) or not space:
         raise ConfigError(f"{path} must be a mapping of keys to lists of values.")

@@ -38,7 +38,8 @@ class Engine:
     device: str = field(metadata=carrier(choices=("auto", "cpu", "cuda")))
     """Where models lie: cpu, cuda, or auto: cuda where there is one."""
     num_supernodes: int | None = field(metadata=carrier(least=1, most=100_000))
-    """Simulated nodes; null: one for each client."""
+    """Simulated nodes at most, which serve the clients in turn: Flower looks at each of them again
+    and again, and asks each who it is. Null: one for each client."""
     feature_megabytes: float = field(metadata=carrier(above=0, most=1e7))
     """Memory for image features in each process, in megabytes."""
     address: str | None = field(metadata=carrier())

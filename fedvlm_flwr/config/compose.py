@@ -22,6 +22,7 @@ from fedvlm_flwr.config.schema import Config
 from fedvlm_flwr.config.typed import typed
 from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.paths import conf_dir
+from fedvlm_flwr.plugin_folder import conf_dirs
 from fedvlm_flwr.settings import facts_of, short
 
 Scalar = bool | int | float | str
@@ -89,12 +90,18 @@ def compose(run_config: Mapping[str, Scalar]) -> Config:
     return from_hydra(tree)
 
 
+def searched() -> list[str]:
+    """The words that have Hydra look for YAML files in the plugins' conf/ too."""
+    places = [quoted(f"file://{folder}") for folder in conf_dirs()[1:]]
+    return [f"hydra.searchpath=[{','.join(places)}]"] if places else []
+
+
 def _compose_hydra(overrides: list[str]) -> DictConfig:
     outer = get_gh_backup()  # `fedvlm run` is itself inside Hydra when the engine is in-process
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(version_base="1.3", config_dir=str(conf_dir())):
-            return hydra_compose("config", overrides=overrides)
+            return hydra_compose("config", overrides=[*searched(), *overrides])
     except MissingConfigException as error:
         group, _, name = str(error.missing_cfg_file).rpartition("/")
         names = ", ".join(error.options or []) or "none"

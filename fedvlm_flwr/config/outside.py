@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 
 from fedvlm_flwr.errors import ConfigError
-from fedvlm_flwr.paths import conf_dir
+from fedvlm_flwr.plugin_folder import conf_dirs
 from fedvlm_flwr.settings import NAME
 
 # `${train.lr}` stays inside the configuration; `${oc.env:HOME}` and whatever else is nested do not.
@@ -25,7 +25,7 @@ def require_closed(overrides: Sequence[str]) -> None:
         ConfigError: names the override's key, and says what to write instead; never a value that
             would have been resolved.
     """
-    groups = {path.name for path in conf_dir().iterdir() if path.is_dir()}
+    groups = {path.name for place in conf_dirs() for path in place.iterdir() if path.is_dir()}
     for override in overrides:
         key, _, value = override.partition("=")
         if len(override) > LONGEST:

@@ -43,13 +43,12 @@ def run_app(
 
     Args:
         run_config: Flower's run-config for the server and every client.
-        num_clients: simulated nodes unless `engine.num_supernodes` says otherwise.
+        num_clients: how many there are; `engine.num_supernodes` nodes at most serve them.
         log_file: takes what the engine's processes print, where it has processes of its own.
 
     Raises:
         ConfigError: unknown engine.
         RunError: the run failed.
     """
-    engine_kind(engine.name).run(
-        app, run_config, engine, engine.num_supernodes or num_clients, log_file
-    )
+    nodes = min(num_clients, engine.num_supernodes or num_clients)
+    engine_kind(engine.name).run(app, run_config, engine, nodes, log_file)

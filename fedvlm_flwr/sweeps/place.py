@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from fedvlm_flwr.config.compose import unquoted
 from fedvlm_flwr.config.keys import facts_at
 from fedvlm_flwr.errors import ConfigError
-from fedvlm_flwr.paths import conf_dir
+from fedvlm_flwr.plugin_folder import conf_file
 from fedvlm_flwr.run_folder import RUNS
 
 LONGEST = 100  # bytes of a folder's name
@@ -68,8 +68,8 @@ def _keys(words: Sequence[str]) -> list[tuple[str, bool]]:
 def is_sweep(words: Sequence[str]) -> bool:
     """Whether the chosen experiment is a sweep by itself."""
     names = [word.partition("=")[2] for word in words if word.startswith("experiment=")]
-    path = conf_dir() / "experiment" / f"{names[-1]}.yaml" if names else None
-    if path is None or not path.is_file():
+    path = conf_file("experiment", names[-1]) if names else None
+    if path is None:
         return False
     return OmegaConf.select(OmegaConf.load(path), "hydra.sweeper.params") is not None
 

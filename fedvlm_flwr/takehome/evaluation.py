@@ -1,6 +1,5 @@
 """A finished run's model scored anew, on another dataset or split, without training."""
 
-import re
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -15,27 +14,16 @@ from fedvlm_flwr.data.layout import TEST
 from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.evaluation.answers import StepFn
 from fedvlm_flwr.evaluation.evaluator import Evaluator
+from fedvlm_flwr.evaluation_folder import FOLDER, EvaluationFolder, evaluations_of, name_of
 from fedvlm_flwr.messages.scores import Scores
 from fedvlm_flwr.process import Process
-from fedvlm_flwr.run_folder import METRICS, PREDICTIONS, RunFolder
+from fedvlm_flwr.run_folder import METRICS, PREDICTIONS
 from fedvlm_flwr.takehome.finished import FinishedRun
 from fedvlm_flwr.takehome.loading import RunModel
 
-FOLDER = "evaluations"  # of a run folder
 DATASET, EVAL, DEVICE = "dataset", "eval", "engine.device"
 # Keys of `eval` that say when and where a run is scored: here it is once, and here.
 OF_A_RUN = ("eval.where", "eval.every")
-
-
-class EvaluationFolder(RunFolder):
-    """The folder of an evaluation; its configuration is written last, so that it is whole then."""
-
-    config = "evaluation.yaml"
-
-    def is_of(self, text: str) -> bool:
-        """Whether it is whole, and of a configuration of this text."""
-        path = self.path / self.config
-        return path.is_file() and path.read_text(encoding="utf-8") == text
 
 
 @dataclass(frozen=True)
@@ -50,11 +38,9 @@ class Evaluation:
     def name(self) -> str:
         """What its folder's name begins with: the dataset, and what is not the usual of it."""
         split, most = self.config.eval.split, self.config.eval.max_examples
-        parts = [self.config.dataset.name]
-        parts += [split] if split != TEST else []
+        parts = [split] if split != TEST else []
         parts += [f"{most}_examples"] if most is not None else []
-        parts += [f"client_{self.client}"] if self.client is not None else []
-        return "-".join(parts)
+        return name_of(self.config.dataset.name, parts, self.client)
 
     @property
     def place(self) -> Path:
@@ -63,9 +49,8 @@ class Evaluation:
 
     def earlier(self) -> EvaluationFolder | None:
         """The folder of the same evaluation, made before; None: there is none."""
-        text, name = to_yaml(self.config), re.compile(rf"{re.escape(self.name)}(-\d+)?")
-        places = [path for path in sorted(self.place.glob("*")) if name.fullmatch(path.name)]
-        return next((one for one in map(EvaluationFolder, places) if one.is_of(text)), None)
+        text, every = to_yaml(self.config), evaluations_of(self.run.folder.path)
+        return next((one for one in every if (one.text, one.client) == (text, self.client)), None)
 
 
 def evaluation_config(run: FinishedRun, words: Sequence[str]) -> Config:

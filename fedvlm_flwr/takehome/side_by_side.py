@@ -4,12 +4,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fedvlm_flwr.evaluation_folder import EvaluationFolder
+from fedvlm_flwr.report.evaluations import on_other_examples
 from fedvlm_flwr.report.grid import grid
 from fedvlm_flwr.report.headlines import headline, settings_of
 from fedvlm_flwr.report.sweep import RunSummary, grouped, label, mean_and_sd, varying
 from fedvlm_flwr.report.table import server_values
-from fedvlm_flwr.run_folder import PREDICTIONS
-from fedvlm_flwr.takehome.evaluation import EvaluationFolder
 from fedvlm_flwr.takehome.finished import FinishedRun
 
 
@@ -54,11 +54,7 @@ def _on_other_examples(cells: Sequence[Scored]) -> Iterator[str]:
     """What has to be said where runs were not scored on the same examples."""
     for overrides in dict.fromkeys(cell.overrides for cell in cells):
         folders = [cell.folder for cell in cells if cell.overrides == overrides]
-        sets = [
-            frozenset((line["task"], line["id"]) for line in folder.lines(PREDICTIONS))
-            for folder in folders
-        ]
-        if len(set(sets)) > 1:
+        if on_other_examples(folders):
             where = f" ({' '.join(overrides)})" if overrides else ""
             yield (
                 f"not the same examples for all runs{where}: their own datasets, or their seeds' "

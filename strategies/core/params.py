@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 
 from fedvlm_flwr.config.choice import Choice, make_choice
 from fedvlm_flwr.errors import ConfigError
-from fedvlm_flwr.paths import conf_dir
+from fedvlm_flwr.plugin_folder import conf_file
 from fedvlm_flwr.plugins import available
 from fedvlm_flwr.settings import facts_of, setting, short
 
@@ -44,7 +44,10 @@ def read_adapters(value: Any, where: str) -> Choice[Any] | None:
             f"{where}={short(value)} is no rule for adapters; name one of conf/algorithm, e.g. "
             "flexlora, or set it to null."
         )
-    shipped = OmegaConf.to_container(OmegaConf.load(conf_dir() / "algorithm" / f"{name}.yaml"))
+    path = conf_file("algorithm", name)
+    if path is None:
+        raise ConfigError(f"{where}={name} has no conf/algorithm/{name}.yaml; write it.")
+    shipped = OmegaConf.to_container(OmegaConf.load(path))
     assert isinstance(shipped, dict), "an algorithm's YAML is a mapping"
     choice = make_choice("algorithm", {**{str(k): v for k, v in shipped.items()}, **own}, where)
     if isinstance(choice.params, AlgorithmParams):

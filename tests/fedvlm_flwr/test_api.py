@@ -12,7 +12,8 @@ import fedvlm_flwr
 from fedvlm_flwr.errors import ConfigError, RunError
 from fedvlm_flwr.run_folder import METRICS, PREDICTIONS
 
-NOTEBOOK = Path(__file__).parents[2] / "docs" / "first_run.ipynb"
+DOCS = Path(__file__).parents[2] / "docs"
+NOTEBOOKS = {"first_run": "scaffold", "own_data_and_algorithm": "stride"}  # of the last line
 
 
 def test_a_run_gives_its_numbers_answers_and_model(finished):
@@ -81,9 +82,15 @@ def test_the_package_is_light_until_a_run_is_asked_for():
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
-def test_the_notebook_runs(tmp_path):
+def test_every_notebook_is_run():
+    assert {path.stem for path in DOCS.glob("*.ipynb")} == set(NOTEBOOKS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_a_notebook_runs(name, tmp_path):
     """Its cells one after the other, in a process of their own, each last value shown."""
-    cells = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
+    cells = json.loads((DOCS / f"{name}.ipynb").read_text(encoding="utf-8"))["cells"]
     code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
     assert len(code) > 5
     program = (
@@ -105,4 +112,5 @@ def test_the_notebook_runs(tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    assert "scaffold" in done.stdout.splitlines()[-1]
+    assert NOTEBOOKS[name] in done.stdout.splitlines()[-1]
+    assert done.stdout.count("run folder: ") >= 2

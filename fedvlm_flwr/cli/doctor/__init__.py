@@ -23,6 +23,7 @@ from fedvlm_flwr.errors import FedVLMError
 from fedvlm_flwr.findings import ENVIRONMENT, LEAST_DISK, Finding, Level, resources
 from fedvlm_flwr.models import prepared_model
 from fedvlm_flwr.paths import conf_dir, fedvlm_home, writable_home
+from fedvlm_flwr.plugin_folder import plugin_folder
 from fedvlm_flwr.plugins import available, load_as
 from fedvlm_flwr.process import this_process
 
@@ -89,6 +90,9 @@ def _app(folder: Path) -> Iterator[Finding]:
     for name in missing:
         yield Finding("FAIL", f"the command {name} is missing; install flwr[simulation]")
     yield Finding("ok", f"configuration in {folder}")
+    plugins = plugin_folder()
+    if plugins is not None:
+        yield Finding("ok", f"modules and choices of your own in {plugins}")
 
 
 def _command(name: str) -> bool:

@@ -3,8 +3,6 @@
 usage: fedvlm site COMMAND [KEY=VALUE ...]
 """
 
-from pathlib import Path
-
 from fedvlm_flwr.cli import USAGE_ERROR, commands_of
 from fedvlm_flwr.contracts import Command
 from fedvlm_flwr.errors import ConfigError
@@ -18,7 +16,7 @@ def main(arguments: list[str]) -> int:
         ConfigError: there is no such command.
     """
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(commands_of(__name__, Path(__file__).parent, str(__doc__).strip(), "fedvlm site"))
+        print(commands_of(__name__, str(__doc__).strip(), "fedvlm site"))
         return 0 if arguments else USAGE_ERROR
     return load_as(Command, __name__, arguments[0], "site command").main(arguments[1:])
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from fedvlm_flwr.errors import RunError
+from fedvlm_flwr.plugin_folder import VARIABLE as PLUGINS
 
 # A daemon that answers on Flower's fixed ports may belong to anyone and keeps the environment it
 # was started with; a SuperLink of our own has our ports, our home and our environment.
@@ -46,7 +47,9 @@ def engine_environment(
     own = {"PATH": path, "FLWR_HOME": str(home), "RAY_ADDRESS": address or OWN_RAY}
     if address is None:
         own["RAY_TMPDIR"] = str(home)
-    return {**variables, **FIXED, **own, **without_proxy(variables)}
+    # The app's bundle has the plugins in it, and a relative path would lead elsewhere.
+    others = {key: value for key, value in variables.items() if key != PLUGINS}
+    return {**others, **FIXED, **own, **without_proxy(variables)}
 
 
 def without_proxy(variables: Mapping[str, str], *hosts: str) -> dict[str, str]:

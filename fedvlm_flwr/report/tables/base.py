@@ -19,11 +19,17 @@ class Heading:
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell as people read it, and the numbers behind it: a value, or mean and deviation."""
+    """A cell as people read it.
+
+    Attributes:
+        numbers: behind it: a value, or mean and deviation.
+        ends: of the value's interval; None: it shows none.
+    """
 
     text: str = ""
     numbers: tuple[float, ...] = ()
     bold: bool = False
+    ends: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Comma-separated values: whole numbers, mean and standard deviation in columns of their own."""
+"""Comma-separated values: whole numbers; deviations and intervals in columns of their own."""
 
 import csv
 from io import StringIO
@@ -14,18 +14,21 @@ def write(table: Table) -> str:
         max([1, *(len(line.cells[i].numbers) for line in table.lines)])
         for i in range(len(table.columns))
     ]
+    spans = [any(line.cells[i].ends for line in table.lines) for i in range(len(table.columns))]
     page = StringIO()
     writer = csv.writer(page, lineterminator="\n")
     heads: list[str] = []
-    for text, width in zip(table.full_headings(), widths, strict=True):
+    for text, width, span in zip(table.full_headings(), widths, spans, strict=True):
         heads += [text] if width == 1 else [f"{text} mean", f"{text} sd"]
+        heads += [f"{text} low", f"{text} high"] if span else []
     writer.writerow(heads)
     for line in table.lines:
-        values = [_values(*pair) for pair in zip(line.cells, widths, strict=True)]
+        values = [_values(*each) for each in zip(line.cells, widths, spans, strict=True)]
         writer.writerow([value for own in values for value in own])
     return page.getvalue()
 
 
-def _values(cell: Cell, width: int) -> list[str]:
+def _values(cell: Cell, width: int, span: bool) -> list[str]:
     texts = [repr(number) for number in cell.numbers] or [cell.text if width == 1 else ""]
-    return [*texts, *[""] * (width - len(texts))]
+    ends = [repr(end) for end in cell.ends] if cell.ends else ["", ""]
+    return [*texts, *[""] * (width - len(texts)), *(ends if span else [])]

@@ -9,9 +9,11 @@ import pytest
 from fedvlm_flwr.cli import main
 from fedvlm_flwr.cli.evaluate import runs_in
 from fedvlm_flwr.errors import RunError
+from fedvlm_flwr.evaluation_folder import EvaluationFolder
+from fedvlm_flwr.report.reading import read_experiment
+from fedvlm_flwr.report.sections.evaluations import table_of
 from fedvlm_flwr.report.sweep import read_sweep
 from fedvlm_flwr.run_folder import CHECKPOINT, METRICS, PREDICTIONS, RunFolder
-from fedvlm_flwr.takehome.evaluation import EvaluationFolder
 from tests import forms
 
 
@@ -110,6 +112,17 @@ def test_runs_on_datasets_make_one_table(
     cell = r" +\d\.\d{3} \[\d\.\d{3}, \d\.\d{3}\]"
     for split in ("test", "validation"):
         assert re.search(rf"^ \S+ +eval\.split={split} +1({cell}){{4}}$", table, re.MULTILINE)
+    columns = table_of(read_experiment(Path("runs/seed=0")))
+    assert columns is not None
+    (line,) = columns.lines  # what the folders of evaluations say: two splits, and other records
+    texts = dict(zip(columns.full_headings(), [own.text for own in line.cells], strict=True))
+    assert len(texts) == 1 + 4 + 4 + 1
+    assert all(re.fullmatch(cell, f" {text}") for name, text in texts.items() if name)
+    assert {name.rpartition(": ")[0] for name in texts if name} == {
+        "easyvqa, eval.split=test",
+        "easyvqa, eval.split=validation",
+        "folder, eval.split=test",
+    }
 
 
 def test_one_run_at_a_time_unless_several_are_meant(finished: RunFolder, tmp_path, capsys) -> None:

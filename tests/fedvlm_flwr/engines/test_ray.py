@@ -12,8 +12,10 @@ import psutil
 import pytest
 from safetensors.numpy import load_file
 
-from fedvlm_flwr.run_folder import METRICS, RunFolder
+from fedvlm_flwr.run_folder import METRICS, SURROUNDINGS, RunFolder
+from fedvlm_flwr.surroundings import commit
 
+ROOT = Path(__file__).parents[3]
 TOLERANCE = 1e-5  # Ray's replies arrive in any order: the mean may differ in its last bits
 
 FEW = "dataset.test_pictures=4"  # where scores do not matter: answering takes most of a run's time
@@ -80,6 +82,11 @@ def test_each_ray_process_loads_the_base_once(ray_run):
     assert clients and not set(clients) & {name for name in processes if name.startswith("server")}
     assert {facts["model_loads"] for facts in processes.values()} == {1}
     assert all(facts["peak_memory_bytes"] < 2e9 for facts in processes.values())
+
+
+def test_the_run_names_the_commit_that_the_copied_app_is_of(ray_run):
+    (facts,) = ray_run[1].lines(SURROUNDINGS)
+    assert facts["commit"] == commit(ROOT)
 
 
 def test_the_output_is_plain_lines_and_ends_with_the_folder(ray_run):
