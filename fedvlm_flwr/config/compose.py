@@ -22,7 +22,7 @@ from fedvlm_flwr.config.schema import Config
 from fedvlm_flwr.config.typed import typed
 from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.paths import conf_dir
-from fedvlm_flwr.plugin_folder import conf_dirs
+from fedvlm_flwr.plugin_folder import conf_dirs, conf_file
 from fedvlm_flwr.settings import facts_of, short
 
 Scalar = bool | int | float | str
@@ -145,11 +145,11 @@ def from_hydra(tree: DictConfig) -> Config:
 
 def _require_settings(config: Config) -> None:
     """Refuse values of a search or of a paper that are not there."""
-    place, name = conf_dir() / "settings" / config.settings, config.algorithm.name
-    if place.is_dir() and not (place / f"{name}.yaml").exists():
+    group, name = f"settings/{config.settings}", config.algorithm.name
+    if (conf_dir() / group).is_dir() and conf_file(group, name) is None:
         raise ConfigError(
-            f"settings={config.settings} has no values for algorithm={name}, see {place.name} in "
-            f"conf/settings; take settings=shipped, or search with `fedvlm tune algorithm={name}`."
+            f"settings={config.settings} has no values for algorithm={name}, see conf/{group}; take "
+            f"settings=shipped, or search with `fedvlm tune algorithm={name}`."
         )
 
 
