@@ -28,7 +28,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,7 @@ from fedvlm_flwr.process import this_process
 from fedvlm_flwr.report.follow import following
 from fedvlm_flwr.run_folder import CONFIG, FOLLOWED, PROGRESS, RunFolder, run_name
 from fedvlm_flwr.saved_config import require_same_config
+from fedvlm_flwr.settings import facts_of
 from fedvlm_flwr.sweeps.outcomes import JOBS, Outcome
 from fedvlm_flwr.sweeps.place import (
     is_sweep,
@@ -64,7 +65,6 @@ from fedvlm_flwr.temporary import temporary_folder
 LOG = "engine.log"
 TERMINATED = 128 + signal.SIGTERM
 FLAGS = ("-m", "--multirun", "-r", "--run", "--resolve")  # of Hydra, that take no further word
-PLACES = ("output_dir", "run_name")
 MANY = 1000  # clients from which an engine takes so long to start that their data is seen to first
 
 
@@ -250,7 +250,8 @@ def _begin(config: Config, words: Sequence[str], *, in_sweep: bool) -> RunFolder
         folder = RunFolder.create(config)
         run_config |= {"output-dir": str(folder.path.parent), "run-name": folder.path.name}
     if overrides == own:  # no path in them was made whole
-        places = {k: run_config.get(k.replace("_", "-")) for k in ("resume", *PLACES)}
+        keys = [each.name for each in fields(Config) if facts_of(each).place]
+        places = {key: run_config.get(key.replace("_", "-")) for key in keys}
         this_process().remember(run_config, replace(config, **places))  # type: ignore[arg-type]
     return run_federation(config, run_config, folder)
 

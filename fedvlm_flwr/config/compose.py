@@ -148,8 +148,8 @@ def _require_settings(config: Config) -> None:
     group, name = f"settings/{config.settings}", config.algorithm.name
     if (conf_dir() / group).is_dir() and conf_file(group, name) is None:
         raise ConfigError(
-            f"settings={config.settings} has no values for algorithm={name}, see conf/{group}; take "
-            f"settings=shipped, or search with `fedvlm tune algorithm={name}`."
+            f"settings={config.settings} has no values for algorithm={name}, see conf/{group}; "
+            f"take settings=shipped, or search with `fedvlm tune algorithm={name}`."
         )
 
 

@@ -1,9 +1,10 @@
 """What a run takes on the machine at hand, measured: real weights and steps, longest examples."""
 
 import resource
+import shutil
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -78,7 +79,7 @@ def measure(
         examples = [longest] * config.train.batch_size
         peak = _resident if device.type == "cpu" else _peak
         training = [peak(device, lambda s=stage: train(model, s, examples)) for stage in stages]  # type: ignore[misc]
-        examples = [longest] * config.eval.batch_size
+        examples = each_with_a_picture(longest, config.eval.batch_size)
         answering = peak(device, lambda: generate_answers(model, examples, config.eval))
     if device.type == "cpu":
         return Measured(CPU_NAME, 0, training, answering)
@@ -119,6 +120,16 @@ def longest_example(vlm: VLM, picture: Path, lengths: Lengths) -> Example:
 
     question = _repeat(_most(text_tokens, lengths.text))
     return Example("longest", (picture,), question, answer, "vqa")
+
+
+def each_with_a_picture(example: Example, count: int) -> list[Example]:
+    """The example again and again, each time with a copy of its picture beside the first.
+
+    A model may look once at a picture that several questions are asked about, which takes less.
+    """
+    (picture,) = example.images
+    copies = [picture.with_stem(f"{picture.stem}-{number}") for number in range(count)]
+    return [replace(example, images=(Path(shutil.copy(picture, copy)),)) for copy in copies]
 
 
 def _repeat(words: int) -> str:

@@ -47,7 +47,7 @@ def test_of_a_run(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     for way in ("up", "down"):  # no more than the numbers, a header, and a few values
         assert 0 <= cost["bytes"][way] - 4 * numbers * trips < trips * (130 * tensors + 700)
     drawn = trips * 2 * 4
-    assert 0 < cost["processes"]["client"]["images_encoded"] <= drawn + 3
+    assert cost["processes"]["client"]["images_encoded"] <= drawn + 3  # others may have been before
 
 
 def test_of_copies_of_a_message() -> None:

@@ -72,7 +72,7 @@ def test_how_far_a_steady_change_moves(
     federate: Callable[..., Any], train: Train, damped: bool, times: int
 ) -> None:
     """At beta 0.9: the sum of 0.9^i is 10; damped, each round goes as far as FedAvg."""
-    params = {"damped": damped}
+    params = {"beta": 0.9, "damped": damped}
     far, near = (federate("fedavgm", train, START, params, n).state.arrays for n in (81, 80))
     np.testing.assert_allclose(far["w"] - near["w"], [4.0 * times, -2.0 * times], rtol=1e-3)
 

@@ -73,7 +73,7 @@ def test_momentum_does_not_outweigh_the_last_rounds(
         return good_reply({"w": shared["w"] + step})
 
     start = {"w": np.zeros(5, np.float32)}
-    strategy = federate("fedavgm", train, start, rounds=5, lr_ratio=of_run.lr_ratio)
+    strategy = federate("fedavgm", train, start, {"beta": 0.9}, rounds=5, lr_ratio=of_run.lr_ratio)
     expected = 0.1 * np.sqrt((1 - 0.81**5) / 0.19) / (1 - 0.9**5)
     assert strategy.step_ratio == pytest.approx(expected, rel=1e-4)
 

@@ -14,7 +14,7 @@ from fedvlm_flwr.evaluation.answers import generate_answers
 from fedvlm_flwr.planning.counting import adapted_skeleton
 from fedvlm_flwr.planning.footprint import hook_bytes
 from fedvlm_flwr.planning.live_bytes import LiveBytes
-from fedvlm_flwr.planning.measure import longest_example
+from fedvlm_flwr.planning.measure import each_with_a_picture, longest_example
 from fedvlm_flwr.planning.memory import Estimator, Lengths
 from fedvlm_flwr.process import this_process
 
@@ -58,8 +58,10 @@ def test_real_steps_take_little_less_than_estimated(small, longest, overrides):
     weights = [*model.vlm.module.parameters(), *model.vlm.module.buffers()]
     with LiveBytes(weights) as training:
         try_out(config, model, 0, [longest] * config.train.batch_size)
+    questions = each_with_a_picture(longest, config.eval.batch_size)
+    model.features.encode([picture for one in questions for picture in one.images])
     with LiveBytes(weights) as answering:
-        generate_answers(model, [longest] * config.eval.batch_size, config.eval)
+        generate_answers(model, questions, config.eval)
 
     estimator = Estimator(
         adapted_skeleton(config),
@@ -71,7 +73,8 @@ def test_real_steps_take_little_less_than_estimated(small, longest, overrides):
     to_train = sum(found.training.values()) - found.training["fragmentation"]
     assert training.peak < to_train < 1.15 * training.peak
     to_answer = sum(found.answering.values()) - found.answering["fragmentation"]
-    assert answering.peak < to_answer < 1.25 * answering.peak
+    # The adapters of small models lie in their layers while they answer, which takes less.
+    assert answering.peak < to_answer < 1.35 * answering.peak
 
 
 def test_an_algorithms_tensors_are_counted_without_weights():
