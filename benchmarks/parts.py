@@ -188,8 +188,8 @@ def beginning(options: argparse.Namespace) -> list[Line]:
     lines = []
     for engine, aim in (("inprocess", "at most 6"), ("ray", "at most 15")):
         with tempfile.TemporaryDirectory(prefix="start-") as folder:
-            marks = [start.run(engine, Path(folder)) for _ in range(options.times + 1)][1:]
-        walls, cpus = zip(*(each["first training step"] for each in marks), strict=True)
+            marks = [start.run(engine, Path(folder))[0] for _ in range(options.times + 1)][1:]
+        walls, cpus = zip(*(each[start.FIRST_STEP] for each in marks), strict=True)
         note = f"CPU seconds of all processes: {statistics.median(cpus):.1f}"
         what = f"seconds to the first training step, {engine}"
         lines.append(Line(f"start_{engine}_s", what, tuple(walls), aim, note))
