@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -34,6 +34,7 @@ from flwr.serverapp.strategy import FedAvg
 
 from benchmarks import empty_apps
 from benchmarks.server_memory import peak_megabytes
+from benchmarks.showing import show
 from fedvlm_flwr.config import compose
 from fedvlm_flwr.engines.inprocess import InProcessGrid
 from fedvlm_flwr.engines.simulation.environment import FIXED
@@ -46,6 +47,7 @@ from strategies.core.loop import RoundLoop
 ROOT = Path(__file__).resolve().parents[1]
 SYSTEMS = ("ours, in process", "stock, in process", "ours, Ray", "stock, Ray", "pfl")
 RESULT = "result: "
+Result = TypeVar("Result")
 Marks = list[tuple[float, float]]
 Row = dict[str, Any]
 
@@ -116,20 +118,19 @@ def measure(system: str, numbers: int, clients: int, rounds: int) -> Row:
     }
 
 
-def on_ray(app: Any, clients: int, work: Callable[[Grid], Marks]) -> Marks:
-    """The rounds on Flower's simulation; server and engine are this process."""
+def on_ray(app: Any, clients: int, work: Callable[[Grid], Result]) -> Result:
+    """What comes of rounds on Flower's simulation; server and engine are this process."""
     from flwr.simulation import run_simulation
 
-    marks: Marks = []
-    server = ServerApp()
+    server, results = ServerApp(), list[Result]()
 
     @server.main()
     def main(grid: Grid, context: Context) -> None:
-        marks.extend(work(grid))
+        results.append(work(grid))
 
     resources = {"num_cpus": 1, "num_gpus": 0.0}
     run_simulation(server, app, clients, backend_config={"client_resources": resources})
-    return marks
+    return results[0]
 
 
 def in_a_process(system: str, numbers: int, clients: int, rounds: int, pfl: Path | None) -> Row:
@@ -210,10 +211,7 @@ def main() -> None:
         print(RESULT + json.dumps(measure(system, *map(int, words))), flush=True)
         return
     rows = compare(options)
-    print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
-    print(table(rows))
-    if options.out is not None:
-        options.out.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    show(table(rows), rows, options.out)
 
 
 if __name__ == "__main__":

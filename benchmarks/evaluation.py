@@ -12,8 +12,6 @@ with others slows both.
 """
 
 import argparse
-import json
-import os
 import statistics
 import sys
 import time
@@ -28,6 +26,7 @@ import fedvlm_flwr  # noqa: F401  # before torch is there: how threads wait
 # isort: split
 import torch
 
+from benchmarks.showing import show
 from fedvlm_flwr.data.federated import Example, examples
 from fedvlm_flwr.evaluation.answers import generate_answers
 from fedvlm_flwr.models.resident import Resident, choose_device
@@ -47,17 +46,20 @@ def main() -> None:
     options = parser.parse_args()
     device = choose_device(options.device)
     rows = {name: measure(name, options.examples, options.times, device) for name in options.models}
-    print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
-    print("| model | examples | batched s | one by one s | ratio | of turns | other answers |")
-    print("|---|---:|---:|---:|---:|---|---:|")
+    show(table(rows), rows, options.out)
+
+
+def table(rows: dict[str, dict[str, Any]]) -> str:
+    """Seconds of both ways."""
+    lines = ["| model | examples | batched s | one by one s | ratio | of turns | other answers |"]
+    lines.append("|---|---:|---:|---:|---:|---|---:|")
     for name, row in rows.items():
         turns = f"{min(row['ratios']):.1f} to {max(row['ratios']):.1f}"
-        print(
+        lines.append(
             f"| {name} | {row['examples']} | {row['batched']:.2f} | {row['one_by_one']:.2f} | "
             f"{row['ratio']:.1f} | {turns} | {row['different']} |"
         )
-    if options.out is not None:
-        options.out.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    return "\n".join(lines)
 
 
 def measure(name: str, count: int, times: int, device: torch.device) -> dict[str, Any]:

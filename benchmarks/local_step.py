@@ -13,8 +13,6 @@ Given are medians and the smallest and largest ratio of a turn.
 """
 
 import argparse
-import json
-import os
 import statistics
 import sys
 import tempfile
@@ -31,6 +29,7 @@ import fedvlm_flwr  # noqa: F401  # before torch is there: how threads wait
 import torch
 from PIL import Image
 
+from benchmarks.showing import show
 from client_app.local import draw, encode_all
 from client_app.worker import Worker
 from fedvlm_flwr.config import Choice
@@ -70,14 +69,18 @@ def main() -> None:
         padding, ways = of_padding(model)
         name = f"a step of {model}, of whose places padding is {padding:.0%}"
         rows[name] = in_turns(ways, options.times)
-    print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+    show(table(rows), rows, options.out)
+
+
+def table(rows: dict[str, dict[str, dict[str, Any]]]) -> str:
+    """A table of the ways of each work."""
+    lines = []
     for name, row in rows.items():
-        print(f"\n| {name} | CPU s | by the first | of turns |\n|---|---:|---:|---|")
+        lines.append(f"\n| {name} | CPU s | by the first | of turns |\n|---|---:|---:|---|")
         for way, each in row.items():
             turns = f"{min(each['ratios']):.2f} to {max(each['ratios']):.2f}"
-            print(f"| {way} | {each['seconds']:.3f} | {each['ratio']:.2f} | {turns} |")
-    if options.out is not None:
-        options.out.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+            lines.append(f"| {way} | {each['seconds']:.3f} | {each['ratio']:.2f} | {turns} |")
+    return "\n".join(lines)
 
 
 def in_turns(ways: Ways, times: int) -> dict[str, dict[str, Any]]:

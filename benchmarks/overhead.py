@@ -14,9 +14,7 @@ mean little where others use the cores. The first round is not counted.
 """
 
 import argparse
-import json
 import multiprocessing
-import os
 import statistics
 import sys
 import tempfile
@@ -24,11 +22,11 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.work import RECIPE, Tensors, Work, mean_of, spread, values_by_round
+from benchmarks.showing import show
+from benchmarks.work import RECIPE, Tensors, Work, in_turns, mean_of, spread, values_by_round
 
 # isort: split
 import torch
@@ -36,7 +34,6 @@ from torch import nn
 
 from fedvlm_flwr import run
 from fedvlm_flwr.run_folder import RunFolder
-from strategies.core.loop import RoundLoop
 
 ACTORS = 2
 Row = dict[str, Any]
@@ -104,20 +101,8 @@ def in_process(words: list[str], rounds: int, folder: Path) -> Row:
     work = Work(words)
     bare = Bare(work, work.clients())
     bare.prepare(rounds)
-    ours: list[float] = []
-    floor: list[float] = []
-    whole = RoundLoop._round
-
-    def clocked(loop: RoundLoop, number: int) -> Any:
-        began = time.process_time()
-        account = whole(loop, number)
-        ours.append(time.process_time() - began)
-        floor.append(bare.round(number, time.process_time))
-        return account
-
-    with mock.patch.object(RoundLoop, "_round", clocked):
-        result = run(*words, output_dir=folder)
-    return row(ours, floor, len(bare.clients), RunFolder(result.path), bare)
+    ours, floor, result = in_turns(words, folder, lambda n: bare.round(n, time.process_time))
+    return row(ours, floor, len(bare.clients), result, bare)
 
 
 def on_ray(words: list[str], rounds: int, folder: Path) -> Row:
@@ -215,10 +200,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     rows = {engine: measure(engine, options.clients, options.times) for engine in options.engines}
-    print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores\n")
-    print(table(rows))
-    if options.out is not None:
-        options.out.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    show(table(rows), rows, options.out)
 
 
 if __name__ == "__main__":

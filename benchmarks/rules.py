@@ -13,7 +13,6 @@ import json
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.sweeps import Options, run_sweep
 from fedvlm_flwr.paths import write_atomic
 from fedvlm_flwr.plugins import available
-from fedvlm_flwr.report.sweep import RunSummary, mean_and_sd, read_sweep, select_metrics
+from fedvlm_flwr.report.sweep import RunSummary, read_sweep, select_metrics
+from fedvlm_flwr.report.tables.base import score_cell
 from fedvlm_flwr.run_folder import COST, METRICS, RunFolder
 from strategies import algorithm_class
 from strategies.core.adapter_rule import AdapterRule
@@ -89,11 +89,7 @@ def table(groups: Mapping[tuple[str, str], list[tuple[RunSummary, dict[str, Any]
 
 def _spread(values: Iterable[float | None], digits: int = 3) -> str:
     numbers = [value for value in values if value is not None]
-    if not numbers:
-        return "-"
-    mean, deviation = mean_and_sd(numbers)
-    spread = f" ± {deviation:.{digits}f}" if isfinite(deviation) else ""
-    return f"{mean:.{digits}f}{spread}"
+    return score_cell(numbers, digits).text if numbers else "-"
 
 
 def draw(

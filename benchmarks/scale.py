@@ -22,13 +22,19 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import psutil
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 from PIL import Image
 
-COMMAND = [sys.executable, "-c", "from fedvlm_flwr.cli import main; exit(main())", "run"]
+from benchmarks.showing import show
+from benchmarks.watching import Watched
+from deploy.loopback import fedvlm
+
 ROUND = re.compile(r"^round (\d+)/\d+: loss .*?, ([0-9.]+) s,")
 COLORS = {"red": (220, 30, 30), "blue": (30, 60, 220), "green": (30, 160, 60), "gray": (128,) * 3}
 TEST = 8  # pictures
@@ -58,42 +64,28 @@ def make(root: Path, clients: int) -> None:
             table.write(json.dumps({**row, "answer": name, "split": split}) + "\n")
 
 
-class Family:
-    """A command's process and all that it starts, looked at until `end`."""
+def kind_of(words: list[str]) -> str:
+    """What a process is, by its command line."""
+    line = " ".join(words)
+    return next((kind for kind, sign in KINDS.items() if sign in line), "others")
 
-    def __init__(self, pid: int) -> None:
-        self._root = psutil.Process(pid)
-        self._over = threading.Event()
-        self._cpu: dict[psutil.Process, float] = {}
-        self.memory: dict[str, float] = {}
-        self._thread = threading.Thread(target=self._look_on)
-        self._thread.start()
 
-    def _look_on(self) -> None:
-        while not self._over.wait(PERIOD):
-            self.look()
+@contextmanager
+def looked_at(watched: Watched) -> Iterator[None]:
+    """Look at processes again and again while the block lasts: memory is highest in between."""
+    over = threading.Event()
 
-    def look(self) -> float:
-        """CPU seconds of all so far; the memory of each kind is noted."""
-        try:
-            members = [self._root, *self._root.children(recursive=True)]
-        except psutil.NoSuchProcess:
-            members = []
-        for process in members:
-            try:
-                words, memory = " ".join(process.cmdline()), process.memory_info().rss / 1e6
-                times = process.cpu_times()
-            except psutil.Error:
-                continue
-            kind = next((kind for kind, sign in KINDS.items() if sign in words), "others")
-            self.memory[kind] = max(self.memory.get(kind, 0.0), memory)
-            self._cpu[process] = times.user + times.system
-        return sum(self._cpu.values())
+    def look_on() -> None:
+        while not over.wait(PERIOD):
+            watched.look()
 
-    def end(self) -> None:
-        """Look no longer."""
-        self._over.set()
-        self._thread.join()
+    thread = threading.Thread(target=look_on)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def run(engine: str, clients: int, root: Path, options: argparse.Namespace) -> dict[str, Any]:
@@ -120,17 +112,15 @@ def run(engine: str, clients: int, root: Path, options: argparse.Namespace) -> d
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     began, ends, spent = time.monotonic(), [], []
     with subprocess.Popen(
-        [*COMMAND, *words], env=environment, stdout=subprocess.PIPE, text=True
+        fedvlm("run", *words), env=environment, stdout=subprocess.PIPE, text=True
     ) as process:
-        family = Family(process.pid)
+        watched = Watched(process.pid, kind_of)
         assert process.stdout is not None
-        try:
+        with looked_at(watched):
             for line in process.stdout:
                 if match := ROUND.match(line):
                     ends.append((time.monotonic() - began, float(match[2])))
-                    spent.append(family.look())
-        finally:
-            family.end()
+                    spent.append(watched.look())
     if process.returncode != 0:
         raise RuntimeError(f"the run with {clients} clients on {engine} failed")
     each = [after - before for before, after in itertools.pairwise(spent)]
@@ -139,7 +129,7 @@ def run(engine: str, clients: int, root: Path, options: argparse.Namespace) -> d
         "round s": statistics.median(seconds for _, seconds in ends[1:]),
         "round CPU s": statistics.median(each),
         "end s": time.monotonic() - began - ends[-1][0],
-        "MB": {kind: round(memory) for kind, memory in sorted(family.memory.items())},
+        "MB": {kind: round(memory) for kind, memory in sorted(watched.memory.items())},
     }
 
 
@@ -164,9 +154,7 @@ def main() -> None:
                 rows[-1] |= run(engine, clients, root, options)
                 print(json.dumps(rows[-1]), flush=True)
     print(f"\n{min(options.cohort, *options.clients)} clients a round; ", end="")
-    print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores\n\n{as_table(rows)}")
-    if options.out is not None:
-        options.out.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    show(as_table(rows), rows, options.out)
 
 
 def as_table(rows: list[dict[str, Any]]) -> str:

@@ -23,9 +23,12 @@ import tempfile
 import time
 from pathlib import Path
 
-import psutil
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-COMMAND = [sys.executable, "-c", "from fedvlm_flwr.cli import main; exit(main())", "run"]
+from benchmarks.watching import Watched
+from deploy.loopback import fedvlm
+
+OURS = "fedvlm_flwr.cli"  # in the words of a command of ours
 ROUND = re.compile(r"^round 1/\d+: loss .*, ([0-9.]+) s,")
 
 FIRST_STEP = "first training step"
@@ -36,36 +39,10 @@ Marks = dict[str, tuple[float, float]]  # wall and CPU seconds by mark
 Parts = dict[str, float]  # CPU seconds by process
 
 
-class Spent:
-    """CPU seconds of a process and of all that it has started, those that have ended included."""
-
-    def __init__(self, pid: int) -> None:
-        self._root = psutil.Process(pid)
-        self._seconds: dict[psutil.Process, float] = {}
-        self._names: dict[psutil.Process, str] = {}
-
-    def now(self) -> float:
-        """So far, since the last call those that began and ended in between left out."""
-        for process in (self._root, *self._root.children(recursive=True)):
-            try:
-                times = process.cpu_times()
-                self._names[process] = name_of(process.cmdline()) or self._names.get(process, "")
-            except psutil.NoSuchProcess:
-                continue
-            self._seconds[process] = times.user + times.system
-        return sum(self._seconds.values())
-
-    def parts(self) -> Parts:
-        """The same by process, of those of one name together."""
-        result: Parts = {}
-        for process, seconds in self._seconds.items():
-            name = "the command" if process == self._root else self._names[process]
-            result[name] = result.get(name, 0.0) + seconds
-        return result
-
-
 def name_of(words: list[str]) -> str:
     """What a process is, by its command line."""
+    if any(OURS in word for word in words[:3]):
+        return "the command"
     names = [Path(word).name for word in words[:3]]
     known = [name for name in (*OF_RAY, *OF_FLOWER) if name in names]
     return known[0] if known else words[0].strip() if words and "::" in words[0] else "others"
@@ -79,16 +56,16 @@ def run(engine: str, home: Path) -> tuple[Marks, Parts]:
     """
     environment = {**os.environ, "FEDVLM_HOME": str(home), "PYTHONUNBUFFERED": "1"}
     began, marks, parts = time.monotonic(), Marks(), Parts()
-    words = [*COMMAND, "experiment=smoke", f"engine={engine}"]
+    words = fedvlm("run", "experiment=smoke", f"engine={engine}")
     with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, text=True) as process:
-        spent = Spent(process.pid)
+        watched = Watched(process.pid, name_of)
         assert process.stdout is not None
         for line in process.stdout:
-            now = time.monotonic() - began, spent.now()
+            now = time.monotonic() - began, watched.look()
             marks.setdefault("first line", now)
             if match := ROUND.match(line):  # told at the round's end, with its seconds
                 marks[FIRST_STEP] = now[0] - float(match[1]), now[1]
-                parts = spent.parts()
+                parts = watched.seconds
             marks["end"] = now
     if process.returncode != 0:
         raise RuntimeError(f"the run exited with {process.returncode}")

@@ -17,7 +17,6 @@ counted; losses of the last round are compared.
 
 import argparse
 import copy
-import json
 import multiprocessing
 import os
 import statistics
@@ -27,23 +26,22 @@ import time
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.work import RECIPE, Work, mean_of, spread, values_by_round
+from benchmarks.work import RECIPE, Work, in_turns, mean_of, spread, values_by_round
 
 # isort: split
-from flwr.app import ArrayRecord, ConfigRecord, Context
-from flwr.serverapp import Grid, ServerApp
+from flwr.app import ArrayRecord, ConfigRecord
+from flwr.serverapp import Grid
 
 from benchmarks import usual_apps
-from benchmarks.empty_rounds import ClockedFedAvg
+from benchmarks.empty_rounds import ClockedFedAvg, on_ray
+from benchmarks.showing import show
 from benchmarks.usual_apps import Network, train_client, trainable
 from fedvlm_flwr import run
 from fedvlm_flwr.engines.simulation.environment import FIXED
 from fedvlm_flwr.run_folder import RunFolder
-from strategies.core.loop import RoundLoop
 
 Row = dict[str, Any]
 
@@ -76,35 +74,26 @@ class TrainerLoop:
 
 def weighted_mean(losses: list[tuple[float, float]]) -> float:
     """The weighted mean."""
-    return sum(w * loss for w, loss in losses) / sum(w for w, _ in losses)
+    return statistics.fmean((loss for _, loss in losses), (weight for weight, _ in losses))
 
 
 def beside_trainer(words: list[str], folder: Path, reading: bool) -> Row:
     """Rounds of a run and of the loop in turns."""
     loop = TrainerLoop(Work(words), reading)
-    ours: list[float] = []
-    theirs: list[float] = []
-    whole = RoundLoop._round
 
-    def clocked(rounds: RoundLoop, number: int) -> Any:
-        marks = [time.process_time()]
-        account = whole(rounds, number)
-        marks.append(time.process_time())
+    def timed(number: int) -> float:
+        began = time.process_time()
         loop.round(number)
-        marks.append(time.process_time())
-        ours.append(marks[1] - marks[0])
-        theirs.append(marks[2] - marks[1])
-        return account
+        return time.process_time() - began
 
-    with mock.patch.object(RoundLoop, "_round", clocked):
-        folder = run(*words, "engine=inprocess", output_dir=folder).path
-    return row(ours, theirs, folder, loop.losses)
+    ours, theirs, result = in_turns([*words, "engine=inprocess"], folder, timed)
+    return row(ours, theirs, result, loop.losses)
 
 
 def beside_flower(words: list[str], folder: Path) -> Row:
     """A run on Ray, and the app, one after the other."""
-    result = run(*words, "engine=ray", output_dir=folder).path
-    ours = list(values_by_round(RunFolder(result), "server", "seconds").values())
+    result = RunFolder(run(*words, "engine=ray", output_dir=folder).path)
+    ours = list(values_by_round(result, "server", "seconds").values())
     context = multiprocessing.get_context("spawn")
     queue = context.Queue()
     process = context.Process(target=stock, args=(words, queue))
@@ -117,19 +106,8 @@ def beside_flower(words: list[str], folder: Path) -> Row:
 def stock(words: list[str], queue: Any) -> None:
     """The app's rounds: their seconds and losses."""
     os.environ |= FIXED
-    from flwr.simulation import run_simulation
-
-    server, results = ServerApp(), []
-
-    @server.main()
-    def main(grid: Grid, context: Context) -> None:
-        results.append(stock_rounds(grid, words))
-
-    resources = {"num_cpus": 1, "num_gpus": 0.0}
-    backend = {"client_resources": resources}
     clients = len(Work(words).clients())
-    run_simulation(server, usual_apps.app, clients, backend_config=backend)
-    queue.put(results[0])
+    queue.put(on_ray(usual_apps.app, clients, lambda grid: stock_rounds(grid, words)))
 
 
 def stock_rounds(grid: Grid, words: list[str]) -> tuple[list[float], list[float]]:
@@ -145,9 +123,9 @@ def stock_rounds(grid: Grid, words: list[str]) -> tuple[list[float], list[float]
     return seconds, [float(metrics[number]["loss"]) for number in sorted(metrics)]
 
 
-def row(ours: list[float], theirs: list[float], folder: Path, losses: list[float]) -> Row:
+def row(ours: list[float], theirs: list[float], folder: RunFolder, losses: list[float]) -> Row:
     """What came of both, without the first round."""
-    our_losses = values_by_round(RunFolder(folder), "server", "loss")
+    our_losses = values_by_round(folder, "server", "loss")
     ratios = [b / a for a, b in zip(ours[1:], theirs[1:], strict=True)]
     return {
         "ratio": statistics.median(theirs[1:]) / statistics.median(ours[1:]),
@@ -192,10 +170,7 @@ def main() -> None:
     options = parser.parse_args()
     numbers = (options.clients, options.times)
     rows = {way: measure(way, *numbers, reading=options.reading) for way in options.ways}
-    print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores\n")
-    print(table(rows))
-    if options.out is not None:
-        options.out.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    show(table(rows), rows, options.out)
 
 
 if __name__ == "__main__":

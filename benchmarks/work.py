@@ -3,10 +3,12 @@
 import shlex
 import statistics
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -17,12 +19,14 @@ import torch
 from torch import Tensor, nn
 
 from client_app.local import draw, encode_all
+from fedvlm_flwr import run
 from fedvlm_flwr.data.federated import Example
 from fedvlm_flwr.models.vlm import Encoded
 from fedvlm_flwr.process import Process
 from fedvlm_flwr.run_folder import METRICS, RunFolder
 from fedvlm_flwr.schedule import round_lr, steps_of
 from fedvlm_flwr.seeding import stream, torch_seed
+from strategies.core.loop import RoundLoop
 
 CPU = torch.device("cpu")
 Tensors = dict[str, Tensor]
@@ -97,6 +101,32 @@ def mean_of(results: Sequence[tuple[float, Tensors]]) -> Tensors:
     total = sum(weight for weight, _ in results)
     first = results[0][1]
     return {n: torch.stack([w / total * t[n] for w, t in results]).sum(0) for n in first}
+
+
+def in_turns(
+    words: Sequence[str], parent: Path, other: Callable[[int], float]
+) -> tuple[list[float], list[float], RunFolder]:
+    """A run in this process, after each of whose rounds another way has its turn.
+
+    Args:
+        parent: of the run's folder.
+        other: does a round of this number; its CPU seconds.
+
+    Returns:
+        CPU seconds of the run's rounds, those of the other way's, and the run's folder.
+    """
+    ours, theirs, whole = list[float](), list[float](), RoundLoop._round
+
+    def clocked(loop: RoundLoop, number: int) -> Any:
+        began = time.process_time()
+        account = whole(loop, number)
+        ours.append(time.process_time() - began)
+        theirs.append(other(number))
+        return account
+
+    with mock.patch.object(RoundLoop, "_round", clocked):
+        result = run(*words, output_dir=parent)
+    return ours, theirs, RunFolder(result.path)
 
 
 def values_by_round(folder: RunFolder, where: str, metric: str) -> dict[int, float]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fedvlm_flwr.evaluation_folder import EvaluationFolder, evaluations_of
-from fedvlm_flwr.report.experiment import BASELINES, Experiment, Pair
+from fedvlm_flwr.report.experiment import Experiment, Pair
 from fedvlm_flwr.report.history import History
 from fedvlm_flwr.report.sweep import Key, grouped, label, select_metrics, varying
 from fedvlm_flwr.report.table import server_values
@@ -129,16 +129,13 @@ def rows(
         RunError: two runs have the same configuration and seed.
     """
     groups = grouped(experiment.histories, experiment.keys)
-    is_baseline = {
-        key: any(value in BASELINES for name, value in key if name == "algorithm") for key in groups
-    }
-    for key in sorted(groups, key=lambda each: is_baseline[each]):
+    for key in sorted(groups, key=experiment.is_baseline):
         runs = groups[key]
         clients = {one.client for one in every if one.is_of(runs)}
         for client in sorted(clients, key=lambda number: -1 if number is None else number):
             name = label(key) or experiment.row_label(key)
             own = name if client is None else f"{name}, model of client {client}"
-            yield own, is_baseline[key], runs, client
+            yield own, experiment.is_baseline(key), runs, client
 
 
 def on_other_examples(folders: Sequence[EvaluationFolder]) -> bool:

@@ -11,7 +11,7 @@ from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.report.history import History
 from fedvlm_flwr.report.sweep import Key, grouped, label, select_metrics, varying
 
-GROUND = ("dataset.", "partition.")  # begins the keys of what rows are compared on
+GROUND = ("dataset", "partition")  # the groups that rows are compared on
 BASELINES = ("central", "local")  # what federation is measured by, below the others
 LONGEST = 100  # characters of a file's name
 Pair = tuple[str, str]  # task, metric
@@ -37,7 +37,7 @@ class Experiment:
 
     def __post_init__(self) -> None:
         for name in self.column_keys:
-            if not any(key == name or key.startswith(f"{name}.") for key in self.keys):
+            if not any(_is_in(key, name) for key in self.keys):
                 keys = ", ".join(key.removesuffix(".name") for key in self.keys) or "none"
                 raise ConfigError(
                     f"--columns {name} is no key in which the runs differ; choose of: {keys}."
@@ -66,9 +66,7 @@ class Experiment:
         return _by(self.histories, [key for key in self.keys if self._is_ground(key)])
 
     def _is_ground(self, key: str) -> bool:
-        return key in self.column_keys or key.startswith(
-            (*GROUND, *(f"{name}." for name in self.column_keys))
-        )
+        return any(_is_in(key, name) for name in (*GROUND, *self.column_keys))
 
     def _is_of_ground(self, key: str) -> bool:
         """Whether a dataset or partition brings a key's value with it, as that of long answers."""
@@ -122,6 +120,11 @@ class Experiment:
         steps = {row: sorted({r.steps for r in self.cell(row, column)}) for row in self.rows}
         steps = {row: own for row, own in steps.items() if own}
         return steps if len({n for own in steps.values() for n in own}) > 1 else {}
+
+
+def _is_in(key: str, name: str) -> bool:
+    """Whether a key is of this name, or of the group of this name."""
+    return key == name or key.startswith(f"{name}.")
 
 
 def file_name(*words: str) -> str:
