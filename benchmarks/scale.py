@@ -42,11 +42,11 @@ PERIOD = 0.25  # seconds between two looks at the processes
 
 # Kinds of processes, by what their command line holds; the first that fits.
 KINDS = {
+    "command": "fedvlm_flwr.cli",  # its further words may hold the others' signs
     "actor": "ray::ClientAppActor",
     "simulation and server": "flwr-simulation",
     "SuperLink": "flower-superlink",
     "Ray": "ray",
-    "command": "fedvlm_flwr.cli",
 }
 
 
