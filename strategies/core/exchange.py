@@ -8,7 +8,7 @@ from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 
 from fedvlm_flwr.errors import RunError
-from strategies.core.roster import LOST, Roster
+from strategies.core.roster import LOST, MOST_LOSSES, Roster
 
 # A pause grows with the time that nothing has come, so that it delays a round by that part at most.
 SHORTEST_PAUSE, LONGEST_PAUSE, PART = 0.05, 2.0, 0.05
@@ -17,7 +17,6 @@ SHORTEST_PAUSE, LONGEST_PAUSE, PART = 0.05, 2.0, 0.05
 SITES_SHORTEST_PAUSE, SITES_PART = 0.5, 0.1
 LOOK_SECONDS = 5.0  # between two looks at which sites are there
 GRACE_SECONDS = 600.0  # that a message lives longer than its round
-MOST_LOSSES = 3  # of one message at one node, until it counts as the client's failure
 
 
 class Exchange:

@@ -1,6 +1,7 @@
 """The real sites of a run: their numbers, and the nodes where they are reached now."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,14 +20,17 @@ TELL_SECONDS = 10.0  # between two words on whom is waited for
 ANSWER_SECONDS = 60.0  # for a node to say who it is, when all that are needed have: it loads a base
 TWICE_SECONDS = 75.0  # Flower holds a SuperNode that was killed to be there for a minute
 
-# Flower's codes for a message that was lost with its node, and not refused by it.
+# Flower's codes for a message that was lost with its node or with the process that worked it, and
+# not refused by it: a site's service may be started anew at any time, and finds the message again.
 LOST = frozenset(
     {
+        ErrorCode.CLIENT_APP_CRASHED,
         ErrorCode.MESSAGE_UNAVAILABLE,
         ErrorCode.REPLY_MESSAGE_UNAVAILABLE,
         ErrorCode.NODE_UNAVAILABLE,
     }
 )
+MOST_LOSSES = 3  # of one message at one node, until it counts as the client's failure
 
 Judge = Callable[[SiteReply], str]
 
@@ -80,6 +84,7 @@ class Roster(Callback):
     _replies: dict[str, SiteReply] = field(default_factory=dict)
     _acquainted: set[int] = field(default_factory=set)  # nodes that have said who they are
     _questions: dict[str, int] = field(default_factory=dict)  # node by the id of an open question
+    _crashes: Counter[int] = field(default_factory=Counter)  # of a node's process by the question
     _strict: bool = True  # before the first round a site that does not fit ends the run
 
     @property
@@ -220,7 +225,9 @@ class Roster(Callback):
     def _take(self, node: int, answer: Message) -> None:
         """What a node says of itself."""
         if answer.has_error() and answer.error.code in LOST:
-            return  # it is asked again when it is there again
+            self._crashes[node] += answer.error.code == ErrorCode.CLIENT_APP_CRASHED
+            if self._crashes[node] <= MOST_LOSSES:
+                return  # it is asked again when it is there again
         self._acquainted.add(node)
         try:
             require_answer(answer)

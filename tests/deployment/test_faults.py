@@ -42,7 +42,8 @@ pytestmark = pytest.mark.slow
 SITES = ("north", "south", "west")
 RUN = ("experiment=smoke", *WORDS, "num_clients=3", "eval.every=9")
 NAMED = "sites=[north, south, west]"  # whoever else is there takes no part
-SCAFFOLD = (*RUN, "algorithm=scaffold", "num_rounds=3")
+LONGER = "train.local_steps=16"  # a process is found at work, and killed then
+SCAFFOLD = (*RUN, "algorithm=scaffold", "num_rounds=3", LONGER)
 PERSONAL = (*RUN, "tuning=share_lora", "num_rounds=2")
 OUTAGE = 75  # seconds; Flower holds a node to be gone after 60
 RESTART = 65  # what the SuperNode's unit waits: earlier Flower refuses it
@@ -90,6 +91,11 @@ def told(place: RunFolder, words: str) -> bool:
     return path.exists() and words in path.read_text(encoding="utf-8")
 
 
+def cpu_seconds(child: Child) -> float:
+    """What a process has computed so far."""
+    return float(psutil.Process(child.pid).cpu_times().user)
+
+
 # Most of these is waiting, so that they run side by side: each is a function that is begun by
 # `waiting` and whose end its test waits for.
 
@@ -102,19 +108,25 @@ def outage(server: Server, sites: dict[str, Site]) -> RunFolder:
     north, south, west = (sites[name] for name in SITES)
     place = folder_of(server, "outage")
     process = start_run(server, *SCAFFOLD, NAMED, name="outage")
-    wait_until(lambda: told(place, '"event": "sites"'), "the sites are met", seconds=300)
+    wait_until(lambda: told(place, '"event": "round_start"'), "round 1 begins", seconds=300)
     assert south.serve is not None and west.serve is not None
     living = south.serve.pid
     north.pause()
     south.kill()
-    west.serve.kill()  # perhaps with a message in hand
+    idle = cpu_seconds(west.serve)
+    wait_until(lambda: cpu_seconds(west.serve) > idle + 0.2, "west's process works", seconds=60)
+    west.serve.kill()  # with a message in hand
     time.sleep(5)
     west.start_serve()
     time.sleep(RESTART - 5)
     south.restart_supernode()
     time.sleep(OUTAGE - RESTART)
     north.go_on()
-    wait_until(lambda: told(place, '"event": "round_end"'), "round 1 ends", seconds=300)
+
+    def is_over() -> bool:
+        return process.poll() is not None or told(place, '"event": "round_end"')
+
+    wait_until(is_over, "round 1 ends", seconds=300)
     north.restart_supernode()  # told to end, it may come back at once
     output, _ = process.communicate(timeout=300)
     assert process.returncode == 0, output

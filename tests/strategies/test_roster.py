@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 
 import pytest
 from flwr.app import Error, Message, RecordDict
+from flwr.common.constant import ErrorCode
 
 from fedvlm_flwr.engines.inprocess import InProcessGrid
 from fedvlm_flwr.errors import RunError
@@ -24,6 +25,7 @@ class Deployment(InProcessGrid):
 
     away: set[int]
     absent_after: dict[int, int]  # by node: messages that it takes before it is lost with the next
+    crashes: dict[int, int]  # by node: messages with which its process dies, and the node does not
 
     def get_node_ids(self) -> Iterable[int]:
         return [node for node in super().get_node_ids() if node not in self.away]
@@ -37,6 +39,9 @@ class Deployment(InProcessGrid):
                 self.away.add(node)
                 self.on_loss(node)
                 return Message(Error(5, "Node Unavailable"), reply_to=message)
+        if self.crashes.get(node, 0):
+            self.crashes[node] -= 1
+            return Message(Error(ErrorCode.CLIENT_APP_CRASHED, "died"), reply_to=message)
         return super()._work(message)
 
     def on_loss(self, node: int) -> None:
@@ -65,7 +70,7 @@ def deploy(make_grid: MakeGrid) -> Callable[..., Deployment]:
 
         grid = make_grid(train, len(sites), lambda node: sites[node], Deployment)
         assert isinstance(grid, Deployment)
-        grid.away, grid.absent_after = set(), {}
+        grid.away, grid.absent_after, grid.crashes = set(), {}, {}
         ids = list(grid.get_node_ids())
         grid.away |= {ids[k] for k in away}
         return grid
@@ -320,7 +325,35 @@ def test_a_message_that_kills_its_site_each_time_is_sent_a_few_times_only(deploy
     grid.on_loss = again  # type: ignore[method-assign]
     (reply,) = exchanged(grid, sites).values()
     assert reply is not None and reply.has_error()
-    assert len(losses) == exchange.MOST_LOSSES + 1
+    assert len(losses) == roster.MOST_LOSSES + 1
+
+
+@pytest.mark.parametrize(("crashes", "answers"), [(1, True), (roster.MOST_LOSSES + 1, False)])
+def test_a_site_whose_process_dies_with_a_message_is_asked_again(deploy, crashes, answers) -> None:
+    """Its node is there all the time."""
+    grid = deploy(NORTH, SOUTH)
+    first, _ = grid.get_node_ids()
+    sites, _ = a_roster(2)
+    sites.gather(grid, 5)
+    grid.crashes[first] = crashes
+    replies = exchanged(grid, sites)
+    assert replies[0] is not None and replies[0].has_error() is not answers
+    assert replies[1] is not None and not replies[1].has_error()
+    assert grid.crashes[first] == 0
+
+
+def test_a_site_whose_process_dies_while_it_says_who_it_is_is_asked_again(deploy) -> None:
+    """Some times, and then the run does not begin with it."""
+    grid = deploy(NORTH, SOUTH)
+    first, second = grid.get_node_ids()
+    sites, _ = a_roster(2)
+    grid.crashes[first] = roster.MOST_LOSSES
+    sites.gather(grid, 5)
+    assert sites.present == (0, 1)
+    sites, _ = a_roster(2)
+    grid.crashes[second] = roster.MOST_LOSSES + 1
+    with pytest.raises(RunError, match=f"SuperNode {second} cannot take part: .*died"):
+        sites.gather(grid, 5)
 
 
 def test_messages_say_their_round_and_outlive_it(deploy) -> None:

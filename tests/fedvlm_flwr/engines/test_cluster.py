@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import psutil
 import pytest
 
+from fedvlm_flwr.engines.simulation.processes import Watch
 from fedvlm_flwr.engines.simulation.resources import require_cluster
 from fedvlm_flwr.engines.simulation.superlink import free_port, script
 from fedvlm_flwr.run_folder import RunFolder
@@ -42,19 +43,7 @@ def node(*words: str) -> Iterator[None]:
     try:
         yield
     finally:
-        try:
-            family = [*psutil.Process(process.pid).children(recursive=True)]
-        except psutil.NoSuchProcess:
-            family = []
-        process.terminate()
-        for member in family:
-            try:
-                member.terminate()
-            except psutil.NoSuchProcess:
-                continue
-        _, alive = psutil.wait_procs(family, timeout=3)
-        for member in alive:
-            member.kill()
+        Watch(process.pid).stop(3)
         process.wait()
 
 
