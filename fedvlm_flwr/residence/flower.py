@@ -10,27 +10,36 @@ from threading import Lock
 
 import httpx
 from flwr.app import Context, Message
+from flwr.app.message import remove_content_from_message
 from flwr.common.constant import SubStatus
-from flwr.common.serde import context_from_proto, context_to_proto
+from flwr.common.serde import context_from_proto, context_to_proto, message_to_proto
 from flwr.proto.message_pb2 import ObjectTree
 from flwr.proto.node_pb2 import Node
 from flwr.proto.runtime_pb2 import (
     AcquireTaskRequest,
     PullAppMessagesRequest,
     PullTaskInputRequest,
+    PushAppMessagesRequest,
     PushTaskOutputRequest,
     SendTaskHeartbeatRequest,
 )
 from flwr.supercore.constant import TaskType
+from flwr.supercore.inflatable.inflatable_object import (
+    get_all_nested_objects,
+    get_object_tree,
+    no_object_id_recompute,
+)
 from flwr.supercore.inflatable.inflatable_protobuf_utils import (
     make_confirm_message_received_fn_protobuf,
     make_pull_object_fn_protobuf,
+    make_push_object_fn_protobuf,
 )
 from flwr.supercore.inflatable.inflatable_utils import (
     ObjectPullError,
     ObjectPushError,
     ObjectUnavailableError,
     pull_and_inflate_object_from_tree,
+    push_object_contents_from_iterable,
 )
 from flwr.supercore.interceptors import RuntimeTokenHttpInterceptor, SuperExecAuthHttpInterceptor
 from flwr.supercore.protobuf.client import (
@@ -42,9 +51,9 @@ from flwr.supercore.retry import RetryInvoker, exponential
 from flwr.supercore.runtime import RuntimeHttpClient
 from flwr.supercore.runtime_version_compatibility import RuntimeVersionMetadata
 from flwr.supercore.task_identity import TaskIdentity
-from flwr.supernode.runtime.run_clientapp import push_message
 
 from fedvlm_flwr.errors import RunError
+from fedvlm_flwr.residence.outbox import Parcel
 
 RETRY_SECONDS = 20.0  # a SuperNode that was away for longer has forgotten its tasks
 MESSAGE_SECONDS = 10.0  # a task is announced shortly before its message is stored
@@ -125,6 +134,7 @@ class Task:
             max_tries=None,
             max_time=RETRY_SECONDS,
         )
+        self._token = token
         self._client = RuntimeHttpClient.from_server_address(
             address,
             insecure=True,
@@ -192,18 +202,64 @@ class Task:
         message.metadata.__dict__["_message_id"] = tree.object_id
         return message
 
-    def push(self, reply: Message) -> None:
-        """Hand the reply over and end the task.
+    def parcel(self, reply: Message) -> Parcel:
+        """The reply as `push` hands it over."""
+        reply.metadata.__dict__["_message_id"] = reply.object_id
+        with no_object_id_recompute():
+            tree, objects = get_object_tree(reply), get_all_nested_objects(reply)
+        ending = PushTaskOutputRequest(
+            context=context_to_proto(self.context), sub_status=SubStatus.COMPLETED, details=""
+        )
+        return Parcel(
+            token=self._token,
+            run=self.context.run_id,
+            node=self.context.node_id,
+            head=message_to_proto(remove_content_from_message(reply)),
+            tree=tree,
+            ending=ending,
+            objects={name: each.deflate() for name, each in objects.items()},
+        )
+
+    def is_awaited(self, parcel: Parcel) -> bool:
+        """Whether the SuperNode was told of a reply, and has not sent it yet.
+
+        Raises:
+            TaskLost: it has given the task up.
+        """
+        node = Node(node_id=parcel.node)
+        try:
+            make_pull_object_fn_protobuf(self._client.PullObject, node, parcel.run)(
+                parcel.tree.object_id
+            )
+        except ObjectUnavailableError:
+            return True
+        except ObjectPullError:
+            return False
+        except httpx.HTTPError as error:
+            raise TaskLost(str(error)) from error
+        return True
+
+    def push(self, parcel: Parcel) -> None:
+        """Hand a reply over, or what the SuperNode has not got of it, and end the task.
 
         Raises:
             TaskLost: the SuperNode no longer waits for it.
         """
-        ending = PushTaskOutputRequest(
-            context=context_to_proto(self.context), sub_status=SubStatus.COMPLETED, details=""
+        opening = PushAppMessagesRequest(
+            messages_list=[parcel.head], message_object_trees=[parcel.tree]
         )
         try:
-            push_message(self._client, reply, self.context)
-            self._client.PushTaskOutput(ending)
+            answer = self._client.PushMessages(opening)
+            push_object_contents_from_iterable(
+                ((name, parcel.objects[name]) for name in answer.objects_to_push),
+                make_push_object_fn_protobuf(
+                    self._client.PushObject,
+                    Node(node_id=parcel.node),
+                    run_id=parcel.run,
+                    session_id=answer.session_id,
+                ),
+            )
+            self._client.PushTaskOutput(parcel.ending)
         except (httpx.HTTPError, ObjectPushError) as error:
             raise TaskLost(str(error)) from error
 

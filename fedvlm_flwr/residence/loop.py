@@ -11,11 +11,13 @@ from flwr.app import Context, Error, Message
 from flwr.common.constant import ErrorCode
 from flwr.common.logger import log
 
+from fedvlm_flwr.errors import StateError
 from fedvlm_flwr.messages import decision
 from fedvlm_flwr.messages.wire import payload_bytes
 from fedvlm_flwr.process import Process
 from fedvlm_flwr.residence.flower import SuperNode, SuperNodeAway, Task, TaskLost
 from fedvlm_flwr.residence.heartbeat import beating
+from fedvlm_flwr.residence.outbox import Outbox
 
 App = Callable[[Message, Context], Message]
 
@@ -37,15 +39,22 @@ class Residence:
     Args:
         app: the installed ClientApp.
         process: what this process keeps between messages.
+        outbox: where a reply is kept until it is handed over.
         say: prints a line.
     """
 
     def __init__(
-        self, supernode: SuperNode, app: App, process: Process, say: Callable[[str], None]
+        self,
+        supernode: SuperNode,
+        app: App,
+        process: Process,
+        outbox: Outbox,
+        say: Callable[[str], None],
     ) -> None:
         self._supernode = supernode
         self._app = app
         self._process = process
+        self._outbox = outbox
         self._say = say
         self._stop = Event()
         self._at_work = False
@@ -75,6 +84,7 @@ class Residence:
             RunError: the SuperNode refuses this process; says why.
         """
         away, last = False, time.monotonic()
+        self._finish()
         self._say(f"waiting for messages from the SuperNode at {self._supernode.address}")
         while not self._stop.is_set():
             try:
@@ -106,7 +116,7 @@ class Residence:
                 task.pull(self._has_gone_on)
                 reply = self._work(task.message, task.context)
                 line = account(task.message, reply)
-                task.push(reply)
+                self._hand_over(task, reply)
         except TaskLost as lost:
             log(WARNING, "A message cannot be answered: %s", lost)
             self._say("a message is lost: the SuperNode no longer waits for its reply")
@@ -115,6 +125,47 @@ class Residence:
             self._say(f"a message is lost: {type(fault).__name__}; see the log")
         else:
             self._say(f"{line}, {time.monotonic() - began:.2f} s")
+
+    def _hand_over(self, task: Task, reply: Message) -> None:
+        """Give a reply back, so that the next process can where this one is killed meanwhile."""
+        parcel = task.parcel(reply)
+        try:
+            self._outbox.keep(parcel)
+        except OSError as error:
+            log(WARNING, "A reply is not kept while it is handed over: %s", error)
+        try:
+            task.push(parcel)
+        finally:
+            self._outbox.clear()
+
+    def _finish(self) -> None:
+        """Hand over what a process before this one was killed in handing over."""
+        try:
+            parcel = self._outbox.left()
+        except StateError as error:
+            log(WARNING, "A reply that was begun is not handed over: %s", error)
+            self._outbox.clear()
+            return
+        if parcel is None:
+            return
+        task = Task(self._supernode.address, parcel.token)
+        try:
+            if not task.is_awaited(
+                parcel
+            ):  # it is sent; or was not announced, and is asked for again
+                return
+            task.push(parcel)
+        except TaskLost as lost:
+            log(WARNING, "A reply that was begun cannot be handed over: %s", lost)
+            self._say(
+                "a reply may be lost that was begun by a process before this one; if no more "
+                "messages come, start the SuperNode anew"
+            )
+        else:
+            self._say("a reply is handed over that was begun by a process before this one")
+        finally:
+            task.close()
+            self._outbox.clear()
 
     def _has_gone_on(self) -> bool:
         """Whether the SuperNode has a further task, which is taken then."""

@@ -66,6 +66,7 @@ def serve(address: str, secret: bytes | None) -> None:
     try:
         from fedvlm_flwr.residence.flower import SuperNode
         from fedvlm_flwr.residence.loop import Residence
+        from fedvlm_flwr.residence.outbox import Outbox
     except ImportError as error:
         raise RunError(
             f"Flower {importlib.metadata.version('flwr')} lacks what a resident process needs "
@@ -74,7 +75,8 @@ def serve(address: str, secret: bytes | None) -> None:
         ) from error
     from client_app.app import app
 
-    residence = Residence(SuperNode(address, secret), app, this_process(), printing())
+    supernode, outbox = SuperNode(address, secret), Outbox.of(address)
+    residence = Residence(supernode, app, this_process(), outbox, printing())
     residence.stop_at_signals()
     warm()
     residence.serve()

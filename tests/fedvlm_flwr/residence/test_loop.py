@@ -16,7 +16,7 @@ from flwr.app import ArrayRecord, Context, Message, RecordDict
 from flwr.common.constant import ErrorCode
 
 from client_app.app import app as client_app
-from fedvlm_flwr.errors import RunError
+from fedvlm_flwr.errors import RunError, StateError
 from fedvlm_flwr.messages import SiteReply, TrainReply, TrainRequest, decision
 from fedvlm_flwr.messages.wire import pack
 from fedvlm_flwr.process import Process, this_process
@@ -24,6 +24,7 @@ from fedvlm_flwr.residence import flower
 from fedvlm_flwr.residence.flower import SuperNode, Task
 from fedvlm_flwr.residence.heartbeat import beating
 from fedvlm_flwr.residence.loop import Residence
+from fedvlm_flwr.residence.outbox import Outbox
 from tests.fedvlm_flwr.residence.conftest import Node, message
 from tests.layout import questions
 from tests.patience import within
@@ -37,10 +38,11 @@ def echo(message: Message, context: Context) -> Message:
 
 @contextmanager
 def serving(port, app=echo, secret=None, process=None):
-    """A resident process in a thread; yields its lines."""
+    """A resident process in a thread; yields its lines. Its home is the session's."""
     lines: list[str] = []
     supernode = SuperNode(f"127.0.0.1:{port}", secret)
-    residence = Residence(supernode, app, process or Process(), lines.append)
+    outbox = Outbox.of(supernode.address)
+    residence = Residence(supernode, app, process or Process(), outbox, lines.append)
     faults: list[Exception] = []
 
     def run() -> None:
@@ -196,6 +198,91 @@ def test_a_process_killed_while_it_takes_a_task_leaves_no_supernode_waiting(
         assert not node.reply().has_error()
 
 
+@pytest.mark.parametrize("requests", [1, 2, 5])  # it is announced, and has four objects
+def test_a_reply_that_a_killed_process_has_begun_to_give_is_given_by_the_next(node, port, requests):
+    """A SuperNode waits for all of a reply that it was told of, and for nothing else meanwhile."""
+    outbox = Outbox.of(f"127.0.0.1:{port}")
+    node.send("train", content(1.0))
+    task = SuperNode(f"127.0.0.1:{port}", None).acquire()
+    task.pull(lambda: False)
+    parcel = task.parcel(echo(task.message, task.context))
+    outbox.keep(parcel)
+    task._client = Killing(task._client, requests)
+    with pytest.raises(Killed):
+        task.push(parcel)
+    with serving(port) as lines:
+        reply = node.reply(10)
+        assert reply.content["arrays"].to_numpy_ndarrays()[0].tolist() == [1.0] * 3
+        node.send("train", content(2.0))
+        assert not node.reply().has_error()
+    assert "a reply is handed over that was begun by a process before this one" in lines[0]
+    assert outbox.left() is None
+
+
+def test_a_reply_that_the_supernode_has_sent_is_not_given_again(node, port):
+    """It would be sent in the place of the next message's."""
+    outbox = Outbox.of(f"127.0.0.1:{port}")
+    node.send("train", content(1.0))
+    task = SuperNode(f"127.0.0.1:{port}", None).acquire()
+    task.pull(lambda: False)
+    parcel = task.parcel(echo(task.message, task.context))
+    outbox.keep(parcel)
+    task._client = Killing(task._client, 5)  # before it ends the task
+    with pytest.raises(Killed):
+        task.push(parcel)
+    head = node.reply().metadata
+    node.state.delete_messages(message_ids=[head.message_id, head.reply_to_message_id])
+    node.store.delete(parcel.tree.object_id)
+    with serving(port) as lines:
+        node.send("train", content(2.0))
+        assert node.reply().content["arrays"].to_numpy_ndarrays()[0].tolist() == [2.0] * 3
+    assert outbox.left() is None
+    assert not [line for line in lines if "before this one" in line]
+
+
+def test_a_reply_that_cannot_be_given_any_more_is_said_to_be_lost(node, port):
+    outbox = Outbox.of(f"127.0.0.1:{port}")
+    node.send("train", content(1.0))
+    task = SuperNode(f"127.0.0.1:{port}", None).acquire()
+    task.pull(lambda: False)
+    outbox.keep(task.parcel(echo(task.message, task.context)))
+    for record in node.state.task_token_store.values():
+        record.active_until -= timedelta(seconds=100)
+    with serving(port) as lines:
+        assert node.reply().error.code == ErrorCode.CLIENT_APP_CRASHED
+    assert "a reply may be lost that was begun by a process before this one" in lines[0]
+    assert outbox.left() is None
+
+
+@pytest.mark.parametrize("damage", [b"", b"no zip", None])
+def test_a_damaged_outbox_is_left_and_work_goes_on(node, port, damage):
+    outbox = Outbox.of(f"127.0.0.1:{port}")
+    node.send("train", content(1.0))
+    task = SuperNode(f"127.0.0.1:{port}", None).acquire()
+    task.pull(lambda: False)
+    outbox.keep(task.parcel(echo(task.message, task.context)))
+    path = outbox._path
+    assert path.stat().st_mode & 0o077 == 0
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2] if damage is None else damage)
+    with pytest.raises(StateError, match="damaged"):
+        outbox.left()
+    with serving(port):
+        node.send("train", content(2.0), run=2)
+        assert not node.reply().has_error()
+    assert outbox.left() is None
+
+
+def test_a_reply_is_given_though_the_disk_is_full(node, port, monkeypatch):
+    def full(self, parcel):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Outbox, "keep", full)
+    with serving(port):
+        node.send("train", content(1.0))
+        assert not node.reply().has_error()
+
+
 def test_a_task_is_announced_before_its_message_and_that_before_its_arrays(node, port):
     with serving(port):
         node.announce(1, {}, {})
@@ -240,7 +327,8 @@ def test_sigterm_at_work_answers_the_message_as_a_failure_and_ends(node, port):
 
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     supernode, lines = SuperNode(f"127.0.0.1:{port}", None), []
-    residence = Residence(supernode, until_stopped, Process(), lines.append)
+    outbox = Outbox.of(supernode.address)
+    residence = Residence(supernode, until_stopped, Process(), outbox, lines.append)
     residence.stop_at_signals()
     try:
         node.send("train", content(1.0))

@@ -1,0 +1,104 @@
+"""The reply that is being handed over, on the site's disk until the SuperNode has it whole.
+
+A SuperNode that was told of a reply waits for each of its objects, for ever and doing nothing else,
+also where the process that had them was killed: the next process hands over what is missing.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from zipfile import BadZipFile, ZipFile
+
+from flwr.proto.message_pb2 import Message as MessageHead
+from flwr.proto.message_pb2 import ObjectTree
+from flwr.proto.runtime_pb2 import PushTaskOutputRequest
+from google.protobuf.message import DecodeError
+
+from fedvlm_flwr.errors import StateError
+from fedvlm_flwr.paths import writable_home
+
+FACTS, HEAD, TREE, ENDING, OBJECTS = "facts.json", "head", "tree", "ending", "objects/"
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """A reply in the parts in which a SuperNode takes it.
+
+    Attributes:
+        token: of the task that it ends.
+        run: the run's id, and `node` this node's.
+        head: the message without its content.
+        tree: the ids of its objects.
+        ending: what ends the task.
+        objects: the content of each object, by id.
+    """
+
+    token: str
+    run: int
+    node: int
+    head: MessageHead
+    tree: ObjectTree
+    ending: PushTaskOutputRequest
+    objects: Mapping[str, bytes]
+
+
+class Outbox:
+    """Holds one parcel, in a file that the user alone can read."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @classmethod
+    def of(cls, address: str) -> "Outbox":
+        """Of the resident process beside the SuperNode at an address."""
+        name = "".join(each if each.isalnum() else "_" for each in address)
+        return cls(writable_home() / "residence" / f"reply_{name}.zip")
+
+    def keep(self, parcel: Parcel) -> None:
+        """Write a parcel so that it outlives this process; the machine's end is the SuperNode's.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        partial = self._path.with_suffix(".partial")
+        handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(handle, "wb") as file, ZipFile(file, "w") as pack:
+            facts = {"token": parcel.token, "run": parcel.run, "node": parcel.node}
+            pack.writestr(FACTS, json.dumps(facts))
+            pack.writestr(HEAD, parcel.head.SerializeToString())
+            pack.writestr(TREE, parcel.tree.SerializeToString())
+            pack.writestr(ENDING, parcel.ending.SerializeToString())
+            for name, content in parcel.objects.items():
+                pack.writestr(OBJECTS + name, content)
+        partial.replace(self._path)
+
+    def clear(self) -> None:
+        """Nothing is to be handed over any more."""
+        self._path.unlink(missing_ok=True)
+
+    def left(self) -> Parcel | None:
+        """What an earlier process has not handed over whole; None: there is nothing.
+
+        Raises:
+            StateError: the file is damaged; says so.
+        """
+        if not self._path.exists():
+            return None
+        try:
+            with ZipFile(self._path) as pack:
+                facts = json.loads(pack.read(FACTS))
+                names = [name for name in pack.namelist() if name.startswith(OBJECTS)]
+                return Parcel(
+                    token=str(facts["token"]),
+                    run=int(facts["run"]),
+                    node=int(facts["node"]),
+                    head=MessageHead.FromString(pack.read(HEAD)),
+                    tree=ObjectTree.FromString(pack.read(TREE)),
+                    ending=PushTaskOutputRequest.FromString(pack.read(ENDING)),
+                    objects={name.removeprefix(OBJECTS): pack.read(name) for name in names},
+                )
+        except (BadZipFile, DecodeError, KeyError, TypeError, ValueError) as error:
+            raise StateError(f"{self._path} is damaged ({error}).") from error
