@@ -8,6 +8,10 @@ ARGS ?=
 JOBS ?= 2
 PYTEST := $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
+# Bytecode is made by all cores after the installation: pip makes it with one.
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
+BYTECODE := $(BIN)/python -m compileall -qq -j 0 -x '/tests?/' .venv/lib
+
 .PHONY: run test quick lint format docs deploy-demo bench clean
 
 run: $(STAMP)  ## the default federation; e.g. make run ARGS="num_rounds=3 engine=inprocess"
@@ -40,14 +44,16 @@ bench: $(STAMP)  ## all benchmarks of a CPU, into docs/results; PFL_PYTHON= of a
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	$(INSTALL) -e .
+	-@$(BYTECODE)  # what does not compile is no module
 	@# a bare `flwr run` would otherwise reinstall every dependency for each run
 	@grep -q FLWR_DISABLE_RUNTIME .venv/bin/activate || \
 	  echo 'export FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION=1' >> .venv/bin/activate
 	touch $@
 
 $(DEV_STAMP): $(STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	$(INSTALL) -e ".[dev]"
+	-@$(BYTECODE)
 	touch $@
 
 clean:
