@@ -15,9 +15,10 @@ from fedvlm_flwr.errors import StateError
 from fedvlm_flwr.messages import decision
 from fedvlm_flwr.messages.wire import payload_bytes
 from fedvlm_flwr.process import Process
-from fedvlm_flwr.residence.flower import SuperNode, SuperNodeAway, Task, TaskLost
+from fedvlm_flwr.residence.flower import SuperNode, SuperNodeAway
 from fedvlm_flwr.residence.heartbeat import beating
 from fedvlm_flwr.residence.outbox import Outbox
+from fedvlm_flwr.residence.task import Task, TaskLost
 
 App = Callable[[Message, Context], Message]
 

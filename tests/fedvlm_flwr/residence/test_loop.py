@@ -20,11 +20,12 @@ from fedvlm_flwr.errors import RunError, StateError
 from fedvlm_flwr.messages import SiteReply, TrainReply, TrainRequest, decision
 from fedvlm_flwr.messages.wire import pack
 from fedvlm_flwr.process import Process, this_process
-from fedvlm_flwr.residence import flower
-from fedvlm_flwr.residence.flower import SuperNode, Task
+from fedvlm_flwr.residence import task as residence_task
+from fedvlm_flwr.residence.flower import SuperNode
 from fedvlm_flwr.residence.heartbeat import beating
 from fedvlm_flwr.residence.loop import Residence
 from fedvlm_flwr.residence.outbox import Outbox
+from fedvlm_flwr.residence.task import Task
 from tests.fedvlm_flwr.residence.conftest import Node, message
 from tests.layout import questions
 from tests.patience import within
@@ -173,7 +174,7 @@ class Killing:
 def test_a_process_killed_while_it_takes_a_task_leaves_no_supernode_waiting(
     node, port, monkeypatch, requests
 ):
-    monkeypatch.setattr(flower, "MESSAGE_SECONDS", 0.2)
+    monkeypatch.setattr(residence_task, "MESSAGE_SECONDS", 0.2)
     node.send("train", content(1.0))
     task = SuperNode(f"127.0.0.1:{port}", None).acquire()
     task._client = Killing(task._client, requests)
