@@ -6,17 +6,15 @@ import shlex
 import signal
 import threading
 import time
-from contextlib import contextmanager
 from datetime import timedelta
 
-import numpy as np
 import pytest
 import torch
-from flwr.app import ArrayRecord, Context, Message, RecordDict
+from flwr.app import Context, Message
 from flwr.common.constant import ErrorCode
 
 from client_app.app import app as client_app
-from fedvlm_flwr.errors import RunError, StateError
+from fedvlm_flwr.errors import RunError
 from fedvlm_flwr.messages import SiteReply, TrainReply, TrainRequest, decision
 from fedvlm_flwr.messages.wire import pack
 from fedvlm_flwr.process import Process, this_process
@@ -27,45 +25,9 @@ from fedvlm_flwr.residence.loop import Residence
 from fedvlm_flwr.residence.outbox import Outbox
 from fedvlm_flwr.residence.task import Task
 from tests.fedvlm_flwr.residence.conftest import Node, message
+from tests.fedvlm_flwr.residence.served import Killed, Killing, content, echo, serving
 from tests.layout import questions
 from tests.patience import within
-
-
-def echo(message: Message, context: Context) -> Message:
-    if message.metadata.message_type == "evaluate":
-        raise KeyError("a record of Mrs Roe")
-    return Message(message.content, reply_to=message)
-
-
-@contextmanager
-def serving(port, app=echo, secret=None, process=None):
-    """A resident process in a thread; yields its lines. Its home is the session's."""
-    lines: list[str] = []
-    supernode = SuperNode(f"127.0.0.1:{port}", secret)
-    outbox = Outbox.of(supernode.address)
-    residence = Residence(supernode, app, process or Process(), outbox, lines.append)
-    faults: list[Exception] = []
-
-    def run() -> None:
-        try:
-            residence.serve()
-        except Exception as error:
-            faults.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
-        yield lines
-    finally:
-        residence.stop()
-        thread.join(20)
-        assert not thread.is_alive()
-    if faults:
-        raise faults[0]
-
-
-def content(number: float) -> RecordDict:
-    return RecordDict({"arrays": ArrayRecord([np.full(3, number)])})
 
 
 def test_messages_are_answered_one_after_the_other(node, port):
@@ -149,27 +111,6 @@ def test_a_task_that_the_supernode_gave_up_is_lost_and_the_next_one_is_worked(no
     assert [line for line in lines if "a message is lost" in line]
 
 
-class Killed(BaseException):
-    """What takes a process out of the middle of a task."""
-
-
-class Killing:
-    """A connection whose process is killed when so many requests have been answered."""
-
-    def __init__(self, client, requests: int) -> None:
-        self._client, self._left = client, requests
-
-    def __getattr__(self, name: str):
-        def ask(request):
-            answer = getattr(self._client, name)(request)
-            self._left -= 1
-            if not self._left:
-                raise Killed
-            return answer
-
-        return ask
-
-
 @pytest.mark.parametrize("requests", [1, 2, 3])
 def test_a_process_killed_while_it_takes_a_task_leaves_no_supernode_waiting(
     node, port, monkeypatch, requests
@@ -196,91 +137,6 @@ def test_a_process_killed_while_it_takes_a_task_leaves_no_supernode_waiting(
             done.set()
             clock.join()
         node.send("train", content(2.0))
-        assert not node.reply().has_error()
-
-
-@pytest.mark.parametrize("requests", [1, 2, 5])  # it is announced, and has four objects
-def test_a_reply_that_a_killed_process_has_begun_to_give_is_given_by_the_next(node, port, requests):
-    """A SuperNode waits for all of a reply that it was told of, and for nothing else meanwhile."""
-    outbox = Outbox.of(f"127.0.0.1:{port}")
-    node.send("train", content(1.0))
-    task = SuperNode(f"127.0.0.1:{port}", None).acquire()
-    task.pull(lambda: False)
-    parcel = task.parcel(echo(task.message, task.context))
-    outbox.keep(parcel)
-    task._client = Killing(task._client, requests)
-    with pytest.raises(Killed):
-        task.push(parcel)
-    with serving(port) as lines:
-        reply = node.reply(10)
-        assert reply.content["arrays"].to_numpy_ndarrays()[0].tolist() == [1.0] * 3
-        node.send("train", content(2.0))
-        assert not node.reply().has_error()
-    assert "a reply is handed over that was begun by a process before this one" in lines[0]
-    assert outbox.left() is None
-
-
-def test_a_reply_that_the_supernode_has_sent_is_not_given_again(node, port):
-    """It would be sent in the place of the next message's."""
-    outbox = Outbox.of(f"127.0.0.1:{port}")
-    node.send("train", content(1.0))
-    task = SuperNode(f"127.0.0.1:{port}", None).acquire()
-    task.pull(lambda: False)
-    parcel = task.parcel(echo(task.message, task.context))
-    outbox.keep(parcel)
-    task._client = Killing(task._client, 5)  # before it ends the task
-    with pytest.raises(Killed):
-        task.push(parcel)
-    head = node.reply().metadata
-    node.state.delete_messages(message_ids=[head.message_id, head.reply_to_message_id])
-    node.store.delete(parcel.tree.object_id)
-    with serving(port) as lines:
-        node.send("train", content(2.0))
-        assert node.reply().content["arrays"].to_numpy_ndarrays()[0].tolist() == [2.0] * 3
-    assert outbox.left() is None
-    assert not [line for line in lines if "before this one" in line]
-
-
-def test_a_reply_that_cannot_be_given_any_more_is_said_to_be_lost(node, port):
-    outbox = Outbox.of(f"127.0.0.1:{port}")
-    node.send("train", content(1.0))
-    task = SuperNode(f"127.0.0.1:{port}", None).acquire()
-    task.pull(lambda: False)
-    outbox.keep(task.parcel(echo(task.message, task.context)))
-    for record in node.state.task_token_store.values():
-        record.active_until -= timedelta(seconds=100)
-    with serving(port) as lines:
-        assert node.reply().error.code == ErrorCode.CLIENT_APP_CRASHED
-    assert "a reply may be lost that was begun by a process before this one" in lines[0]
-    assert outbox.left() is None
-
-
-@pytest.mark.parametrize("damage", [b"", b"no zip", None])
-def test_a_damaged_outbox_is_left_and_work_goes_on(node, port, damage):
-    outbox = Outbox.of(f"127.0.0.1:{port}")
-    node.send("train", content(1.0))
-    task = SuperNode(f"127.0.0.1:{port}", None).acquire()
-    task.pull(lambda: False)
-    outbox.keep(task.parcel(echo(task.message, task.context)))
-    path = outbox._path
-    assert path.stat().st_mode & 0o077 == 0
-    whole = path.read_bytes()
-    path.write_bytes(whole[: len(whole) // 2] if damage is None else damage)
-    with pytest.raises(StateError, match="damaged"):
-        outbox.left()
-    with serving(port):
-        node.send("train", content(2.0), run=2)
-        assert not node.reply().has_error()
-    assert outbox.left() is None
-
-
-def test_a_reply_is_given_though_the_disk_is_full(node, port, monkeypatch):
-    def full(self, parcel):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Outbox, "keep", full)
-    with serving(port):
-        node.send("train", content(1.0))
         assert not node.reply().has_error()
 
 
