@@ -124,7 +124,10 @@ class RunFolder:
         """
         folder = cls(Path(path).expanduser().resolve())
         if not (folder.path / CONFIG).exists():
-            raise RunError(f"resume={path}, but that folder holds no run; name a run folder.")
+            raise RunError(
+                f"resume={path}, but that folder holds no run; name a run folder, or, where a run "
+                "was ended before its first line, give its command again."
+            )
         return folder
 
     def require_new(self) -> None:

@@ -30,12 +30,12 @@ def main(arguments: list[str] | None = None) -> int:
         print(usage())
         return 0 if words else USAGE_ERROR
     try:
-        with first_import():
-            command = load_as(Command, PACKAGE, words[0], "command", packages=True)
-    except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return USAGE_ERROR
-    try:
+        try:
+            with first_import():
+                command = load_as(Command, PACKAGE, words[0], "command", packages=True)
+        except ConfigError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return USAGE_ERROR
         if words[0] != DOCTOR:
             require_own_packages()
         status = command.main(words[1:])

@@ -26,8 +26,9 @@ import shutil
 import signal
 import sys
 import traceback
+import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ from omegaconf import DictConfig
 
 from fedvlm_flwr.bundle import app_folder
 from fedvlm_flwr.config import Config, Scalar, from_hydra
-from fedvlm_flwr.config.compose import quoted, searched, to_overrides, unquoted
+from fedvlm_flwr.config.compose import our_sentences, quoted, searched, to_overrides, unquoted
 from fedvlm_flwr.config.keys import Kinds, facts_at, kinds_of
 from fedvlm_flwr.config.outside import require_closed
 from fedvlm_flwr.engines import App, engine_kind, run_app
@@ -58,6 +59,7 @@ from fedvlm_flwr.sweeps.place import (
     parent_of,
     single_keys,
     sweep_name,
+    swept_keys,
     working_runs,
 )
 from fedvlm_flwr.temporary import temporary_folder
@@ -65,6 +67,7 @@ from fedvlm_flwr.temporary import temporary_folder
 LOG = "engine.log"
 TERMINATED = 128 + signal.SIGTERM
 FLAGS = ("-m", "--multirun", "-r", "--run", "--resolve")  # of Hydra, that take no further word
+SHOWS = {"-c", "--cfg", "-i", "--info"}  # of Hydra, that show what a run would be
 MANY = 1000  # clients from which an engine takes so long to start that their data is seen to first
 
 
@@ -76,8 +79,11 @@ def main(arguments: list[str]) -> int:
     require_pairs(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # so that engines are ended
     arguments = [as_one_value(word) for word in arguments]
-    words = [word for word in arguments if "=" in word]
-    if "-m" in arguments or "--multirun" in arguments or is_sweep(words):
+    words = [word for word in arguments if "=" in word and not word.startswith("-")]
+    many = "-m" in arguments or "--multirun" in arguments
+    if SHOWS & {word.partition("=")[0] for word in arguments}:
+        require_one(words, many=many)
+    elif many or is_sweep(words):
         return _run_sweep([word for word in arguments if word not in ("-m", "--multirun")], words)
     outcomes: list[Outcome] = []
     _with_hydra(with_saved(arguments), lambda tree: outcomes.append(attempt(tree)))
@@ -92,23 +98,31 @@ def _run_sweep(arguments: list[str], words: list[str]) -> int:
     folder = Path(places[-1]).resolve() if begun else parent_of(words) / sweep_name(words)
     if begun and not folder.is_dir():
         raise RunError(f"resume={places[-1]}, but there is no such folder; name a sweep's folder.")
-    jobs = folder / JOBS
+    jobs = folder / JOBS / uuid.uuid4().hex  # of this command: another may be at the same sweep
     same = f"hydra.job.config.override_dirname.exclude_keys=[{','.join(single_keys(others))}]"
     flags = [word for word in arguments if word not in words]
     try:
         _with_hydra(["-m", *flags, *others, same], sweep_job, jobs)
+        outcomes = list(Outcome.read(jobs))
     except (KeyboardInterrupt, SystemExit):
         print("the same command goes on with the sweep", file=sys.stderr)
         raise
-    outcomes = list(Outcome.read(jobs))
-    if jobs.is_dir():
-        shutil.rmtree(jobs)
+    finally:
+        shutil.rmtree(jobs, ignore_errors=True)
+        remove_empty(jobs.parent, folder)
     if any(outcome.folder for outcome in outcomes):
         print(f"sweep folder: {folder} (fedvlm report {shlex.quote(str(folder))})")
     failures = [outcome.words for outcome in outcomes if outcome.error]
     if failures:
         print(f"{len(failures)} runs failed: {'; '.join(failures)}", file=sys.stderr)
     return 1 if failures else 0
+
+
+def remove_empty(*folders: Path) -> None:
+    """Remove folders that nobody has put anything into."""
+    for folder in folders:
+        with suppress(OSError):
+            folder.rmdir()
 
 
 def sweep_job(tree: DictConfig) -> None:
@@ -157,6 +171,31 @@ def require_pairs(arguments: list[str]) -> None:
             )
 
 
+def require_one(words: list[str], *, many: bool) -> None:
+    """Refuse to show the configuration of several runs.
+
+    Args:
+        many: whether the command line says that there are.
+
+    Raises:
+        ConfigError: they are several.
+    """
+    if keys := swept_keys(words):
+        raise ConfigError(f"--cfg and --info show one run; give {keys[0]} one value.")
+    if many:
+        raise ConfigError("--cfg and --info show one run; leave out -m.")
+
+
+def flags_first(arguments: list[str]) -> list[str]:
+    """The arguments as Hydra reads them: its flags, with the word that some take, come first."""
+    flags: list[str] = []
+    others: list[str] = []
+    for before, word in zip(["", *arguments], arguments, strict=False):
+        takes = before.startswith("-") and before not in FLAGS and "=" not in before
+        (flags if word.startswith("-") or (takes and "=" not in word) else others).append(word)
+    return [*flags, *others]
+
+
 def with_saved(arguments: list[str]) -> list[str]:
     """The arguments of a run to go on with: what it was started with, then what is given now.
 
@@ -188,11 +227,26 @@ def _with_hydra(
     run = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(job)
     with temporary_folder() as folder:
         place = f"hydra.sweep.dir={quoted(str(jobs or folder))}"
-        sys.argv = ["fedvlm run", *arguments, *searched(), place]
+        sys.argv = ["fedvlm run", *flags_first(arguments), *searched(), place]
         try:
-            run()
+            with our_sentences(arguments), raised_by_hydra():
+                run()
         finally:
             sys.argv = before
+
+
+@contextmanager
+def raised_by_hydra() -> Iterator[None]:
+    """Have Hydra raise what it cannot compose, and not print it and end the process."""
+    name = "HYDRA_FULL_ERROR"
+    before = os.environ.get(name)
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        os.environ.pop(name)
+        if before is not None:
+            os.environ[name] = before
 
 
 def run_job(tree: DictConfig) -> RunFolder:
@@ -205,7 +259,7 @@ def run_job(tree: DictConfig) -> RunFolder:
     config, in_sweep = from_hydra(tree), settings.mode == RunMode.MULTIRUN
     if in_sweep:
         name = job_name(settings.job.num, settings.job.override_dirname)
-        config = _in_sweep(config, Path(settings.sweep.dir).parent, name)
+        config = _in_sweep(config, Path(settings.sweep.dir).parent.parent, name)
     return _begin(config, settings.overrides.task, in_sweep=in_sweep)
 
 

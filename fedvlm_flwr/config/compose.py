@@ -3,7 +3,8 @@
 import re
 import shlex
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, fields, is_dataclass
 from typing import Any, get_type_hints
 
@@ -100,8 +101,24 @@ def _compose_hydra(overrides: list[str]) -> DictConfig:
     outer = get_gh_backup()  # `fedvlm run` is itself inside Hydra when the engine is in-process
     GlobalHydra.instance().clear()
     try:
-        with initialize_config_dir(version_base="1.3", config_dir=str(conf_dir())):
+        with (
+            our_sentences(overrides),
+            initialize_config_dir(version_base="1.3", config_dir=str(conf_dir())),
+        ):
             return hydra_compose("config", overrides=[*searched(), *overrides])
+    finally:
+        restore_gh_from_backup(outer)
+
+
+@contextmanager
+def our_sentences(overrides: Sequence[str]) -> Iterator[None]:
+    """Say in a sentence what Hydra cannot compose.
+
+    Raises:
+        ConfigError: that sentence.
+    """
+    try:
+        yield
     except MissingConfigException as error:
         group, _, name = str(error.missing_cfg_file).rpartition("/")
         names = ", ".join(error.options or []) or "none"
@@ -112,8 +129,6 @@ def _compose_hydra(overrides: list[str]) -> DictConfig:
     except (TypeError, ValueError, RecursionError) as error:
         text = ", ".join(map(short, overrides))[:SENTENCE]
         raise ConfigError(f"One of the overrides {text} is wrong: {error}.") from error
-    finally:
-        restore_gh_from_backup(outer)
 
 
 def _one_sentence(error: Exception) -> str:

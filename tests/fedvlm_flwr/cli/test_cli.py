@@ -90,10 +90,44 @@ def test_a_failed_run_says_why_in_one_sentence_and_exits_1(small, capsys):
 
 
 def test_an_unknown_key_exits_1_before_anything_starts(capsys):
-    with pytest.raises(SystemExit) as caught:
-        main(["run", "num_round=3"])
-    assert caught.value.code == 1
-    assert "num_round" in capsys.readouterr().err
+    assert main(["run", "num_round=3"]) == 1
+    assert "error: Unknown key 'num_round'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["settings=null"], "Config group override must be a string or a list"),
+        (["algorithm=fedprx"], "Unknown algorithm 'fedprx'; choose one of: central, "),
+        (["-m", "seed=0", "--cfg", "job"], "--cfg and --info show one run; leave out -m."),
+        (["seed=0,1", "--info", "all"], "--cfg and --info show one run; give seed one value."),
+    ],
+)
+def test_what_hydra_cannot_compose_is_a_sentence(words, sentence, capsys):
+    assert main(["run", *words]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and sentence in error and "Traceback" not in error
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--cfg", "job", "algorithm=fedadam"],
+        ["algorithm=fedadam", "--cfg", "job"],
+        ["algorithm=fedadam", "-c=job"],
+        ["experiment=algorithms", "algorithm=fedadam", "--cfg=job"],
+    ],
+)
+def test_a_configuration_is_shown_wherever_the_flag_stands(words, capsys):
+    assert main(["run", *words]) == 0
+    assert "name: fedadam" in capsys.readouterr().out
+
+
+def test_a_misspelt_choice_of_a_sweep_leaves_nothing(tmp_path, capsys):
+    words = ["-m", "algorithm=fedprx,fedavg", f"output_dir={tmp_path}"]
+    assert main(["run", *words]) == 1
+    assert "the same command goes on" not in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_contradiction_exits_1(small, capsys):

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import shutil
 
 import pytest
 
@@ -10,6 +11,7 @@ from fedvlm_flwr.cli import run as command
 from fedvlm_flwr.errors import RunError
 from fedvlm_flwr.run_folder import RunFolder
 from fedvlm_flwr.sealed import sealed
+from fedvlm_flwr.sweeps.outcomes import JOBS, Outcome
 from fedvlm_flwr.sweeps.place import job_name
 
 WORDS = ["eval.shuffled=false", "eval.max_examples=5", "num_rounds=2", "dataset.tasks=[vqa]"]
@@ -91,6 +93,16 @@ def test_the_same_command_goes_on_with_its_sweep(sweep, capsys):
     assert f"already finished: {second.path}" in out
     assert "going on after round 2" in out
     assert sorted(root.iterdir()) == [first.path, second.path]
+
+
+def test_two_commands_at_one_sweep_tell_each_of_its_own_jobs(sweep, capsys):
+    words, root = sweep
+    others = root / JOBS / "another"
+    Outcome("seed=1", error="a fault").write(others, 0)
+    assert main(["run", "-m", *words]) == 0
+    assert "runs failed" not in capsys.readouterr().err
+    assert [each.error for each in Outcome.read(others)] == ["a fault"]
+    shutil.rmtree(root / JOBS)
 
 
 def test_names_of_a_sweep_and_its_jobs_hold_only_what_varies(sweep):

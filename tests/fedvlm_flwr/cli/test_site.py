@@ -57,9 +57,9 @@ def test_a_policy_is_checked_at_the_start(tmp_path, capsys):
 
 
 def test_another_flower_is_named_with_the_plain_way_out(monkeypatch, capsys):
-    for name in ("flower", "loop"):
+    for name in ("flower", "loop", "task"):
         monkeypatch.delitem(sys.modules, f"fedvlm_flwr.residence.{name}", raising=False)
-    monkeypatch.setitem(sys.modules, "flwr.supernode.runtime.run_clientapp", None)
+    monkeypatch.setitem(sys.modules, "flwr.supercore.inflatable.inflatable_utils", None)
     assert main(["site", "serve"]) == 1
     error = capsys.readouterr().err
     assert error.startswith("error: Flower 1.") and "lacks what a resident process needs" in error
