@@ -107,7 +107,9 @@ def opened(path: Path, max_pixels: int = MOST_PIXELS) -> Iterator[Image.Image]:
                 )
             yield picture
     except FileNotFoundError as error:
-        raise DataError(f"There is no picture {path}; check the dataset's folder.") from error
+        raise DataError(
+            f"There is no picture {path}; check the path, or the dataset's folder."
+        ) from error
     # Pillow reports broken pictures with SyntaxError and ValueError as well.
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise DataError(

@@ -14,6 +14,7 @@ from fedvlm_flwr.report.sweep import (
     Key,
     RunSummary,
     Sweep,
+    choices,
     grouped,
     label,
     mean_and_sd,
@@ -143,6 +144,13 @@ def _client_notes(
     return [f"{_name(key)}: per client {', '.join(parts)}"] if parts else []
 
 
+def _row(key: Key, runs: Sequence[RunSummary]) -> list[str]:
+    """What tells a row apart; of the only one the run's name, or what its runs have chosen."""
+    if key:
+        return [value for _, value in key]
+    return [runs[0].name if len(runs) == 1 else choices(runs[0], ("algorithm", "tuning"))]
+
+
 def _number(cell: tuple[float, float] | None) -> str:
     if cell is None:
         return ""
@@ -160,7 +168,7 @@ def _lines(comparison: Comparison) -> list[list[str]]:
     first = [BEFORE, *[""] * (width - 1), "", "", *(_number(cell) for cell in comparison.before())]
     lines = [first]
     for key, runs in comparison.rows.items():
-        values = [value for _, value in key] or [runs[0].name]
+        values = _row(key, runs)
         marks = [any(task in run.sampled for run in runs) for task, _ in comparison.metrics]
         scores = [
             ("~" if mark else "") + _number(cell)
@@ -214,7 +222,7 @@ def as_csv(comparison: Comparison) -> str:
     blank = [""] * (len(keys) - 1)
     writer.writerow([BEFORE, *blank, "", "", *_plain(comparison.before())])
     for key, runs in comparison.rows.items():
-        values = [value for _, value in key] or [runs[0].name]
+        values = _row(key, runs)
         steps = " to ".join(str(n) for n in sorted({runs[0].steps, *(r.steps for r in runs)}))
         writer.writerow([*values, len(runs), steps, *_plain(comparison.cells(runs))])
     return page.getvalue().rstrip("\n")

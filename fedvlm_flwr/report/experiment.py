@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.report.history import History
-from fedvlm_flwr.report.sweep import Key, grouped, label, select_metrics, varying
+from fedvlm_flwr.report.sweep import Key, choices, grouped, label, select_metrics, varying
 
 GROUND = ("dataset", "partition")  # the groups that rows are compared on
 BASELINES = ("central", "local")  # what federation is measured by, below the others
@@ -94,16 +94,11 @@ class Experiment:
 
     def row_label(self, row: Key) -> str:
         """A row's name; of the only one its algorithm and what it trains."""
-        return label(row) or self._common(("algorithm.name", "tuning.name")) or "the run"
+        return label(row) or choices(self.histories[0], ("algorithm", "tuning")) or "the run"
 
     def column_label(self, column: Key) -> str:
         """A ground's name; of the only one dataset and partition."""
-        return label(column) or self._common(("dataset.name", "partition.name"))
-
-    def _common(self, keys: Sequence[str]) -> str:
-        return ", ".join(
-            str(self.histories[0].keys[k]) for k in keys if k in self.histories[0].keys
-        )
+        return label(column) or choices(self.histories[0], GROUND)
 
     @cached_property
     def is_single(self) -> bool:

@@ -166,6 +166,14 @@ def test_a_single_run_is_a_table_too(tmp_path):
     assert re.search(r"only +1 +40 +0\.500", as_text(compare(read_sweep(folder))))
 
 
+def test_a_row_of_several_seeds_has_no_run_s_name(tmp_path):
+    write_run(tmp_path, "000-seed=0", 0.5, seed=0)
+    write_run(tmp_path, "001-seed=1", 0.7, seed=1)
+    comparison = compare(read_sweep(tmp_path))
+    assert re.search(r"fedavg +2 +40 +0\.600 ± 0\.141", as_text(comparison))
+    assert "\nfedavg,2,40," in as_csv(comparison)
+
+
 def test_other_metrics(two_by_two):
     with pytest.raises(ConfigError, match=r"Unknown metric 'vqa\.f1'; choose one of: vqa\.acc"):
         compare(read_sweep(two_by_two), ["vqa.f1"])
