@@ -10,7 +10,8 @@ PYTEST := $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 # Bytecode is made by all cores after the installation: pip makes it with one.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
-BYTECODE := $(BIN)/python -m compileall -qq -j 0 -x '/tests?/' .venv/lib
+# What does not compile is no module.
+BYTECODE := $(BIN)/python -m compileall -qq -j 0 -x '/tests?/' .venv/lib || true
 
 .PHONY: run test quick lint format docs deploy-demo bench clean
 
@@ -45,7 +46,7 @@ bench: $(STAMP)  ## all benchmarks of a CPU, into docs/results; PFL_PYTHON= of a
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(INSTALL) -e .
-	@$(BYTECODE) || true  # what does not compile is no module
+	@$(BYTECODE)
 	@# a bare `flwr run` would otherwise reinstall every dependency for each run
 	@grep -q FLWR_DISABLE_RUNTIME .venv/bin/activate || \
 	  echo 'export FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION=1' >> .venv/bin/activate
@@ -53,7 +54,7 @@ $(STAMP): pyproject.toml constraints.txt
 
 $(DEV_STAMP): $(STAMP)
 	$(INSTALL) -e ".[dev]"
-	@$(BYTECODE) || true
+	@$(BYTECODE)
 	touch $@
 
 clean:

@@ -30,15 +30,24 @@ def main(arguments: list[str] | None = None) -> int:
         print(usage())
         return 0 if words else USAGE_ERROR
     try:
-        try:
-            with first_import():
-                command = load_as(Command, PACKAGE, words[0], "command", packages=True)
-        except ConfigError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return USAGE_ERROR
-        if words[0] != DOCTOR:
+        return _run(words[0], words[1:])
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+def _run(name: str, arguments: list[str]) -> int:
+    """Load a command and run it; what it cannot do is told in a sentence."""
+    try:
+        with first_import():
+            command = load_as(Command, PACKAGE, name, "command", packages=True)
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return USAGE_ERROR
+    try:
+        if name != DOCTOR:
             require_own_packages()
-        status = command.main(words[1:])
+        return command.main(arguments)
     except FedVLMError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -48,10 +57,6 @@ def main(arguments: list[str] | None = None) -> int:
             raise
         print(f"error: {sentence}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
-    return status
 
 
 def from_home(word: str) -> str:

@@ -100,9 +100,9 @@ def _run_sweep(arguments: list[str], words: list[str]) -> int:
         raise RunError(f"resume={places[-1]}, but there is no such folder; name a sweep's folder.")
     jobs = folder / JOBS / uuid.uuid4().hex  # of this command: another may be at the same sweep
     same = f"hydra.job.config.override_dirname.exclude_keys=[{','.join(single_keys(others))}]"
-    flags = [word for word in arguments if word not in words]
+    rest = [word for word in arguments if not word.startswith("resume=")]
     try:
-        _with_hydra(["-m", *flags, *others, same], sweep_job, jobs)
+        _with_hydra(["-m", *rest, same], sweep_job, jobs)
         outcomes = list(Outcome.read(jobs))
     except (KeyboardInterrupt, SystemExit):
         print("the same command goes on with the sweep", file=sys.stderr)

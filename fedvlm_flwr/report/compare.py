@@ -148,7 +148,7 @@ def _row(key: Key, runs: Sequence[RunSummary]) -> list[str]:
     """What tells a row apart; of the only one the run's name, or what its runs have chosen."""
     if key:
         return [value for _, value in key]
-    return [runs[0].name if len(runs) == 1 else choices(runs[0], ("algorithm", "tuning"))]
+    return [runs[0].name if len(runs) == 1 else choices(runs[0])]
 
 
 def _number(cell: tuple[float, float] | None) -> str:

@@ -94,7 +94,7 @@ class Experiment:
 
     def row_label(self, row: Key) -> str:
         """A row's name; of the only one its algorithm and what it trains."""
-        return label(row) or choices(self.histories[0], ("algorithm", "tuning")) or "the run"
+        return label(row) or choices(self.histories[0]) or "the run"
 
     def column_label(self, column: Key) -> str:
         """A ground's name; of the only one dataset and partition."""

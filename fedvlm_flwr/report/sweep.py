@@ -37,7 +37,7 @@ class Keyed(Protocol):
 Run = TypeVar("Run", bound=Keyed)
 
 
-def choices(run: Keyed, groups: Sequence[str]) -> str:
+def choices(run: Keyed, groups: Sequence[str] = ("algorithm", "tuning")) -> str:
     """What a run has chosen of some groups, as text."""
     return ", ".join(
         str(run.keys[f"{group}.name"]) for group in groups if f"{group}.name" in run.keys

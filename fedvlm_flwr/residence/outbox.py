@@ -4,7 +4,6 @@ A SuperNode that was told of a reply waits for each of its objects, for ever and
 also where the process that had them was killed: the next process hands over what is missing.
 """
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from google.protobuf.message import DecodeError
 from fedvlm_flwr.errors import StateError
 from fedvlm_flwr.paths import writable_home
 
-FACTS, HEAD, TREE, ENDING, OBJECTS = "facts.json", "head", "tree", "ending", "objects/"
+TOKEN, HEAD, TREE, ENDING, OBJECTS = "token", "head", "tree", "ending", "objects/"
 
 
 @dataclass(frozen=True)
@@ -28,16 +27,13 @@ class Parcel:
 
     Attributes:
         token: of the task that it ends.
-        run: the run's id, and `node` this node's.
         head: the message without its content.
         tree: the ids of its objects.
-        ending: what ends the task.
+        ending: what ends the task, with the ids of its run and of this node.
         objects: the content of each object, by id.
     """
 
     token: str
-    run: int
-    node: int
     head: MessageHead
     tree: ObjectTree
     ending: PushTaskOutputRequest
@@ -66,8 +62,7 @@ class Outbox:
         partial = self._path.with_suffix(".partial")
         handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(handle, "wb") as file, ZipFile(file, "w") as pack:
-            facts = {"token": parcel.token, "run": parcel.run, "node": parcel.node}
-            pack.writestr(FACTS, json.dumps(facts))
+            pack.writestr(TOKEN, parcel.token)
             pack.writestr(HEAD, parcel.head.SerializeToString())
             pack.writestr(TREE, parcel.tree.SerializeToString())
             pack.writestr(ENDING, parcel.ending.SerializeToString())
@@ -89,16 +84,13 @@ class Outbox:
             return None
         try:
             with ZipFile(self._path) as pack:
-                facts = json.loads(pack.read(FACTS))
                 names = [name for name in pack.namelist() if name.startswith(OBJECTS)]
                 return Parcel(
-                    token=str(facts["token"]),
-                    run=int(facts["run"]),
-                    node=int(facts["node"]),
+                    token=pack.read(TOKEN).decode(),
                     head=MessageHead.FromString(pack.read(HEAD)),
                     tree=ObjectTree.FromString(pack.read(TREE)),
                     ending=PushTaskOutputRequest.FromString(pack.read(ENDING)),
                     objects={name.removeprefix(OBJECTS): pack.read(name) for name in names},
                 )
-        except (BadZipFile, DecodeError, KeyError, TypeError, ValueError) as error:
+        except (BadZipFile, DecodeError, KeyError, ValueError) as error:
             raise StateError(f"{self._path} is damaged ({error}).") from error

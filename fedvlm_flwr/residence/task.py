@@ -41,10 +41,7 @@ from flwr.supercore.inflatable.inflatable_utils import (
     push_object_contents_from_iterable,
 )
 from flwr.supercore.interceptors import RuntimeTokenHttpInterceptor
-from flwr.supercore.protobuf.client import (
-    ProtobufCall,
-    ProtobufRequestContext,
-)
+from flwr.supercore.protobuf.client import ProtobufCall, ProtobufRequestContext
 from flwr.supercore.retry import RetryInvoker, exponential
 from flwr.supercore.runtime import RuntimeHttpClient
 from flwr.supercore.runtime_version_compatibility import RuntimeVersionMetadata
@@ -203,8 +200,6 @@ class Task:
         )
         return Parcel(
             token=self._token,
-            run=self.context.run_id,
-            node=self.context.node_id,
             head=message_to_proto(remove_content_from_message(reply)),
             tree=tree,
             ending=ending,
@@ -217,9 +212,10 @@ class Task:
         Raises:
             TaskLost: it has given the task up.
         """
-        node = Node(node_id=parcel.node)
+        own = parcel.ending.context
+        node = Node(node_id=own.node_id)
         try:
-            make_pull_object_fn_protobuf(self._client.PullObject, node, parcel.run)(
+            make_pull_object_fn_protobuf(self._client.PullObject, node, own.run_id)(
                 parcel.tree.object_id
             )
         except ObjectUnavailableError:
@@ -236,6 +232,7 @@ class Task:
         Raises:
             TaskLost: the SuperNode no longer waits for it.
         """
+        own = parcel.ending.context
         opening = PushAppMessagesRequest(
             messages_list=[parcel.head], message_object_trees=[parcel.tree]
         )
@@ -245,8 +242,8 @@ class Task:
                 ((name, parcel.objects[name]) for name in answer.objects_to_push),
                 make_push_object_fn_protobuf(
                     self._client.PushObject,
-                    Node(node_id=parcel.node),
-                    run_id=parcel.run,
+                    Node(node_id=own.node_id),
+                    run_id=own.run_id,
                     session_id=answer.session_id,
                 ),
             )
