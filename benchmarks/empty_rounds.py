@@ -36,8 +36,8 @@ from benchmarks import empty_apps
 from benchmarks.server_memory import peak_megabytes
 from benchmarks.showing import show
 from fedvlm_flwr.config import compose
+from fedvlm_flwr.engines.actors.environment import FIXED
 from fedvlm_flwr.engines.inprocess import InProcessGrid
-from fedvlm_flwr.engines.simulation.environment import FIXED
 from fedvlm_flwr.messages.wire import pack
 from strategies import load_strategy
 from strategies.core.events import Callback, Round

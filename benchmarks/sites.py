@@ -30,10 +30,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from client_app.audit import entries
 from deploy.loopback import Result, Server, Site, run, started, superlink
 from deploy.trial_data import WORDS, write_sites
-from fedvlm_flwr.engines.simulation.processes import family
 from fedvlm_flwr.models import prepare_model
 from fedvlm_flwr.paths import fedvlm_home
 from fedvlm_flwr.process import this_process
+from fedvlm_flwr.processes import family
 from fedvlm_flwr.run_folder import METRICS
 
 LOOK_SECONDS = 0.25

@@ -40,7 +40,7 @@ from benchmarks.empty_rounds import ClockedFedAvg, on_ray
 from benchmarks.showing import show
 from benchmarks.usual_apps import Network, train_client, trainable
 from fedvlm_flwr import run
-from fedvlm_flwr.engines.simulation.environment import FIXED
+from fedvlm_flwr.engines.actors.environment import FIXED
 from fedvlm_flwr.run_folder import RunFolder
 
 Row = dict[str, Any]

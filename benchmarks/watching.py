@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import psutil
 
-from fedvlm_flwr.engines.simulation.processes import family
+from fedvlm_flwr.processes import family
 
 KindOf = Callable[[list[str]], str]
 

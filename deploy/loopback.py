@@ -25,9 +25,8 @@ from pathlib import Path
 
 import psutil
 
-from fedvlm_flwr.engines.simulation.environment import FIXED, without_proxy
-from fedvlm_flwr.engines.simulation.processes import Watch, family
-from fedvlm_flwr.engines.simulation.superlink import free_port, listens, script
+from fedvlm_flwr.engines.actors.environment import FIXED, without_proxy
+from fedvlm_flwr.processes import family, free_port, listens, script, stop_family
 from fedvlm_flwr.run_folder import RunFolder
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -59,7 +58,6 @@ class Child:
                 start_new_session=True,
             )
         self.pid = self._process.pid
-        self._watch = Watch(self.pid)
         self._orphans: set[psutil.Process] = set()
 
     @property
@@ -75,7 +73,7 @@ class Child:
 
     def stop(self) -> None:
         """End the process and all that it has started."""
-        self._watch.stop(STOP_SECONDS)
+        stop_family(self.pid, STOP_SECONDS)
         self._process.wait()
         for process in self._orphans:
             with contextlib.suppress(psutil.NoSuchProcess):

@@ -11,17 +11,17 @@ from huggingface_hub import constants
 
 from fedvlm_flwr.bundle import COMPONENTS, hiding
 from fedvlm_flwr.config import Engine
-from fedvlm_flwr.engines.simulation.environment import (
+from fedvlm_flwr.engines.actors.environment import (
     LONGEST_OF_RAY,
     OWN_RAY,
     TMP,
     proxied,
     socket_parent,
 )
-from fedvlm_flwr.engines.simulation.resources import require_cluster, require_resources
-from fedvlm_flwr.engines.simulation.superlink import free_port
+from fedvlm_flwr.engines.actors.resources import require_cluster, require_resources
 from fedvlm_flwr.errors import FedVLMError
 from fedvlm_flwr.models.weights import hub
+from fedvlm_flwr.processes import free_port
 from fedvlm_flwr.temporary import temporary_folder
 
 LEAST_DISK = 1e8  # bytes: less is as good as full

@@ -12,9 +12,8 @@ import psutil
 import pytest
 
 from fedvlm_flwr.cli import from_home, main
-from fedvlm_flwr.engines.simulation.processes import Watch
-from fedvlm_flwr.engines.simulation.superlink import free_port
 from fedvlm_flwr.plugins import available
+from fedvlm_flwr.processes import free_port, stop_family
 from fedvlm_flwr.sweeps.place import is_sweep
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -137,7 +136,7 @@ def own_superlink(tmp_path):
     for process in psutil.process_iter(["cmdline"]):
         words = process.info["cmdline"] or []
         if port in words and any("flower-superlink" in word for word in words):
-            Watch(process.pid).stop(20)
+            stop_family(process.pid, 20)
 
 
 def test_a_bare_flwr_run(small, own_superlink, tmp_path):

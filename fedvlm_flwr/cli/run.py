@@ -380,7 +380,7 @@ def run_federation(config: Config, run_config: dict[str, Scalar], folder: RunFol
         with app_folder() as bundle, live_page(config, folder), following(folder):
             if damage:
                 folder.append(PROGRESS, {"event": "warning", "message": damage})
-            app = App(bundle, "server_app.app:app", "client_app.app:app")
+            app = App(bundle, "server_app.app:app", "client_app.app:app", ("client_app.worker",))
             run_app(app, run_config, config.engine, config.num_clients or 1, folder.path / LOG)
     except FedVLMError as error:
         events = list(folder.lines(PROGRESS))[lines_before:]

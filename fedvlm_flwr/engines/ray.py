@@ -1,28 +1,44 @@
-"""Flower's simulation on Ray, in a SuperLink of the run's own that ends with it."""
+"""Clients in processes of Ray's, which share its machines and GPUs; the server is this process."""
 
 import os
-import shutil
-import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Set
+from contextlib import contextmanager
 from pathlib import Path
+
+from flwr.app import Context, Message
 
 from fedvlm_flwr.config import Engine, Scalar
 from fedvlm_flwr.engines import App
-from fedvlm_flwr.engines.base import write_run_config
-from fedvlm_flwr.engines.simulation.environment import engine_environment, socket_parent
-from fedvlm_flwr.engines.simulation.last_words import last_words
-from fedvlm_flwr.engines.simulation.processes import wait_for
-from fedvlm_flwr.engines.simulation.resources import require_cluster, require_resources
-from fedvlm_flwr.engines.simulation.superlink import CONNECTION, FINISHED, script, status, superlink
-from fedvlm_flwr.errors import RunError
+from fedvlm_flwr.engines.actors.environment import engine_environment, socket_parent
+from fedvlm_flwr.engines.actors.logs import logging_into
+from fedvlm_flwr.engines.actors.own_ray import OwnRay, Setting
+from fedvlm_flwr.engines.actors.resources import require_cluster, require_resources
+from fedvlm_flwr.engines.base import LocalGrid, serve, simulated
 from fedvlm_flwr.temporary import temporary_folder
 
 SEPARATE_PROCESSES = True
 OUTLIVES_COMMAND = False
-COMPLETED = f"{FINISHED}:completed"
-DIED = "died"
-LEAST_DISK = 1e6  # bytes; a fuller disk takes no log
-OUT_OF_MEMORY = "nothing in its log says why: it was killed, perhaps since memory ran out"
+
+
+class RayGrid(LocalGrid):
+    """A grid whose nodes are worked by Ray's actors, as many at a time as there are actors."""
+
+    def __init__(self, ray: OwnRay, run_config: Mapping[str, Scalar], num_nodes: int) -> None:
+        super().__init__(simulated(num_nodes), run_config)
+        self._ray = ray
+
+    def take(self, message: Message, context: Context) -> None:
+        """Have an actor work it."""
+        self._ray.pool.put(message, context)
+
+    def reply(self, pending: Set[str]) -> Message | None:
+        """The reply to one of these messages; None: there is none within a moment.
+
+        Raises:
+            FedVLMError: there will be none: see `OwnRay.require`.
+        """
+        self._ray.require()
+        return self._ray.pool.take(pending, self._ray.is_broken)
 
 
 def run(
@@ -32,68 +48,38 @@ def run(
     num_nodes: int,
     log_file: Path,
 ) -> None:
-    """Run the app as a Flower simulation and wait for its end. See `engines.run_app`.
+    """Run the server here and the clients on Ray; what it raises comes through.
+
+    See `engines.run_app`.
 
     Raises:
         ConfigError: a client process is to have more than the machine has.
-        RunError: the SuperLink does not start, or the run does not end as completed.
+        RunError: Ray does not start, or does not live as long as the run.
     """
     if engine.address is None:
         require_resources(engine)
     else:
         print(f"using the Ray cluster at {engine.address}", flush=True)
         require_cluster(engine.address, engine.address_timeout)
-    start = log_file.stat().st_size if log_file.exists() else 0
     with temporary_folder(socket_parent(os.environ)) as home:
-        command = _command(app, run_config, engine, num_nodes, home)
-        environment = engine_environment(os.environ, home, engine.address)
-        try:
-            end = _end_of(command, home, environment, log_file)
-        except RunError as error:
-            end = str(error)
-    if end != COMPLETED:
-        words = last_words(log_file, start) or _guess(end, log_file)
-        reason = f" ({words})" if words else ""
-        raise RunError(f"The Flower run ended as '{end}'{reason}; its log is {log_file}.")
+        variables = engine_environment(os.environ, home, engine.address)
+        setting = Setting(app, engine, home, log_file, num_nodes)
+        with logging_into("flwr", log_file), environment(variables), OwnRay(setting) as ray:
+            serve(app.server, RayGrid(ray, run_config, num_nodes), run_config)
 
 
-def _command(
-    app: App, run_config: Mapping[str, Scalar], engine: Engine, num_nodes: int, home: Path
-) -> list[str]:
-    """The words of `flwr run`."""
-    config_file = write_run_config(home, run_config)
-    federation = (
-        f"num-supernodes={num_nodes} "
-        f"client-resources-num-cpus={engine.cpus_per_client} "
-        f"client-resources-num-gpus={engine.gpus_per_client}"
-    )
-    words = [script("flwr"), "run", str(app.folder), CONNECTION, "--stream"]
-    return [*words, "--run-config", str(config_file), "--federation-config", federation]
-
-
-def _end_of(command: list[str], home: Path, environment: Mapping[str, str], log_file: Path) -> str:
-    """How the run ended: Flower's status, or what has ended before it."""
-    with log_file.open("ab") as log, superlink(home, environment, log_file) as watch:
-        process = subprocess.Popen(command, env=dict(environment), stdout=log, stderr=log)
-        dead = wait_for(process, watch)
-        if dead is not None:
-            return _finished(environment) or f"{dead} {DIED}"
-        if process.returncode != 0:
-            return f"`flwr run` exited with {process.returncode}"
-        return status(environment)
-
-
-def _guess(end: str, log_file: Path) -> str:
-    """What it may have died of, where the log does not say."""
-    if shutil.disk_usage(log_file.parent).free < LEAST_DISK:
-        return f"no space is left in {log_file.parent}"
-    return OUT_OF_MEMORY if end.endswith(DIED) else ""
-
-
-def _finished(environment: Mapping[str, str]) -> str | None:
-    """The status of a run that is finished; None for one that is not, or of which nobody knows."""
+@contextmanager
+def environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Have these variables, and no others, while the block lasts."""
+    before = dict(os.environ)
+    _become(variables)
     try:
-        text = status(environment, seconds=0)
-    except RunError:
-        return None
-    return text if text.startswith(FINISHED) else None
+        yield
+    finally:
+        _become(before)
+
+
+def _become(variables: Mapping[str, str]) -> None:
+    os.environ.update(variables)
+    for name in set(os.environ) - set(variables):
+        del os.environ[name]

@@ -9,10 +9,10 @@ from pathlib import Path
 from fedvlm_flwr.config import Engine, Scalar
 from fedvlm_flwr.config.keys import facts_at
 from fedvlm_flwr.engines import App
-from fedvlm_flwr.engines.base import write_run_config
 from fedvlm_flwr.engines.deployed.connection import Connection, State
 from fedvlm_flwr.engines.deployed.follow import follow
 from fedvlm_flwr.engines.deployed.note import Note
+from fedvlm_flwr.engines.deployed.run_config import write_run_config
 from fedvlm_flwr.errors import ConfigError, RunError
 from fedvlm_flwr.log_stream import LogReceiver
 from fedvlm_flwr.report.live import size

@@ -10,9 +10,9 @@ from email.message import Message
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 
-from fedvlm_flwr.engines.simulation.environment import proxied
-from fedvlm_flwr.engines.simulation.superlink import listens
+from fedvlm_flwr.engines.actors.environment import proxied
 from fedvlm_flwr.findings import Finding
+from fedvlm_flwr.processes import listens
 
 SECONDS = 10.0
 # Flower refuses a site's messages that are signed later than now, or longer ago.

@@ -31,10 +31,10 @@ from deploy.loopback import (
 )
 from deploy.trial_data import WORDS
 from fedvlm_flwr.engines.deployed.note import Note
-from fedvlm_flwr.engines.simulation.superlink import script
 from fedvlm_flwr.models.weights.prepared import MANIFEST, digest
 from fedvlm_flwr.paths import SHIPPED
 from fedvlm_flwr.plugin_folder import ROOMS
+from fedvlm_flwr.processes import script
 from fedvlm_flwr.run_folder import METRICS, RunFolder
 
 pytestmark = pytest.mark.slow

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fedvlm_flwr.engines.simulation.superlink import script
+from fedvlm_flwr.processes import script
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))

@@ -28,7 +28,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fedvlm_flwr.cli.site import read_words
-from fedvlm_flwr.engines.simulation.environment import without_proxy
+from fedvlm_flwr.engines.actors.environment import without_proxy
 from fedvlm_flwr.errors import ConfigError, RunError
 from fedvlm_flwr.process import this_process
 

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from fedvlm_flwr.engines.simulation.environment import FIXED, without_proxy
-from fedvlm_flwr.engines.simulation.superlink import FINISHED, script
+from fedvlm_flwr.engines.actors.environment import FIXED, without_proxy
 from fedvlm_flwr.errors import ConfigError, RunError
+from fedvlm_flwr.processes import script
 
 LOCAL = ":local:"  # the address with which Flower starts a SuperLink of its own, for simulations
+FINISHED = "finished"
 UNKNOWN_RUN = "Run ID not found"
 ANSWER_SECONDS = 60.0  # for one command of Flower's, which has a time limit of its own
 

@@ -15,8 +15,8 @@ import pytest
 
 from fedvlm_flwr.cli import main
 from fedvlm_flwr.cli.site.serve import printing
-from fedvlm_flwr.engines.simulation.superlink import free_port
 from fedvlm_flwr.plugins import available
+from fedvlm_flwr.processes import free_port
 
 COMMANDS = available("fedvlm_flwr.cli.site")
 

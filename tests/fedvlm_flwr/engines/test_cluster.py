@@ -10,9 +10,8 @@ from contextlib import contextmanager
 import psutil
 import pytest
 
-from fedvlm_flwr.engines.simulation.processes import Watch
-from fedvlm_flwr.engines.simulation.resources import require_cluster
-from fedvlm_flwr.engines.simulation.superlink import free_port, script
+from fedvlm_flwr.engines.actors.resources import require_cluster
+from fedvlm_flwr.processes import free_port, script, stop_family
 from fedvlm_flwr.run_folder import RunFolder
 from tests.fedvlm_flwr.engines.test_ray import FEW, TOLERANCE, fedvlm, last_arrays, losses
 
@@ -29,7 +28,7 @@ PORTS = (  # those with numbers of their own, which another Ray of this machine 
 )
 STORE = 100_000_000  # bytes of each node's store, in files: /dev/shm may be small
 START_SECONDS = 150  # at most: on a quiet machine it is ten
-ACTOR = "ray::ClientAppActor"
+ACTOR = "ray::Actor"
 TINY = ("num_rounds=2", "num_clients=2", "train.local_steps=1", FEW)
 
 
@@ -43,7 +42,7 @@ def node(*words: str) -> Iterator[None]:
     try:
         yield
     finally:
-        Watch(process.pid).stop(3)
+        stop_family(process.pid, 3)
         process.wait()
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fedvlm_flwr.config import compose
-from fedvlm_flwr.engines.simulation.environment import (
+from fedvlm_flwr.engines.actors.environment import (
     LONGEST_OF_RAY,
     LONGEST_PARENT,
     engine_environment,

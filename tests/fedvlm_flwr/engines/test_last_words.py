@@ -1,8 +1,7 @@
 """What an engine died of, picked from its log."""
 
 import pytest
-
-from fedvlm_flwr.engines.simulation.last_words import last_words
+from fedvlm_flwr.engines.actors.last_words import last_words
 
 CHAIN = """INFO :  started
 Traceback (most recent call last):

@@ -7,8 +7,8 @@ import time
 import psutil
 import pytest
 
-from fedvlm_flwr.engines.simulation import processes
-from fedvlm_flwr.engines.simulation.processes import Watch, wait_for
+from fedvlm_flwr.engines.actors import processes
+from fedvlm_flwr.processes import Watch, wait_for
 
 # As Flower's own: a chain of programs, each of which starts the next and waits.
 PROGRAM = """#!{python}

@@ -6,10 +6,10 @@ import pytest
 
 from fedvlm_flwr.cli import main
 from fedvlm_flwr.config import compose
-from fedvlm_flwr.engines.simulation import resources
-from fedvlm_flwr.engines.simulation.resources import require_resources
-from fedvlm_flwr.engines.simulation.superlink import free_port
+from fedvlm_flwr.engines.actors import resources
+from fedvlm_flwr.engines.actors.resources import require_resources
 from fedvlm_flwr.errors import ConfigError
+from fedvlm_flwr.processes import free_port
 
 
 @pytest.mark.parametrize(

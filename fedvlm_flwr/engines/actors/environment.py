@@ -8,8 +8,6 @@ from pathlib import Path
 from fedvlm_flwr.errors import RunError
 from fedvlm_flwr.plugin_folder import VARIABLE as PLUGINS
 
-# A daemon that answers on Flower's fixed ports may belong to anyone and keeps the environment it
-# was started with; a SuperLink of our own has our ports, our home and our environment.
 FIXED = {
     "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
     "FLWR_TELEMETRY_ENABLED": "0",
@@ -35,21 +33,26 @@ LONGEST_PARENT = LONGEST_OF_RAY - len("/fedvlm-flwr-12345678")
 def engine_environment(
     variables: Mapping[str, str], home: Path, address: str | None
 ) -> dict[str, str]:
-    """The environment of a SuperLink and all that it starts.
+    """The environment of a run on Ray and of all that it starts.
 
     Args:
         variables: the environment of this process.
         home: a folder of the run's own, with a short path; Flower and Ray keep their files there.
         address: of a Ray cluster to use, `host:port`; None: the run starts a Ray of its own.
     """
-    # Flower starts its own commands by name, and the environment need not be activated.
-    path = f"{Path(sys.executable).parent}{os.pathsep}{variables.get('PATH', '')}"
-    own = {"PATH": path, "FLWR_HOME": str(home), "RAY_ADDRESS": address or OWN_RAY}
+    own = {"FLWR_HOME": str(home), "RAY_ADDRESS": address or OWN_RAY}
     if address is None:
         own["RAY_TMPDIR"] = str(home)
-    # The app's bundle has the plugins in it, and a relative path would lead elsewhere.
-    others = {key: value for key, value in variables.items() if key != PLUGINS}
-    return {**others, **FIXED, **own, **without_proxy(variables)}
+    if variables.get(PLUGINS):  # a relative path leads elsewhere from another folder
+        own[PLUGINS] = str(Path(variables[PLUGINS]).expanduser().resolve())
+    return {**variables, **FIXED, **own, **without_proxy(variables)}
+
+
+def of_actors(variables: Mapping[str, str]) -> dict[str, str]:
+    """What actors on other machines are to have of this environment: where modules are found."""
+    paths = [*sys.path, *variables.get("PYTHONPATH", "").split(os.pathsep)]
+    found = {"PYTHONPATH": os.pathsep.join(dict.fromkeys(filter(None, paths)))}
+    return found | ({PLUGINS: variables[PLUGINS]} if PLUGINS in variables else {})
 
 
 def without_proxy(variables: Mapping[str, str], *hosts: str) -> dict[str, str]:

@@ -4,8 +4,8 @@ import subprocess
 import time
 
 from fedvlm_flwr.config import Engine
-from fedvlm_flwr.engines.simulation.superlink import script
 from fedvlm_flwr.errors import ConfigError, RunError
+from fedvlm_flwr.processes import script
 
 ANSWER_SECONDS = 10.0  # of one attempt to reach a cluster
 

@@ -1,0 +1,36 @@
+"""A client process: a Ray actor that calls a ClientApp, and keeps what it has loaded."""
+
+import importlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from flwr.app import Context, Message, RecordDict
+from flwr.clientapp import ClientApp
+
+from fedvlm_flwr.engines.actors.logs import print_into
+from fedvlm_flwr.engines.base import load_component
+from fedvlm_flwr.first_import import first_import
+
+
+class Actor:
+    """What a process of Ray's does for a run.
+
+    Args:
+        client: the ClientApp, as `module:name`.
+        needs: modules that its work will need, loaded while the server still starts.
+        log_file: takes what the process prints, where its folder is there.
+    """
+
+    def __init__(self, client: str, needs: Sequence[str], log_file: str) -> None:
+        if Path(log_file).parent.is_dir():  # on another machine of a cluster it need not be
+            print_into(Path(log_file))
+        app = load_component(client)
+        assert isinstance(app, ClientApp)
+        self._app = app
+        with first_import():
+            for name in needs:
+                importlib.import_module(name)
+
+    def work(self, message: Message, context: Context) -> tuple[Message, RecordDict]:
+        """The reply to a message, and the state of its node after it."""
+        return self._app(message, context), context.state
