@@ -58,7 +58,6 @@ class OwnRay:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.pool.close()
         self._is_over.set()
         self._thread.join()
 
@@ -97,6 +96,7 @@ class OwnRay:
                 self._failure = error
                 self.pool.wake()
             self._is_over.wait()
+            self.pool.close()
             ray.shutdown()
 
     def _connect(self) -> None:

@@ -38,13 +38,14 @@ class Job:
 
 @dataclass(eq=False)
 class Hand:
-    """The thread that gives an actor one message at a time.
+    """Gives an actor one message at a time.
 
     Attributes:
         nodes: those that the actor has worked for.
     """
 
     actor: Any
+    thread: threading.Thread = field(init=False)
     nodes: set[int] = field(default_factory=set)
 
 
@@ -67,15 +68,22 @@ class Pool:
         """Have actors work what waits and what will come."""
         for actor in actors:
             hand = Hand(actor)
+            hand.thread = threading.Thread(target=self._work, args=(hand,), daemon=True)
             with self._changed:
                 self._hands.append(hand)
-            threading.Thread(target=self._work, args=(hand,), daemon=True).start()
+            hand.thread.start()
 
     def close(self) -> None:
-        """Begin nothing more."""
+        """End what is worked and begin nothing more."""
+        import ray
+
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
+        for hand in self._hands:
+            ray.kill(hand.actor)
+        for hand in self._hands:  # who waits for a message while Ray goes down, goes down with it
+            hand.thread.join()
 
     def wake(self) -> None:
         """Have whoever waits for a reply look again."""
