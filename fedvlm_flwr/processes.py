@@ -56,6 +56,14 @@ def lives(process: psutil.Process) -> bool:
         return False
 
 
+def send(process: psutil.Process, number: int) -> None:
+    """Send a signal to a process that may have ended."""
+    try:
+        process.send_signal(number)
+    except psutil.NoSuchProcess:
+        return
+
+
 def stop_family(pid: int, seconds: float) -> None:
     """End a process and all that it has started, kindly at first.
 
@@ -64,14 +72,7 @@ def stop_family(pid: int, seconds: float) -> None:
     """
     processes = family(pid)
     for process in processes:
-        _signal(process, signal.SIGTERM)
+        send(process, signal.SIGTERM)
     _, alive = psutil.wait_procs(processes, timeout=seconds)
     for process in alive:
-        _signal(process, signal.SIGKILL)
-
-
-def _signal(process: psutil.Process, number: int) -> None:
-    try:
-        process.send_signal(number)
-    except psutil.NoSuchProcess:
-        return
+        send(process, signal.SIGKILL)

@@ -1,7 +1,8 @@
-"""A bound on what must not hang."""
+"""Bounds on what must not hang, and on what must come."""
 
 import signal
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -20,3 +21,11 @@ def within(seconds: float) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+def wait_for(condition: Callable[[], object], seconds: float, every: float = 0.2) -> None:
+    """Fail where a condition does not come true in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it took too long"
+        time.sleep(every)

@@ -16,6 +16,7 @@ from flwr.supercore.task_identity import TaskIdentity
 from fedvlm_flwr.config import Scalar
 
 NodeConfig = Mapping[str, Scalar]
+Task = tuple[Message, Context]  # a message, and the context of the node that it is for
 
 
 class LocalGrid(Grid):
@@ -67,17 +68,16 @@ class LocalGrid(Grid):
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
         """Give each message an id and have it worked."""
-        ids = []
+        tasks = []
         for message in messages:
-            message_id = str(uuid4())
-            message.metadata.__dict__["_message_id"] = message_id
-            self.take(message, self._contexts[message.metadata.dst_node_id])
-            ids.append(message_id)
-        return ids
+            message.metadata.__dict__["_message_id"] = str(uuid4())
+            tasks.append((message, self._contexts[message.metadata.dst_node_id]))
+        self.take(tasks)
+        return [message.metadata.message_id for message, _ in tasks]
 
     @abstractmethod
-    def take(self, message: Message, context: Context) -> None:
-        """Have a message worked by its node, now or when its reply is asked for."""
+    def take(self, tasks: Sequence[Task]) -> None:
+        """Have messages worked by their nodes, now or when a reply is asked for."""
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
         """A reply that is there, of those to `message_ids`; one at most, so that memory is flat."""

@@ -10,7 +10,7 @@ from flwr.common.constant import ErrorCode
 
 from fedvlm_flwr.config import Engine, Scalar
 from fedvlm_flwr.engines import App
-from fedvlm_flwr.engines.base import LocalGrid, NodeConfig, load_component, serve, simulated
+from fedvlm_flwr.engines.base import LocalGrid, NodeConfig, Task, load_component, serve, simulated
 from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.simulation import simulating
 
@@ -38,12 +38,12 @@ class InProcessGrid(LocalGrid):
     ) -> None:
         super().__init__(sites or simulated(num_nodes), run_config)
         self._app = client_app
-        self._pending: dict[str, tuple[Message, Context]] = {}
+        self._pending: dict[str, Task] = {}
         self._call = nullcontext if sites else simulating
 
-    def take(self, message: Message, context: Context) -> None:
-        """Hold it until its reply is pulled."""
-        self._pending[message.metadata.message_id] = message, context
+    def take(self, tasks: Sequence[Task]) -> None:
+        """Hold them until their replies are pulled."""
+        self._pending |= {task[0].metadata.message_id: task for task in tasks}
 
     def reply(self, pending: Set[str]) -> Message | None:
         """Work the first of these messages."""

@@ -1,19 +1,18 @@
 """Clients in processes of Ray's, which share its machines and GPUs; the server is this process."""
 
 import os
-from collections.abc import Iterator, Mapping, Set
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 
-from flwr.app import Context, Message
+from flwr.app import Message
 
 from fedvlm_flwr.config import Engine, Scalar
 from fedvlm_flwr.engines import App
-from fedvlm_flwr.engines.actors.environment import engine_environment, socket_parent
+from fedvlm_flwr.engines.actors.environment import engine_environment, environment, socket_parent
 from fedvlm_flwr.engines.actors.logs import logging_into
 from fedvlm_flwr.engines.actors.own_ray import OwnRay, Setting
 from fedvlm_flwr.engines.actors.resources import require_cluster, require_resources
-from fedvlm_flwr.engines.base import LocalGrid, serve, simulated
+from fedvlm_flwr.engines.base import LocalGrid, Task, serve, simulated
 from fedvlm_flwr.temporary import temporary_folder
 
 SEPARATE_PROCESSES = True
@@ -27,9 +26,9 @@ class RayGrid(LocalGrid):
         super().__init__(simulated(num_nodes), run_config)
         self._ray = ray
 
-    def take(self, message: Message, context: Context) -> None:
-        """Have an actor work it."""
-        self._ray.pool.put(message, context)
+    def take(self, tasks: Sequence[Task]) -> None:
+        """Have the actors work them."""
+        self._ray.pool.put(tasks)
 
     def reply(self, pending: Set[str]) -> Message | None:
         """The reply to one of these messages; None: there is none within a moment.
@@ -66,20 +65,3 @@ def run(
         setting = Setting(app, engine, home, log_file, num_nodes)
         with logging_into("flwr", log_file), environment(variables), OwnRay(setting) as ray:
             serve(app.server, RayGrid(ray, run_config, num_nodes), run_config)
-
-
-@contextmanager
-def environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Have these variables, and no others, while the block lasts."""
-    before = dict(os.environ)
-    _become(variables)
-    try:
-        yield
-    finally:
-        _become(before)
-
-
-def _become(variables: Mapping[str, str]) -> None:
-    os.environ.update(variables)
-    for name in set(os.environ) - set(variables):
-        del os.environ[name]

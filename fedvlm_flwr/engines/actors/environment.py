@@ -2,7 +2,8 @@
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from fedvlm_flwr.errors import RunError
@@ -46,6 +47,23 @@ def engine_environment(
     if variables.get(PLUGINS):  # a relative path leads elsewhere from another folder
         own[PLUGINS] = str(Path(variables[PLUGINS]).expanduser().resolve())
     return {**variables, **FIXED, **own, **without_proxy(variables)}
+
+
+@contextmanager
+def environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Have these variables, and no others, while the block lasts."""
+    before = dict(os.environ)
+    _become(variables)
+    try:
+        yield
+    finally:
+        _become(before)
+
+
+def _become(variables: Mapping[str, str]) -> None:
+    os.environ.update(variables)
+    for name in set(os.environ) - set(variables):
+        del os.environ[name]
 
 
 def of_actors(variables: Mapping[str, str]) -> dict[str, str]:

@@ -1,8 +1,8 @@
 """Ray, started for a run or joined by it, and the actors that a run has in it."""
 
 import os
+import signal
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from fedvlm_flwr.engines.actors.environment import OWN_RAY, of_actors
 from fedvlm_flwr.engines.actors.logs import logging_into
 from fedvlm_flwr.engines.actors.pool import Pool
 from fedvlm_flwr.errors import ConfigError, FedVLMError, RunError
-from fedvlm_flwr.processes import lives
+from fedvlm_flwr.processes import family, lives, send
 
 VITAL = ("gcs_server", "raylet")  # of a Ray of the run's own: without one nothing answers any more
 
@@ -45,9 +45,11 @@ class OwnRay:
     """
 
     def __init__(self, setting: Setting) -> None:
-        self.pool = Pool()
+        self.pool = Pool(self._actor)
         self._setting = setting
         self._failure: Exception | None = None
+        self._roots: set[psutil.Process] = set()
+        self._family: set[psutil.Process] = set()
         self._vital: dict[str, psutil.Process] = {}
         self._is_over = threading.Event()
         # Linux ends what a thread has started with the thread: it lives as long as Ray does.
@@ -89,21 +91,40 @@ class OwnRay:
         import ray
 
         with logging_into("ray", self._setting.log_file):
+            if ray.is_initialized():
+                self._failure = ConfigError(
+                    "This process has a Ray already, and a run has one of its own; call "
+                    "ray.shutdown() before it, or choose engine=inprocess."
+                )
+                return
             try:
                 self._connect()
-                self.pool.employ(self._actors())
+                self.pool.employ(self._number())
             except Exception as error:  # told where replies are waited for
                 self._failure = error
                 self.pool.wake()
             self._is_over.wait()
+            self._look()
+            if self.is_broken():
+                self._kill()
             self.pool.close()
             ray.shutdown()
+            self._kill()
+
+    def _look(self) -> None:
+        """See what there is of a Ray of the run's own: an orphan is found no more."""
+        self._family |= {each for root in self._roots for each in family(root.pid)}
+
+    def _kill(self) -> None:
+        """End what has not ended by itself, as some do not if another was killed."""
+        for process in self._family:
+            send(process, signal.SIGKILL)
 
     def _connect(self) -> None:
         """Start Ray, or join the cluster that is configured."""
         import ray
 
-        address = self._setting.engine.address
+        address, before = self._setting.engine.address, set(psutil.Process().children())
         ray.init(
             address=address or OWN_RAY,
             include_dashboard=None if address else False,
@@ -112,33 +133,40 @@ class OwnRay:
             _temp_dir=None if address else str(self._setting.home),
         )
         if address is None:
-            ours = {each.name(): each for each in psutil.Process().children()}
-            self._vital = {name: ours[name] for name in VITAL}
+            self._roots = set(psutil.Process().children()) - before
+            self._vital = {each.name(): each for each in self._roots if each.name() in VITAL}
+            self._look()
 
-    def _actors(self) -> Iterator[Any]:
-        """The actors, each in a process that begins to load what it needs.
+    def _number(self) -> int:
+        """How many actors there are to be.
 
         Raises:
             ConfigError: no node has room for one.
         """
         import ray
 
-        engine, app = self._setting.engine, self._setting.app
+        engine = self._setting.engine
         nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
-        number = min(self._setting.most, sum(room(node["Resources"], engine) for node in nodes))
+        number = sum(room(node["Resources"], engine) for node in nodes)
         if number == 0:
             raise ConfigError(
-                f"No node of the Ray cluster has engine.cpus_per_client={engine.cpus_per_client} "
-                f"CPU cores and engine.gpus_per_client={engine.gpus_per_client:g} GPUs; lower them."
+                "None of Ray's nodes has room for a client: "
+                f"engine.cpus_per_client={engine.cpus_per_client}, "
+                f"engine.gpus_per_client={engine.gpus_per_client:g}; lower them."
             )
+        return min(number, self._setting.most)
+
+    def _actor(self) -> Any:
+        """A new actor, in a process that begins to load what it needs."""
+        import ray
+
+        engine, app = self._setting.engine, self._setting.app
         kind = ray.remote(
             num_cpus=engine.cpus_per_client,
             num_gpus=engine.gpus_per_client,
-            max_restarts=-1,  # its message is lost with a process, and no other is
             scheduling_strategy="SPREAD",
         )(Actor)
-        for _ in range(number):
-            yield kind.remote(app.client, app.needs, str(self._setting.log_file))
+        return kind.remote(app.client, app.needs, str(self._setting.log_file))
 
 
 def room(resources: dict[str, float], engine: Engine) -> int:

@@ -9,6 +9,8 @@ from typing import Any
 from flwr.app import Context, Error, Message
 from flwr.common.constant import ErrorCode
 
+from fedvlm_flwr.engines.base import Task
+
 WAIT_SECONDS = 0.2  # for a reply, before whoever waits for one looks at the time
 
 
@@ -17,12 +19,14 @@ class Job:
     """A message to a node, and what becomes of it.
 
     Attributes:
-        result: Ray's reference to what comes of it, once it is worked.
+        reply: Ray's reference to its reply, once it is worked.
+        error: what there is instead of a reply.
     """
 
     message: Message
     context: Context
-    result: Any = None
+    reply: Any = None
+    error: Error | None = None
 
     @property
     def node(self) -> int:
@@ -41,11 +45,13 @@ class Hand:
     """Gives an actor one message at a time.
 
     Attributes:
-        nodes: those that the actor has worked for.
+        actor: another one once its process has ended.
+        nodes: those that it has worked for.
     """
 
     actor: Any
     thread: threading.Thread = field(init=False)
+    is_idle: bool = True
     nodes: set[int] = field(default_factory=set)
 
 
@@ -53,21 +59,25 @@ class Pool:
     """Hands messages to actors, each as soon as it is free, and gives out their replies.
 
     An actor is given messages to the nodes that it has worked for first, whose clients' shares and
-    pictures it holds, and then those to nodes that no other has worked for; before it is idle it
+    pictures it holds, then those to nodes that nobody has worked for, and rather than be idle it
     takes any. What a message comes to does not depend on who works it.
+
+    Args:
+        make: a new actor.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make = make
         self._changed = threading.Condition()
         self._waiting: list[Job] = []
         self._done: dict[str, Job] = {}
         self._hands: list[Hand] = []
         self._is_closed = False
 
-    def employ(self, actors: Iterable[Any]) -> None:
-        """Have actors work what waits and what will come."""
-        for actor in actors:
-            hand = Hand(actor)
+    def employ(self, number: int) -> None:
+        """Have so many actors work what waits and what will come."""
+        for _ in range(number):
+            hand = Hand(self._make())
             hand.thread = threading.Thread(target=self._work, args=(hand,), daemon=True)
             with self._changed:
                 self._hands.append(hand)
@@ -90,11 +100,11 @@ class Pool:
         with self._changed:
             self._changed.notify_all()
 
-    def put(self, message: Message, context: Context) -> None:
-        """Have a message worked; replies that nobody may ask for any more are forgotten."""
+    def put(self, tasks: Iterable[Task]) -> None:
+        """Have messages worked; replies that nobody may ask for any more are forgotten."""
         with self._changed:
             self._done = {key: job for key, job in self._done.items() if not job.is_late}
-            self._waiting.append(Job(message, context))
+            self._waiting += [Job(*task) for task in tasks]
             self._changed.notify_all()
 
     def take(self, pending: Set[str], stop: Callable[[], bool]) -> Message | None:
@@ -112,45 +122,71 @@ class Pool:
         return next((key for key in self._done if key in pending), None)
 
     def _work(self, hand: Hand) -> None:
-        import ray
-
         while (job := self._next(hand)) is not None:
-            job.result = hand.actor.work.remote(job.message, job.context)
-            ray.wait([job.result], fetch_local=False)
+            self._carry_out(job, hand)
             with self._changed:
                 self._done[job.message.metadata.message_id] = job
                 self._changed.notify_all()
 
+    def _carry_out(self, job: Job, hand: Hand) -> None:
+        """Have an actor work a message, and another take its place if it does not live through."""
+        import ray
+        from ray.exceptions import RayError, RayTaskError
+
+        job.reply, state = hand.actor.work.options(num_returns=2).remote(job.message, job.context)
+        try:
+            job.context.state = ray.get(state)  # the reply itself stays where it is
+        except RayTaskError as error:
+            job.error = Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, raised(error))
+        except RayError as error:
+            job.error = crash(error)
+            if not self._is_closed:
+                hand.actor = self._make()
+
     def _next(self, hand: Hand) -> Job | None:
         """The message that this actor is to work, once there is one; None: there will be none."""
         with self._changed:
-            self._changed.wait_for(lambda: self._is_closed or bool(self._waiting))
-            if self._is_closed:
-                return None
-            job = self._choose(hand)
-            self._waiting.remove(job)
-            hand.nodes.add(job.node)
-            return job
+            hand.is_idle = True
+            while not self._is_closed:
+                job = self._choose(hand)
+                if job is not None:
+                    hand.is_idle = False
+                    hand.nodes.add(job.node)
+                    self._waiting.remove(job)
+                    return job
+                self._changed.wait()
+            return None
 
-    def _choose(self, hand: Hand) -> Job:
-        taken = set[int]().union(*(each.nodes for each in self._hands))
+    def _choose(self, hand: Hand) -> Job | None:
+        """A message for an idle actor; None: there is none that another idle one is not for."""
+        known = set[int]().union(*(each.nodes for each in self._hands))
+        at_hand = set[int]().union(*(each.nodes for each in self._hands if each.is_idle))
         own = (job for job in self._waiting if job.node in hand.nodes)
-        free = (job for job in self._waiting if job.node not in taken)
-        return next(own, None) or next(free, self._waiting[0])
+        new = (job for job in self._waiting if job.node not in known)
+        others = (job for job in self._waiting if job.node not in at_hand)
+        return next(own, None) or next(new, None) or next(others, None)
 
 
 def reply_of(job: Job) -> Message:
     """What came of a message: the reply of its client, or an error where there is none."""
     import ray
-    from ray.exceptions import RayError, RayTaskError
+    from ray.exceptions import RayError
 
-    reply: Message
-    try:
-        reply, job.context.state = ray.get(job.result)
-    except RayTaskError as error:
-        reason = f"{type(error.cause).__name__}: {error.cause}"
-        return Message(Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, reason), reply_to=job.message)
-    except RayError as error:
-        words = " ".join(str(error).split())
-        return Message(Error(ErrorCode.CLIENT_APP_CRASHED, words), reply_to=job.message)
-    return reply
+    if job.error is None:
+        try:
+            reply: Message = ray.get(job.reply)
+        except RayError as error:  # its machine has gone meanwhile
+            job.error = crash(error)
+        else:
+            return reply
+    return Message(job.error, reply_to=job.message)
+
+
+def raised(error: Any) -> str:
+    """What a ClientApp has raised, by Ray's error."""
+    return f"{type(error.cause).__name__}: {error.cause}"
+
+
+def crash(error: Exception) -> Error:
+    """What is said of a message whose process has ended."""
+    return Error(ErrorCode.CLIENT_APP_CRASHED, " ".join(str(error).split()))

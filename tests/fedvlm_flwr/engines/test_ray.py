@@ -1,11 +1,10 @@
-"""The Ray engine: the same results as in-process, its own SuperLink, an honest exit status."""
+"""The Ray engine: the same results as in-process, a Ray of its own, an honest exit status."""
 
 import os
 import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
@@ -14,6 +13,7 @@ from safetensors.numpy import load_file
 
 from fedvlm_flwr.run_folder import METRICS, SURROUNDINGS, RunFolder
 from fedvlm_flwr.surroundings import commit
+from tests.patience import wait_for
 
 ROOT = Path(__file__).parents[3]
 TOLERANCE = 1e-5  # Ray's replies arrive in any order: the mean may differ in its last bits
@@ -47,7 +47,7 @@ def last_arrays(folder: RunFolder):
     return load_file(folder.path / "checkpoints" / "stage_0_round_0002.safetensors")
 
 
-# Of a cluster's node: each of these alone ends a bare `flwr run`, or sends it to a foreign Ray.
+# Of a cluster's node: each of these alone would end a run, or send it to a foreign Ray.
 UNKIND = {
     "http_proxy": "http://127.0.0.1:9",
     "https_proxy": "http://127.0.0.1:9",
@@ -84,7 +84,7 @@ def test_each_ray_process_loads_the_base_once(ray_run):
     assert all(facts["peak_memory_bytes"] < 2e9 for facts in processes.values())
 
 
-def test_the_run_names_the_commit_that_the_copied_app_is_of(ray_run):
+def test_the_run_names_the_commit_that_it_is_of(ray_run):
     (facts,) = ray_run[1].lines(SURROUNDINGS)
     assert facts["commit"] == commit(ROOT)
 
@@ -158,11 +158,4 @@ def started_by_us() -> list[str]:
         if (p.info["environ"] or {}).get("FEDVLM_HOME") == home
     ]
     commands = [" ".join(info["cmdline"] or []) for info in ours]
-    return [c for c in commands if "fedvlm-flwr-" in c or "flwr-simulation" in c]
-
-
-def wait_for(condition, seconds: float, every: float = 0.5) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it took too long"
-        time.sleep(every)
+    return [command for command in commands if "fedvlm-flwr-" in command or "ray::" in command]
