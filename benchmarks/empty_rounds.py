@@ -4,11 +4,12 @@
                                       [--most 2e9] [--times 5] [--pfl-python PYTHON] [--out FILE]
 
 A client reads its arrays and sends them back. Ours are FedAvg under our round loop; stock Flower is
-its own FedAvg under its own `start`; both on our in-process engine and on Flower's simulation on
-Ray, with one actor for each core. `pfl` is Apple's simulator in one process, with the model's
-difference as a client's statistics; `--pfl-python` is the Python of an environment that has it
-(`pip install "pfl[pytorch]"`). Each line is of a process of its own, with a first round that is not
-counted. Combinations of more numbers than `--most` are left out: stock Flower holds all replies.
+its own FedAvg under its own `start`; both in our in-process engine, and each in its own engine on
+Ray, with one actor for each core: in ours, and in Flower's simulation. `pfl` is Apple's simulator
+in one process, with the model's difference as a client's statistics; `--pfl-python` is the Python
+of an environment that has it (`pip install "pfl[pytorch]"`). Each line is of a process of its own,
+with a first round that is not counted. Combinations of more numbers than `--most` are left out:
+stock Flower holds all replies.
 """
 
 import argparse
@@ -19,6 +20,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
@@ -36,9 +38,18 @@ from benchmarks import empty_apps
 from benchmarks.server_memory import peak_megabytes
 from benchmarks.showing import show
 from fedvlm_flwr.config import compose
-from fedvlm_flwr.engines.actors.environment import FIXED
+from fedvlm_flwr.engines import App
+from fedvlm_flwr.engines.actors.environment import (
+    FIXED,
+    engine_environment,
+    environment,
+    socket_parent,
+)
+from fedvlm_flwr.engines.actors.own_ray import OwnRay, Setting
 from fedvlm_flwr.engines.inprocess import InProcessGrid
+from fedvlm_flwr.engines.ray import RayGrid
 from fedvlm_flwr.messages.wire import pack
+from fedvlm_flwr.temporary import temporary_folder
 from strategies import load_strategy
 from strategies.core.events import Callback, Round
 from strategies.core.federation import Federation
@@ -106,7 +117,10 @@ def measure(system: str, numbers: int, clients: int, rounds: int) -> Row:
     mine = system.startswith("ours")
     work: Callable[..., Marks] = run_ours if mine else run_stock
     app = empty_apps.ours if mine else empty_apps.stock
-    if system.endswith("Ray"):
+    if system == "ours, Ray":
+        with on_our_ray("benchmarks.empty_apps:ours", clients) as grid:
+            marks = work(grid, numbers, clients, rounds)
+    elif system.endswith("Ray"):
         marks = on_ray(app, clients, lambda grid: work(grid, numbers, clients, rounds))
     else:
         marks = work(InProcessGrid(app, {}, clients), numbers, clients, rounds)
@@ -116,6 +130,16 @@ def measure(system: str, numbers: int, clients: int, rounds: int) -> Row:
         "cpu": [b[1] - a[1] for a, b in pairs],
         "megabytes": peak_megabytes(),
     }
+
+
+@contextmanager
+def on_our_ray(client: str, nodes: int) -> Iterator[RayGrid]:
+    """A grid of our Ray engine; the server is this process."""
+    with temporary_folder(socket_parent(os.environ)) as home:
+        setting = Setting(App(ROOT, "", client), compose({}).engine, home, home / "log", nodes)
+        variables = engine_environment(os.environ, home, None)
+        with environment(variables), OwnRay(setting) as ray:
+            yield RayGrid(ray, {}, nodes)
 
 
 def on_ray(app: Any, clients: int, work: Callable[[Grid], Result]) -> Result:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence, Set
 from contextlib import nullcontext
 from pathlib import Path
 
-from flwr.app import Context, Error, Message
+from flwr.app import Error, Message
 from flwr.clientapp import ClientApp
 from flwr.common.constant import ErrorCode
 
@@ -38,21 +38,22 @@ class InProcessGrid(LocalGrid):
     ) -> None:
         super().__init__(sites or simulated(num_nodes), run_config)
         self._app = client_app
-        self._pending: dict[str, Task] = {}
+        self._pending: dict[str, Message] = {}
         self._call = nullcontext if sites else simulating
 
     def take(self, tasks: Sequence[Task]) -> None:
         """Hold them until their replies are pulled."""
-        self._pending |= {task[0].metadata.message_id: task for task in tasks}
+        self._pending |= {message.metadata.message_id: message for message, _ in tasks}
 
     def reply(self, pending: Set[str]) -> Message | None:
         """Work the first of these messages."""
         for message_id in self._pending:
             if message_id in pending:
-                return self._work(*self._pending.pop(message_id))
+                return self._work(self._pending.pop(message_id))
         return None
 
-    def _work(self, message: Message, context: Context) -> Message:
+    def _work(self, message: Message) -> Message:
+        context = self._contexts[message.metadata.dst_node_id]
         try:
             with self._call():
                 return self._app(message, context)

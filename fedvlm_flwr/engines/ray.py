@@ -36,8 +36,10 @@ class RayGrid(LocalGrid):
         Raises:
             FedVLMError: there will be none: see `OwnRay.require`.
         """
-        self._ray.require()
-        return self._ray.pool.take(pending, self._ray.is_broken)
+        reply = self._ray.pool.take(pending, self._ray.has_failed)
+        if reply is None:
+            self._ray.require()
+        return reply
 
 
 def run(

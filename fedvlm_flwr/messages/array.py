@@ -3,6 +3,7 @@
 from pickle import PickleBuffer
 from typing import Any, SupportsIndex
 
+import numpy as np
 from flwr.app import Array as FlowerArray
 
 
@@ -16,10 +17,17 @@ class Array(FlowerArray):
     def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
         """How it is pickled: from protocol 5 on its bytes beside the rest."""
         if int(protocol) < 5:
-            return super().__reduce_ex__(protocol)
+            return _array, (self.dtype, self.shape, self.stype, bytes(self.data))
         return _array, (self.dtype, self.shape, self.stype, PickleBuffer(self.data))
 
 
-def _array(dtype: str, shape: tuple[int, ...], stype: str, data: bytes | memoryview) -> Array:
-    """An array out of its pickle; its bytes may lie in memory that is Ray's."""
-    return Array(dtype=dtype, shape=shape, stype=stype, data=bytes(data))
+def _array(dtype: str, shape: tuple[int, ...], stype: str, data: Any) -> Array:
+    """An array out of its pickle.
+
+    Where its bytes come as NumPy's, as our own engine hands them out, they stay where they lie.
+    """
+    if not isinstance(data, np.ndarray):
+        return Array(dtype=dtype, shape=shape, stype=stype, data=bytes(data))
+    array = Array(dtype=dtype, shape=shape, stype=stype, data=b"")
+    array.data = data.data  # type: ignore[assignment]  # it is read as bytes are
+    return array

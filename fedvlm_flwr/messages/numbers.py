@@ -44,8 +44,7 @@ class Float32:
         Raises:
             ValueError: they are not of it.
         """
-        # those that can be written to lie in memory of their own already
-        return {name: np.require(values, np.float32, "W") for name, values in tensors.items()}
+        return {name: np.asarray(values, np.float32) for name, values in tensors.items()}
 
     def layout(self, name: str, shape: tuple[int, ...]) -> Layout:
         """The words and shapes of what a tensor becomes."""

@@ -115,12 +115,12 @@ class TrainReply:
 
 
 def unpacked(record: ArrayRecord) -> Arrays:
-    """The arrays of a record.
+    """The arrays of a record, where they lie: the server sums them and changes none.
 
     Raises:
         RejectedMessage: its bytes are no arrays.
     """
     try:
-        return unpack(record)
+        return unpack(record, own=False)
     except ValueError as error:
         raise RejectedMessage(f"its arrays cannot be read: {error}") from error

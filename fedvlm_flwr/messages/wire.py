@@ -13,16 +13,15 @@ import numpy as np
 from flwr.app import ArrayRecord, RecordDict
 from numpy.random import Generator
 from numpy.typing import NDArray
-from safetensors.numpy import load
 
 from fedvlm_flwr.arrays import Arrays
 from fedvlm_flwr.messages.array import Array
 from fedvlm_flwr.messages.numbers import EXPONENTS, FORMATS, Float32, Layout
+from fedvlm_flwr.messages.tensor_bytes import METADATA, read_tensors
 
 FLOAT32 = "float32"
 PACKED = "packed"  # the name of a record's one array
 FORMAT = "safetensors"
-METADATA = "__metadata__"  # what a safetensors header may hold beside the arrays
 HEADER_BYTES = 256  # an upper bound on what one array adds to its numbers: name, shape, place
 
 
@@ -53,8 +52,11 @@ def pack(
     return record
 
 
-def unpack(record: ArrayRecord) -> Arrays:
+def unpack(record: ArrayRecord, own: bool = True) -> Arrays:
     """The arrays of a record by name, float32, whatever the wire dtype.
+
+    Args:
+        own: in memory of their own; else some may lie in the record, where nothing can be written.
 
     Raises:
         ValueError: it holds anything but one array of safetensors' bytes, or these are broken, or
@@ -68,14 +70,19 @@ def unpack(record: ArrayRecord) -> Arrays:
     if packed.dtype not in FORMATS:
         raise ValueError(f"'{PACKED}' is of '{packed.dtype[:80]}', not of {' or '.join(FORMATS)}")
     try:
-        tensors = load(packed.data)
-    except Exception as error:  # whatever a stranger's bytes set off, it is their fault
+        tensors = read_tensors(packed.data)
+    except ValueError as error:
         raise ValueError(f"'{PACKED}' is not in the form of {FORMAT} ({error})") from error
     form = FORMATS[packed.dtype]
     for name, numbers in tensors.items():
         if numbers.dtype != form.kind:
             raise ValueError(f"array '{name}' is {packed.dtype} but comes as {numbers.dtype}")
-    return form.decode({name: tensors[name] for name in sorted(tensors)})
+    arrays = form.decode({name: tensors[name] for name in sorted(tensors)})
+    return (
+        {name: np.require(values, requirements="W") for name, values in arrays.items()}
+        if own
+        else arrays
+    )
 
 
 def rounded(arrays: Arrays, dtype: str, draw: Generator | None) -> Arrays:

@@ -4,10 +4,13 @@ import importlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from flwr.app import Context, Message, RecordDict
+import numpy as np
+from flwr.app import RecordDict
 from flwr.clientapp import ClientApp
+from numpy.typing import NDArray
 
 from fedvlm_flwr.engines.actors.logs import print_into
+from fedvlm_flwr.engines.actors.parcels import Parcel, packed_reply, unpacked
 from fedvlm_flwr.engines.base import load_component
 from fedvlm_flwr.first_import import first_import
 
@@ -31,6 +34,8 @@ class Actor:
             for name in needs:
                 importlib.import_module(name)
 
-    def work(self, message: Message, context: Context) -> tuple[Message, RecordDict]:
+    def work(self, data: bytes, *parts: NDArray[np.uint8]) -> tuple[Parcel, RecordDict]:
         """The reply to a message, and the state of its node after it."""
-        return self._app(message, context), context.state
+        message, context = unpacked(data, parts)
+        reply = self._app(message, context)
+        return packed_reply(reply), context.state

@@ -63,9 +63,9 @@ class OwnRay:
         self._is_over.set()
         self._thread.join()
 
-    def is_broken(self) -> bool:
-        """Whether no reply will come any more."""
-        return self._failure is not None or not all(map(lives, self._vital.values()))
+    def has_failed(self) -> bool:
+        """Whether Ray has not started; nobody need wait for a reply."""
+        return self._failure is not None
 
     def require(self) -> None:
         """See that replies can come.
@@ -105,7 +105,7 @@ class OwnRay:
                 self.pool.wake()
             self._is_over.wait()
             self._look()
-            if self.is_broken():
+            if not all(map(lives, self._vital.values())):
                 self._kill()
             self.pool.close()
             ray.shutdown()

@@ -9,6 +9,7 @@ from typing import Any
 from flwr.app import Context, Error, Message
 from flwr.common.constant import ErrorCode
 
+from fedvlm_flwr.engines.actors.parcels import Store, packed, unpacked
 from fedvlm_flwr.engines.base import Task
 
 WAIT_SECONDS = 0.2  # for a reply, before whoever waits for one looks at the time
@@ -25,6 +26,7 @@ class Job:
 
     message: Message
     context: Context
+    store: Store
     reply: Any = None
     error: Error | None = None
 
@@ -104,7 +106,8 @@ class Pool:
         """Have messages worked; replies that nobody may ask for any more are forgotten."""
         with self._changed:
             self._done = {key: job for key, job in self._done.items() if not job.is_late}
-            self._waiting += [Job(*task) for task in tasks]
+            store = Store()
+            self._waiting += [Job(*task, store) for task in tasks]
             self._changed.notify_all()
 
     def take(self, pending: Set[str], stop: Callable[[], bool]) -> Message | None:
@@ -133,7 +136,8 @@ class Pool:
         import ray
         from ray.exceptions import RayError, RayTaskError
 
-        job.reply, state = hand.actor.work.options(num_returns=2).remote(job.message, job.context)
+        data, parts = packed((job.message, job.context), job.store)
+        job.reply, state = hand.actor.work.options(num_returns=2).remote(data, *parts)
         try:
             job.context.state = ray.get(state)  # the reply itself stays where it is
         except RayTaskError as error:
@@ -174,7 +178,7 @@ def reply_of(job: Job) -> Message:
 
     if job.error is None:
         try:
-            reply: Message = ray.get(job.reply)
+            reply: Message = unpacked(*ray.get(job.reply))
         except RayError as error:  # its machine has gone meanwhile
             job.error = crash(error)
         else:

@@ -1,0 +1,57 @@
+"""Messages on their way to actors and back: what is large is put into Ray's memory once.
+
+Between the processes of one run only, which trust each other: Ray pickles what it carries anyway.
+"""
+
+import pickle
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from flwr.app import Context, Message
+from numpy.typing import NDArray
+
+Parts = Sequence[NDArray[np.uint8]]
+Parcel = tuple[bytes, Parts]
+
+
+class Store:
+    """The large parts of messages that are sent together, each in Ray's memory once.
+
+    A round's clients are mostly sent the same arrays. They stay there as long as the store does.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._places: dict[int, tuple[object, Any]] = {}  # by identity, of what is held
+
+    def put(self, part: pickle.PickleBuffer) -> Any:
+        """Ray's reference to a part."""
+        import ray
+
+        view = part.raw()
+        with self._lock:
+            if id(view.obj) not in self._places:
+                reference = ray.put(np.frombuffer(view, np.uint8))
+                self._places[id(view.obj)] = view.obj, reference
+            return self._places[id(view.obj)][1]
+
+
+def packed(task: tuple[Message, Context], store: Store) -> tuple[bytes, list[Any]]:
+    """A message and its node's context, and references to their large parts."""
+    parts: list[pickle.PickleBuffer] = []
+    data = pickle.dumps(task, protocol=5, buffer_callback=parts.append)
+    return data, [store.put(part) for part in parts]
+
+
+def unpacked(data: bytes, parts: Parts) -> Any:
+    """What was packed; its large parts stay in Ray's memory."""
+    return pickle.loads(data, buffers=parts)  # noqa: S301  # of a process of this run
+
+
+def packed_reply(reply: Message) -> Parcel:
+    """A reply and its large parts, which Ray copies into its memory."""
+    parts: list[pickle.PickleBuffer] = []
+    data = pickle.dumps(reply, protocol=5, buffer_callback=parts.append)
+    return data, [np.frombuffer(part.raw(), np.uint8) for part in parts]
