@@ -1,6 +1,6 @@
 """Federated fine-tuning as it is usually written, for `usual_way.py`.
 
-The model in a wrapper, a transformers `Trainer` for each client and round, and a Flower app that
+The model as transformers' own class, a `Trainer` for each client and round, and a Flower app that
 loads the base on every message.
 """
 
@@ -17,36 +17,32 @@ from benchmarks.work import CPU, Tensors, Work
 # isort: split
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, Dataset
 from transformers import Trainer, TrainingArguments
 
 from fedvlm_flwr.data.federated import Example
+from fedvlm_flwr.models.llava.plain import stock_network
 from fedvlm_flwr.models.resident import load_resident
 from fedvlm_flwr.models.vlm import Encoded
 from fedvlm_flwr.paths import fedvlm_home
 
-Item = tuple[Tensor, Encoded]
+Row = tuple[Tensor, Tensor]
+Item = tuple[Tensor, Tensor, Tensor]
+IGNORED = -100  # a label of no loss, to transformers
 
 app = ClientApp()
 
 
-class Network(nn.Module):
-    """A network of the LLaVA form whose forward pass gives the loss, vision tower included."""
-
-    def __init__(self, vlm: Any) -> None:
-        super().__init__()
-        self.vlm = vlm
-        self.network = vlm.module
-
-    def forward(self, pixels: Tensor, rows: list[Encoded]) -> dict[str, Tensor]:
-        """The mean loss over a batch's answers."""
-        with torch.no_grad():  # it is frozen
-            tokens = self.vlm.encode_pixels(pixels)
-        return {"loss": self.vlm.answer_loss(self.vlm.connect(tokens), rows).mean()}
+def network_of(vlm: Any) -> Any:
+    """The model as transformers' own class, adapters included, which computes its own loss."""
+    network = stock_network(vlm)
+    assert network.config.image_token_id == vlm.image_id
+    return network
 
 
 class Items(Dataset[Item]):
-    """The examples of a client's round.
+    """The examples of a client's round: a picture, ids with its places in them, and labels.
 
     Args:
         reading: whether a picture is opened and processed each time, or held in memory.
@@ -55,13 +51,14 @@ class Items(Dataset[Item]):
     def __init__(self, work: Work, batches: Sequence[Sequence[Example]], reading: bool) -> None:
         self._work, self._pixels = work, pixels_of if reading else pixels_in_memory
         self._examples = [one for batch in batches for one in batch]
-        self._rows = [row for batch in batches for row in work.encoded(batch)]
+        vlm: Any = work.model.vlm
+        self._rows = [inputs_of(vlm, row) for batch in batches for row in work.encoded(batch)]
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def __getitem__(self, i: int) -> Item:
-        return self._pixels(self._work, self._examples[i].image), self._rows[i]
+        return self._pixels(self._work, self._examples[i].image), *self._rows[i]
 
 
 class InOrder(Trainer):
@@ -86,9 +83,25 @@ class InOrder(Trainer):
         )
 
 
-def collate(items: Sequence[Item]) -> dict[str, Any]:
-    """A batch's pictures in one tensor, and its tokens."""
-    return {"pixels": torch.stack([p for p, _ in items]), "rows": [row for _, row in items]}
+def inputs_of(vlm: Any, row: Encoded) -> Row:
+    """Ids and labels of an example as transformers takes them."""
+    count = vlm.prompt_facts()["image_tokens"]
+    prompt = [
+        token for one in row.prompt_ids for token in [one] * (count if one == vlm.image_id else 1)
+    ]
+    ids = torch.tensor([*prompt, *row.answer_ids])
+    return ids, torch.tensor([*[IGNORED] * len(prompt), *row.answer_ids])
+
+
+def collate(items: Sequence[Item]) -> dict[str, Tensor]:
+    """A batch, its rows filled up to the longest."""
+    pixels, ids, labels = zip(*items, strict=True)
+    return {
+        "pixel_values": torch.stack(pixels),
+        "input_ids": pad_sequence(ids, batch_first=True),
+        "attention_mask": pad_sequence([torch.ones_like(row) for row in ids], batch_first=True),
+        "labels": pad_sequence(labels, batch_first=True, padding_value=IGNORED),
+    }
 
 
 def pixels_of(work: Work, image: Path) -> Tensor:
@@ -102,7 +115,7 @@ pixels_in_memory = cache(pixels_of)
 
 
 def train_client(
-    work: Work, network: Network, number: int, client: int, reading: bool = False
+    work: Work, network: nn.Module, number: int, client: int, reading: bool = False
 ) -> float:
     """Train a client's round by a new Trainer; the mean loss. See `Items`."""
     batches, train = work.draws(number, client), work.config.train
@@ -121,7 +134,6 @@ def train_client(
         remove_unused_columns=False,
         use_cpu=True,
         seed=work.seed(number, client) % 2**32,
-        label_names=[],
     )
     trainer = InOrder(
         network,
@@ -152,7 +164,7 @@ def train(message: Message, context: Context) -> Message:
     work = work_of(str(settings["words"]))
     client, number = int(context.node_config["partition-id"]), int(settings["server-round"])
     model = load_resident(work.config, CPU)
-    network = Network(model.vlm)
+    network = network_of(model.vlm)
     arrays: ArrayRecord = message.content["arrays"]  # type: ignore[assignment]
     network.load_state_dict(arrays.to_torch_state_dict(), strict=False)
     loss = train_client(work, network, number, client)

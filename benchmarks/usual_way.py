@@ -1,6 +1,7 @@
 """A federation beside what is usually written for one: how much sooner a round is done.
 
-    python benchmarks/usual_way.py [--ways trainer flower] [--clients 4] [--times 5] [--out FILE]
+    python benchmarks/usual_way.py [--ways trainer flower] [--clients 4] [--times 5] [--steps 10]
+                                    [--reading] [--out FILE]
 
 - `trainer`: a loop in one process that loads the whole state into the model for every client and
   round, builds a transformers `Trainer`, trains, and deep-copies the state to average it; against
@@ -9,10 +10,10 @@
   the base model on every message and train it by a `Trainer`; against our Ray engine, by the clock.
 
 All have the same model, data, draws, seeds, optimizer and steps, the budget of experiment=compare:
-10 steps of 16 examples. The rivals hold processed pictures and tokens in memory, which is more than
+10 steps of 16 examples; `--steps` sets another number. The rivals train transformers' own class of
+the model with peft's adapters, and hold processed pictures and tokens in memory, which is more than
 such code mostly does; with `--reading` the trainer loop opens and processes each picture in each
-step, as tutorials do. Only the vision tower runs in each of their steps. The first round is not
-counted; losses of the last round are compared.
+step, as tutorials do. The first round is not counted; losses of the last round are compared.
 """
 
 import argparse
@@ -38,7 +39,7 @@ from flwr.serverapp import Grid
 from benchmarks import usual_apps
 from benchmarks.empty_rounds import ClockedFedAvg, on_ray
 from benchmarks.showing import show
-from benchmarks.usual_apps import Network, train_client, trainable
+from benchmarks.usual_apps import network_of, train_client, trainable
 from fedvlm_flwr import run
 from fedvlm_flwr.engines.actors.environment import FIXED
 from fedvlm_flwr.run_folder import RunFolder
@@ -55,7 +56,7 @@ class TrainerLoop:
 
     def __init__(self, work: Work, reading: bool) -> None:
         self.work, self._reading = work, reading
-        self.network = Network(work.model.vlm)
+        self.network = network_of(work.model.vlm)
         self.state = copy.deepcopy(self.network.state_dict())
         self.losses: list[float] = []
 
@@ -114,7 +115,7 @@ def stock_rounds(grid: Grid, words: list[str]) -> tuple[list[float], list[float]
     """The rounds of the app's server."""
     work = Work(words)
     strategy = ClockedFedAvg(len(work.clients()))
-    initial = ArrayRecord(trainable(Network(work.model.vlm)))
+    initial = ArrayRecord(trainable(network_of(work.model.vlm)))
     settings = ConfigRecord({"words": "\n".join(words)})
     result = strategy.start(grid, initial, work.config.num_rounds, 3600, settings)
     ends = [*(at for at, _ in strategy.marks), time.monotonic()]
@@ -165,11 +166,13 @@ def main() -> None:
     parser.add_argument("--ways", nargs="+", default=["trainer", "flower"])
     parser.add_argument("--clients", type=int, default=4)
     parser.add_argument("--times", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--reading", action="store_true")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     numbers = (options.clients, options.times)
-    rows = {way: measure(way, *numbers, reading=options.reading) for way in options.ways}
+    steps = f"train.local_steps={options.steps}"
+    rows = {way: measure(way, *numbers, steps, reading=options.reading) for way in options.ways}
     show(table(rows), rows, options.out)
 
 

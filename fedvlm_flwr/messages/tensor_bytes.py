@@ -73,10 +73,10 @@ def _header(text: bytes) -> dict[str, Any]:
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """A mapping of JSON in which no key stands twice."""
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    mapping = dict(pairs)
+    if len(mapping) != len(pairs):
         raise ValueError("its header has a name twice")
-    return found
+    return mapping
 
 
 def _entry(name: str, own: Any) -> Entry:

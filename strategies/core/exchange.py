@@ -75,9 +75,9 @@ class Exchange:
             for key, client, node in self._push(outbox, kind, group):
                 sent[key] = client, node
                 outbox.pop(client, None)
-            asked = time.monotonic()
+            began = time.monotonic()
             arrived = list(self._grid.pull_messages(sent.keys())) if sent else []
-            waited = time.monotonic() - asked  # some grids wait for a reply by themselves
+            pulling = time.monotonic() - began  # some grids wait for a reply by themselves
             for reply in arrived:
                 place = sent.pop(reply.metadata.reply_to_message_id, None)
                 if place is None:  # its client has answered just before, as another node
@@ -97,20 +97,20 @@ class Exchange:
                 mark = last_reply = time.monotonic()
             if arrived or not (outbox or sent) or time.monotonic() >= deadline:
                 continue
-            time.sleep(self._pause(time.monotonic() - last_reply, waited))
+            time.sleep(self._pause(time.monotonic() - last_reply, pulling))
         self.waiting += time.monotonic() - mark
         for client in sorted({*outbox, *(client for client, _ in sent.values())}):
             yield client, None
 
-    def _pause(self, idle: float, waited: float) -> float:
+    def _pause(self, idle: float, pulling: float) -> float:
         """Seconds until it is asked again, where nothing has come for `idle` seconds.
 
         Args:
-            waited: seconds that the grid has taken to say so.
+            pulling: seconds that the grid has taken to say so.
         """
         if self._roster is not None:
             return min(max(SITES_PART * idle, SITES_SHORTEST_PAUSE), LONGEST_PAUSE)
-        if waited >= SHORTEST_PAUSE:
+        if pulling >= SHORTEST_PAUSE:
             return 0.0
         return min(max(PART * idle, SHORTEST_PAUSE), LONGEST_PAUSE)
 

@@ -69,8 +69,8 @@ def _become(variables: Mapping[str, str]) -> None:
 def of_actors(variables: Mapping[str, str]) -> dict[str, str]:
     """What actors on other machines are to have of this environment: where modules are found."""
     paths = [*sys.path, *variables.get("PYTHONPATH", "").split(os.pathsep)]
-    found = {"PYTHONPATH": os.pathsep.join(dict.fromkeys(filter(None, paths)))}
-    return found | ({PLUGINS: variables[PLUGINS]} if PLUGINS in variables else {})
+    own = {"PYTHONPATH": os.pathsep.join(dict.fromkeys(filter(None, paths)))}
+    return own | ({PLUGINS: variables[PLUGINS]} if PLUGINS in variables else {})
 
 
 def without_proxy(variables: Mapping[str, str], *hosts: str) -> dict[str, str]:

@@ -163,10 +163,10 @@ class Pool:
 
     def _choose(self, hand: Hand) -> Job | None:
         """A message for an idle actor; None: there is none that another idle one is not for."""
-        known = set[int]().union(*(each.nodes for each in self._hands))
+        served = set[int]().union(*(each.nodes for each in self._hands))
         at_hand = set[int]().union(*(each.nodes for each in self._hands if each.is_idle))
         own = (job for job in self._waiting if job.node in hand.nodes)
-        new = (job for job in self._waiting if job.node not in known)
+        new = (job for job in self._waiting if job.node not in served)
         others = (job for job in self._waiting if job.node not in at_hand)
         return next(own, None) or next(new, None) or next(others, None)
 
