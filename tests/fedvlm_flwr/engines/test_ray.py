@@ -11,6 +11,7 @@ import psutil
 import pytest
 from safetensors.numpy import load_file
 
+from fedvlm_flwr.processes import family
 from fedvlm_flwr.run_folder import METRICS, SURROUNDINGS, RunFolder
 from fedvlm_flwr.surroundings import commit
 from tests.patience import wait_for
@@ -147,6 +148,21 @@ def test_scaffold_killed_on_ray_and_resumed_equals_in_process(small, start, tmp_
     assert any(name.startswith("server/c/") for name in saved)
     for name, values in saved.items():
         assert values == pytest.approx(expected[name], abs=TOLERANCE), name
+
+
+def test_a_client_process_that_is_killed_costs_nothing_but_time(small, start, tmp_path):
+    """As where memory runs out: another takes its place, and its client is asked once more."""
+    words = ["num_rounds=4", "eval.every=4", "eval.shuffled=false", "train.local_steps=8", FEW]
+    place = [f"output_dir={tmp_path}", "run_name=run"]
+    program = str(Path(sys.executable).with_name("fedvlm"))
+    process = subprocess.Popen([program, "run", *small, "engine=ray", *words, *place])
+    folder = RunFolder(tmp_path / "run")
+    wait_for(lambda: list(folder.path.glob("checkpoints/*_0001.safetensors")), 120, every=0.02)
+    actors = [p for p in family(process.pid) if " ".join(p.cmdline()).startswith("ray::Actor.work")]
+    actors[0].kill()
+    assert process.wait(timeout=120) == 0
+    here = start(*words)
+    assert losses(folder) == pytest.approx(losses(here), abs=TOLERANCE)
 
 
 def started_by_us() -> list[str]:
