@@ -14,10 +14,13 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # glibc gives freed memory back to the system as soon as some 32 MB of it are free, and every round
 # takes it anew, for which the system has to clear it: much of the CPU time of a message of 16 MB.
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of malloc.h; arrays up to the second are reused
+# Larger ones than the second are reused where the heap has room for them; it grows by the third
+# beyond what is asked for, by addresses which are no memory before they are written to.
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _TOP_PAD = -1, -3, -2  # of malloc.h
 if sys.platform == "linux" and (_mallopt := getattr(ctypes.CDLL(None), "mallopt", None)):
     _mallopt(_TRIM_THRESHOLD, 2**29)
     _mallopt(_MMAP_THRESHOLD, 2**25)  # the largest that it takes; one that is set keeps the other
+    _mallopt(_TOP_PAD, 7 * 2**26)  # less than the first, or all of it went back
 
 __version__ = "0.1.0"
 __all__ = ["load_run", "run"]
