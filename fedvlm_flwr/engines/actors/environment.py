@@ -38,10 +38,10 @@ def engine_environment(
 
     Args:
         variables: the environment of this process.
-        home: a folder of the run's own, with a short path; Flower and Ray keep their files there.
+        home: a folder of the run's own, with a short path; Ray keeps its files there.
         address: of a Ray cluster to use, `host:port`; None: the run starts a Ray of its own.
     """
-    own = {"FLWR_HOME": str(home), "RAY_ADDRESS": address or OWN_RAY}
+    own = {"RAY_ADDRESS": address or OWN_RAY}
     if address is None:
         own["RAY_TMPDIR"] = str(home)
     if variables.get(PLUGINS):  # a relative path leads elsewhere from another folder
