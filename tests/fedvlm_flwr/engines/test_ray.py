@@ -158,11 +158,24 @@ def test_a_client_process_that_is_killed_costs_nothing_but_time(small, start, tm
     process = subprocess.Popen([program, "run", *small, "engine=ray", *words, *place])
     folder = RunFolder(tmp_path / "run")
     wait_for(lambda: list(folder.path.glob("checkpoints/*_0001.safetensors")), 120, every=0.02)
-    actors = [p for p in family(process.pid) if " ".join(p.cmdline()).startswith("ray::Actor.work")]
-    actors[0].kill()
+    wait_for(lambda: at_work(process.pid), 60, every=0.02)
+    at_work(process.pid)[0].kill()
     assert process.wait(timeout=120) == 0
     here = start(*words)
     assert losses(folder) == pytest.approx(losses(here), abs=TOLERANCE)
+
+
+def at_work(command: int) -> list[psutil.Process]:
+    """A command's client processes; each says in its title whether it works a message."""
+    return [each for each in family(command) if title(each).startswith("ray::Actor.work")]
+
+
+def title(process: psutil.Process) -> str:
+    """A process's words; none once it has ended."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return ""
 
 
 def started_by_us() -> list[str]:
