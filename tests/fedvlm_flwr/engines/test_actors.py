@@ -76,9 +76,10 @@ def told(message: Message) -> ConfigRecord:
 
 @pytest.mark.parametrize("name", ["gcs_server", "raylet"])
 def test_the_end_of_ray_is_told_in_seconds_and_nothing_stays_behind(tmp_path, name):
+    before = set(psutil.Process().children(recursive=True))
     with grid_of(tmp_path) as grid:
         replies(grid, send(grid, "tell", "tell"))
-        processes = psutil.Process().children(recursive=True)
+        processes = set(psutil.Process().children(recursive=True)) - before
         next(each for each in processes if each.name() == name).kill()
         began = time.monotonic()
         with pytest.raises(RunError, match=f"Ray's process '{name}' has ended"):
