@@ -17,6 +17,7 @@ from client_app.site import is_simulated
 from fedvlm_flwr.errors import FedVLMError, StateError
 from fedvlm_flwr.first_import import first_import
 from fedvlm_flwr.messages import Failure, SiteReply
+from fedvlm_flwr.messages.answers import ACTION
 
 if TYPE_CHECKING:
     from client_app.worker import Worker
@@ -78,6 +79,16 @@ def evaluate(message: Message, context: Context) -> Message:
 
     def work(content: RecordDict, run_config: Scalars, node_config: Scalars) -> RecordDict:
         return worker().evaluate(content, run_config, node_config)
+
+    return answer(work, message, context)
+
+
+@app.evaluate(ACTION)
+def answers(message: Message, context: Context) -> Message:
+    """Answer a part of the server's test questions, as a simulated client."""
+
+    def work(content: RecordDict, run_config: Scalars, node_config: Scalars) -> RecordDict:
+        return worker().answers(content, run_config, node_config)
 
     return answer(work, message, context)
 

@@ -11,12 +11,15 @@ from client_app.disclosure import site_records, site_scores, site_vocabulary
 from client_app.local import LocalResult, draw, train_locally
 from client_app.oom import explains_out_of_memory
 from client_app.session import Session, model_of
-from client_app.site import Site
+from client_app.site import Site, site_of
 from fedvlm_flwr.arrays import Arrays
-from fedvlm_flwr.config import Scalar
+from fedvlm_flwr.config import Config, Scalar
+from fedvlm_flwr.errors import RequestError
 from fedvlm_flwr.evaluation.evaluator import Evaluator
 from fedvlm_flwr.handshake import fingerprints
 from fedvlm_flwr.messages import (
+    AnswersReply,
+    AnswersRequest,
     ScoresReply,
     ScoresRequest,
     SiteReply,
@@ -24,8 +27,10 @@ from fedvlm_flwr.messages import (
     TrainReply,
     TrainRequest,
 )
+from fedvlm_flwr.messages.wire import unpack
 from fedvlm_flwr.models import prepare_model
 from fedvlm_flwr.models.parts import read, write
+from fedvlm_flwr.models.resident import Resident
 from fedvlm_flwr.paths import models_in
 from fedvlm_flwr.process import Process
 from fedvlm_flwr.schedule import round_lr, steps_of
@@ -163,13 +168,45 @@ class Worker:
         scored = load_hook(config.algorithm).scored(session.start)
         if scored is not session.start.shared:  # these lie there already
             write(session.holding(scored), scored)
-        evaluator = Evaluator(config, session.model, self.process, config.engine.threads)
-        result = evaluator.run(request.full)
+        result = self._evaluator(config, session.model).run(request.full)
         if session.site is not None:
             return site_scores(result, config.privacy.min_examples).pack()
         own = result.shares.get(request.client, {})
         scores = {task: values | own.get(task, {}) for task, values in result.scores.items()}
         return ScoresReply(scores, result.seconds).pack()
+
+    def answers(
+        self,
+        content: RecordDict,
+        run_config: Mapping[str, Scalar],
+        node_config: Mapping[str, Scalar],
+    ) -> RecordDict:
+        """Answer a part of the server's test questions with the server's model.
+
+        Args:
+            content: a packed `AnswersRequest`.
+            run_config: as for `train`.
+            node_config: as for `train`.
+
+        Raises:
+            RequestError: this is a real site, which answers for nobody else.
+            FedVLMError: the configuration, the data or the model cannot be used; one sentence.
+        """
+        if site_of(node_config) is not None:
+            raise RequestError("A real site does not answer the server's test questions.")
+        request = AnswersRequest.unpack(content)
+        config, model = model_of(self.process, run_config, None)
+        arrays, previous = unpack(request.arrays), unpack(request.previous)
+        model.place(request.stage, arrays, previous, unpack(request.residual))
+        evaluator = self._evaluator(config, model)
+        return AnswersReply(evaluator.answers(request.what, request.part, request.parts)).pack()
+
+    def _evaluator(self, config: Config, model: Resident) -> Evaluator:
+        """What scores the model on the test records, of which it has counted the tokens."""
+        threads = config.engine.threads
+        return self.process.beside_model(
+            config, lambda: Evaluator(config, model, self.process, threads)
+        )
 
     def introduce(
         self,

@@ -6,7 +6,7 @@ import resource
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from fedvlm_flwr.config import Config, Scalar, compose
 from fedvlm_flwr.config.compose import to_overrides
@@ -75,6 +75,7 @@ class Process:
         self._takes: Once[range] = Once()  # pictures at once, by model
         self._shares: Once[Shares] = Once()
         self._model: Once[Resident] = Once(1)  # one base at most
+        self._beside: Once[Any] = Once(1)  # what goes with the model that is there
         self._loads = 0
 
     def compose(self, run_config: Mapping[str, Scalar]) -> Config:
@@ -153,6 +154,7 @@ class Process:
         """Read tables and pictures anew when next asked for them: their files may have changed."""
         self._tables = Once(TABLES)
         self._shares = Once()
+        self._beside = Once(1)
         for model in self._model:
             model.features.forget()
 
@@ -237,10 +239,16 @@ class Process:
     def _load(self, config: Config, device: torch.device) -> Resident:
         from fedvlm_flwr.models.resident import load_resident
 
+        self._beside = Once(1)
         model = load_resident(config, device)
         self._takes.get(repr(config.model), lambda: model.vlm.pictures)
         self._loads += 1
         return model
+
+    def beside_model(self, config: Config, make: Callable[[], Value]) -> Value:
+        """The one thing that goes with the model and the tables of a configuration, made once."""
+        value: Value = self._beside.get(repr(config), make)
+        return value
 
     @property
     def model_loads(self) -> int:

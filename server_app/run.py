@@ -44,6 +44,7 @@ from server_app.saved import Saved, read_checkpoint
 from server_app.scoring import Scoring
 from server_app.shortfalls import of_a_site, shortfalls, unfinished_answers
 from server_app.sites import described, rank_that_does_not_fit, roster_of
+from server_app.spreading import Spread
 from server_app.stage import Places, StageRun
 from strategies import load_strategy
 from strategies.core.events import Callback, Callbacks
@@ -140,15 +141,23 @@ class Run:
         model = self._process.model(config, choose_device(config.engine.device))
         for message in shortfalls(config, model.vlm, data):
             self._warn(message)
-        evaluator = None
+        evaluator, spread = None, Spread(config, grid) if config.eval.spread else None
         if data is not None:
-            evaluator = Evaluator(config, model, self._process, config.eval.threads)
+            evaluator = Evaluator(
+                config,
+                model,
+                self._process,
+                config.eval.threads,
+                others=spread.answers if spread else None,
+            )
+            if spread is not None:
+                spread.evaluator = evaluator
         for message in unfinished_answers(evaluator) if evaluator else ():
             self._warn(message)
         if self._roster is not None:
             self._meet(grid, self._roster, model)
         with client_states_in(self._folder) as session:
-            self._stages(grid, session, model, evaluator)
+            self._stages(grid, session, model, evaluator, spread)
 
     def _warn(self, message: str) -> None:
         self._progress.tell("warning", message=message)
@@ -192,7 +201,12 @@ class Run:
         self._progress.tell("sites", what=described(roster))
 
     def _stages(
-        self, grid: Grid, session: str, model: Resident, evaluator: Evaluator | None
+        self,
+        grid: Grid,
+        session: str,
+        model: Resident,
+        evaluator: Evaluator | None,
+        spread: Spread | None,
     ) -> None:
         config, saved = self._config, self._saved
         self._require_passed_on(model)
@@ -209,7 +223,7 @@ class Run:
             state = saved.state if saved and saved.stage == stage else None
             places = Places(self._id, session, self._roster)
             run = StageRun(
-                config, places, stage, result, state, model, scoring, checkpoint, keeping
+                config, places, stage, result, state, model, scoring, checkpoint, keeping, spread
             )
             arrays, residual = run.execute(grid)
             result = result | arrays

@@ -15,6 +15,7 @@ from server_app.callbacks.checkpoint import Checkpoint
 from server_app.callbacks.run_rounds import RunRounds
 from server_app.keeping import BestRound
 from server_app.scoring import Scoring, full_scores_due
+from server_app.spreading import Spread
 from strategies import load_strategy
 from strategies.core.events import Callbacks
 from strategies.core.federation import Federation
@@ -48,6 +49,7 @@ class StageRun:
         previous: the previous stages' result.
         resume: where the stage's rounds go on; None: at its start.
         keeping: what finds the best round; None: the last one's model is the stage's.
+        spread: the clients that answer for the server; None: it answers itself.
     """
 
     config: Config
@@ -59,6 +61,7 @@ class StageRun:
     scoring: Scoring
     checkpoint: Checkpoint
     keeping: BestRound | None = None
+    spread: Spread | None = None
 
     def execute(self, grid: Grid) -> tuple[Arrays, Arrays]:
         """Run the rounds that are left.
@@ -99,8 +102,14 @@ class StageRun:
         if self.keeping is not None:
             arrays, residual = self.keeping.model(strategy.state)
         if arrays.keys() == trained.keys():  # the last round's, whoever has used the model since
-            model.place(stage, arrays, self.previous, residual)
+            self._place(arrays, residual)
         return arrays, residual
+
+    def _place(self, arrays: Arrays, residual: Arrays) -> None:
+        """Have what is scored next, and what a run ends with, where it is scored."""
+        self.model.place(self.stage, arrays, self.previous, residual)
+        if self.spread is not None:
+            self.spread.place(self.stage, arrays, self.previous, residual)
 
     def _score_global(
         self, strategy: FederatedStrategy, number: int, arrays: Arrays, residual: Arrays
@@ -109,13 +118,13 @@ class StageRun:
         full = full_scores_due(self.config, self.stage, number)
         if full is None:
             return None
-        self.model.place(self.stage, arrays, self.previous, residual)
+        self._place(arrays, residual)
         if self.keeping is not None and number:
             state = strategy.state
             self.keeping.consider(state, self.stage, number, arrays, residual)
             full = full or self.keeping.is_over(state)
             if full:
                 best, beside = self.keeping.model(state)
-                self.model.place(self.stage, best, self.previous, beside)
+                self._place(best, beside)
                 self.scoring.tell_best(self.stage, number, self.keeping.number(state))
         return self.scoring.score(self.stage, number, full)

@@ -137,6 +137,11 @@ class Config:
             "server.",
         )
         require(
+            not (real and self.eval.spread),
+            "eval.spread has simulated clients answer the server's test questions, and real sites "
+            "answer for nobody else; set it to false.",
+        )
+        require(
             names is None or number in (None, len(names)),
             f"num_clients={number}, but sites names {len(names or ())}; set num_clients to that, "
             "or to null.",

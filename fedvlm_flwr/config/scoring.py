@@ -38,6 +38,10 @@ class Eval:
     """Questions that are answered at once."""
     threads: int = field(metadata=setting(least=1, most=1024))
     """CPU threads of torch in the server's process while it scores."""
+    spread: bool
+    """Whether the simulated clients' processes answer for the server, each a part of the questions;
+    they are idle otherwise. It saves time where they have GPUs, or cores, that the server has
+    not."""
     max_new_tokens: int | None = field(metadata=setting(least=1, most=TOKENS))
     """Tokens after which an answer is ended; as a rule the dataset's `answer_tokens`. Null: the
     length that 99.5 % of the right answers do not exceed."""

@@ -41,6 +41,11 @@ def sample(
     return result
 
 
+def part_of(count: int, part: int, parts: int) -> range:
+    """The numbers of the questions in a part, where so many are divided."""
+    return range(part * count // parts, (part + 1) * count // parts)
+
+
 def generate_answers(
     model: Resident, examples: Sequence[Example], settings: Eval, step: StepFn | None = None
 ) -> list[str]:

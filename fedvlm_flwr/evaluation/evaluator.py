@@ -1,7 +1,7 @@
 """The scores of the model at hand: over the global test set, and on each client's share of it."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import fmean
@@ -11,7 +11,7 @@ import torch
 
 from fedvlm_flwr.config import Config
 from fedvlm_flwr.data.federated import Example, examples
-from fedvlm_flwr.evaluation.answers import StepFn, by_task, generate_answers, sample
+from fedvlm_flwr.evaluation.answers import StepFn, by_task, generate_answers, part_of, sample
 from fedvlm_flwr.evaluation.controls import (
     majority_scores,
     question_majority_scores,
@@ -30,6 +30,10 @@ from fedvlm_flwr.models.resident import Resident
 from fedvlm_flwr.models.vocabulary import answer_lengths, usual_length
 from fedvlm_flwr.process import Process
 from fedvlm_flwr.seeding import stream
+
+WHOLE, SAMPLE, SHUFFLED = "whole", "sample", "shuffled"  # questions that are asked
+# Answers to so many questions of a kind, in their order, by others than the evaluator's model.
+Others = Callable[[str, int, StepFn | None], list[str]]
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,7 @@ class Evaluator:
     Args:
         data: its `test` is scored; its `train` gives the controls their answers.
         threads: of torch, while it answers.
+        others: who answers instead of the model.
         alone: there is no federation around it: no training records are needed, clients have no
             shares of the test set, and `eval.max_examples` is all that is scored.
 
@@ -78,9 +83,11 @@ class Evaluator:
         process: Process,
         threads: int,
         *,
+        others: Others | None = None,
         alone: bool = False,
     ) -> None:
         self._config = config
+        self._others = others
         self._model = model
         self._data = data = process.tables(config) if alone else process.data(config)
         self._threads = threads
@@ -125,9 +132,9 @@ class Evaluator:
             step: called as answers are given.
         """
         start = time.monotonic()
-        rows = self._rows if full else self._sample
-        test = {task: [self._examples[row] for row in numbers] for task, numbers in rows.items()}
-        predictions = self._predict(test, step)
+        what = WHOLE if full else SAMPLE
+        rows, test = self._rows if full else self._sample, self.questions(what)
+        predictions = self._predict(what, test, step)
         scores = self._score(predictions, test)
         if full:
             require_headlines(self._config.eval.headlines, scores)
@@ -160,9 +167,8 @@ class Evaluator:
     def shuffled(self, step: StepFn | None = None) -> tuple[Scores, float]:
         """Scores on shuffled images, and seconds: what remains comes from the questions alone."""
         start = time.monotonic()
-        seed = self._config.seed
-        test = {task: with_shuffled_images(own, seed) for task, own in self.full.items()}
-        scores = self._score(self._predict(test, step), test)
+        test = self.questions(SHUFFLED)
+        scores = self._score(self._predict(SHUFFLED, test, step), test)
         return scores, time.monotonic() - start
 
     def majority(self) -> Scores:
@@ -173,19 +179,44 @@ class Evaluator:
         """Scores of the most frequent answer to each question on the whole test set."""
         return question_majority_scores(self.full, self._training, self._conventions)
 
+    def questions(self, what: str) -> dict[str, list[Example]]:
+        """The examples that are answered, by task.
+
+        Args:
+            what: the whole test set, the sample for rounds in between, or the whole one with the
+                images of other questions.
+        """
+        if what == SHUFFLED:
+            seed = self._config.seed
+            return {task: with_shuffled_images(own, seed) for task, own in self.full.items()}
+        rows = self._rows if what == WHOLE else self._sample
+        return {task: [self._examples[row] for row in numbers] for task, numbers in rows.items()}
+
+    def answers(self, what: str, part: int, parts: int) -> list[str]:
+        """The model's answers to a part of all that are asked, one task after the other."""
+        every = [example for own in self.questions(what).values() for example in own]
+        return self._generate([every[i] for i in part_of(len(every), part, parts)], None)
+
     def _predict(
-        self, test: Mapping[str, Sequence[Example]], step: StepFn | None
+        self, what: str, test: Mapping[str, Sequence[Example]], step: StepFn | None
     ) -> dict[str, list[str]]:
-        """The model's answers by task."""
-        torch.set_num_threads(self._threads)
+        """The answers by task."""
         count, total = 0, sum(len(own) for own in test.values())
+        if self._others is not None:
+            texts = iter(self._others(what, total, step))
+            return {task: [next(texts) for _ in own] for task, own in test.items()}
         predictions = {}
         for task, own in test.items():
             onward = _counting_on(step, count, total) if step else None
-            settings = replace(self._config.eval, max_new_tokens=self.most_tokens)
-            predictions[task] = generate_answers(self._model, own, settings, onward)
+            predictions[task] = self._generate(own, onward)
             count += len(own)
         return predictions
+
+    def _generate(self, examples: Sequence[Example], step: StepFn | None) -> list[str]:
+        """The model's answers."""
+        torch.set_num_threads(self._threads)
+        settings = replace(self._config.eval, max_new_tokens=self.most_tokens)
+        return generate_answers(self._model, examples, settings, step)
 
     def _score(
         self, predictions: Mapping[str, Sequence[str]], test: Mapping[str, Sequence[Example]]

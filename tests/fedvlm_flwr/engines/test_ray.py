@@ -59,9 +59,9 @@ UNKIND = {
 
 @pytest.fixture(scope="module")
 def ray_run(small, tmp_path_factory) -> tuple["subprocess.CompletedProcess[str]", RunFolder]:
-    """A run in an unkind environment, that has nothing of it."""
+    """A run in an unkind environment, that has nothing of it; its clients answer for the server."""
     long = tmp_path_factory.mktemp("x" * 80)  # no socket's path can begin with it
-    done = fedvlm("run", *small, "engine=ray", **UNKIND, TMPDIR=str(long))
+    done = fedvlm("run", *small, "engine=ray", "eval.spread=true", **UNKIND, TMPDIR=str(long))
     assert done.returncode == 0, done.stdout + done.stderr
     found = re.search(r"run folder: (\S+)", done.stdout)
     assert found
@@ -75,6 +75,8 @@ def test_ray_equals_in_process(ray_run, start):
     expected = last_arrays(here)
     for name, values in last_arrays(folder).items():
         assert values == pytest.approx(expected[name], abs=TOLERANCE), name
+    first = "predictions_before.jsonl"  # of weights that are equal to the bit
+    assert (folder.path / first).read_bytes() == (here.path / first).read_bytes()
 
 
 def test_each_ray_process_loads_the_base_once(ray_run):
