@@ -42,10 +42,8 @@ PERIOD = 0.25  # seconds between two looks at the processes
 
 # Kinds of processes, by what their command line holds; the first that fits.
 KINDS = {
-    "command": "fedvlm_flwr.cli",  # its further words may hold the others' signs
-    "actor": "ray::ClientAppActor",
-    "simulation and server": "flwr-simulation",
-    "SuperLink": "flower-superlink",
+    "server": "fedvlm_flwr.cli",  # its further words may hold the others' signs
+    "actor": "ray::Actor",
     "Ray": "ray",
 }
 

@@ -33,7 +33,6 @@ ROUND = re.compile(r"^round 1/\d+: loss .*, ([0-9.]+) s,")
 
 FIRST_STEP = "first training step"
 OF_RAY = ("gcs_server", "raylet", "monitor.py", "dashboard.py", "log_monitor.py")
-OF_FLOWER = ("flower-superlink", "flower-superexec", "flwr-simulation", "flwr")
 
 Marks = dict[str, tuple[float, float]]  # wall and CPU seconds by mark
 Parts = dict[str, float]  # CPU seconds by process
@@ -44,7 +43,7 @@ def name_of(words: list[str]) -> str:
     if any(OURS in word for word in words[:3]):
         return "the command"
     names = [Path(word).name for word in words[:3]]
-    known = [name for name in (*OF_RAY, *OF_FLOWER) if name in names]
+    known = [name for name in OF_RAY if name in names]
     return known[0] if known else words[0].strip() if words and "::" in words[0] else "others"
 
 
