@@ -37,7 +37,7 @@ MARK = "@fedvlm "
 PART = 32_768  # bytes of a file in one line, before base64
 NUMBER = "line"  # of an event in the user's progress.jsonl: what is read again is not told again
 OF_RUN = "superlink_run"
-AT_START = (CONFIG, RUN_CONFIG, SURROUNDINGS)
+AT_START = (RUN_CONFIG, CONFIG, SURROUNDINGS)  # where the second is, a run can be resumed
 AT_END = (SITES, METRICS, COST, FIRST_PREDICTIONS, PREDICTIONS, CURVE, RESULT, CHECKPOINT)
 FILE = re.compile(rf"(?:{ADAPTER}/)?[A-Za-z0-9][A-Za-z0-9._-]*")
 

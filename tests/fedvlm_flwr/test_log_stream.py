@@ -14,6 +14,7 @@ def source(tmp_path: Path) -> RunFolder:
     folder = tmp_path / "there"
     (folder / "adapter").mkdir(parents=True)
     (folder / "config.yaml").write_text("a: 1\n")
+    (folder / "run_config.json").write_text("{}\n")
     (folder / "metrics.jsonl").write_bytes(bytes(range(256)) * 300)
     (folder / "adapter" / "large.safetensors").write_bytes(b"x" * 200_000)
     (folder / "result.json").write_text('{"base": "ab"}')  # to ask the model over here
@@ -50,6 +51,16 @@ def test_all_of_it_arrives(log, source, here) -> None:
     assert [event["event"] for event in here.lines(PROGRESS)] == ["start"]  # the end is held back
     receiver.tell_last()
     assert list(here.lines(PROGRESS))[-1]["folder"] == str(here.path)
+
+
+def test_a_run_that_is_left_once_it_has_a_configuration_can_be_followed_again(log, here) -> None:
+    """What it was started with is there by then, however soon that is."""
+    receiver = LogReceiver(here, "7")
+    for line in log:
+        receiver.take(line)
+        if (here.path / "config.yaml").exists():
+            break
+    assert (here.path / "run_config.json").exists()
 
 
 def test_what_is_read_again_is_told_once(log, here) -> None:
