@@ -136,9 +136,9 @@ class Pool:
         import ray
         from ray.exceptions import RayError, RayTaskError
 
-        data, parts = packed((job.message, job.context), job.store)
-        job.reply, state = hand.actor.work.options(num_returns=2).remote(data, *parts)
         try:
+            data, parts = packed((job.message, job.context), job.store)
+            job.reply, state = hand.actor.work.options(num_returns=2).remote(data, *parts)
             job.context.state = ray.get(state)  # the reply itself stays where it is
         except RayTaskError as error:
             job.error = Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, raised(error))
@@ -146,6 +146,8 @@ class Pool:
             job.error = crash(error)
             if not self._is_closed:
                 hand.actor = self._make()
+        except Exception as error:  # else nobody would ever answer
+            job.error = Error(ErrorCode.UNKNOWN, f"{type(error).__name__}: {error}")
 
     def _next(self, hand: Hand) -> Job | None:
         """The message that this actor is to work, once there is one; None: there will be none."""
