@@ -175,6 +175,7 @@ class Worker:
         scores = {task: values | own.get(task, {}) for task, values in result.scores.items()}
         return ScoresReply(scores, result.seconds).pack()
 
+    @explains_out_of_memory("answering")
     def answers(
         self,
         content: RecordDict,
