@@ -20,7 +20,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
@@ -39,15 +38,9 @@ from benchmarks.server_memory import peak_megabytes
 from benchmarks.showing import show
 from fedvlm_flwr.config import compose
 from fedvlm_flwr.engines import App
-from fedvlm_flwr.engines.actors.environment import (
-    FIXED,
-    engine_environment,
-    environment,
-    socket_parent,
-)
-from fedvlm_flwr.engines.actors.own_ray import OwnRay, Setting
+from fedvlm_flwr.engines.actors.environment import FIXED
 from fedvlm_flwr.engines.inprocess import InProcessGrid
-from fedvlm_flwr.engines.ray import RayGrid
+from fedvlm_flwr.engines.ray import ray_grid
 from fedvlm_flwr.messages.wire import pack
 from fedvlm_flwr.temporary import temporary_folder
 from strategies import load_strategy
@@ -118,7 +111,11 @@ def measure(system: str, numbers: int, clients: int, rounds: int) -> Row:
     work: Callable[..., Marks] = run_ours if mine else run_stock
     app = empty_apps.ours if mine else empty_apps.stock
     if system == "ours, Ray":
-        with on_our_ray("benchmarks.empty_apps:ours", clients) as grid:
+        ours = App(ROOT, "", "benchmarks.empty_apps:ours")
+        with (
+            temporary_folder() as folder,
+            ray_grid(ours, {}, compose({}).engine, clients, folder / "log") as grid,
+        ):
             marks = work(grid, numbers, clients, rounds)
     elif system.endswith("Ray"):
         marks = on_ray(app, clients, lambda grid: work(grid, numbers, clients, rounds))
@@ -130,16 +127,6 @@ def measure(system: str, numbers: int, clients: int, rounds: int) -> Row:
         "cpu": [b[1] - a[1] for a, b in pairs],
         "megabytes": peak_megabytes(),
     }
-
-
-@contextmanager
-def on_our_ray(client: str, nodes: int) -> Iterator[RayGrid]:
-    """A grid of our Ray engine; the server is this process."""
-    with temporary_folder(socket_parent(os.environ)) as home:
-        setting = Setting(App(ROOT, "", client), compose({}).engine, home, home / "log", nodes)
-        variables = engine_environment(os.environ, home, None)
-        with environment(variables), OwnRay(setting) as ray:
-            yield RayGrid(ray, {}, nodes)
 
 
 def on_ray(app: Any, clients: int, work: Callable[[Grid], Result]) -> Result:

@@ -66,31 +66,19 @@ def count_examples(run_config: Scalars, client: int, nodes: int) -> tuple[int, .
 @app.train()
 def train(message: Message, context: Context) -> Message:
     """Train the shared tensors on a client's own data."""
-
-    def work(content: RecordDict, run_config: Scalars, node_config: Scalars) -> RecordDict:
-        return worker().train(content, run_config, node_config)
-
-    return answer(work, message, context)
+    return answer(lambda *records: worker().train(*records), message, context)
 
 
 @app.evaluate()
 def evaluate(message: Message, context: Context) -> Message:
     """Score the model that the client has, private tensors included."""
-
-    def work(content: RecordDict, run_config: Scalars, node_config: Scalars) -> RecordDict:
-        return worker().evaluate(content, run_config, node_config)
-
-    return answer(work, message, context)
+    return answer(lambda *records: worker().evaluate(*records), message, context)
 
 
 @app.evaluate(ACTION)
 def answers(message: Message, context: Context) -> Message:
     """Answer a part of the server's test questions, as a simulated client."""
-
-    def work(content: RecordDict, run_config: Scalars, node_config: Scalars) -> RecordDict:
-        return worker().answers(content, run_config, node_config)
-
-    return answer(work, message, context)
+    return answer(lambda *records: worker().answers(*records), message, context)
 
 
 def worker() -> "Worker":

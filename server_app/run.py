@@ -143,15 +143,8 @@ class Run:
             self._warn(message)
         evaluator, spread = None, Spread(config, grid) if config.eval.spread else None
         if data is not None:
-            evaluator = Evaluator(
-                config,
-                model,
-                self._process,
-                config.eval.threads,
-                others=spread.answers if spread else None,
-            )
-            if spread is not None:
-                spread.evaluator = evaluator
+            others = spread.answers if spread else None
+            evaluator = Evaluator(config, model, self._process, config.eval.threads, others=others)
         for message in unfinished_answers(evaluator) if evaluator else ():
             self._warn(message)
         if self._roster is not None:

@@ -10,7 +10,7 @@ from flwr.serverapp import Grid
 from fedvlm_flwr.arrays import Arrays
 from fedvlm_flwr.config import Config
 from fedvlm_flwr.evaluation.answers import StepFn, part_of
-from fedvlm_flwr.evaluation.evaluator import WHOLE, Evaluator
+from fedvlm_flwr.evaluation.evaluator import WHOLE, OwnAnswers
 from fedvlm_flwr.messages import AnswersReply, AnswersRequest, RejectedMessage
 from fedvlm_flwr.messages.answers import KIND
 from fedvlm_flwr.messages.wire import pack
@@ -21,13 +21,7 @@ LEAST = 64  # questions that are worth a message
 
 
 class Spread:
-    """Has simulated nodes answer, each always the same part: its pictures stay in their memory.
-
-    Attributes:
-        evaluator: answers a part that does not come back.
-    """
-
-    evaluator: Evaluator
+    """Has simulated nodes answer, each always the same part: its pictures stay in their memory."""
 
     def __init__(self, config: Config, grid: Grid) -> None:
         self._config, self._grid = config, grid
@@ -40,12 +34,13 @@ class Spread:
         packed = {name: pack(values) for name, values in records.items()}
         self._request = AnswersRequest(stage=stage, what=WHOLE, part=0, parts=1, **packed)
 
-    def answers(self, what: str, count: int, step: StepFn | None) -> list[str]:
+    def answers(self, what: str, count: int, step: StepFn | None, own: OwnAnswers) -> list[str]:
         """The answers to all questions of a kind, in their order.
 
         Args:
             what: see `Evaluator.questions`.
             count: how many they are.
+            own: answers a part that does not come back.
         """
         assert self._request is not None, "a model is placed before it answers"
         parts = min(len(self._nodes), max(1, count // LEAST))
@@ -64,7 +59,7 @@ class Spread:
                 texts[part] = read_answers(message, part_of(count, part, parts))
             except RejectedMessage as verdict:
                 log(WARNING, "The server answers a part of the questions itself: %s", verdict)
-                texts[part] = self.evaluator.answers(what, part, parts)
+                texts[part] = own(what, part, parts)
             if step is not None:
                 step(sum(map(len, texts.values())), count)
         return [text for part in range(parts) for text in texts[part]]

@@ -1,7 +1,8 @@
 """Clients in processes of Ray's, which share its machines and GPUs; the server is this process."""
 
 import os
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager
 from pathlib import Path
 
 from flwr.app import Message
@@ -62,8 +63,20 @@ def run(
     else:
         print(f"using the Ray cluster at {engine.address}", flush=True)
         require_cluster(engine.address, engine.address_timeout)
+    with (
+        logging_into("flwr", log_file),
+        ray_grid(app, run_config, engine, num_nodes, log_file) as grid,
+    ):
+        serve(app.server, grid, run_config)
+
+
+@contextmanager
+def ray_grid(
+    app: App, run_config: Mapping[str, Scalar], engine: Engine, num_nodes: int, log_file: Path
+) -> Iterator[RayGrid]:
+    """A grid with a Ray of its own, or on the configured cluster; nothing of it is left behind."""
     with temporary_folder(socket_parent(os.environ)) as home:
         variables = engine_environment(os.environ, home, engine.address)
         setting = Setting(app, engine, home, log_file, num_nodes)
-        with logging_into("flwr", log_file), environment(variables), OwnRay(setting) as ray:
-            serve(app.server, RayGrid(ray, run_config, num_nodes), run_config)
+        with environment(variables), OwnRay(setting) as ray:
+            yield RayGrid(ray, run_config, num_nodes)

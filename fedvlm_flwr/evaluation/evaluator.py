@@ -32,8 +32,9 @@ from fedvlm_flwr.process import Process
 from fedvlm_flwr.seeding import stream
 
 WHOLE, SAMPLE, SHUFFLED = "whole", "sample", "shuffled"  # questions that are asked
+OwnAnswers = Callable[[str, int, int], list[str]]  # `Evaluator.answers`
 # Answers to so many questions of a kind, in their order, by others than the evaluator's model.
-Others = Callable[[str, int, StepFn | None], list[str]]
+Others = Callable[[str, int, StepFn | None, OwnAnswers], list[str]]
 
 
 @dataclass(frozen=True)
@@ -203,7 +204,7 @@ class Evaluator:
         """The answers by task."""
         count, total = 0, sum(len(own) for own in test.values())
         if self._others is not None:
-            texts = iter(self._others(what, total, step))
+            texts = iter(self._others(what, total, step, self.answers))
             return {task: [next(texts) for _ in own] for task, own in test.items()}
         predictions = {}
         for task, own in test.items():

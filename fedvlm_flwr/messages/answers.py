@@ -5,7 +5,6 @@ from typing import Self
 
 from flwr.app import ArrayRecord, ConfigRecord, RecordDict
 
-from fedvlm_flwr.errors import RequestError
 from fedvlm_flwr.messages.failure import refuse_failure
 from fedvlm_flwr.messages.fields import (
     RejectedMessage,
@@ -16,7 +15,7 @@ from fedvlm_flwr.messages.fields import (
     to_values,
 )
 from fedvlm_flwr.messages.names import ANSWERS, ARRAYS, PREVIOUS, REQUEST, RESIDUAL
-from fedvlm_flwr.messages.request import MOST
+from fedvlm_flwr.messages.request import MOST, of_one_version
 
 KIND = "evaluate.answers"  # Flower's type of such a message
 ACTION = KIND.partition(".")[2]
@@ -57,15 +56,10 @@ class AnswersRequest:
         Raises:
             RequestError: a record or value is absent or senseless.
         """
-        try:
+        with of_one_version():
             values = from_values(cls, record_of(content, REQUEST, ConfigRecord), REQUEST)
             names = {"arrays": ARRAYS, "previous": PREVIOUS, "residual": RESIDUAL}
             values |= {key: record_of(content, name, ArrayRecord) for key, name in names.items()}
-        except RejectedMessage as verdict:
-            raise RequestError(
-                f"The server's message cannot be used ({verdict}); install the same version of the "
-                "app on both sides."
-            ) from verdict
         return cls(**values)
 
 

@@ -1,6 +1,7 @@
 """What every request to a client says."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -18,6 +19,22 @@ from fedvlm_flwr.messages.fields import (
 from fedvlm_flwr.messages.names import ARRAYS, DEPOSITS, EXTRA, REQUEST
 
 MOST = 2**31 - 1
+
+
+@contextmanager
+def of_one_version() -> Iterator[None]:
+    """Read a server's message, which can only be senseless where it is of another version.
+
+    Raises:
+        RequestError: it is.
+    """
+    try:
+        yield
+    except RejectedMessage as verdict:
+        raise RequestError(
+            f"The server's message cannot be used ({verdict}); install the same version of the "
+            "app on both sides."
+        ) from verdict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,15 +94,10 @@ class ClientRequest:
             RequestError: a record or value is absent or senseless: the two sides run different
                 versions.
         """
-        try:
+        with of_one_version():
             values = from_values(cls, record_of(content, REQUEST, ConfigRecord), REQUEST)
             arrays = record_of(content, ARRAYS, ArrayRecord)
             values |= {"deposits": optional_record(content, DEPOSITS), **cls._more(content)}
-        except RejectedMessage as verdict:
-            raise RequestError(
-                f"The server's message cannot be used ({verdict}); install the same version of the "
-                "app on both sides."
-            ) from verdict
         return cls(**values, arrays=arrays)
 
     @classmethod

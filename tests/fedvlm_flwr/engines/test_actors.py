@@ -1,9 +1,8 @@
 """Messages worked by real actors of Ray's: who works them, and what becomes of one that is lost."""
 
-import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import psutil
@@ -13,12 +12,10 @@ from flwr.common.constant import ErrorCode
 
 from fedvlm_flwr.config import Engine, compose
 from fedvlm_flwr.engines import App
-from fedvlm_flwr.engines.actors.environment import engine_environment, environment
-from fedvlm_flwr.engines.actors.own_ray import OwnRay, Setting, room
-from fedvlm_flwr.engines.ray import RayGrid
+from fedvlm_flwr.engines.actors.own_ray import room
+from fedvlm_flwr.engines.ray import RayGrid, ray_grid
 from fedvlm_flwr.errors import ConfigError, RunError
 from fedvlm_flwr.processes import lives
-from fedvlm_flwr.temporary import temporary_folder
 
 CLIENT = App(Path(), "", "tests.fedvlm_flwr.engines.acting:app")
 ENGINE = compose({}).engine
@@ -29,13 +26,8 @@ pytestmark = pytest.mark.slow
 # A process has one Ray at a time: tests that need their own come before those that share one.
 
 
-@contextmanager
-def grid_of(folder: Path, engine: Engine = ENGINE) -> Iterator[RayGrid]:
-    with temporary_folder(Path("/tmp")) as home:
-        setting = Setting(CLIENT, engine, home, folder / "engine.log", NODES)
-        variables = engine_environment(os.environ, home, None)
-        with environment(variables), OwnRay(setting) as ray:
-            yield RayGrid(ray, {}, NODES)
+def grid_of(folder: Path, engine: Engine = ENGINE) -> AbstractContextManager[RayGrid]:
+    return ray_grid(CLIENT, {}, engine, NODES, folder / "engine.log")
 
 
 @pytest.fixture(scope="module")
