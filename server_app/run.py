@@ -141,7 +141,7 @@ class Run:
         model = self._process.model(config, choose_device(config.engine.device))
         for message in shortfalls(config, model.vlm, data):
             self._warn(message)
-        evaluator, spread = None, Spread(config, grid) if config.eval.spread else None
+        evaluator, spread = None, Spread.of(config, grid)
         if data is not None:
             others = spread.answers if spread else None
             evaluator = Evaluator(config, model, self._process, config.eval.threads, others=others)

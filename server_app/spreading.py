@@ -1,6 +1,8 @@
 """The server's test questions, answered by the processes of simulated clients."""
 
+import time
 from dataclasses import replace
+from functools import cached_property
 from logging import WARNING
 
 from flwr.app import Message
@@ -9,11 +11,13 @@ from flwr.serverapp import Grid
 
 from fedvlm_flwr.arrays import Arrays
 from fedvlm_flwr.config import Config
+from fedvlm_flwr.engines import engine_kind
 from fedvlm_flwr.evaluation.answers import StepFn, part_of
 from fedvlm_flwr.evaluation.evaluator import WHOLE, OwnAnswers
 from fedvlm_flwr.messages import AnswersReply, AnswersRequest, RejectedMessage
 from fedvlm_flwr.messages.answers import KIND
 from fedvlm_flwr.messages.wire import pack
+from strategies.core.cohort import wait_for_nodes
 from strategies.core.exchange import Exchange
 from strategies.core.validation import require_answer
 
@@ -25,8 +29,20 @@ class Spread:
 
     def __init__(self, config: Config, grid: Grid) -> None:
         self._config, self._grid = config, grid
-        self._nodes = sorted(grid.get_node_ids())
         self._request: AnswersRequest | None = None
+
+    @classmethod
+    def of(cls, config: Config, grid: Grid) -> "Spread | None":
+        """What `eval.spread` asks for; None: the server answers itself."""
+        apart = engine_kind(config.engine.name).SEPARATE_PROCESSES and not config.engine.real_sites
+        spread = config.eval.spread
+        return cls(config, grid) if (apart if spread is None else spread) else None
+
+    @cached_property
+    def _nodes(self) -> list[int]:
+        clients, most = self._config.fixed_clients, self._config.engine.num_supernodes
+        deadline = time.monotonic() + self._config.round_timeout
+        return wait_for_nodes(self._grid, min(clients, most or clients), deadline)
 
     def place(self, stage: int, arrays: Arrays, previous: Arrays, residual: Arrays) -> None:
         """Take the model that is to answer next, see `Resident.place`."""

@@ -38,10 +38,9 @@ class Eval:
     """Questions that are answered at once."""
     threads: int = field(metadata=setting(least=1, most=1024))
     """CPU threads of torch in the server's process while it scores."""
-    spread: bool
-    """Whether the simulated clients' processes answer for the server, each a part of the questions;
-    they are idle otherwise. It saves time where they have GPUs, or cores, that the server has
-    not."""
+    spread: bool | None
+    """Whether simulated clients answer for the server, each a part of the questions; null: where
+    they are processes of their own, which are idle otherwise (engine=ray)."""
     max_new_tokens: int | None = field(metadata=setting(least=1, most=TOKENS))
     """Tokens after which an answer is ended; as a rule the dataset's `answer_tokens`. Null: the
     length that 99.5 % of the right answers do not exceed."""

@@ -42,7 +42,7 @@ def find_clients(grid: Grid, num_clients: int, timeout: float) -> Clients:
         RunError: there is no node, one does not answer within `timeout` seconds, or one is a real
             site.
     """
-    nodes = _wait_for_nodes(grid, num_clients, time.monotonic() + timeout)
+    nodes = wait_for_nodes(grid, num_clients, time.monotonic() + timeout)
     answers = _ask(grid, nodes, timeout)
     for node, answer in answers.items():
         if not answer.simulated:
@@ -61,7 +61,15 @@ def find_clients(grid: Grid, num_clients: int, timeout: float) -> Clients:
     )
 
 
-def _wait_for_nodes(grid: Grid, num_nodes: int, deadline: float) -> list[int]:
+def wait_for_nodes(grid: Grid, num_nodes: int, deadline: float) -> list[int]:
+    """The ids of so many nodes, sorted, or of those that there are once no more come.
+
+    Args:
+        deadline: by `time.monotonic`.
+
+    Raises:
+        RunError: there is none.
+    """
     changed, nodes = time.monotonic(), sorted(grid.get_node_ids())
     while len(nodes) < num_nodes and time.monotonic() < deadline:
         if nodes and time.monotonic() - changed > SETTLE_SECONDS:

@@ -12,6 +12,7 @@ from client_app.app import answers, query, train
 from client_app.worker import Worker
 from fedvlm_flwr.config import compose
 from fedvlm_flwr.engines import run_app
+from fedvlm_flwr.engines.inprocess import InProcessGrid
 from fedvlm_flwr.errors import ConfigError, RequestError, RunError
 from fedvlm_flwr.evaluation.evaluator import SHUFFLED, WHOLE, Evaluator
 from fedvlm_flwr.messages import AnswersReply, AnswersRequest, RejectedMessage, TrainRequest
@@ -103,6 +104,21 @@ def test_the_same_predictions_and_scores(start, alone, asked, words):
     assert numbers(spread) == numbers(own)
     kinds = {line.partition(" ")[0] for line in asked}
     assert kinds >= {WHOLE, SHUFFLED} and any("2/3" in line for line in asked)
+
+
+@pytest.mark.parametrize(
+    ("words", "spreads"),
+    [
+        ("engine=ray", True),
+        ("engine=ray eval.spread=false", False),
+        ("engine=inprocess", False),
+        ("engine=inprocess eval.spread=true", True),
+        ("engine=superlink num_clients=null", False),
+    ],
+)
+def test_clients_that_are_other_processes_answer_where_nothing_else_is_said(words, spreads):
+    grid = InProcessGrid(ending, {}, 1)
+    assert (spreading.Spread.of(compose({"overrides": words}), grid) is not None) == spreads
 
 
 def test_what_does_not_come_back_is_answered_by_the_server(start, alone, asked, monkeypatch):

@@ -61,7 +61,7 @@ UNKIND = {
 def ray_run(small, tmp_path_factory) -> tuple["subprocess.CompletedProcess[str]", RunFolder]:
     """A run in an unkind environment, that has nothing of it; its clients answer for the server."""
     long = tmp_path_factory.mktemp("x" * 80)  # no socket's path can begin with it
-    done = fedvlm("run", *small, "engine=ray", "eval.spread=true", **UNKIND, TMPDIR=str(long))
+    done = fedvlm("run", *small, "engine=ray", **UNKIND, TMPDIR=str(long))
     assert done.returncode == 0, done.stdout + done.stderr
     found = re.search(r"run folder: (\S+)", done.stdout)
     assert found
