@@ -111,7 +111,7 @@ def measure(system: str, numbers: int, clients: int, rounds: int) -> Row:
     work: Callable[..., Marks] = run_ours if mine else run_stock
     app = empty_apps.ours if mine else empty_apps.stock
     if system == "ours, Ray":
-        ours = App(ROOT, "", "benchmarks.empty_apps:ours")
+        ours = App("", "benchmarks.empty_apps:ours")
         with (
             temporary_folder() as folder,
             ray_grid(ours, {}, compose({}).engine, clients, folder / "log") as grid,

@@ -1,4 +1,4 @@
-"""The folder of the Flower app that an engine is given."""
+"""The folder of the Flower app that is sent to a SuperLink."""
 
 import importlib.util
 import shutil
@@ -41,18 +41,15 @@ def hiding(name: str) -> Path | None:
 
 @contextmanager
 def app_folder() -> Iterator[Path]:
-    """A folder with pyproject.toml, conf/ and the packages.
+    """A temporary folder with pyproject.toml, conf/ and the packages, and those of the plugins.
 
-    In a checkout that is the checkout. An installed wheel has these files scattered over
-    site-packages; they, and those of the plugin folder, are gathered in a temporary folder.
+    An installed wheel has these files scattered over site-packages. In a checkout they lie as they
+    are to be, but Flower looks through every file there, those of a virtual environment too.
 
     Raises:
         ConfigError: see `plugin_folder`.
     """
     plugins, checkout = plugin_folder(), PACKAGE.parent / "pyproject.toml"
-    if plugins is None and checkout.is_file():
-        yield PACKAGE.parent
-        return
     with temporary_folder() as folder:
         shutil.copy(checkout if checkout.is_file() else PACKAGE / "pyproject.toml", folder)
         shutil.copytree(conf_dir(), folder / "conf")

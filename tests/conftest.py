@@ -117,7 +117,7 @@ def hf_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], P
 @pytest.fixture(scope="session")
 def app() -> App:
     """The app of this checkout."""
-    return App(ROOT, "server_app.app:app", "client_app.app:app")
+    return App("server_app.app:app", "client_app.app:app")
 
 
 @pytest.fixture(scope="session")
@@ -132,7 +132,7 @@ def start(small: list[str], app: App, tmp_path_factory: pytest.TempPathFactory) 
             "run-name": name,
         }
         config = this_process().compose(run_config)
-        chosen = App(app.folder, app.server, client or app.client)
+        chosen = App(app.server, client or app.client)
         folder = RunFolder(root / name)
         folder.path.mkdir()
         clients = config.num_clients or 1

@@ -38,7 +38,6 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from fedvlm_flwr.bundle import app_folder
 from fedvlm_flwr.config import Config, Scalar, from_hydra
 from fedvlm_flwr.config.compose import our_sentences, quoted, searched, to_overrides, unquoted
 from fedvlm_flwr.config.keys import Kinds, facts_at, kinds_of
@@ -377,10 +376,10 @@ def run_federation(config: Config, run_config: dict[str, Scalar], folder: RunFol
     print(f"starting with engine={config.engine.name} in {folder.path}", flush=True)
     os.environ[FOLLOWED] = str(os.getpid())
     try:
-        with app_folder() as bundle, live_page(config, folder), following(folder):
+        with live_page(config, folder), following(folder):
             if damage:
                 folder.append(PROGRESS, {"event": "warning", "message": damage})
-            app = App(bundle, "server_app.app:app", "client_app.app:app", ("client_app.worker",))
+            app = App("server_app.app:app", "client_app.app:app", ("client_app.worker",))
             run_app(app, run_config, config.engine, config.num_clients or 1, folder.path / LOG)
     except FedVLMError as error:
         events = list(folder.lines(PROGRESS))[lines_before:]

@@ -16,13 +16,12 @@ from fedvlm_flwr.plugins import load_as
 
 @dataclass(frozen=True)
 class App:
-    """A Flower app: its folder (with pyproject.toml) and its two components as `module:name`.
+    """A Flower app: its two components as `module:name`.
 
     Attributes:
         needs: modules that a client's work brings in, for engines that can load them ahead.
     """
 
-    folder: Path
     server: str
     client: str
     needs: tuple[str, ...] = ()

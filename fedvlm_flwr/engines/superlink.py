@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from fedvlm_flwr.bundle import app_folder
 from fedvlm_flwr.config import Engine, Scalar
 from fedvlm_flwr.config.keys import facts_at
 from fedvlm_flwr.engines import App
@@ -48,7 +49,7 @@ def run(
     with folder.locked():
         note = _under_way(connection, folder) if "resume" in run_config else None
         if note is None:
-            note = _started(app, run_config, connection, folder)
+            note = _started(run_config, connection, folder)
         print(f"run {note.run} at {connection.name} ({connection.address})", flush=True)
         receiver = LogReceiver(folder, note.run)
         try:
@@ -72,7 +73,7 @@ def _under_way(connection: Connection, folder: RunFolder) -> Note | None:
 
 
 def _started(
-    app: App, run_config: Mapping[str, Scalar], connection: Connection, folder: RunFolder
+    run_config: Mapping[str, Scalar], connection: Connection, folder: RunFolder
 ) -> Note:
     """Start a run there: a new one in a folder that nobody else's has, or one that goes on."""
     # What names the user's folder stays here: the run has another one there.
@@ -86,9 +87,9 @@ def _started(
         values["run-name"] = f"{folder.path.name}-{secrets.token_hex(4)}"
     else:
         values["resume"] = place
-    with temporary_folder() as temporary:
+    with temporary_folder() as temporary, app_folder() as app:
         try:
-            number = connection.start(app.folder, write_run_config(temporary, values))
+            number = connection.start(app, write_run_config(temporary, values))
         except RunError as error:
             raise RunError(
                 f"The run could not be started at engine.connection={connection.name} "

@@ -66,8 +66,8 @@ def main(arguments):
 '''
 
 
-def test_the_app_of_an_engine_has_it_too(plugins):
-    """As on Ray and on real sites, whose processes know nothing of the folder."""
+def test_the_app_that_is_sent_has_it_too(plugins):
+    """As on real sites, whose processes know nothing of the folder."""
     with app_folder() as app:
         assert (app / "strategies" / "fedstep.py").read_text() == (
             plugins / "strategies" / "fedstep.py"

@@ -63,7 +63,7 @@ def test_it_learns_and_runs_the_same_under_flowers_own_start(start, app, small, 
     assert weighting == (["uniform"] if name in ROBUST else [])
     monkeypatch.setitem(sys.modules, "stranger", sys.modules[__name__])
     run_config = {"overrides": shlex.join([*small, f"algorithm={name}", *SHORT])}
-    theirs = App(app.folder, "stranger:stranger", app.client)
+    theirs = App("stranger:stranger", app.client)
     run_app(theirs, run_config, compose(run_config).engine, 5, ours.path / "stranger.log")
     saved = read_checkpoint(ours)
     arrays = unpack(RESULTS[name].arrays)

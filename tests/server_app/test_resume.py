@@ -27,6 +27,7 @@ FORKS.set_forkserver_preload(
         "fedvlm_flwr.models.llava.kind",
         "datasets",
         "matplotlib.backends.backend_agg",
+        "matplotlib.figure",
     ]
 )
 ROUNDS = 4
@@ -60,7 +61,7 @@ def federate(run_config: dict[str, str], moment: str | None = None, count: int =
     """What the child process does."""
     if moment:
         kill_at(moment, count)
-    app = App(Path(), "server_app.app:app", "client_app.app:app")
+    app = App("server_app.app:app", "client_app.app:app")
     config = compose(run_config)
     run_app(app, run_config, config.engine, config.num_clients, Path(os.devnull))
 

@@ -100,7 +100,7 @@ def run(small: list[str], folders: Path, place: Path, *more: str, client: str = 
         run_config |= {"output-dir": str(place.parent), "run-name": place.name}
         place.mkdir()
     config = compose(run_config)
-    app = App(Path(), "server_app.app:app", client or "client_app.app:app")
+    app = App("server_app.app:app", client or "client_app.app:app")
     run_app(app, run_config, config.engine, config.num_clients or 1, place / "engine.log")
     return folder
 

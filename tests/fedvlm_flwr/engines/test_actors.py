@@ -17,7 +17,7 @@ from fedvlm_flwr.engines.ray import RayGrid, ray_grid
 from fedvlm_flwr.errors import ConfigError, RunError
 from fedvlm_flwr.processes import lives
 
-CLIENT = App(Path(), "", "tests.fedvlm_flwr.engines.acting:app")
+CLIENT = App("", "tests.fedvlm_flwr.engines.acting:app")
 ENGINE = compose({}).engine
 SECONDS = 60
 NODES = 2  # and as many actors, where there are as many cores
