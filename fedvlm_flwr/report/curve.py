@@ -31,8 +31,17 @@ def curve_figure(folder: RunFolder) -> Figure:
 
     values = server_values(folder)
     metrics = headlines(folder, values)
-    figure = Figure(figsize=(3.2 * max(1, len(metrics)), 2.9), layout="constrained")
-    panels = figure.subplots(1, max(1, len(metrics)), squeeze=False)[0]
+    columns = max(1, len(metrics))
+    width, height = 3.2 * columns, 2.9  # inches; finding margins costs more than all the rest
+    figure = Figure(figsize=(width, height))
+    figure.subplots_adjust(
+        left=0.5 / width,
+        right=1 - 0.1 / width,
+        bottom=0.5 / height,
+        top=1 - 0.3 / height,
+        wspace=0.18,
+    )
+    panels = figure.subplots(1, columns, squeeze=False)[0]
     for panel, (task, metric) in zip(panels, metrics.items(), strict=False):
         _draw(panel, values, task, metric)
     if metrics and panels[-1].get_legend_handles_labels()[0]:  # sites score without controls
@@ -46,11 +55,10 @@ def _draw(panel: Axes, values: Values, task: str, metric: str) -> None:
     rounds = sorted(number for number, name, key in values if (name, key) == (task, metric))
     scores = [values[number, task, metric] for number in rounds]
     panel.plot(rounds, scores, color="tab:blue", linewidth=1.5)
-    for number, score in zip(rounds, scores, strict=True):
-        full = bool(values.get((number, task, "full"), 1.0))
-        panel.plot(
-            number, score, "o", color="tab:blue", markersize=4, fillstyle="full" if full else "none"
-        )
+    for fill, is_full in (("full", True), ("none", False)):
+        own = [n for n in rounds if bool(values.get((n, task, "full"), 1.0)) == is_full]
+        points = [values[n, task, metric] for n in own]
+        panel.plot(own, points, "o", color="tab:blue", markersize=4, fillstyle=fill)
     for control, style in STYLES.items():
         key = (rounds[-1], task, f"control_{control}_{metric}")
         if key in values:
