@@ -6,6 +6,7 @@ about as much as their sums. What is read here is what it reads, and no more tha
 
 import json
 import math
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -30,6 +31,7 @@ METADATA = "__metadata__"  # what a header may hold beside the tensors: texts
 LENGTH = 8  # bytes that say how long the header is
 MOST_SIDES = 64  # of a shape, as NumPy has it
 LONGEST_HEADER = 100_000_000  # bytes; safetensors reads no longer one
+LONGEST_KNOWN = 100_000  # bytes of a header that is remembered: all clients of a round send one
 
 Entry = tuple[np.dtype[Any], tuple[int, ...], int, int]
 
@@ -45,16 +47,30 @@ def read_tensors(data: bytes | memoryview) -> dict[str, NDArray[Any]]:
     start = LENGTH + size
     if len(view) < LENGTH or size > LONGEST_HEADER or start > len(view):
         raise ValueError("its header is not whole")
-    entries = {name: _entry(name, own) for name, own in _header(bytes(view[LENGTH:start])).items()}
-    _require_whole(entries, len(view) - start)
+    read = _known_entries if size <= LONGEST_KNOWN else _entries
+    entries = read(bytes(view[LENGTH:start]), len(view) - start)
     return {
         name: np.frombuffer(view[start + begin : start + end], kind).reshape(shape)
         for name, (kind, shape, begin, end) in entries.items()
     }
 
 
+def _entries(text: bytes, size: int) -> dict[str, Entry]:
+    """What a header says of each tensor, with so many bytes behind it.
+
+    Raises:
+        ValueError: see `read_tensors`.
+    """
+    entries = {name: _entry(name, own) for name, own in _header(text).items()}
+    _require_whole(entries, size)
+    return entries
+
+
+_known_entries = lru_cache(maxsize=16)(_entries)
+
+
 def _header(text: bytes) -> dict[str, Any]:
-    """What a header says of each tensor.
+    """A header as it stands there, but for the texts beside the tensors.
 
     Raises:
         ValueError: it is no JSON of the form.

@@ -10,7 +10,7 @@ from flwr.clientapp import ClientApp
 from numpy.typing import NDArray
 
 from fedvlm_flwr.engines.actors.logs import print_into
-from fedvlm_flwr.engines.actors.parcels import Parcel, packed_reply, unpacked
+from fedvlm_flwr.engines.actors.parcels import Parcel, is_small, packed_reply, unpacked
 from fedvlm_flwr.engines.base import load_component
 from fedvlm_flwr.first_import import first_import
 
@@ -34,8 +34,15 @@ class Actor:
             for name in needs:
                 importlib.import_module(name)
 
-    def work(self, data: bytes, *parts: NDArray[np.uint8]) -> tuple[Parcel, RecordDict]:
-        """The reply to a message, and the state of its node after it."""
+    def work(
+        self, data: bytes, *parts: NDArray[np.uint8]
+    ) -> tuple[tuple[RecordDict, Parcel | None], Parcel | None]:
+        """The state of a message's node after it, and the reply: beside it, or by itself if large.
+
+        The server asks for the first at once, and for a reply by itself when its turn comes.
+        """
         message, context = unpacked(data, parts)
-        reply = self._app(message, context)
-        return packed_reply(reply), context.state
+        parcel = packed_reply(self._app(message, context))
+        return (
+            ((context.state, parcel), None) if is_small(parcel) else ((context.state, None), parcel)
+        )

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 Parts = Sequence[NDArray[np.uint8]]
 Parcel = tuple[bytes, Parts]
+SMALL = 65_536  # bytes that travel with a call's answer, of which Ray holds up to 100 kB together
 
 
 class Store:
@@ -55,3 +56,9 @@ def packed_reply(reply: Message) -> Parcel:
     parts: list[pickle.PickleBuffer] = []
     data = pickle.dumps(reply, protocol=5, buffer_callback=parts.append)
     return data, [np.frombuffer(part.raw(), np.uint8) for part in parts]
+
+
+def is_small(parcel: Parcel) -> bool:
+    """Whether a parcel need not wait in Ray's memory until the server has a look at it."""
+    data, parts = parcel
+    return len(data) + sum(part.nbytes for part in parts) <= SMALL

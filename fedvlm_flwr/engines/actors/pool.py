@@ -9,7 +9,7 @@ from typing import Any
 from flwr.app import Context, Error, Message
 from flwr.common.constant import ErrorCode
 
-from fedvlm_flwr.engines.actors.parcels import Store, packed, unpacked
+from fedvlm_flwr.engines.actors.parcels import Parcel, Store, packed, unpacked
 from fedvlm_flwr.engines.base import Task
 
 WAIT_SECONDS = 0.2  # for a reply, before whoever waits for one looks at the time
@@ -20,14 +20,16 @@ class Job:
     """A message to a node, and what becomes of it.
 
     Attributes:
-        reply: Ray's reference to its reply, once it is worked.
+        reply: its reply once it is worked, a small one.
+        place: Ray's reference to a large one.
         error: what there is instead of a reply.
     """
 
     message: Message
     context: Context
     store: Store
-    reply: Any = None
+    reply: Parcel | None = None
+    place: Any = None
     error: Error | None = None
 
     @property
@@ -113,7 +115,7 @@ class Pool:
     def take(self, pending: Set[str], stop: Callable[[], bool]) -> Message | None:
         """The reply to one of these messages; None: there is none within a moment, or at a stop.
 
-        Replies stay with Ray until they are taken, so that the server has one at a time.
+        Large replies stay with Ray until they are taken, so that the server has one at a time.
         """
         with self._changed:
             self._changed.wait_for(lambda: stop() or self._ready(pending), WAIT_SECONDS)
@@ -138,8 +140,8 @@ class Pool:
 
         try:
             data, parts = packed((job.message, job.context), job.store)
-            job.reply, state = hand.actor.work.options(num_returns=2).remote(data, *parts)
-            job.context.state = ray.get(state)  # the reply itself stays where it is
+            answer, job.place = hand.actor.work.options(num_returns=2).remote(data, *parts)
+            job.context.state, job.reply = ray.get(answer)  # a large reply stays where it is
         except RayTaskError as error:
             job.error = Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, raised(error))
         except RayError as error:
@@ -180,7 +182,7 @@ def reply_of(job: Job) -> Message:
 
     if job.error is None:
         try:
-            reply: Message = unpacked(*ray.get(job.reply))
+            reply: Message = unpacked(*(job.reply or ray.get(job.place)))
         except RayError as error:  # its machine has gone meanwhile
             job.error = crash(error)
         else:
