@@ -72,9 +72,7 @@ def _under_way(connection: Connection, folder: RunFolder) -> Note | None:
     return None if state.is_completed and folder.is_finished() else note
 
 
-def _started(
-    run_config: Mapping[str, Scalar], connection: Connection, folder: RunFolder
-) -> Note:
+def _started(run_config: Mapping[str, Scalar], connection: Connection, folder: RunFolder) -> Note:
     """Start a run there: a new one in a folder that nobody else's has, or one that goes on."""
     # What names the user's folder stays here: the run has another one there.
     values = {

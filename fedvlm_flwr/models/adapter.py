@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig
 from safetensors.torch import save_file
 
 from fedvlm_flwr.adapters import FACTORS, LORA_A, is_factor, layers_in, negative, stacked
@@ -16,6 +15,7 @@ from fedvlm_flwr.arrays import Arrays, section
 from fedvlm_flwr.config import Lora, Tuning
 from fedvlm_flwr.config.tuning import FROM_THE_BASE
 from fedvlm_flwr.models.parts import adapted_layers, cast_paths, lora_targets
+from fedvlm_flwr.models.peft_layers import LoraConfig
 from fedvlm_flwr.models.vlm import VLM
 from fedvlm_flwr.paths import share
 

@@ -5,9 +5,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from peft.tuners.lora import Linear
 
 from fedvlm_flwr.models.parts import adapted_layers
+from fedvlm_flwr.models.peft_layers import Linear
 from fedvlm_flwr.models.vlm import VLM
 
 ADAPTER = "default"  # peft's name of the one adapter

@@ -7,13 +7,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from peft import LoraConfig, inject_adapter_in_model
-from peft.tuners.lora import LoraLayer
 from torch import nn
 
 from fedvlm_flwr.config import Lora, Stage, Tuning
 from fedvlm_flwr.config.tuning import FROM_THE_BASE
 from fedvlm_flwr.errors import ConfigError, ModelError
+from fedvlm_flwr.models.peft_layers import LoraConfig, LoraLayer, inject_adapter_in_model
 from fedvlm_flwr.models.vlm import VLM, Skeleton
 
 _ADAPTER = ".default"  # peft's name of the one adapter, inside the names of its tensors
