@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 Parts = Sequence[NDArray[np.uint8]]
 Parcel = tuple[bytes, Parts]
-SMALL = 65_536  # bytes that travel with a call's answer, of which Ray holds up to 100 kB together
+SMALL = 65_536  # bytes that travel with a call or its answer, where Ray takes 100 kB of each
 
 
 class Store:
@@ -41,8 +41,7 @@ class Store:
 
 def packed(task: tuple[Message, Context], store: Store) -> tuple[bytes, list[Any]]:
     """A message and its node's context, and references to their large parts."""
-    parts: list[pickle.PickleBuffer] = []
-    data = pickle.dumps(task, protocol=5, buffer_callback=parts.append)
+    data, parts = _apart(task)
     return data, [store.put(part) for part in parts]
 
 
@@ -53,12 +52,24 @@ def unpacked(data: bytes, parts: Parts) -> Any:
 
 def packed_reply(reply: Message) -> Parcel:
     """A reply and its large parts, which Ray copies into its memory."""
-    parts: list[pickle.PickleBuffer] = []
-    data = pickle.dumps(reply, protocol=5, buffer_callback=parts.append)
+    data, parts = _apart(reply)
     return data, [np.frombuffer(part.raw(), np.uint8) for part in parts]
 
 
 def is_small(parcel: Parcel) -> bool:
     """Whether a parcel need not wait in Ray's memory until the server has a look at it."""
     data, parts = parcel
-    return len(data) + sum(part.nbytes for part in parts) <= SMALL
+    return not parts and len(data) <= SMALL
+
+
+def _apart(value: object) -> tuple[bytes, list[pickle.PickleBuffer]]:
+    """What is left of something without its large parts, and these."""
+    parts: list[pickle.PickleBuffer] = []
+
+    def stays(part: pickle.PickleBuffer) -> bool:
+        is_large = part.raw().nbytes > SMALL
+        if is_large:
+            parts.append(part)
+        return not is_large
+
+    return pickle.dumps(value, protocol=5, buffer_callback=stays), parts
