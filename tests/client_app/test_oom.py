@@ -6,13 +6,14 @@ import weakref
 import numpy as np
 import pytest
 import torch
-from flwr.app import RecordDict
+from flwr.app import ArrayRecord, RecordDict
 
 from client_app.oom import leaves_no_gradients
 from client_app.worker import Worker
 from fedvlm_flwr.config import compose
 from fedvlm_flwr.errors import RunError
-from fedvlm_flwr.messages import ScoresRequest, TrainRequest
+from fedvlm_flwr.evaluation.evaluator import SAMPLE
+from fedvlm_flwr.messages import AnswersRequest, ScoresRequest, TrainRequest
 from fedvlm_flwr.messages.wire import pack, unpack
 from fedvlm_flwr.models.llava.model import Llava
 from fedvlm_flwr.process import this_process
@@ -41,6 +42,13 @@ def content(model, client=0) -> RecordDict:
 def scores_content(model) -> RecordDict:
     place = {"client": 0, "stage": 0, "round": 1, "run": "0" * 32}
     return ScoresRequest(**place, arrays=pack(model.initial[0]), full=True).pack()
+
+
+def answers_content(model) -> RecordDict:
+    none = ArrayRecord()
+    part = {"what": SAMPLE, "part": 0, "parts": 2}
+    arrays = {"arrays": pack(model.initial[0]), "previous": none, "residual": none}
+    return AnswersRequest(stage=0, **part, **arrays).pack()
 
 
 class OutOfMemory:
@@ -128,13 +136,20 @@ def test_other_errors_go_through(small, model, shortage):
         Worker(this_process()).train(content(model), run_config(small), NODE)
 
 
-def test_answering_names_its_own_batch(small, model, monkeypatch):
+@pytest.mark.parametrize(
+    ("work", "content_of"), [(Worker.evaluate, scores_content), (Worker.answers, answers_content)]
+)
+def test_answering_names_its_own_batch(small, model, monkeypatch, work, content_of):
     def full(*_):
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
-    monkeypatch.setattr(Llava, "generate", full)
-    with pytest.raises(RunError, match=r"memory in answering; lower eval.batch_size \(now 256\)"):
-        Worker(this_process()).evaluate(scores_content(model), run_config(small), NODE)
+    with monkeypatch.context() as patch:
+        patch.setattr(Llava, "generate", full)
+        with pytest.raises(
+            RunError, match=r"memory in answering; lower eval.batch_size \(now 256\)"
+        ):
+            work(Worker(this_process()), content_of(model), run_config(small), NODE)
+    assert work(Worker(this_process()), content_of(model), run_config(small), NODE)
 
 
 def test_local_training_leaves_no_gradients(small, model):
