@@ -4,6 +4,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -22,6 +23,7 @@ CONFIG, METRICS, COST = "config.yaml", "metrics.jsonl", "cost.json"
 PREDICTIONS, PROGRESS, ADAPTER = "predictions.jsonl", "progress.jsonl", "adapter"
 FIRST_PREDICTIONS = "predictions_before.jsonl"  # those of the model before its first round
 CURVE = "learning_curve.png"
+NOT_BEGUN = "It had not begun: start it anew."
 SURROUNDINGS = "surroundings.jsonl"  # a line whenever the run is started or gone on with
 RESULT = "result.json"  # what it takes to answer as the run's evaluation did, beside the tensors
 SITES = "sites.json"  # the names of real sites, by number
@@ -280,6 +282,21 @@ class RunFolder:
             for number, line in enumerate(file, start=1):
                 if line.endswith(b"\n"):  # a killed run may leave half a line behind
                     yield _record(line, path, number)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether there is anything to go on with."""
+        return (self.path / CONFIG).exists()
+
+    @property
+    def resumption(self) -> str:
+        """The command that goes on with the run."""
+        return f"fedvlm run resume={shlex.quote(str(self.path))}"
+
+    @property
+    def way_on(self) -> str:
+        """What its user is told when it has ended early."""
+        return f"Go on with: {self.resumption}" if self.has_begun else NOT_BEGUN
 
     def settings(self) -> dict[str, Any]:
         """The leaves of the run's configuration by dotted key (`train.lr`).

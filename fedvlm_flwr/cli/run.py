@@ -64,7 +64,7 @@ from fedvlm_flwr.sweeps.place import (
 from fedvlm_flwr.temporary import temporary_folder
 
 LOG = "engine.log"
-TERMINATED = 128 + signal.SIGTERM
+ENDING = (signal.SIGTERM, signal.SIGHUP)  # a process's end, and its terminal's
 FLAGS = ("-m", "--multirun", "-r", "--run", "--resolve")  # of Hydra, that take no further word
 SHOWS = {"-c", "--cfg", "-i", "--info"}  # of Hydra, that show what a run would be
 MANY = 1000  # clients from which an engine takes so long to start that their data is seen to first
@@ -76,7 +76,9 @@ def main(arguments: list[str]) -> int:
         print(__doc__)
         return 0
     require_pairs(arguments)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # so that engines are ended
+    for number in ENDING:  # so that engines are ended
+        if signal.getsignal(number) == signal.SIG_DFL:  # else nohup has it ignored
+            signal.signal(number, lambda which, _: sys.exit(128 + which))
     arguments = [as_one_value(word) for word in arguments]
     words = [word for word in arguments if "=" in word and not word.startswith("-")]
     many = "-m" in arguments or "--multirun" in arguments
@@ -389,8 +391,7 @@ def run_federation(config: Config, run_config: dict[str, Scalar], folder: RunFol
         raise RunError(f"{messages[-1]}\nrun folder: {folder.path}") from error
     except (KeyboardInterrupt, SystemExit):
         if not engine_kind(config.engine.name).OUTLIVES_COMMAND:
-            place = shlex.quote(str(folder.path))
-            print(f"ended; go on with: fedvlm run resume={place}", file=sys.stderr)
+            print(f"ended. {folder.way_on}", file=sys.stderr)
         raise
     finally:
         del os.environ[FOLLOWED]

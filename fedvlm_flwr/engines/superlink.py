@@ -1,7 +1,6 @@
 """Real sites: a run at a SuperLink that the user's Flower knows, followed from here."""
 
 import secrets
-import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +16,7 @@ from fedvlm_flwr.engines.deployed.run_config import write_run_config
 from fedvlm_flwr.errors import ConfigError, RunError
 from fedvlm_flwr.log_stream import LogReceiver
 from fedvlm_flwr.report.live import size
-from fedvlm_flwr.run_folder import CONFIG, PROGRESS, RunFolder
+from fedvlm_flwr.run_folder import PROGRESS, RunFolder
 from fedvlm_flwr.temporary import temporary_folder
 
 SEPARATE_PROCESSES = True
@@ -109,26 +108,16 @@ def _followed(
     try:
         return follow(connection, note.run, receiver, log_file, engine.address_timeout, keep)
     except RunError as error:
-        raise RunError(f"{error} {_go_on(folder)}") from error
+        raise RunError(f"{error} {folder.way_on}") from error
 
 
 def _ended(state: State, run: str, folder: RunFolder, log_file: Path) -> str:
     words = f" ({state.details})" if state.details else ""
-    return (
-        f"The run {run} ended as '{state.status}'{words}; its log is {log_file}. {_go_on(folder)}"
-    )
-
-
-def _go_on(folder: RunFolder) -> str:
-    if not (folder.path / CONFIG).exists():
-        return "It had not begun: start it anew."
-    return f"Go on with: fedvlm run resume={shlex.quote(str(folder.path))}"
+    return f"The run {run} ended as '{state.status}'{words}; its log is {log_file}. {folder.way_on}"
 
 
 def _detached(note: Note, folder: RunFolder) -> str:
-    again = _go_on(folder).removeprefix("Go on with: ")
-    if not (folder.path / CONFIG).exists():
-        again = f"flwr log {note.run} {note.connection}"
+    again = folder.resumption if folder.has_begun else f"flwr log {note.run} {note.connection}"
     return (
         f"not followed any more; the run {note.run} goes on at {note.connection}\n"
         f"  follow it again: {again}\n"
@@ -147,8 +136,7 @@ def _require_result(receiver: LogReceiver, note: Note, folder: RunFolder) -> Non
         lost = ", ".join(receiver.missing()) or "its end"
         raise RunError(
             f"The run {note.run} has completed, but its result has not arrived whole ({lost}); it "
-            f"is in {place} on the SuperLink's host. Fetch it again with: fedvlm run "
-            f"resume={shlex.quote(str(folder.path))}"
+            f"is in {place} on the SuperLink's host. Fetch it again with: {folder.resumption}"
         )
     for name, num_bytes in receiver.stays.items():
         words = (

@@ -84,22 +84,31 @@ def wait_for_nodes(grid: Grid, num_nodes: int, deadline: float) -> list[int]:
 
 
 def _ask(grid: Grid, nodes: list[int], timeout: float) -> dict[int, SiteReply]:
-    questions = [Message(RecordDict(), node, MessageType.QUERY) for node in nodes]
+    """What each node says of itself; those that fail are asked once more."""
     sites: dict[int, SiteReply] = {}
-    for answer in grid.send_and_receive(questions, timeout=timeout):
-        node = answer.metadata.src_node_id
-        try:
-            require_answer(answer)
-            sites[node] = SiteReply.unpack(answer.content)
-        except RejectedMessage as verdict:
-            raise RunError(
-                f"SuperNode {node} cannot run the ClientApp ({verdict}); mend its installation."
-            ) from verdict
-    if silent := sorted(set(nodes) - set(sites)):
+    for _ in range(2):
+        failures: dict[int, RejectedMessage] = {}
+        questions = [
+            Message(RecordDict(), node, MessageType.QUERY) for node in nodes if node not in sites
+        ]
+        for answer in grid.send_and_receive(questions, timeout=timeout):
+            node = answer.metadata.src_node_id
+            try:
+                require_answer(answer)
+                sites[node] = SiteReply.unpack(answer.content)
+            except RejectedMessage as verdict:
+                failures[node] = verdict
+        if not failures:
+            break
+    if silent := sorted(set(nodes) - set(sites) - set(failures)):
         raise RunError(
-            f"SuperNode {silent[0]} did not answer within {timeout:g} s; restart it, or raise "
-            "round_timeout."
+            f"Node {silent[0]} did not answer within {timeout:g} s; raise round_timeout, or "
+            "restart its SuperNode."
         )
+    for node, reason in failures.items():
+        raise RunError(
+            f"Node {node} cannot run the ClientApp ({reason}); mend its installation."
+        ) from reason
     return sites
 
 

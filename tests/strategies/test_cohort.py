@@ -124,8 +124,24 @@ def test_site_that_cannot_answer_is_named_with_its_reason(make_grid: MakeGrid) -
     def broken(node: int) -> SiteReply:
         raise ImportError("no module named torch")
 
-    with pytest.raises(RunError, match=r"SuperNode \d+ .*no module named torch"):
+    with pytest.raises(
+        RunError, match=r"Node \d+ cannot run the ClientApp .*no module named torch"
+    ):
         find_clients(make_grid(never, 1, broken), 1, 5.0)
+
+
+def test_a_node_that_fails_is_asked_once_more(make_grid: MakeGrid) -> None:
+    """As one whose process dies while it loads."""
+    asked: list[int] = []
+
+    def dies_once(node: int) -> SiteReply:
+        asked.append(node)
+        if asked.count(1) == 1 and node == 1:
+            raise MemoryError("no room")
+        return SiteReply(partition=node, simulated=True)
+
+    assert len(find_clients(make_grid(never, 3, dies_once), 3, 5.0).nodes) == 3
+    assert sorted(asked) == [0, 1, 1, 2]
 
 
 def test_no_node_at_all(make_grid: MakeGrid) -> None:
@@ -141,5 +157,7 @@ class Deaf(InProcessGrid):
 
 
 def test_nodes_that_never_answer(make_grid: MakeGrid) -> None:
-    with pytest.raises(RunError, match=r"SuperNode"):
+    with pytest.raises(
+        RunError, match=r"Node \d+ did not answer within 0\.1 s; raise round_timeout"
+    ):
         find_clients(make_grid(never, 2, grid_class=Deaf), 2, 0.1)

@@ -2,9 +2,11 @@
 
 import os
 import signal
+import sys
 import threading
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import psutil
@@ -13,11 +15,13 @@ from fedvlm_flwr.config import Engine
 from fedvlm_flwr.engines import App
 from fedvlm_flwr.engines.actors.actor import Actor
 from fedvlm_flwr.engines.actors.environment import OWN_RAY, of_actors
+from fedvlm_flwr.engines.actors.guard import Guard
 from fedvlm_flwr.engines.actors.logs import logging_into
 from fedvlm_flwr.engines.actors.pool import Pool
 from fedvlm_flwr.errors import ConfigError, FedVLMError, RunError
 from fedvlm_flwr.processes import family, lives, send
 
+OURS = (signal.SIGTERM,)  # of which Ray would print where in its own code it came
 VITAL = ("gcs_server", "raylet")  # of a Ray of the run's own: without one nothing answers any more
 
 
@@ -40,28 +44,62 @@ class Setting:
 class OwnRay:
     """Ray for one run; it starts in a thread of its own, while the server does.
 
+    Args:
+        guard: is told when it has started, or has said why not.
+
     Attributes:
         pool: works messages as soon as there are actors.
     """
 
-    def __init__(self, setting: Setting) -> None:
+    def __init__(self, setting: Setting, guard: Guard) -> None:
         self.pool = Pool(self._actor)
         self._setting = setting
+        self._guard = guard
         self._failure: Exception | None = None
         self._roots: set[psutil.Process] = set()
         self._family: set[psutil.Process] = set()
         self._vital: dict[str, psutil.Process] = {}
+        self._has_settled = threading.Event()
         self._is_over = threading.Event()
+        self._has_ended = threading.Event()
+        self._handlers: dict[int, Any] = {}
         # Linux ends what a thread has started with the thread: it lives as long as Ray does.
-        self._thread = threading.Thread(target=self._live, daemon=True)
+        self._thread = threading.Thread(target=self._go, daemon=True)
 
     def __enter__(self) -> "OwnRay":
+        if threading.current_thread() is threading.main_thread():
+            self._handlers = {number: signal.getsignal(number) for number in OURS}
         self._thread.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        """End Ray, however often the user asks for it: half of it would stay behind."""
         self._is_over.set()
+        if error is not None and not self._has_settled.is_set():
+            print("ending, once Ray has started, which takes seconds", file=sys.stderr, flush=True)
+        interrupt = None
+        while (
+            not self._has_ended.is_set()
+        ):  # a thread whose join is interrupted seems to have ended
+            try:
+                self._has_ended.wait()
+            except (KeyboardInterrupt, SystemExit) as again:
+                interrupt = again
         self._thread.join()
+        if interrupt is not None and error is None:
+            raise interrupt
+
+    def keep_handlers(self) -> None:
+        """Have our handlers of signals back, once: Ray has put its own there as it started."""
+        if self._handlers and self._has_settled.is_set():
+            for number, handler in self._handlers.items():
+                signal.signal(number, handler)
+            self._handlers = {}
 
     def has_failed(self) -> bool:
         """Whether Ray has not started; nobody need wait for a reply."""
@@ -86,6 +124,12 @@ class OwnRay:
                     "killed, perhaps since memory ran out."
                 )
 
+    def _go(self) -> None:
+        try:
+            self._live()
+        finally:
+            self._has_ended.set()
+
     def _live(self) -> None:
         """Start Ray, have it work, and end it."""
         import ray
@@ -103,6 +147,8 @@ class OwnRay:
             except Exception as error:  # told where replies are waited for
                 self._failure = error
                 self.pool.wake()
+            self._has_settled.set()
+            self._guard.settled()
             self._is_over.wait()
             self._look()
             if not all(map(lives, self._vital.values())):

@@ -196,5 +196,6 @@ def raised(error: Any) -> str:
 
 
 def crash(error: Exception) -> Error:
-    """What is said of a message whose process has ended."""
-    return Error(ErrorCode.CLIENT_APP_CRASHED, " ".join(str(error).split()))
+    """What is said of a message whose process has ended: Ray's first line, ids follow."""
+    first, *_ = str(error).strip().splitlines() or [type(error).__name__]
+    return Error(ErrorCode.CLIENT_APP_CRASHED, first)

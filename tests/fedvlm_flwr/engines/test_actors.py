@@ -7,6 +7,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import ray
 from flwr.app import ConfigRecord, Message, MessageType, RecordDict
 from flwr.common.constant import ErrorCode
 
@@ -89,6 +90,15 @@ def test_no_room_for_a_client_is_refused(tmp_path):
         replies(grid, send(grid, "tell"))
 
 
+def test_a_process_with_a_ray_of_its_own_is_refused(tmp_path):
+    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
+    try:
+        with grid_of(tmp_path) as grid, pytest.raises(ConfigError, match=r"call ray\.shutdown\(\)"):
+            replies(grid, send(grid, "tell"))
+    finally:
+        ray.shutdown()
+
+
 def test_a_node_keeps_its_process_and_its_state(grid):
     first, second = ([told(r) for r in replies(grid, send(grid, "tell", "tell"))] for _ in "12")
     assert [each["partition-id"] for each in first] == list(range(NODES))
@@ -148,7 +158,8 @@ def test_as_many_clients_at_once_as_a_node_has_room_for(resources, words, expect
     assert room(resources, compose({"overrides": words}).engine) == expected
 
 
-def test_a_process_with_a_ray_of_its_own_is_refused(grid, tmp_path):
-    with grid_of(tmp_path) as other, pytest.raises(ConfigError, match=r"call ray\.shutdown\(\)"):
-        replies(other, send(other, "tell"))
+def test_a_second_run_in_the_same_process_is_refused_at_once(grid, tmp_path):
+    words = "This process has a run on Ray already"
+    with pytest.raises(ConfigError, match=words), grid_of(tmp_path):
+        pass
     assert replies(grid, send(grid, "tell"))

@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -114,12 +115,54 @@ def test_a_failing_client_gives_a_sentence_and_exit_1(small):
 def test_ending_the_command_ends_everything_it_started(small, tmp_path):
     arguments = ["run", *small, "engine=ray", "num_rounds=500", FEW, f"output_dir={tmp_path}"]
     program = str(Path(sys.executable).with_name("fedvlm"))
-    process = subprocess.Popen([program, *arguments], stdout=subprocess.DEVNULL)
+    process = begin(program, *arguments)
     wait_for(lambda: list(tmp_path.glob("*/metrics.jsonl")), 120)
     assert started_by_us()
     process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=60) == 143
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 143
+    (folder,) = tmp_path.iterdir()
+    assert told == f"ended. Go on with: fedvlm run resume={folder}\n", "and nothing of Ray's"
     wait_for(lambda: not started_by_us(), 60)
+
+
+def test_a_second_interrupt_while_ray_starts_leaves_nothing(small, tmp_path):
+    program = str(Path(sys.executable).with_name("fedvlm"))
+    process = begin(program, "run", *small, "engine=ray", f"output_dir={tmp_path}")
+    wait_for(started_by_us, 60, every=0.02)
+    for _ in range(3):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "ended. It had not begun: start it anew." in told and "Traceback" not in told
+    assert started_by_us() == []
+
+
+def test_a_run_that_ray_ends_is_told_of(small, tmp_path):
+    """Whoever ends the raylet kindly, as `ray stop` does, has Ray end the run's own process."""
+    words = ["num_rounds=500", "eval.every=500", FEW, f"output_dir={tmp_path}", "run_name=run"]
+    program = str(Path(sys.executable).with_name("fedvlm"))
+    process = begin(program, "run", *small, "engine=ray", *words)
+    wait_for(lambda: list(tmp_path.glob("run/checkpoints/*_0001.safetensors")), 120, every=0.05)
+    (raylet,) = (each for each in family(process.pid) if each.name() == "raylet")
+    raylet.terminate()
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert told.endswith(f"Go on with: fedvlm run resume={tmp_path / 'run'}\n"), told
+    assert "error: The run's process was ended" in told
+    wait_for(lambda: not started_by_us(), 60)
+
+
+def begin(*command: str) -> "subprocess.Popen[str]":
+    """A command that goes on, its errors within reach; it hears of interrupts, as at a terminal."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # else it may be ignored
+    try:
+        return subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_scaffold_killed_on_ray_and_resumed_equals_in_process(small, start, tmp_path):
