@@ -67,8 +67,8 @@ class Guard:
         self._tell(OVER)
         self._process.communicate()
 
-    def settled(self) -> None:
-        """Ray is there, or has said why it is not."""
+    def lift_limit(self) -> None:
+        """Wait no longer for Ray: it is there, or has said why it is not."""
         self._tell(THERE)
 
     def _tell(self, word: str) -> None:

@@ -148,7 +148,7 @@ class OwnRay:
                 self._failure = error
                 self.pool.wake()
             self._has_settled.set()
-            self._guard.settled()
+            self._guard.lift_limit()
             self._is_over.wait()
             self._look()
             if not all(map(lives, self._vital.values())):

@@ -11,6 +11,8 @@ import pytest
 
 from fedvlm_flwr.processes import lives
 
+pytestmark = pytest.mark.slow
+
 RUN = """
 import os, signal, subprocess, sys, time
 from pathlib import Path
@@ -20,7 +22,7 @@ with Guard(home, Words(mark, "Start it anew.", "Go on with it."), limit) as guar
     child = subprocess.Popen(["sleep", "100"], start_new_session=True)
     print(child.pid, flush=True)
     if ends != "stands still":
-        guard.settled()
+        guard.lift_limit()
         time.sleep(1)
     if ends == "is killed":
         os.kill(os.getpid(), signal.SIGKILL)
