@@ -83,9 +83,10 @@ def watch(run: psutil.Process, limit: float) -> tuple[str, set[psutil.Process]]:
     """Follow a run by this process's input until its end.
 
     Returns:
-        What was wrong, empty after a proper end; and what the run had started.
+        What was wrong, empty after a proper end; and what the process has started since.
     """
     deadline, heard, family = time.monotonic() + limit, b"", set[psutil.Process]()
+    guard = psutil.Process()
     while True:
         left = LOOK if THERE.encode() in heard else deadline - time.monotonic()
         if select.select([0], [], [], min(max(left, 0), LOOK))[0]:
@@ -99,7 +100,9 @@ def watch(run: psutil.Process, limit: float) -> tuple[str, set[psutil.Process]]:
             run.kill()
             return f"Ray has not started within {limit:g} s, and the run was ended.", family
         with suppress(psutil.NoSuchProcess):  # its input's end is near
-            family |= set(run.children(recursive=True)) - {psutil.Process()}
+            started = run.children(recursive=True)  # before: in a notebook, the user's own
+            family |= {each for each in started if each.create_time() >= guard.create_time()}
+            family.discard(guard)
 
 
 def main(pid: str, limit: str, home: str, mark: str, before: str, after: str) -> None:

@@ -83,9 +83,8 @@ class OwnRay:
         if error is not None and not self._has_settled.is_set():
             print("ending, once Ray has started, which takes seconds", file=sys.stderr, flush=True)
         interrupt = None
-        while (
-            not self._has_ended.is_set()
-        ):  # a thread whose join is interrupted seems to have ended
+        # An event: a thread whose join is interrupted seems to have ended.
+        while not self._has_ended.is_set():
             try:
                 self._has_ended.wait()
             except (KeyboardInterrupt, SystemExit) as again:
