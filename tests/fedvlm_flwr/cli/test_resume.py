@@ -9,7 +9,7 @@ import pytest
 from fedvlm_flwr.cli import main
 from fedvlm_flwr.cli import run as command
 from fedvlm_flwr.errors import RunError
-from fedvlm_flwr.run_folder import RunFolder
+from fedvlm_flwr.run_folder import CONFIG, RunFolder
 from fedvlm_flwr.sealed import sealed
 from fedvlm_flwr.sweeps.outcomes import JOBS, Outcome
 from fedvlm_flwr.sweeps.place import job_name
@@ -182,8 +182,11 @@ def test_a_fault_in_one_job_leaves_the_others_and_tells_the_exit_status(
 
 
 @pytest.mark.parametrize("how", [KeyboardInterrupt(), SystemExit(143)], ids=["Ctrl-C", "SIGTERM"])
-def test_an_ended_run_says_how_to_go_on(small, tmp_path, monkeypatch, capsys, how):
-    def ended(*_):
+@pytest.mark.parametrize("begun", [False, True])
+def test_an_ended_run_says_how_to_go_on(small, tmp_path, monkeypatch, capsys, how, begun):
+    def ended(*words):
+        if begun:
+            words[-1].with_name(CONFIG).touch()
         raise how
 
     monkeypatch.setattr(command, "run_app", ended)
@@ -193,6 +196,9 @@ def test_an_ended_run_says_how_to_go_on(small, tmp_path, monkeypatch, capsys, ho
     except SystemExit as exit_:
         status = exit_.code
     assert status == (130 if isinstance(how, KeyboardInterrupt) else 143)
-    line = next(line for line in capsys.readouterr().err.splitlines() if "go on with" in line)
+    (line,) = capsys.readouterr().err.splitlines()[:1]
+    if not begun:
+        assert line == "ended. It had not begun: start it anew."
+        return
     (word,) = [w for w in shlex.split(line) if w.startswith("resume=")]
     assert word == "resume=" + str(tmp_path / "it's")
