@@ -33,6 +33,7 @@ SLOW = (
     "tests/test_datasets_page.py",
     "tests/fedvlm_flwr/models/pretraining/test_tiny_showo.py",
     "tests/server_app/test_spreading.py",
+    "tests/test_conf.py::test_experiments_go_with_every_model_and_dataset",
     "tests/test_packaging.py",
     "tests/server_app/test_sites.py",
     "tests/fedvlm_flwr/cli/test_plan.py",
