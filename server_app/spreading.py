@@ -40,9 +40,9 @@ class Spread:
 
     @cached_property
     def _nodes(self) -> list[int]:
-        clients, most = self._config.fixed_clients, self._config.engine.num_supernodes
-        deadline = time.monotonic() + self._config.round_timeout
-        return wait_for_nodes(self._grid, min(clients, most or clients), deadline)
+        config = self._config
+        number = config.engine.nodes_for(config.fixed_clients)
+        return wait_for_nodes(self._grid, number, time.monotonic() + config.round_timeout)
 
     def place(self, stage: int, arrays: Arrays, previous: Arrays, residual: Arrays) -> None:
         """Take the model that is to answer next, see `Resident.place`."""

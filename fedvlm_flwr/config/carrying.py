@@ -73,6 +73,10 @@ class Engine:
             "not use; set it to null or choose engine=superlink.",
         )
 
+    def nodes_for(self, clients: int) -> int:
+        """How many simulated nodes serve so many clients."""
+        return min(clients, self.num_supernodes or clients)
+
     @property
     def real_sites(self) -> bool:
         """Whether the nodes are real sites, each with data of its own."""

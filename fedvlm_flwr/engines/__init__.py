@@ -54,5 +54,5 @@ def run_app(
         ConfigError: unknown engine.
         RunError: the run failed.
     """
-    nodes = min(num_clients, engine.num_supernodes or num_clients)
+    nodes = engine.nodes_for(num_clients)
     engine_kind(engine.name).run(app, run_config, engine, nodes, log_file)

@@ -43,9 +43,7 @@ class FinishedRun:
             raise RunError(f"{path} holds no run; name the folder of a finished one.")
         folder.require_free()
         if not folder.is_finished():
-            raise RunError(
-                f"The run in {path} is not finished; go on with it: fedvlm run resume={path}."
-            )
+            raise RunError(f"The run in {path} is not finished; go on with it: {folder.resumption}")
         facts = _facts(folder)
         return cls(
             folder,

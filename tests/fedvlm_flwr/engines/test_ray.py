@@ -4,7 +4,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -12,12 +11,13 @@ import psutil
 import pytest
 from safetensors.numpy import load_file
 
-from fedvlm_flwr.processes import family
+from fedvlm_flwr.processes import family, script
 from fedvlm_flwr.run_folder import METRICS, SURROUNDINGS, RunFolder
 from fedvlm_flwr.surroundings import commit
 from tests.patience import wait_for
 
 ROOT = Path(__file__).parents[3]
+PROGRAM = script("fedvlm")
 TOLERANCE = 1e-5  # Ray's replies arrive in any order: the mean may differ in its last bits
 
 FEW = "dataset.test_pictures=4"  # where scores do not matter: answering takes most of a run's time
@@ -28,7 +28,7 @@ def fedvlm(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[
     inherited = {key: value for key, value in os.environ.items() if key != "FEDVLM_FOLLOWED"}
     inherited["PATH"] = "/usr/bin:/bin"  # the environment need not be activated
     return subprocess.run(
-        [str(Path(sys.executable).with_name("fedvlm")), *arguments],
+        [PROGRAM, *arguments],
         env={**inherited, **environment},
         capture_output=True,
         text=True,
@@ -114,8 +114,7 @@ def test_a_failing_client_gives_a_sentence_and_exit_1(small):
 
 def test_ending_the_command_ends_everything_it_started(small, tmp_path):
     arguments = ["run", *small, "engine=ray", "num_rounds=500", FEW, f"output_dir={tmp_path}"]
-    program = str(Path(sys.executable).with_name("fedvlm"))
-    process = begin(program, *arguments)
+    process = begin(*arguments)
     wait_for(lambda: list(tmp_path.glob("*/metrics.jsonl")), 120)
     assert started_by_us()
     process.send_signal(signal.SIGTERM)
@@ -127,8 +126,7 @@ def test_ending_the_command_ends_everything_it_started(small, tmp_path):
 
 
 def test_a_second_interrupt_while_ray_starts_leaves_nothing(small, tmp_path):
-    program = str(Path(sys.executable).with_name("fedvlm"))
-    process = begin(program, "run", *small, "engine=ray", f"output_dir={tmp_path}")
+    process = begin("run", *small, "engine=ray", f"output_dir={tmp_path}")
     wait_for(started_by_us, 60, every=0.02)
     for _ in range(3):
         process.send_signal(signal.SIGINT)
@@ -142,8 +140,7 @@ def test_a_second_interrupt_while_ray_starts_leaves_nothing(small, tmp_path):
 def test_a_run_that_ray_ends_is_told_of(small, tmp_path):
     """Whoever ends the raylet kindly, as `ray stop` does, has Ray end the run's own process."""
     words = ["num_rounds=500", "eval.every=500", FEW, f"output_dir={tmp_path}", "run_name=run"]
-    program = str(Path(sys.executable).with_name("fedvlm"))
-    process = begin(program, "run", *small, "engine=ray", *words)
+    process = begin("run", *small, "engine=ray", *words)
     wait_for(lambda: list(tmp_path.glob("run/checkpoints/*_0001.safetensors")), 120, every=0.05)
     (raylet,) = (each for each in family(process.pid) if each.name() == "raylet")
     raylet.terminate()
@@ -154,12 +151,12 @@ def test_a_run_that_ray_ends_is_told_of(small, tmp_path):
     wait_for(lambda: not started_by_us(), 60)
 
 
-def begin(*command: str) -> "subprocess.Popen[str]":
+def begin(*arguments: str) -> "subprocess.Popen[str]":
     """A command that goes on, its errors within reach; it hears of interrupts, as at a terminal."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # else it may be ignored
     try:
         return subprocess.Popen(
-            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+            [PROGRAM, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         )
     finally:
         signal.signal(signal.SIGINT, before)
@@ -173,8 +170,7 @@ def test_scaffold_killed_on_ray_and_resumed_equals_in_process(small, start, tmp_
     words = ["algorithm=scaffold", "num_clients=4", "client_fraction=0.5", "num_rounds=4"]
     words += ["eval.every=4", "eval.shuffled=false", FEW]
     place = [f"output_dir={tmp_path}", "run_name=run"]
-    program = str(Path(sys.executable).with_name("fedvlm"))
-    process = subprocess.Popen([program, "run", *small, "engine=ray", *words, *place])
+    process = subprocess.Popen([PROGRAM, "run", *small, "engine=ray", *words, *place])
     folder = RunFolder(tmp_path / "run")
     wait_for(lambda: list(folder.path.glob("checkpoints/*_0001.safetensors")), 120, every=0.02)
     process.kill()
@@ -199,8 +195,7 @@ def test_a_client_process_that_is_killed_costs_nothing_but_time(small, start, tm
     """As where memory runs out: another takes its place, and its client is asked once more."""
     words = ["num_rounds=4", "eval.every=4", "eval.shuffled=false", "train.local_steps=8", FEW]
     place = [f"output_dir={tmp_path}", "run_name=run"]
-    program = str(Path(sys.executable).with_name("fedvlm"))
-    process = subprocess.Popen([program, "run", *small, "engine=ray", *words, *place])
+    process = subprocess.Popen([PROGRAM, "run", *small, "engine=ray", *words, *place])
     folder = RunFolder(tmp_path / "run")
     wait_for(lambda: list(folder.path.glob("checkpoints/*_0001.safetensors")), 120, every=0.02)
     wait_for(lambda: at_work(process.pid), 60, every=0.02)
