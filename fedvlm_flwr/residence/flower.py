@@ -65,7 +65,7 @@ class SuperNode:
             raise RunError(self._refusal(error.response)) from error
         except (ValueError, httpx.InvalidURL) as error:
             raise RunError(f"What answers at {self.address} is no SuperNode ({error}).") from error
-        return Task(self.address, answer.token) if answer.token else None
+        return Task(self.address, answer.token, answer.task.task_id) if answer.token else None
 
     def _refusal(self, response: httpx.Response) -> str:
         if response.status_code == httpx.codes.UNAUTHORIZED:

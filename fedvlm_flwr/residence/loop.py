@@ -15,10 +15,12 @@ from fedvlm_flwr.errors import StateError
 from fedvlm_flwr.messages import decision
 from fedvlm_flwr.messages.wire import payload_bytes
 from fedvlm_flwr.process import Process
+from fedvlm_flwr.residence.arrival import Interrupted, TaskLost
 from fedvlm_flwr.residence.flower import SuperNode, SuperNodeAway
 from fedvlm_flwr.residence.heartbeat import beating
+from fedvlm_flwr.residence.inbox import Inbox
 from fedvlm_flwr.residence.outbox import Outbox
-from fedvlm_flwr.residence.task import Task, TaskLost
+from fedvlm_flwr.residence.task import Task
 
 App = Callable[[Message, Context], Message]
 
@@ -40,6 +42,7 @@ class Residence:
     Args:
         app: the installed ClientApp.
         process: what this process keeps between messages.
+        inbox: where a message's head is kept until it is whole.
         outbox: where a reply is kept until it is handed over.
         say: prints a line.
     """
@@ -49,13 +52,14 @@ class Residence:
         supernode: SuperNode,
         app: App,
         process: Process,
+        inbox: Inbox,
         outbox: Outbox,
         say: Callable[[str], None],
     ) -> None:
         self._supernode = supernode
         self._app = app
         self._process = process
-        self._outbox = outbox
+        self._inbox, self._outbox = inbox, outbox
         self._say = say
         self._stop = Event()
         self._at_work = False
@@ -114,10 +118,12 @@ class Residence:
         began = time.monotonic()
         try:
             with beating(task.beat):
-                task.pull(self._has_gone_on)
+                task.pull(self._inbox, self)
                 reply = self._work(task.message, task.context)
                 line = account(task.message, reply)
                 self._hand_over(task, reply)
+        except Interrupted as end:
+            self._say(str(end))
         except TaskLost as lost:
             log(WARNING, "A message cannot be answered: %s", lost)
             self._say("a message is lost: the SuperNode no longer waits for its reply")
@@ -168,7 +174,7 @@ class Residence:
             task.close()
             self._outbox.clear()
 
-    def _has_gone_on(self) -> bool:
+    def has_gone_on(self) -> bool:
         """Whether the SuperNode has a further task, which is taken then."""
         if self._next is None:
             try:
@@ -176,6 +182,14 @@ class Residence:
             except SuperNodeAway:
                 return False  # the loop waits for it
         return self._next is not None
+
+    def is_stopping(self) -> bool:
+        """Whether `serve` is to end."""
+        return self._stop.is_set()
+
+    def has_worked(self) -> bool:
+        """Whether a message has come to the app."""
+        return bool(self._loads)
 
     def _work(self, message: Message, context: Context) -> Message:
         """The app's reply; an error of fixed words where it has none or is stopped."""

@@ -4,10 +4,8 @@ A SuperNode that was told of a reply waits for each of its objects, for ever and
 also where the process that had them was killed: the next process hands over what is missing.
 """
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from zipfile import BadZipFile, ZipFile
 
 from flwr.proto.message_pb2 import Message as MessageHead
@@ -16,7 +14,7 @@ from flwr.proto.runtime_pb2 import PushTaskOutputRequest
 from google.protobuf.message import DecodeError
 
 from fedvlm_flwr.errors import StateError
-from fedvlm_flwr.paths import writable_home
+from fedvlm_flwr.residence.kept_file import KeptFile
 
 TOKEN, HEAD, TREE, ENDING, OBJECTS = "token", "head", "tree", "ending", "objects/"
 
@@ -40,39 +38,24 @@ class Parcel:
     objects: Mapping[str, bytes]
 
 
-class Outbox:
-    """Holds one parcel, in a file that the user alone can read."""
+class Outbox(KeptFile):
+    """Holds one parcel."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    @classmethod
-    def of(cls, address: str) -> "Outbox":
-        """Of the resident process beside the SuperNode at an address."""
-        name = "".join(each if each.isalnum() else "_" for each in address)
-        return cls(writable_home() / "residence" / f"reply_{name}.zip")
+    NAME = "reply_{}.zip"
 
     def keep(self, parcel: Parcel) -> None:
-        """Write a parcel so that it outlives this process; the machine's end is the SuperNode's.
+        """Write a parcel down.
 
         Raises:
             OSError: it cannot be written.
         """
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self._path.with_suffix(".partial")
-        handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(handle, "wb") as file, ZipFile(file, "w") as pack:
+        with self.writing() as file, ZipFile(file, "w") as pack:
             pack.writestr(TOKEN, parcel.token)
             pack.writestr(HEAD, parcel.head.SerializeToString())
             pack.writestr(TREE, parcel.tree.SerializeToString())
             pack.writestr(ENDING, parcel.ending.SerializeToString())
             for name, content in parcel.objects.items():
                 pack.writestr(OBJECTS + name, content)
-        partial.replace(self._path)
-
-    def clear(self) -> None:
-        """Nothing is to be handed over any more."""
-        self._path.unlink(missing_ok=True)
 
     def left(self) -> Parcel | None:
         """What an earlier process has not handed over whole; None: there is nothing.

@@ -5,19 +5,18 @@ SuperNode. Flower's own `flower-superexec` and `flwr-clientapp` make the same ca
 for each message. What is imported is the same in Flower 1.41 and 1.42, and no public interface.
 """
 
+import contextlib
 import time
-from collections.abc import Callable
-from threading import Lock
 
 import httpx
 from flwr.app import Context, Message
 from flwr.app.message import remove_content_from_message
 from flwr.common.constant import SubStatus
 from flwr.common.serde import context_from_proto, context_to_proto, message_to_proto
-from flwr.proto.message_pb2 import ObjectTree
 from flwr.proto.node_pb2 import Node
 from flwr.proto.runtime_pb2 import (
     PullAppMessagesRequest,
+    PullAppMessagesResponse,
     PullTaskInputRequest,
     PushAppMessagesRequest,
     PushTaskOutputRequest,
@@ -47,16 +46,13 @@ from flwr.supercore.runtime import RuntimeHttpClient
 from flwr.supercore.runtime_version_compatibility import RuntimeVersionMetadata
 from flwr.supercore.task_identity import TaskIdentity
 
+from fedvlm_flwr.residence.arrival import LOOK_SECONDS, Arrival, RunOver, Surroundings, TaskLost
+from fedvlm_flwr.residence.inbox import Inbox
 from fedvlm_flwr.residence.outbox import Parcel
 
 RETRY_SECONDS = 20.0  # a SuperNode that was away for longer has forgotten its tasks
 MESSAGE_SECONDS = 10.0  # a task is announced shortly before its message is stored
 WAIT_SECONDS = 0.05
-LOOK_SECONDS = 1.0  # between two looks whether the SuperNode has gone on, while arrays are missing
-
-
-class TaskLost(Exception):  # noqa: N818  # a state of affairs
-    """The SuperNode has given the task up, was restarted, or cannot hand out its message."""
 
 
 class Versioned:
@@ -71,41 +67,11 @@ class Versioned:
         return call(context)
 
 
-class Arrival:
-    """Fetches the objects of a message, of which some are still on their way to the SuperNode.
-
-    Args:
-        fetch: Flower's; raises `ObjectUnavailableError` for one that is not there yet.
-        gone_on: see `Task.pull`.
-    """
-
-    def __init__(self, fetch: Callable[[str], bytes], gone_on: Callable[[], bool]) -> None:
-        self._fetch = fetch
-        self._gone_on = gone_on
-        self._lock = Lock()  # several threads fetch
-        self._look = time.monotonic() + LOOK_SECONDS
-
-    def __call__(self, object_id: str) -> bytes:
-        """The object.
-
-        Raises:
-            ObjectUnavailableError: it is not there yet.
-            ObjectPullError: it never will be.
-        """
-        try:
-            return self._fetch(object_id)
-        except ObjectUnavailableError:
-            with self._lock:
-                if time.monotonic() > self._look:
-                    self._look = time.monotonic() + LOOK_SECONDS
-                    if self._gone_on():
-                        why = "its run ended while the message was on its way"
-                        raise ObjectPullError(object_id, why) from None
-            raise
-
-
 class Task:
     """One message that the SuperNode has handed out, and its reply.
+
+    Args:
+        number: that the SuperNode has given it.
 
     Attributes:
         message: what the server sent; there after `pull`.
@@ -115,14 +81,15 @@ class Task:
     message: Message
     context: Context
 
-    def __init__(self, address: str, token: str) -> None:
+    def __init__(self, address: str, token: str, number: int = 0) -> None:
         retries = RetryInvoker(
             lambda: exponential(base_delay=0.2, max_delay=2),
             httpx.TransportError,
             max_tries=None,
             max_time=RETRY_SECONDS,
         )
-        self._token = token
+        self._token, self._number = token, number
+        self._has_begun = False
         self._client = RuntimeHttpClient.from_server_address(
             address,
             insecure=True,
@@ -135,56 +102,117 @@ class Task:
         """Close the connection."""
         self._client.close()
 
-    def pull(self, gone_on: Callable[[], bool]) -> None:
+    # A SuperNode works one message after the other: it fetches one, waits for a reply, whichever
+    # that is, and sends it. So each of its messages needs one answer and no more: without one it
+    # waits for ever, and one too many takes the place of the next message's, which is then sent
+    # with the one after that. It answers itself for a task that has begun and that nothing is
+    # heard of any more; one that has not begun is handed out again. Its message is handed out once.
+    # Where a run ends while a message is on its way, the SuperNode goes on without an answer, and
+    # leaves the task. Hence a task begins here when its message is whole, and not first of all,
+    # as in Flower's own process.
+
+    def pull(self, inbox: Inbox, surroundings: Surroundings) -> None:
         """Fetch the message, waiting for what the SuperNode has not received yet.
 
         The code that the server sent along is left where it is.
 
         Args:
-            gone_on: whether the SuperNode has announced a further task. It receives a message whole
-                before the next one: what it still lacks of this one then never comes, since its run
-                ended while it was on its way.
+            inbox: where it is written down what the message is made of, until it is whole.
+            surroundings: that say when not to wait. A SuperNode receives a message whole before it
+                announces the next one: what it lacks of this one by then never comes.
 
         Raises:
             TaskLost: it cannot be had.
         """
         try:
-            # In this order, and not Flower's: a task that has not begun when its process is killed
-            # is handed out again; of those that have, the SuperNode answers for the ones whose
-            # message was taken, and for an answer to the others it would wait for ever.
-            head = self._head()
-            opening = self._client.PullTaskInput(PullTaskInputRequest())
-            TaskIdentity.task_id = opening.task_id
-            TaskIdentity.run_id = opening.run.run_id
-            TaskIdentity.node_id = opening.context.node_id
-            self.context = context_from_proto(opening.context)
-            if head is None:  # begun and given up, it is answered for by the SuperNode
-                raise TaskLost("a process that was killed has taken its message")
-            self.message = self._message(head, gone_on)
-        except (httpx.HTTPError, ObjectPullError) as error:
+            self._fetch(inbox, surroundings)
+        except RunOver:
+            self._forget()
+            raise
+        except httpx.HTTPError as error:
             raise TaskLost(str(error)) from error
+        except ObjectPullError as error:
+            self._leave()
+            raise TaskLost(str(error)) from error
+        except TaskLost:
+            raise
+        except Exception:  # whatever a stranger's bytes set off
+            self._leave()
+            raise
 
-    def _head(self) -> ObjectTree | None:
-        """What the message is made of; None: another process has taken it."""
+    def _fetch(self, inbox: Inbox, surroundings: Surroundings) -> None:
+        opening = self._opening()
+        if opening is not None:
+            inbox.keep(self._number, opening)
+        else:
+            opening = inbox.take(self._number)
+        if opening is None:
+            if surroundings.has_worked() or surroundings.has_gone_on():
+                raise RunOver
+            self._leave()
+            raise TaskLost("a process that was killed has taken its message")
+        try:
+            self.message = self._message(opening, inbox, surroundings)
+        except httpx.HTTPError:  # given up, as after a standstill: it is handed out again
+            inbox.keep(self._number, opening)
+            raise
+        except RunOver:
+            inbox.clear()
+            raise
+
+    def _opening(self) -> PullAppMessagesResponse | None:
+        """The message without its content; None: another process has taken it."""
         deadline = time.monotonic() + MESSAGE_SECONDS
         while not (answer := self._client.PullMessages(PullAppMessagesRequest())).messages_list:
             if time.monotonic() > deadline:
                 return None
             time.sleep(WAIT_SECONDS)
-        tree: ObjectTree = answer.message_object_trees[0]
-        return tree
+        return answer
 
-    def _message(self, tree: ObjectTree, gone_on: Callable[[], bool]) -> Message:
-        node, run_id = Node(node_id=self.context.node_id), self.context.run_id
-        fetch = make_pull_object_fn_protobuf(self._client.PullObject, node, run_id)
+    def _begin(self) -> None:
+        """Have the SuperNode wait for this process, and answer where it hears no more of it."""
+        opening = self._client.PullTaskInput(PullTaskInputRequest())
+        TaskIdentity.task_id = opening.task_id
+        TaskIdentity.run_id = opening.run.run_id
+        TaskIdentity.node_id = opening.context.node_id
+        self.context = context_from_proto(opening.context)
+        self._has_begun = True
+
+    def _leave(self) -> None:
+        """Have the SuperNode answer for the task, of which it will hear no more."""
+        if not self._has_begun:
+            with contextlib.suppress(httpx.HTTPError):  # it has forgotten it
+                self._begin()
+
+    def _forget(self) -> None:
+        """Have the SuperNode forget the task without an answer."""
+        ending = PushTaskOutputRequest(sub_status=SubStatus.FAILED, details=str(RunOver()))
+        with contextlib.suppress(httpx.HTTPError):  # it has
+            self._client.PushTaskOutput(ending)
+
+    def _message(
+        self, opening: PullAppMessagesResponse, inbox: Inbox, surroundings: Surroundings
+    ) -> Message:
+        facts, tree = opening.messages_list[0].metadata, opening.message_object_trees[0]
+        place = (Node(node_id=facts.dst_node_id), facts.run_id)
+        confirm = make_confirm_message_received_fn_protobuf(
+            self._client.ConfirmMessageReceived, *place
+        )
+
+        def begin_and_confirm(object_id: str) -> None:
+            self._begin()
+            inbox.clear()
+            confirm(object_id)
+
         message = pull_and_inflate_object_from_tree(
             tree,
-            Arrival(fetch, gone_on),
-            make_confirm_message_received_fn_protobuf(
-                self._client.ConfirmMessageReceived, node, run_id
-            ),
+            Arrival(make_pull_object_fn_protobuf(self._client.PullObject, *place), surroundings),
+            begin_and_confirm,
             return_type=Message,
+            max_time=None,
+            max_tries_per_object=None,
             initial_backoff=WAIT_SECONDS,
+            backoff_cap=LOOK_SECONDS,
         )
         # The object id is no part of the object.
         message.metadata.__dict__["_message_id"] = tree.object_id

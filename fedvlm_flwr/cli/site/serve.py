@@ -65,6 +65,7 @@ def serve(address: str, secret: bytes | None) -> None:
     os.environ |= without_proxy(os.environ, match["host"].strip("[]"))
     try:
         from fedvlm_flwr.residence.flower import SuperNode
+        from fedvlm_flwr.residence.inbox import Inbox
         from fedvlm_flwr.residence.loop import Residence
         from fedvlm_flwr.residence.outbox import Outbox
     except ImportError as error:
@@ -75,8 +76,8 @@ def serve(address: str, secret: bytes | None) -> None:
         ) from error
     from client_app.app import app
 
-    supernode, outbox = SuperNode(address, secret), Outbox.of(address)
-    residence = Residence(supernode, app, this_process(), outbox, printing())
+    files = (Inbox.of(address), Outbox.of(address))
+    residence = Residence(SuperNode(address, secret), app, this_process(), *files, printing())
     residence.stop_at_signals()
     warm()
     residence.serve()

@@ -4,6 +4,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 import uvicorn
@@ -61,16 +62,24 @@ class Node:
             facts.fab_hash = self.state.store_fab(Fab("", b"code of the server", {}))
         assert self.state.create_task(TaskType.CLIENT_APP, run_id=run, fab_hash=facts_hash(self))
 
-    def deliver(self, message: Message, late: float | None = 0.0) -> None:
-        """Store a message, and its objects after some seconds; None: never."""
+    def deliver(self, message: Message, late: float | None = 0.0) -> dict[str, bytes]:
+        """Store a message, and its objects after some seconds; None: these are left to `put`.
+
+        Returns:
+            Its objects.
+        """
         objects = {k: v.deflate() for k, v in get_all_nested_objects(message).items()}
         tree: ObjectTree = get_object_tree(message)
         message.metadata.__dict__["_message_id"] = tree.object_id
         self.store.preregister(message.metadata.run_id, tree)
         self.state.store_message(message)
-        if late is None:
-            return
-        time.sleep(late)
+        if late is not None:
+            time.sleep(late)
+            self.put(objects)
+        return objects
+
+    def put(self, objects: dict[str, bytes]) -> None:
+        """Store objects of a message."""
         for name, content in objects.items():
             self.store.put(name, content)
 
@@ -84,6 +93,11 @@ class Node:
     ) -> None:
         self.announce(run, config or {}, node_config or {})
         self.deliver(message(kind, content, run))
+
+    def let_time_go_on(self) -> None:
+        """More than the SuperNode waits for a sign of life of a process."""
+        for record in list(self.state.task_token_store.values()):
+            record.active_until -= timedelta(seconds=100)
 
     def reply(self, seconds: float = 20.0) -> Message:
         """The next reply, whole."""

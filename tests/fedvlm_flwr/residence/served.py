@@ -8,6 +8,7 @@ from flwr.app import ArrayRecord, Context, Message, RecordDict
 
 from fedvlm_flwr.process import Process
 from fedvlm_flwr.residence.flower import SuperNode
+from fedvlm_flwr.residence.inbox import Inbox
 from fedvlm_flwr.residence.loop import Residence
 from fedvlm_flwr.residence.outbox import Outbox
 
@@ -23,8 +24,8 @@ def serving(port, app=echo, secret=None, process=None):
     """A resident process in a thread; yields its lines. Its home is the session's."""
     lines: list[str] = []
     supernode = SuperNode(f"127.0.0.1:{port}", secret)
-    outbox = Outbox.of(supernode.address)
-    residence = Residence(supernode, app, process or Process(), outbox, lines.append)
+    files = (Inbox.of(supernode.address), Outbox.of(supernode.address))
+    residence = Residence(supernode, app, process or Process(), *files, lines.append)
     faults: list[Exception] = []
 
     def run() -> None:
@@ -54,17 +55,34 @@ class Killed(BaseException):
 
 
 class Killing:
-    """A connection whose process is killed when so many requests have been answered."""
+    """A connection whose process is killed when so many requests have been answered.
 
-    def __init__(self, client, requests: int) -> None:
-        self._client, self._left = client, requests
+    Args:
+        kind: of requests, which alone count; "": all do.
+    """
+
+    def __init__(self, client, requests: int, kind: str = "") -> None:
+        self._client, self._left, self._kind = client, requests, kind
 
     def __getattr__(self, name: str):
         def ask(request):
             answer = getattr(self._client, name)(request)
-            self._left -= 1
+            self._left -= self._kind in ("", name)
             if not self._left:
                 raise Killed
             return answer
 
         return ask
+
+
+class Alone:
+    """The surroundings of a task that is the first and the last of its process."""
+
+    def has_gone_on(self) -> bool:
+        return False
+
+    def is_stopping(self) -> bool:
+        return False
+
+    def has_worked(self) -> bool:
+        return False

@@ -6,7 +6,6 @@ import shlex
 import signal
 import threading
 import time
-from datetime import timedelta
 
 import pytest
 import torch
@@ -18,14 +17,13 @@ from fedvlm_flwr.errors import RunError
 from fedvlm_flwr.messages import SiteReply, TrainReply, TrainRequest, decision
 from fedvlm_flwr.messages.wire import pack
 from fedvlm_flwr.process import Process, this_process
-from fedvlm_flwr.residence import task as residence_task
 from fedvlm_flwr.residence.flower import SuperNode
 from fedvlm_flwr.residence.heartbeat import beating
+from fedvlm_flwr.residence.inbox import Inbox
 from fedvlm_flwr.residence.loop import Residence
 from fedvlm_flwr.residence.outbox import Outbox
-from fedvlm_flwr.residence.task import Task
 from tests.fedvlm_flwr.residence.conftest import Node, message
-from tests.fedvlm_flwr.residence.served import Killed, Killing, content, echo, serving
+from tests.fedvlm_flwr.residence.served import content, echo, serving
 from tests.layout import questions
 from tests.patience import within
 
@@ -47,19 +45,6 @@ def test_a_message_that_fails_is_that_messages_failure_and_no_word_of_it_leaves(
         assert reply.error.reason == "KeyError; see the site's log"
         node.send("train", content(1.0))
         assert not node.reply().has_error()
-
-
-def test_a_message_that_cannot_be_read_is_lost_alone(node, port, monkeypatch):
-    def broken(task: Task, gone_on: object) -> None:
-        monkeypatch.undo()
-        raise KeyError("bytes of a stranger")
-
-    monkeypatch.setattr(Task, "pull", broken)
-    with serving(port) as lines:
-        node.send("train", content(1.0))
-        node.send("train", content(2.0))
-        assert not node.reply().has_error()
-    assert [line for line in lines if line.startswith("a message is lost: KeyError")]
 
 
 def test_a_supernode_that_comes_late_or_is_started_anew_is_waited_for(port):
@@ -99,8 +84,7 @@ def test_what_is_no_supernode_is_named(port):
 def test_a_task_that_the_supernode_gave_up_is_lost_and_the_next_one_is_worked(node, port):
     def slow(message: Message, context: Context) -> Message:
         if message.metadata.message_type == "train":
-            for record in node.state.task_token_store.values():
-                record.active_until -= timedelta(seconds=100)
+            node.let_time_go_on()
         return echo(message, context)
 
     with serving(port, slow) as lines:
@@ -111,55 +95,12 @@ def test_a_task_that_the_supernode_gave_up_is_lost_and_the_next_one_is_worked(no
     assert [line for line in lines if "a message is lost" in line]
 
 
-@pytest.mark.parametrize("requests", [1, 2, 3])
-def test_a_process_killed_while_it_takes_a_task_leaves_no_supernode_waiting(
-    node, port, monkeypatch, requests
-):
-    monkeypatch.setattr(residence_task, "MESSAGE_SECONDS", 0.2)
-    node.send("train", content(1.0))
-    task = SuperNode(f"127.0.0.1:{port}", None).acquire()
-    task._client = Killing(task._client, requests)
-    with pytest.raises(Killed):
-        task.pull(lambda: False)
-
-    def time_goes_on() -> None:
-        while not done.wait(0.3):
-            for record in list(node.state.task_token_store.values()):
-                record.active_until -= timedelta(seconds=100)
-
-    done = threading.Event()
-    clock = threading.Thread(target=time_goes_on)
-    with serving(port):
-        clock.start()
-        try:
-            assert node.reply(10).error.code == ErrorCode.CLIENT_APP_CRASHED
-        finally:
-            done.set()
-            clock.join()
-        node.send("train", content(2.0))
-        assert not node.reply().has_error()
-
-
 def test_a_task_is_announced_before_its_message_and_that_before_its_arrays(node, port):
     with serving(port):
         node.announce(1, {}, {})
         time.sleep(0.5)
         node.deliver(message("train", content(4.0)), late=0.5)
         assert node.reply().content["arrays"].to_numpy_ndarrays()[0][0] == 4.0
-
-
-def test_a_message_whose_run_ended_on_its_way_does_not_hold_up_the_next_run(node, port):
-    """Its arrays never come, and its task is never taken back."""
-    with serving(port) as lines:
-        node.announce(1, {}, {})
-        node.deliver(message("train", content(1.0)), late=None)
-        time.sleep(1.5)
-        assert not any("lost" in line for line in lines), "it may be on its way still"
-        node.send("train", content(2.0), run=2)
-        reply = node.reply()
-    assert reply.metadata.run_id == 2
-    assert reply.content["arrays"].to_numpy_ndarrays()[0][0] == 2.0
-    assert any("a message is lost" in line for line in lines)
 
 
 def test_a_heart_beats_until_the_task_is_given_up_and_interrupts_nobody():
@@ -184,8 +125,8 @@ def test_sigterm_at_work_answers_the_message_as_a_failure_and_ends(node, port):
 
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     supernode, lines = SuperNode(f"127.0.0.1:{port}", None), []
-    outbox = Outbox.of(supernode.address)
-    residence = Residence(supernode, until_stopped, Process(), outbox, lines.append)
+    files = (Inbox.of(supernode.address), Outbox.of(supernode.address))
+    residence = Residence(supernode, until_stopped, Process(), *files, lines.append)
     residence.stop_at_signals()
     try:
         node.send("train", content(1.0))

@@ -1,25 +1,25 @@
 """A reply outlives the process that was killed while it handed it over."""
 
-from datetime import timedelta
-
 import pytest
 from flwr.common.constant import ErrorCode
 
 from fedvlm_flwr.errors import StateError
 from fedvlm_flwr.residence.flower import SuperNode
+from fedvlm_flwr.residence.inbox import Inbox
 from fedvlm_flwr.residence.outbox import Outbox, Parcel
 from fedvlm_flwr.residence.task import Task
 from tests.fedvlm_flwr.residence.conftest import Node
-from tests.fedvlm_flwr.residence.served import Killed, Killing, content, echo, serving
+from tests.fedvlm_flwr.residence.served import Alone, Killed, Killing, content, echo, serving
 
 
 def kept(node: Node, port: int) -> tuple[Outbox, Task, Parcel]:
     """A message that was worked, and whose reply is to be handed over."""
-    outbox = Outbox.of(f"127.0.0.1:{port}")
+    address = f"127.0.0.1:{port}"
+    outbox = Outbox.of(address)
     node.send("train", content(1.0))
-    task = SuperNode(f"127.0.0.1:{port}", None).acquire()
+    task = SuperNode(address, None).acquire()
     assert task is not None
-    task.pull(lambda: False)
+    task.pull(Inbox.of(address), Alone())
     parcel = task.parcel(echo(task.message, task.context))
     outbox.keep(parcel)
     return outbox, task, parcel
@@ -59,8 +59,7 @@ def test_a_reply_that_the_supernode_has_sent_is_not_given_again(node, port):
 
 def test_a_reply_that_cannot_be_given_any_more_is_said_to_be_lost(node, port):
     outbox, *_ = kept(node, port)
-    for record in node.state.task_token_store.values():
-        record.active_until -= timedelta(seconds=100)
+    node.let_time_go_on()
     with serving(port) as lines:
         assert node.reply().error.code == ErrorCode.CLIENT_APP_CRASHED
     assert "a reply may be lost that was begun by a process before this one" in lines[0]
