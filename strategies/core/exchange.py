@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 
 from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
@@ -16,6 +16,7 @@ SHORTEST_PAUSE, LONGEST_PAUSE, PART = 0.05, 2.0, 0.05
 # and for its reply every 0.5 s, so that nothing is gained by asking more often.
 SITES_SHORTEST_PAUSE, SITES_PART = 0.5, 0.1
 LOOK_SECONDS = 5.0  # between two looks at which sites are there
+NOTICE_SECONDS = 120.0  # of silence, after which those waited for are named; then after twice that
 GRACE_SECONDS = 600.0  # that a message lives longer than its round
 
 
@@ -45,6 +46,7 @@ class Exchange:
         self._where = where
         self._roster = roster
         self._deadline = time.monotonic() + timeout
+        self._notice = NOTICE_SECONDS
         self.waiting = 0.0
 
     def run(
@@ -95,12 +97,26 @@ class Exchange:
                 self.waiting += time.monotonic() - mark
                 yield client, reply
                 mark = last_reply = time.monotonic()
+                self._notice = NOTICE_SECONDS
             if arrived or not (outbox or sent) or time.monotonic() >= deadline:
                 continue
-            time.sleep(self._pause(time.monotonic() - last_reply, pulling))
+            idle = time.monotonic() - last_reply
+            self._name_the_silent(idle, {*outbox, *(client for client, _ in sent.values())})
+            time.sleep(self._pause(idle, pulling))
         self.waiting += time.monotonic() - mark
         for client in sorted({*outbox, *(client for client, _ in sent.values())}):
             yield client, None
+
+    def _name_the_silent(self, idle: float, clients: Set[int]) -> None:
+        """Tell the user of sites that nothing has come from for long."""
+        if self._roster is None or idle < self._notice:
+            return
+        self._notice *= 2
+        names = ", ".join(self._roster.names[client] for client in sorted(clients))
+        self._roster.tell(
+            f"Nothing has come from {names} for {idle:.0f} s; a round waits round_timeout="
+            f"{self._timeout:g} s for its sites."
+        )
 
     def _pause(self, idle: float, pulling: float) -> float:
         """Seconds until it is asked again, where nothing has come for `idle` seconds.

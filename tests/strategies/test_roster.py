@@ -1,5 +1,6 @@
 """Real sites: who is waited for, which number each has, and where it is reached when it is back."""
 
+import re
 from collections.abc import Callable, Iterable
 
 import pytest
@@ -307,6 +308,22 @@ def test_a_site_that_stays_away_is_late_and_the_others_are_not(deploy) -> None:
     replies = exchanged(grid, sites, timeout=0.3)
     assert replies[0] is None
     assert replies[1] is not None
+
+
+def test_sites_that_say_nothing_for_long_are_named(deploy, monkeypatch) -> None:
+    """Their SuperNodes are there, so that nobody else would miss them."""
+    monkeypatch.setattr(exchange, "NOTICE_SECONDS", 0.1)
+    grid = deploy(NORTH, SOUTH)
+    sites, words = a_roster(2)
+    sites.gather(grid, 5)
+    first, _ = grid.get_node_ids()
+    real = grid.pull_messages
+    grid.pull_messages = lambda ids: [  # type: ignore[method-assign]
+        reply for reply in real(ids) if reply.metadata.src_node_id != first
+    ]
+    assert exchanged(grid, sites, timeout=1)[0] is None
+    assert 2 <= len(words) <= 4
+    assert all(re.match(r"Nothing has come from north for \d s; ", each) for each in words)
 
 
 def test_a_message_that_kills_its_site_each_time_is_sent_a_few_times_only(deploy) -> None:
