@@ -31,14 +31,11 @@ class Interrupted(TaskLost):
 class Surroundings(Protocol):
     """What a task asks of its process while its message is on its way."""
 
-    def has_gone_on(self) -> bool:
-        """Whether the SuperNode has announced a further task."""
+    def has_gone_on(self, announced: str) -> bool:
+        """Whether the SuperNode has announced a further task after that time."""
 
     def is_stopping(self) -> bool:
         """Whether the process is to end."""
-
-    def has_worked(self) -> bool:
-        """Whether the process has had a message before this task's."""
 
 
 class Arrival:
@@ -46,10 +43,14 @@ class Arrival:
 
     Args:
         fetch: Flower's; raises `ObjectUnavailableError` for one that is not there yet.
+        announced: when the SuperNode has announced the message's task.
     """
 
-    def __init__(self, fetch: Callable[[str], bytes], surroundings: Surroundings) -> None:
+    def __init__(
+        self, fetch: Callable[[str], bytes], announced: str, surroundings: Surroundings
+    ) -> None:
         self._fetch = fetch
+        self._announced = announced
         self._surroundings = surroundings
         self._lock = Lock()  # several threads fetch
         self._look = time.monotonic() + LOOK_SECONDS
@@ -71,6 +72,6 @@ class Arrival:
                     raise Interrupted from None
                 if time.monotonic() > self._look:
                     self._look = time.monotonic() + LOOK_SECONDS
-                    if self._surroundings.has_gone_on():
+                    if self._surroundings.has_gone_on(self._announced):
                         raise RunOver from None
             raise

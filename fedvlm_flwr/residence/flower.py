@@ -65,7 +65,10 @@ class SuperNode:
             raise RunError(self._refusal(error.response)) from error
         except (ValueError, httpx.InvalidURL) as error:
             raise RunError(f"What answers at {self.address} is no SuperNode ({error}).") from error
-        return Task(self.address, answer.token, answer.task.task_id) if answer.token else None
+        if not answer.token:
+            return None
+        facts = answer.task
+        return Task(self.address, answer.token, facts.task_id, facts.pending_at)
 
     def _refusal(self, response: httpx.Response) -> str:
         if response.status_code == httpx.codes.UNAUTHORIZED:

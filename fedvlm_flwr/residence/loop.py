@@ -15,7 +15,7 @@ from fedvlm_flwr.errors import StateError
 from fedvlm_flwr.messages import decision
 from fedvlm_flwr.messages.wire import payload_bytes
 from fedvlm_flwr.process import Process
-from fedvlm_flwr.residence.arrival import Interrupted, TaskLost
+from fedvlm_flwr.residence.arrival import Interrupted, RunOver, TaskLost
 from fedvlm_flwr.residence.flower import SuperNode, SuperNodeAway
 from fedvlm_flwr.residence.heartbeat import beating
 from fedvlm_flwr.residence.inbox import Inbox
@@ -66,6 +66,7 @@ class Residence:
         self._loads: dict[int, int] = {}  # of base models, by run
         self._taking_turns = False
         self._next: Task | None = None  # taken while another one's message was waited for
+        self._latest = ""  # when the latest task was announced of those that were taken
 
     def stop_at_signals(self) -> None:
         """End `serve` at SIGTERM and SIGINT; the message at work is answered as a failure."""
@@ -116,6 +117,7 @@ class Residence:
 
     def _serve(self, task: Task) -> None:
         began = time.monotonic()
+        self._latest = max(self._latest, task.announced)
         try:
             with beating(task.beat):
                 task.pull(self._inbox, self)
@@ -125,6 +127,8 @@ class Residence:
         except Interrupted as end:
             self._say(str(end))
         except TaskLost as lost:
+            if not isinstance(lost, RunOver):
+                self._latest = ""  # the SuperNode was perhaps started anew, its clock set back
             log(WARNING, "A message cannot be answered: %s", lost)
             self._say("a message is lost: the SuperNode no longer waits for its reply")
         except Exception as fault:  # whatever a stranger's bytes set off
@@ -174,22 +178,28 @@ class Residence:
             task.close()
             self._outbox.clear()
 
-    def has_gone_on(self) -> bool:
-        """Whether the SuperNode has a further task, which is taken then."""
-        if self._next is None:
+    def has_gone_on(self, announced: str) -> bool:
+        """Whether the SuperNode has announced a further task after that time, which is taken then.
+
+        An earlier one is one that it had gone on from, when a process before this one had it.
+        """
+        while self._latest <= announced:
             try:
-                self._next = self._supernode.acquire()
+                task = self._supernode.acquire()
             except SuperNodeAway:
                 return False  # the loop waits for it
-        return self._next is not None
+            if task is None:
+                return False
+            if task.announced > announced:
+                self._next, self._latest = task, task.announced
+            else:
+                task.forget()
+                task.close()
+        return True
 
     def is_stopping(self) -> bool:
         """Whether `serve` is to end."""
         return self._stop.is_set()
-
-    def has_worked(self) -> bool:
-        """Whether a message has come to the app."""
-        return bool(self._loads)
 
     def _work(self, message: Message, context: Context) -> Message:
         """The app's reply; an error of fixed words where it has none or is stopped."""

@@ -74,6 +74,7 @@ class Task:
         number: that the SuperNode has given it.
 
     Attributes:
+        announced: when the SuperNode has announced it, in a form that sorts.
         message: what the server sent; there after `pull`.
         context: the run's configuration and the node's; there after `pull`.
     """
@@ -81,7 +82,7 @@ class Task:
     message: Message
     context: Context
 
-    def __init__(self, address: str, token: str, number: int = 0) -> None:
+    def __init__(self, address: str, token: str, number: int = 0, announced: str = "") -> None:
         retries = RetryInvoker(
             lambda: exponential(base_delay=0.2, max_delay=2),
             httpx.TransportError,
@@ -90,6 +91,7 @@ class Task:
         )
         self._token, self._number = token, number
         self._has_begun = False
+        self.announced = announced
         self._client = RuntimeHttpClient.from_server_address(
             address,
             insecure=True,
@@ -127,7 +129,7 @@ class Task:
         try:
             self._fetch(inbox, surroundings)
         except RunOver:
-            self._forget()
+            self.forget()
             raise
         except httpx.HTTPError as error:
             raise TaskLost(str(error)) from error
@@ -147,7 +149,7 @@ class Task:
         else:
             opening = inbox.take(self._number)
         if opening is None:
-            if surroundings.has_worked() or surroundings.has_gone_on():
+            if surroundings.has_gone_on(self.announced):
                 raise RunOver
             self._leave()
             raise TaskLost("a process that was killed has taken its message")
@@ -184,12 +186,6 @@ class Task:
             with contextlib.suppress(httpx.HTTPError):  # it has forgotten it
                 self._begin()
 
-    def _forget(self) -> None:
-        """Have the SuperNode forget the task without an answer."""
-        ending = PushTaskOutputRequest(sub_status=SubStatus.FAILED, details=str(RunOver()))
-        with contextlib.suppress(httpx.HTTPError):  # it has
-            self._client.PushTaskOutput(ending)
-
     def _message(
         self, opening: PullAppMessagesResponse, inbox: Inbox, surroundings: Surroundings
     ) -> Message:
@@ -204,9 +200,10 @@ class Task:
             inbox.clear()
             confirm(object_id)
 
+        fetch = make_pull_object_fn_protobuf(self._client.PullObject, *place)
         message = pull_and_inflate_object_from_tree(
             tree,
-            Arrival(make_pull_object_fn_protobuf(self._client.PullObject, *place), surroundings),
+            Arrival(fetch, self.announced, surroundings),
             begin_and_confirm,
             return_type=Message,
             max_time=None,
@@ -217,6 +214,12 @@ class Task:
         # The object id is no part of the object.
         message.metadata.__dict__["_message_id"] = tree.object_id
         return message
+
+    def forget(self) -> None:
+        """Have the SuperNode forget the task without an answer."""
+        ending = PushTaskOutputRequest(sub_status=SubStatus.FAILED, details=str(RunOver()))
+        with contextlib.suppress(httpx.HTTPError):  # it has
+            self._client.PushTaskOutput(ending)
 
     def parcel(self, reply: Message) -> Parcel:
         """The reply as `push` hands it over."""

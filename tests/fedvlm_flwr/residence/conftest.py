@@ -94,10 +94,11 @@ class Node:
         self.announce(run, config or {}, node_config or {})
         self.deliver(message(kind, content, run))
 
-    def let_time_go_on(self) -> None:
-        """More than the SuperNode waits for a sign of life of a process."""
-        for record in list(self.state.task_token_store.values()):
-            record.active_until -= timedelta(seconds=100)
+    def let_time_go_on(self, run: int | None = None) -> None:
+        """More than the SuperNode waits for a sign of life of a process; only of one run's."""
+        for task, record in list(self.state.task_token_store.items()):
+            if run in (None, self.state.task_store[task].run_id):
+                record.active_until -= timedelta(seconds=100)
 
     def reply(self, seconds: float = 20.0) -> Message:
         """The next reply, whole."""

@@ -78,11 +78,8 @@ class Killing:
 class Alone:
     """The surroundings of a task that is the first and the last of its process."""
 
-    def has_gone_on(self) -> bool:
+    def has_gone_on(self, announced: str) -> bool:
         return False
 
     def is_stopping(self) -> bool:
-        return False
-
-    def has_worked(self) -> bool:
         return False

@@ -119,6 +119,21 @@ def test_a_process_killed_with_a_message_whose_run_has_ended(node, port, is_take
         assert value(node.reply()) == 3.0
 
 
+def test_a_message_is_waited_for_though_an_earlier_task_is_handed_out_again(node, port):
+    """That one, whose run has ended, does not mean that the SuperNode has gone on."""
+    on_its_way(node)
+    killed(port, "PullMessages")
+    with serving(port):
+        objects = on_its_way(node, run=2)
+        time.sleep(1)
+        node.let_time_go_on(run=1)
+        time.sleep(2)
+        node.put(objects)
+        reply = node.reply()
+        assert (reply.metadata.run_id, reply.has_error()) == (2, False)
+        assert no_answer_is_left_over(node)
+
+
 def test_a_process_that_stands_still_meanwhile_goes_on(node, port):
     with serving(port):
         objects = on_its_way(node)
