@@ -4,8 +4,9 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 DEV_STAMP := .venv/.installed-dev
 ARGS ?=
-# The tests are shared among JOBS processes, file by file, the slowest first.
-JOBS ?= 2
+# The tests are shared among JOBS processes, file by file, the slowest first; one more than cores,
+# since those with real SuperNodes and Ray wait for much of their time.
+JOBS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 PYTEST := $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 # Bytecode is made by all cores after the installation: pip makes it with one.

@@ -146,7 +146,7 @@ def test_answering_names_its_own_batch(small, model, monkeypatch, work, content_
     with monkeypatch.context() as patch:
         patch.setattr(Llava, "generate", full)
         with pytest.raises(
-            RunError, match=r"memory in answering; lower eval.batch_size \(now 256\)"
+            RunError, match=r"memory in answering; lower eval.batch_size \(now 128\)"
         ):
             work(Worker(this_process()), content_of(model), run_config(small), NODE)
     assert work(Worker(this_process()), content_of(model), run_config(small), NODE)

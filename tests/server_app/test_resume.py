@@ -32,7 +32,7 @@ FORKS.set_forkserver_preload(
 )
 ROUNDS = 4
 RUN = (f"num_rounds={ROUNDS}", "eval.shuffled=false", "eval.every=1", "eval.max_examples=5")
-RUN += ("dataset.test_pictures=4",)  # one for each client
+RUN += ("dataset.test_pictures=4", "train.local_steps=2")  # a picture for each client
 
 
 def kill_at(moment: str, count: int) -> None:

@@ -102,7 +102,7 @@ def test_a_bfloat16_base_federates(start):
 
 
 def test_a_part_that_the_model_lacks_is_told_before_anything_is_made(start, home):
-    before = sorted((home / "models").iterdir())
+    before = sorted(home.glob("models/*"))
     with pytest.raises(ModelError, match="no part 'connector'"):
         start("model=tiny_showo", "model.tiny.pretrain.seed=77", "tuning=f_c")
-    assert sorted((home / "models").iterdir()) == before
+    assert sorted(home.glob("models/*")) == before
