@@ -1,7 +1,7 @@
 """Answers given in batches against one by one: the same texts, and how much faster.
 
     python benchmarks/evaluation.py [--models tiny_llava tiny_showo] [--examples 200] [--times 5]
-                                    [--device cpu] [--out FILE.json]
+                                    [--batch-size 128] [--device cpu] [--out FILE.json]
 
 The tiny models that travel with the package answer the first questions of easyvqa's test set, in
 the order of their tasks, by what an evaluation calls (`generate_answers`): with the configured
@@ -41,11 +41,14 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=["tiny_llava", "tiny_showo"])
     parser.add_argument("--examples", type=int, default=200)
     parser.add_argument("--times", type=int, default=5)
+    parser.add_argument("--batch-size", type=int, help="another than eval.batch_size")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     device = choose_device(options.device)
-    rows = {name: measure(name, options.examples, options.times, device) for name in options.models}
+    size = [f"eval.batch_size={options.batch_size}"] if options.batch_size else []
+    numbers = (options.examples, options.times)
+    rows = {name: measure(name, *numbers, device, *size) for name in options.models}
     show(table(rows), rows, options.out)
 
 
@@ -62,11 +65,12 @@ def table(rows: dict[str, dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def measure(name: str, count: int, times: int, device: torch.device) -> dict[str, Any]:
-    """Both ways in turns."""
+def measure(name: str, count: int, times: int, device: torch.device, *more: str) -> dict[str, Any]:
+    """Both ways in turns, with further overrides."""
     torch.set_num_threads(1)
     process = Process()
-    config = process.compose({"overrides": f"engine=inprocess model={name} tuning={TUNING}"})
+    words = ("engine=inprocess", f"model={name}", f"tuning={TUNING}", *more)
+    config = process.compose({"overrides": " ".join(words)})
     model, data = process.model(config, device), process.data(config)
     step = max(1, len(data.test) // count)  # of all tasks and pictures
     rows = list(range(0, len(data.test), step))[:count]

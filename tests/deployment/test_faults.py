@@ -21,7 +21,6 @@ from deploy.loopback import (
     Result,
     Server,
     Site,
-    fedvlm,
     folder_of,
     make_keys,
     run,
@@ -30,6 +29,7 @@ from deploy.loopback import (
     wait_until,
 )
 from deploy.trial_data import WORDS
+from fedvlm_flwr import run as run_here
 from fedvlm_flwr.engines.deployed.note import Note
 from fedvlm_flwr.models.weights.prepared import MANIFEST, digest
 from fedvlm_flwr.paths import SHIPPED
@@ -75,9 +75,8 @@ def numbers(folder: RunFolder) -> list[str]:
 def in_one_process(server: Server, records: dict[str, Path], name: str, *words: str) -> RunFolder:
     """The same federation of the same folders by the in-process engine, as a run of a name."""
     folders = ", ".join(f"{name}: {records[name]}" for name in SITES)
-    own = ("engine=inprocess", f"engine.sites={{{folders}}}", f"run_name={name}")
-    subprocess.run(fedvlm("run", *own, *words), env=server.user, check=True, capture_output=True)
-    return folder_of(server, name)
+    own = ("engine=inprocess", f"engine.sites={{{folders}}}")
+    return RunFolder(run_here(*own, *words, output_dir=server.folder / name).path)
 
 
 @pytest.fixture(scope="module")

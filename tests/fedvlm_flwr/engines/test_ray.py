@@ -21,6 +21,7 @@ PROGRAM = script("fedvlm")
 TOLERANCE = 1e-5  # Ray's replies arrive in any order: the mean may differ in its last bits
 
 FEW = "dataset.test_pictures=4"  # where scores do not matter: answering takes most of a run's time
+ALONE = "num_clients=1"  # where one client process will do: each loads torch
 
 
 def fedvlm(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
@@ -113,7 +114,8 @@ def test_a_failing_client_gives_a_sentence_and_exit_1(small):
 
 
 def test_ending_the_command_ends_everything_it_started(small, tmp_path):
-    arguments = ["run", *small, "engine=ray", "num_rounds=500", FEW, f"output_dir={tmp_path}"]
+    arguments = ["run", *small, "engine=ray", "num_rounds=500", ALONE, FEW]
+    arguments += [f"output_dir={tmp_path}"]
     process = begin(*arguments)
     wait_for(lambda: list(tmp_path.glob("*/metrics.jsonl")), 120)
     assert started_by_us()
@@ -126,7 +128,7 @@ def test_ending_the_command_ends_everything_it_started(small, tmp_path):
 
 
 def test_a_second_interrupt_while_ray_starts_leaves_nothing(small, tmp_path):
-    process = begin("run", *small, "engine=ray", f"output_dir={tmp_path}")
+    process = begin("run", *small, "engine=ray", ALONE, f"output_dir={tmp_path}")
     wait_for(started_by_us, 60, every=0.02)
     for _ in range(3):
         process.send_signal(signal.SIGINT)
@@ -139,7 +141,8 @@ def test_a_second_interrupt_while_ray_starts_leaves_nothing(small, tmp_path):
 
 def test_a_run_that_ray_ends_is_told_of(small, tmp_path):
     """Whoever ends the raylet kindly, as `ray stop` does, has Ray end the run's own process."""
-    words = ["num_rounds=500", "eval.every=500", FEW, f"output_dir={tmp_path}", "run_name=run"]
+    words = ["num_rounds=500", "eval.every=500", ALONE, FEW]
+    words += [f"output_dir={tmp_path}", "run_name=run"]
     process = begin("run", *small, "engine=ray", *words)
     wait_for(lambda: list(tmp_path.glob("run/checkpoints/*_0001.safetensors")), 120, every=0.05)
     (raylet,) = (each for each in family(process.pid) if each.name() == "raylet")
