@@ -1,8 +1,9 @@
 """One message that a SuperNode has handed out: fetched, worked, and its reply handed over.
 
-With `flower.py` all that a resident process uses of Flower's inside: the Runtime API of a
-SuperNode. Flower's own `flower-superexec` and `flwr-clientapp` make the same calls, a new process
-for each message. What is imported is the same in Flower 1.41 and 1.42, and no public interface.
+With `flower.py`, and the error and messages that `arrival.py` and the two files know, all that a
+resident process uses of Flower's inside: the Runtime API of a SuperNode. Flower's own
+`flower-superexec` and `flwr-clientapp` make the same calls, a new process for each message. What is
+imported is the same in Flower 1.41 and 1.42, and no public interface.
 """
 
 import contextlib

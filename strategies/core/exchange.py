@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
@@ -101,18 +101,20 @@ class Exchange:
             if arrived or not (outbox or sent) or time.monotonic() >= deadline:
                 continue
             idle = time.monotonic() - last_reply
-            self._name_the_silent(idle, {*outbox, *(client for client, _ in sent.values())})
+            self._name_the_silent(idle, outbox, sent)
             time.sleep(self._pause(idle, pulling))
         self.waiting += time.monotonic() - mark
-        for client in sorted({*outbox, *(client for client, _ in sent.values())}):
+        for client in _waited_for(outbox, sent):
             yield client, None
 
-    def _name_the_silent(self, idle: float, clients: Set[int]) -> None:
+    def _name_the_silent(
+        self, idle: float, outbox: Iterable[int], sent: Mapping[str, tuple[int, int]]
+    ) -> None:
         """Tell the user of sites that nothing has come from for long."""
         if self._roster is None or idle < self._notice:
             return
         self._notice *= 2
-        names = ", ".join(self._roster.names[client] for client in sorted(clients))
+        names = ", ".join(self._roster.names[client] for client in _waited_for(outbox, sent))
         self._roster.tell(
             f"Nothing has come from {names} for {idle:.0f} s; a round waits round_timeout="
             f"{self._timeout:g} s for its sites."
@@ -165,3 +167,8 @@ class Exchange:
     def late(self) -> str:
         """What is said of a client that has not answered."""
         return f"no reply within {self._timeout:g} s"
+
+
+def _waited_for(outbox: Iterable[int], sent: Mapping[str, tuple[int, int]]) -> list[int]:
+    """The clients that have not answered, sorted: those to be sent to, and those that were."""
+    return sorted({*outbox, *(client for client, _ in sent.values())})

@@ -73,7 +73,7 @@ def numbers(folder: RunFolder) -> list[str]:
 
 
 def in_one_process(server: Server, records: dict[str, Path], name: str, *words: str) -> RunFolder:
-    """The same federation of the same folders by the in-process engine, as a run of a name."""
+    """The same federation of the same folders by the in-process engine, in a folder of a name."""
     folders = ", ".join(f"{name}: {records[name]}" for name in SITES)
     own = ("engine=inprocess", f"engine.sites={{{folders}}}")
     return RunFolder(run_here(*own, *words, output_dir=server.folder / name).path)

@@ -152,7 +152,7 @@ def test_killed_at_random_moments(small, undisturbed, tmp_path, seed):
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
-@pytest.mark.parametrize("count", [1, 8, 34])
+@pytest.mark.parametrize("count", [1, 4, 8, 34])
 def test_killed_while_writing(small, undisturbed, tmp_path, moment, count):
     runner = Runner(small, tmp_path, *STATEFUL)
     assert runner.run(moment, count) == -signal.SIGKILL

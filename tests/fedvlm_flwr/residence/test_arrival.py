@@ -11,6 +11,7 @@ from fedvlm_flwr.residence.inbox import Inbox
 from fedvlm_flwr.residence.task import Task
 from tests.fedvlm_flwr.residence.conftest import Node, message
 from tests.fedvlm_flwr.residence.served import Alone, Killed, Killing, content, serving
+from tests.patience import wait_for
 
 
 @pytest.fixture(autouse=True)
@@ -44,11 +45,8 @@ def no_answer_is_left_over(node: Node) -> bool:
     return not node.state.get_messages_legacy(is_reply=True)
 
 
-def wait_for(lines: list[str], words: str, seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not any(words in line for line in lines):
-        assert time.monotonic() < deadline, lines
-        time.sleep(0.05)
+def wait_for_line(lines: list[str], words: str) -> None:
+    wait_for(lambda: any(words in line for line in lines), 10)
 
 
 def test_a_message_whose_run_ended_on_its_way_is_not_answered(node, port):
@@ -71,7 +69,7 @@ def test_for_a_process_killed_with_a_message_the_supernode_answers(node, port, r
     node.let_time_go_on()
     with serving(port) as lines:
         if request_of == "PullMessages":  # its task has not begun
-            wait_for(lines, "a message is lost")
+            wait_for_line(lines, "a message is lost")
             node.let_time_go_on()
         assert node.reply(10).error.code == ErrorCode.CLIENT_APP_CRASHED
         node.send("train", content(2.0))
@@ -94,7 +92,7 @@ def test_a_message_that_kills_every_process_is_given_up(node, port):
         killed(port, "PullObject")
         node.let_time_go_on()
     with serving(port) as lines:
-        wait_for(lines, "a message is lost")
+        wait_for_line(lines, "a message is lost")
         node.let_time_go_on()
         assert node.reply().error.code == ErrorCode.CLIENT_APP_CRASHED
 
@@ -174,7 +172,7 @@ def test_without_what_was_kept_the_supernode_answers(node, port, monkeypatch, da
         path.write_bytes(path.read_bytes()[:40])
     node.let_time_go_on()
     with serving(port) as lines:
-        wait_for(lines, "a message is lost")
+        wait_for_line(lines, "a message is lost")
         node.let_time_go_on()
         assert node.reply().error.code == ErrorCode.CLIENT_APP_CRASHED
 
@@ -187,7 +185,7 @@ def test_a_message_that_cannot_be_read_is_answered_by_the_supernode(node, port, 
     monkeypatch.setattr(Task, "_message", broken)
     with serving(port) as lines:
         node.send("train", content(1.0))
-        wait_for(lines, "a message is lost: KeyError")
+        wait_for_line(lines, "a message is lost: KeyError")
         node.let_time_go_on()
         assert node.reply().error.code == ErrorCode.CLIENT_APP_CRASHED
         node.send("train", content(2.0))
