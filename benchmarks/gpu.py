@@ -6,9 +6,10 @@
 No network, no Ray and no trained weights: the models are built by the real code at their published
 sizes, with random weights from a seed, LoRA at bfloat16. Each number is the median of `--times`
 runs of `--steps` steps; tokens are the picture's, the question's and the answer's. MFU is what
-torch counts of floating point operations in the step (nothing that checkpointing computes twice),
-by what the card can do; null where that is not known. Memory stands beside what `fedvlm plan`
-estimates. With a GPU and full size all of it is written to docs/results/gpu.json.
+torch counts of floating point operations in the step (nothing that checkpointing computes twice,
+nor what the last layer leaves out), by what the card can do; null where that is not known. Memory
+stands beside what `fedvlm plan` estimates. With a GPU and full size all of it is written to
+docs/results/gpu.json.
 """
 
 import argparse

@@ -6,6 +6,8 @@
   whole share read, tokenized and encoded first, as it was until it was left out.
 - A step of a transformers family on kept outputs of its vision tower, against the tower run in the
   step: tiny random checkpoints, whose tower is about as large as their language model.
+- A step of both tiny models whose last layer is computed where the loss reads it, against one that
+  computes all of it.
 - How many places of a batch are padding, and a step on parts of a batch whose rows are of about one
   length, with the same loss, against a step on the whole batch.
 
@@ -18,8 +20,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -38,6 +42,7 @@ from fedvlm_flwr.messages import TrainRequest
 from fedvlm_flwr.messages.wire import pack
 from fedvlm_flwr.models import load_model
 from fedvlm_flwr.models.hf_vlm.params import Params
+from fedvlm_flwr.models.vlm import VLM, Encoded, Features
 from fedvlm_flwr.process import Process
 from fedvlm_flwr.seeding import stream
 from fedvlm_flwr.simulation import simulating
@@ -66,6 +71,9 @@ def main() -> None:
         for family in FAMILIES:
             rows[f"a step of {family}"] = in_turns(of_a_tower(family, Path(folder)), options.times)
     for model in ("tiny_llava", "tiny_showo"):
+        rows[f"a step of {model}, by its last layer"] = in_turns(
+            of_last_layer(model), options.times
+        )
         padding, ways = of_padding(model)
         name = f"a step of {model}, of whose places padding is {padding:.0%}"
         rows[name] = in_turns(ways, options.times)
@@ -146,8 +154,8 @@ def of_a_tower(family: str, folder: Path) -> Ways:
     }
 
 
-def of_padding(name: str) -> tuple[float, Ways]:
-    """Padding by places that are none; steps on whole batches, and on 2 and 4 parts of them."""
+def batches(name: str) -> tuple[VLM, list[Features], list[Encoded], list[list[int]]]:
+    """A model in training, features and tokens of records, and which of them each batch has."""
     process = Process()
     config = process.compose({"overrides": f"engine=inprocess model={name} tuning=f_l"})
     model = process.model(config, CPU)
@@ -155,10 +163,31 @@ def of_padding(name: str) -> tuple[float, Ways]:
     records = process.examples_at(config, range(ROWS))
     encoded = list(encode_all(model.vlm, records).values())
     features = model.features([one.image for one in records])
+    model.vlm.module.train()
+    picks = draw(len(encoded), config.train, BATCHES, stream(0, "batches"))
+    return model.vlm, features, encoded, picks
+
+
+def of_last_layer(name: str) -> Ways:
+    """Computed where it is read, and as a whole."""
+    vlm, features, encoded, picks = batches(name)
+
+    def steps() -> None:
+        for pick in picks:
+            vlm.loss([features[i] for i in pick], [encoded[i] for i in pick]).backward()
+
+    def whole() -> None:
+        with mock.patch(f"{type(vlm).__module__}.read_at", lambda *_: nullcontext()):
+            steps()
+
+    return {"where it is read": steps, "all of it": whole}
+
+
+def of_padding(name: str) -> tuple[float, Ways]:
+    """Padding by places that are none; steps on whole batches, and on 2 and 4 parts of them."""
+    vlm, features, encoded, picks = batches(name)
     image_tokens = next(iter(features[0].values())).shape[0]
     lengths = [image_tokens + len(row.prompt_ids) + len(row.answer_ids) for row in encoded]
-    order = stream(0, "batches")
-    picks = draw(len(encoded), config.train, BATCHES, order)
 
     def steps(parts: int) -> None:
         for pick in picks:
@@ -167,7 +196,7 @@ def of_padding(name: str) -> tuple[float, Ways]:
             labels = sum(len(encoded[i].answer_ids) for i in rows)
             for start in range(0, len(rows), size):
                 own = rows[start : start + size]
-                loss = model.vlm.loss([features[i] for i in own], [encoded[i] for i in own])
+                loss = vlm.loss([features[i] for i in own], [encoded[i] for i in own])
                 share = sum(len(encoded[i].answer_ids) for i in own) / labels
                 (loss * share).backward()
 

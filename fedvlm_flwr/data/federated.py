@@ -147,10 +147,8 @@ def examples(
     columns = read[:] if indices is None else read[list(indices)]  # `select` names what it gives
     keys = [*KEYS, *more[: FURTHER in more]]
     rows = zip(*(columns[name] for name in keys), strict=True)
-    result = [
-        replace(read_example(root, *row), box_decimals=box_decimals, cut_answer=cut_answers)
-        for row in rows
-    ]
+    facts: dict[str, Any] = {"box_decimals": box_decimals, "cut_answer": cut_answers}
+    result = [read_example(root, *row, **facts) for row in rows]
     if REFERENCES in more:
         result = [
             replace(one, others=_without(one.answer, texts))
@@ -172,23 +170,41 @@ def _without(answer: str, texts: Sequence[str]) -> tuple[str, ...]:
 
 
 def read_example(
-    root: Path, name: str, image: str, turns: Any, task: str, further: Sequence[str] = ()
+    root: Path,
+    name: str,
+    image: str,
+    turns: Any,
+    task: str,
+    further: Sequence[str] = (),
+    **facts: Any,
 ) -> Example:
     """One record's example: its last question, with the turns before it as history.
+
+    Args:
+        facts: what else is known of it, by the names that `Example` has for it.
 
     Raises:
         DataError: see `examples`.
     """
     images = pictures_of(image, further)
     *history, (question, answer) = _pairs(name, turns, len(images))
-    paths = [PurePosixPath(one) for one in images]
-    for path in paths:
-        if path.is_absolute() or ".." in path.parts:
+    whole = []
+    for one in images:
+        path = _inside(root, one)
+        if path is None:
             raise DataError(
-                f"Record '{name}' names the picture '{path}'; write its path relative to {root}."
+                f"Record '{name}' names the picture '{PurePosixPath(one)}'; write its path "
+                f"relative to {root}."
             )
-    whole = tuple(root / path for path in paths)
-    return Example(name, whole, question, answer, task, history=tuple(history))
+        whole.append(path)
+    return Example(name, tuple(whole), question, answer, task, history=tuple(history), **facts)
+
+
+@lru_cache(maxsize=1 << 13)
+def _inside(root: Path, picture: str) -> Path | None:
+    """A picture's path; None: it is not below `root`."""
+    path = PurePosixPath(picture)
+    return None if path.is_absolute() or ".." in path.parts else root / path
 
 
 def _pairs(name: str, turns: Any, pictures: int) -> list[tuple[str, str]]:

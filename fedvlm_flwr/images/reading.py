@@ -9,6 +9,7 @@ values unused and what they use would be all but black.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,19 @@ def image_size_of(path: Path) -> tuple[int, int]:
     Raises:
         DataError: the file is missing or is not a picture; names its path.
     """
+    try:
+        status = path.stat()
+    except OSError:
+        return _size_in_header(path)  # which says what is wrong
+    return _known_size(path, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=1 << 13)
+def _known_size(path: Path, _bytes: int, _changed: int) -> tuple[int, int]:
+    return _size_in_header(path)
+
+
+def _size_in_header(path: Path) -> tuple[int, int]:
     with opened(path) as picture:
         width, height = picture.size
         return (height, width) if _orientation(picture) in SIDEWAYS else (width, height)

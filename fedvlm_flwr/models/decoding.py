@@ -1,6 +1,7 @@
 """Greedy decoding with a key/value cache over input embeddings."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ from torch import Tensor
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
+from fedvlm_flwr.models.last_layer import read_at
 from fedvlm_flwr.models.transfer import to_device
 
 
@@ -55,13 +57,14 @@ def greedy(
     cache = DynamicCache(config=llm.config) if prompt.cache is None else prompt.cache
     looks = mask.long() if visibility is None and padded else visibility
     for _ in range(limit):
-        hidden = llm(
-            inputs_embeds=embeds,
-            attention_mask=looks,
-            position_ids=positions,
-            past_key_values=cache,
-            use_cache=True,
-        ).last_hidden_state  # [open rows, T, D], T = 1 from the second token on
+        with _read_at_ends(llm, embeds):
+            hidden = llm(
+                inputs_embeds=embeds,
+                attention_mask=looks,
+                position_ids=positions,
+                past_key_values=cache,
+                use_cache=True,
+            ).last_hidden_state  # [open rows, T, D], T = 1 from the second token on
         tokens = head(hidden[:, -1]).argmax(-1)  # [open rows]
         likeliest = tokens.tolist()  # the only wait for the device that a token costs
         going = [i for i, token in enumerate(likeliest) if token != end_id]
@@ -80,6 +83,14 @@ def greedy(
     return answers
 
 
+def _read_at_ends(llm: Any, embeds: Tensor) -> AbstractContextManager[None]:
+    rows, length, _ = embeds.shape
+    if length == 1:
+        return nullcontext()
+    ends = torch.arange(length - 1, rows * length, length, device=embeds.device)
+    return read_at(llm, ends)
+
+
 def can_share_start(llm: Any) -> bool:
     """Whether keys and values of a prompt's beginning serve several rows: full attention only."""
     return all(type(layer) is DynamicLayer for layer in DynamicCache(config=llm.config).layers)
@@ -94,6 +105,8 @@ def cached_start(llm: Any, embeds: Tensor, owners: Tensor) -> DynamicCache:
         owners: the number of each row's beginning, [B].
     """
     cache = DynamicCache(config=llm.config)
-    llm(inputs_embeds=embeds, past_key_values=cache, use_cache=True)
+    nowhere = torch.empty(0, dtype=torch.long, device=embeds.device)
+    with read_at(llm, nowhere):
+        llm(inputs_embeds=embeds, past_key_values=cache, use_cache=True)
     cache.batch_select_indices(owners)
     return cache

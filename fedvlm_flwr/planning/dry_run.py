@@ -17,6 +17,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from transformers import DynamicCache
 
 from fedvlm_flwr.models.checkpointing import checkpointed
+from fedvlm_flwr.models.last_layer import read_at
 from fedvlm_flwr.planning.batch import Batch, arguments
 from fedvlm_flwr.planning.kernels import counted_kernels
 from fedvlm_flwr.planning.live_bytes import LiveBytes, SavedTensors
@@ -79,9 +80,11 @@ def _train(llm: Any, batch: Batch, inputs_learn: bool, autocast: bool) -> Traini
     with LiveBytes(weights) as live:
         with saved_tensors_hooks(tensors.pack, lambda tensor: tensor), context:
             inputs = arguments(llm, batch, inputs_learn)
-            hidden = llm(**inputs, use_cache=False).last_hidden_state
+            places = torch.zeros(batch.rows * batch.labeled, dtype=torch.long, device=table.device)
+            with read_at(llm, places):
+                hidden = llm(**inputs, use_cache=False).last_hidden_state
             inside = tensors.bytes
-            loss = _loss(hidden, table, batch)
+            loss = _loss(hidden, table, places)
             behind = tensors.bytes - inside
         tensors.forget()
         del hidden, inputs
@@ -95,9 +98,8 @@ def _drop_gradient(parameter: Tensor) -> None:
     parameter.grad = None  # gradients are counted with the weights
 
 
-def _loss(hidden: Tensor, table: Tensor, batch: Batch) -> Tensor:
-    """Cross-entropy at as many places as the batch has labels; the head is as large as `table`."""
-    places = torch.zeros(batch.rows * batch.labeled, dtype=torch.long, device=hidden.device)
+def _loss(hidden: Tensor, table: Tensor, places: Tensor) -> Tensor:
+    """Cross-entropy at the places with a label; the head is as large as `table`."""
     labeled = hidden.flatten(0, 1).index_select(0, places)
     logits = F.linear(labeled.to(table.dtype), table.detach()).float()
     return F.cross_entropy(logits, places)
@@ -111,7 +113,8 @@ def dry_run_answering(llm: Any, batch: Batch) -> AnsweringBytes:
     cache: Any = DynamicCache(config=llm.config)
     with _stage(llm, batch.quantize, autocast=False), LiveBytes(weights) as live:
         inputs = arguments(llm, batch)
-        hidden = llm(**inputs, past_key_values=cache, use_cache=True).last_hidden_state
+        with read_at(llm, torch.zeros(batch.rows, dtype=torch.long, device=table.device)):
+            hidden = llm(**inputs, past_key_values=cache, use_cache=True).last_hidden_state
         F.linear(hidden[:, -1].to(table.dtype), table).argmax(-1)
         entries = [tensor for layer in cache.layers for tensor in _entries(layer)]
         prompt = sum(tensor.untyped_storage().nbytes() for tensor in entries)

@@ -52,7 +52,14 @@ def test_operations_are_those_of_the_layers_and_weights_those_of_the_seed(name, 
         assert torch.equal(a, b)
     one_example = example(one, tmp_path, Lengths(64, 8))
     tokens = tokens_of(one, one_example, adapted_skeleton(config).image_tokens)
-    layers = [m for m in one.vlm.llm.modules() if isinstance(m, torch.nn.Linear)]
-    bases = [m.weight.numel() for m in layers if not m.weight.requires_grad]
-    ratio = flops(one, config, one_example) / (tokens * sum(bases))
+    last = set(one.vlm.llm.layers[-1].modules())
+    whole, read = 0, 0
+    for place, m in one.vlm.llm.named_modules():
+        if isinstance(m, torch.nn.Linear) and not m.weight.requires_grad:
+            if m in last and "k_proj" not in place and "v_proj" not in place:
+                read += m.weight.numel()  # where a label is, and nowhere else
+            else:
+                whole += m.weight.numel()
+    labels = len(one.vlm.encode(one_example.question, one_example.answer).answer_ids)
+    ratio = flops(one, config, one_example) / (tokens * whole + labels * read)
     assert 3.5 < ratio < 6

@@ -24,6 +24,7 @@ from fedvlm_flwr.models.features import fingerprint
 from fedvlm_flwr.models.hf_vlm.inputs import HfInputs
 from fedvlm_flwr.models.hf_vlm.processor import frame_through
 from fedvlm_flwr.models.hf_vlm.tower import Tower, is_whole
+from fedvlm_flwr.models.last_layer import read_at
 from fedvlm_flwr.models.parts import linear_names
 from fedvlm_flwr.models.transfer import to_device
 from fedvlm_flwr.models.vlm import VLM, Encoded, Features, History, base_of
@@ -114,17 +115,19 @@ class HfVlm(VLM):
         """Mean cross-entropy over the answer tokens of a batch (scalar, with gradient)."""
         network = self.module.get_submodule("model")
         with self._arguments(features, batch, answers=True) as arguments:
-            hidden = network(**arguments, use_cache=False).last_hidden_state  # [B, T, D]
-        where: list[int] = []
-        targets: list[int] = []
-        prompts = self.inputs.prompted(features, batch)
-        for i, ((ids, _), example) in enumerate(zip(prompts, batch, strict=True)):
-            start = i * hidden.shape[1] + len(ids) - 1  # a token is predicted one place before it
-            where.extend(range(start, start + len(example.answer_ids)))
-            targets.extend(example.answer_ids)
-        # index_select, since the gradient of plain indexing adds up in no fixed order.
-        places, labels = to_device(torch.tensor([where, targets]), hidden.device).unbind()
-        labeled = hidden.flatten(0, 1).index_select(0, places)
+            longest = arguments["input_ids"].shape[1]
+            where: list[int] = []
+            targets: list[int] = []
+            prompts = self.inputs.prompted(features, batch)
+            for i, ((ids, _), example) in enumerate(zip(prompts, batch, strict=True)):
+                start = i * longest + len(ids) - 1  # a token is predicted one place before it
+                where.extend(range(start, start + len(example.answer_ids)))
+                targets.extend(example.answer_ids)
+            # index_select, since the gradient of plain indexing adds up in no fixed order.
+            places, labels = to_device(torch.tensor([where, targets]), self.device).unbind()
+            with read_at(self.module.get_submodule(self.family.llm), places):
+                output = network(**arguments, use_cache=False)
+        labeled = output.last_hidden_state.flatten(0, 1).index_select(0, places)
         logits = self._logits(labeled).float()  # [answer tokens, vocabulary]
         return F.cross_entropy(logits, labels)
 

@@ -16,6 +16,7 @@ from fedvlm_flwr.images.frame import Frame, cropped
 from fedvlm_flwr.images.reading import READING, image_size_of, open_image
 from fedvlm_flwr.models.decoding import Prompt, greedy
 from fedvlm_flwr.models.features import fingerprint
+from fedvlm_flwr.models.last_layer import read_at
 from fedvlm_flwr.models.parts import linear_names
 from fedvlm_flwr.models.prompts import PromptEncoder, Template
 from fedvlm_flwr.models.showo.magvit import MagvitTokenizer
@@ -175,8 +176,6 @@ class Showo(VLM):
             for prefix, row in zip(prefixes, batch, strict=True)
         ]
         ids, mask = self.assemble(rows, [len(prefix) for prefix in prefixes], left=False)
-        hidden = self.llm(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
-        # [B, T, D]
         where: list[int] = []
         targets: list[int] = []
         for i, (row, encoded) in enumerate(zip(rows, batch, strict=True)):
@@ -185,7 +184,9 @@ class Showo(VLM):
             targets.extend(encoded.answer_ids)
         # index_select, since the gradient of plain indexing adds up in no fixed order.
         places, labels = to_device(torch.tensor([where, targets]), ids.device).unbind()
-        labeled = hidden.flatten(0, 1).index_select(0, places)
+        with read_at(self.llm, places):
+            output = self.llm(input_ids=ids, attention_mask=mask, use_cache=False)
+        labeled = output.last_hidden_state.flatten(0, 1).index_select(0, places)
         logits = self.head(labeled).float()  # [answer tokens, vocabulary]
         return F.cross_entropy(logits, labels, reduction="none")
 

@@ -1,0 +1,100 @@
+"""The last layer where it is read: the same numbers, gradients and draws, of less work."""
+
+import pytest
+import torch
+from peft import LoraConfig, inject_adapter_in_model
+from transformers import AutoModelForCausalLM
+
+from fedvlm_flwr.models.checkpointing import checkpointed
+from fedvlm_flwr.models.last_layer import read_at
+from tests.llm_tiny import tiny_config
+
+PLACES = torch.tensor([3, 4, 10])  # of two rows of six
+
+
+def decoder(family, dropout=0.3):
+    """A tiny decoder in training, with adapters that do something."""
+    torch.manual_seed(0)
+    llm = AutoModelForCausalLM.from_config(tiny_config(family), dtype=torch.float32).get_decoder()
+    config = LoraConfig(r=2, lora_dropout=dropout, target_modules="all-linear")
+    inject_adapter_in_model(config, llm)
+    for name, parameter in llm.named_parameters():
+        parameter.requires_grad_("lora_" in name)
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter)
+    return llm.train()
+
+
+def states(llm):
+    """Hidden states [places, width] of all places."""
+    ids = torch.arange(12).view(2, 6)
+    return llm(input_ids=ids, use_cache=False).last_hidden_state.flatten(0, 1)
+
+
+def trained(llm, places=None):
+    """What is read, its gradients, and the next number that would be drawn."""
+    torch.manual_seed(1)
+    if places is None:
+        read = states(llm)[PLACES]
+    else:
+        with read_at(llm, places):
+            read = states(llm)[PLACES]
+    (read * torch.linspace(-1, 1, read.numel()).view_as(read).sin()).sum().backward()
+    found = {n: p.grad for n, p in llm.named_parameters() if p.grad is not None}
+    llm.zero_grad()
+    return read.detach(), found, torch.rand(())
+
+
+def rows_of(module):
+    """How many rows a module is given, call after call."""
+    rows = []
+    module.register_forward_pre_hook(lambda _, inputs: rows.append(inputs[0].shape[:-1].numel()))
+    return rows
+
+
+@pytest.mark.parametrize("family", ["llama", "phi", "gemma2", "phi3", "cohere", "qwen3"])
+def test_what_is_read_its_gradients_and_the_draws_are_those_of_a_whole_layer(family):
+    llm = decoder(family)
+    mlp = llm.layers[-1].mlp
+    rows = rows_of(next(m for m in mlp.modules() if isinstance(m, torch.nn.Linear)))
+    whole, gradients, drawn = trained(llm)
+    read, others, then = trained(llm, PLACES)
+    assert rows == [12, 3]
+    torch.testing.assert_close(read, whole, rtol=0, atol=1e-5)
+    assert gradients.keys() == others.keys() and then == drawn
+    for name, values in gradients.items():
+        torch.testing.assert_close(others[name], values, rtol=1e-4, atol=1e-4, msg=name)
+
+
+def test_nothing_is_computed_where_nothing_is_read():
+    llm = decoder("llama").eval()
+    rows = [rows_of(layer.mlp.gate_proj) for layer in (llm.layers[0], llm.layers[-1])]
+    with read_at(llm, torch.empty(0, dtype=torch.long)):
+        states(llm)
+    assert rows == [[12], [0]]
+
+
+@pytest.mark.parametrize("family", ["mixtral", "inkling_text", "gpt_neox"])
+def test_of_a_layer_that_is_made_otherwise_what_is_read_is_the_same_too(family):
+    llm = decoder(family, dropout=0.0).eval()
+    whole = states(llm)[PLACES]
+    with read_at(llm, PLACES):
+        torch.testing.assert_close(states(llm)[PLACES], whole, rtol=0, atol=1e-5)
+
+
+def test_a_layer_that_is_computed_again_for_its_gradient_is_whole():
+    llm = decoder("llama")
+    whole, gradients, drawn = trained(llm)
+    with checkpointed(llm, True):
+        read, others, then = trained(llm, PLACES)
+    assert then == drawn and read.equal(whole)
+    assert all(others[name].equal(values) for name, values in gradients.items())
+
+
+def test_afterwards_all_is_computed_again_also_where_it_was_broken_off():
+    llm = decoder("llama")
+    before = trained(llm)
+    with pytest.raises(RuntimeError, match="the disk"), read_at(llm, PLACES):
+        raise RuntimeError("the disk")
+    after = trained(llm)
+    assert after[0].equal(before[0]) and after[2] == before[2]
