@@ -97,13 +97,13 @@ def _draws(module: nn.Module) -> bool:
     return module.training and 0 < module.p < 1
 
 
-def _dropout(dropout: nn.Dropout, whole: list[torch.Size], places: Tensor, values: Tensor) -> Tensor:
+def _dropout(dropout: nn.Dropout, whole: list[torch.Size], places: Tensor, rows: Tensor) -> Tensor:
     """Dropout of the places that are read, with what is drawn for all where draws can be repeated.
 
     A CPU draws one number after the other, so that what comes later depends on how many there were;
     a round is to be that of a loop that leaves nothing out.
     """
-    if values.device.type != "cpu":
-        return nn.Dropout.forward(dropout, values)
-    mask = values.new_empty(whole[0].numel(), values.shape[-1]).bernoulli_(1 - dropout.p)
-    return values * mask.index_select(0, places).div_(1 - dropout.p).view_as(values)
+    if rows.device.type != "cpu":
+        return nn.Dropout.forward(dropout, rows)
+    mask = rows.new_empty(whole[0].numel(), rows.shape[-1]).bernoulli_(1 - dropout.p)
+    return rows * mask.index_select(0, places).div_(1 - dropout.p).view_as(rows)
