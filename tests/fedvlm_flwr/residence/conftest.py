@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 import uvicorn
 from flwr.app import Context, Message, RecordDict
+from flwr.common.constant import Status
 from flwr.proto.message_pb2 import ObjectTree
 from flwr.supercore.constant import TaskType
 from flwr.supercore.fab import Fab
@@ -100,8 +101,17 @@ class Node:
             if run in (None, self.state.task_store[task].run_id):
                 record.active_until -= timedelta(seconds=100)
 
-    def reply(self, seconds: float = 20.0) -> Message:
-        """The next reply, whole."""
+    def is_at_work(self, run: int) -> bool:
+        """Whether a process is at a task of this run, its message at hand."""
+        tasks = self.state.task_store.values()
+        return any(t.run_id == run and t.status.status == Status.RUNNING for t in list(tasks))
+
+    def reply(self, seconds: float = 20.0, *, is_over: bool = True) -> Message:
+        """The next reply, whole.
+
+        Args:
+            is_over: wait for the end of its task too, which a leap in time would bring about.
+        """
         deadline = time.monotonic() + seconds
         while not (replies := self.state.get_messages_legacy(is_reply=True)):
             assert time.monotonic() < deadline, "nobody answers"
@@ -117,6 +127,9 @@ class Node:
             contents[name] = data
         whole = inflate_object_from_contents(tree.object_id, contents)
         assert isinstance(whole, Message)
+        while is_over and self.is_at_work(head.metadata.run_id):
+            assert time.monotonic() < deadline, "its task is not over"
+            time.sleep(0.02)
         return whole
 
 

@@ -47,7 +47,7 @@ def test_a_reply_that_the_supernode_has_sent_is_not_given_again(node, port):
     task._client = Killing(task._client, 5)  # before it ends the task
     with pytest.raises(Killed):
         task.push(parcel)
-    head = node.reply().metadata
+    head = node.reply(is_over=False).metadata
     node.state.delete_messages(message_ids=[head.message_id, head.reply_to_message_id])
     node.store.delete(parcel.tree.object_id)
     with serving(port) as lines:
