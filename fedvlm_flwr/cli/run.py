@@ -43,7 +43,6 @@ from fedvlm_flwr.config.compose import our_sentences, quoted, searched, to_overr
 from fedvlm_flwr.config.keys import Kinds, facts_at, kinds_of
 from fedvlm_flwr.config.outside import require_closed
 from fedvlm_flwr.engines import App, engine_kind, run_app
-from fedvlm_flwr.engines.keeper import keeping
 from fedvlm_flwr.errors import ConfigError, DamagedRun, FedVLMError, RunError
 from fedvlm_flwr.machine_errors import machine_sentence
 from fedvlm_flwr.paths import conf_dir
@@ -104,8 +103,7 @@ def _run_sweep(arguments: list[str], words: list[str]) -> int:
     same = f"hydra.job.config.override_dirname.exclude_keys=[{','.join(single_keys(others))}]"
     rest = [word for word in arguments if not word.startswith("resume=")]
     try:
-        with keeping():
-            _with_hydra(["-m", *rest, same], sweep_job, jobs)
+        _with_hydra(["-m", *rest, same], sweep_job, jobs)
         outcomes = list(Outcome.read(jobs))
     except (KeyboardInterrupt, SystemExit):
         print("the same command goes on with the sweep", file=sys.stderr)

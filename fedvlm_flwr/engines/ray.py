@@ -3,8 +3,7 @@
 import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence, Set
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
 from pathlib import Path
 
 from flwr.app import Message
@@ -17,15 +16,12 @@ from fedvlm_flwr.engines.actors.logs import logging_into
 from fedvlm_flwr.engines.actors.own_ray import OwnRay, Setting
 from fedvlm_flwr.engines.actors.resources import require_cluster, require_resources
 from fedvlm_flwr.engines.base import LocalGrid, Task, serve, simulated
-from fedvlm_flwr.engines.keeper import Keeper, keeper
 from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.run_folder import CONFIG, NOT_BEGUN, RunFolder
 from fedvlm_flwr.temporary import temporary_folder
 
 SEPARATE_PROCESSES = True
 OUTLIVES_COMMAND = False
-
-BETWEEN = Words(os.devnull, "", "Give the same command again.")  # while no run is going on
 
 _only = threading.Lock()  # Ray and the environment are the process's
 
@@ -81,27 +77,11 @@ def run(
         serve(app.server, grid, run_config)
 
 
-@dataclass(frozen=True)
-class Workforce:
-    """Ray and what is around it, which may outlive a run.
-
-    Attributes:
-        end: ends all of it.
-    """
-
-    home: Path
-    guard: Guard
-    ray: OwnRay
-    end: ExitStack
-
-
 @contextmanager
 def ray_grid(
     app: App, run_config: Mapping[str, Scalar], engine: Engine, num_nodes: int, log_file: Path
 ) -> Iterator[RayGrid]:
-    """A grid with a Ray of its own, or on the configured cluster.
-
-    Nothing of it is left behind but for a further run, where something keeps it for that.
+    """A grid with a Ray of its own, or on the configured cluster; nothing of it is left behind.
 
     Raises:
         ConfigError: this process has such a grid already.
@@ -111,37 +91,18 @@ def ray_grid(
             "This process has a run on Ray already, and can have one at a time; wait for its end, "
             "or start this one in another process."
         )
-    held, key = keeper(), (app, engine, num_nodes)
-    with ExitStack() as run:
-        run.callback(_only.release)
-        force = taken(held, key)
-        end = ExitStack() if force is None else force.end
-        home = (
-            force.home if force else end.enter_context(temporary_folder(socket_parent(os.environ)))
-        )
-        run.enter_context(environment(engine_environment(os.environ, home, engine.address)))
-        run.push(end)  # ended before the environment is as it was
-        if force is None:
-            guard = end.enter_context(Guard(home, words(log_file)))
+    try:
+        with temporary_folder(socket_parent(os.environ)) as home:
+            variables = engine_environment(os.environ, home, engine.address)
             setting = Setting(app, engine, home, log_file, num_nodes)
-            force = Workforce(home, guard, end.enter_context(OwnRay(setting, guard)), end)
-        else:
-            force.guard.turn_to(words(log_file))
-            force.ray.turn_to(log_file)
-        yield RayGrid(force.ray, run_config, num_nodes)
-        if held is not None and force.ray.is_idle():
-            force = replace(force, end=end.pop_all())
-            force.guard.turn_to(BETWEEN)
-            held.keep(key, force, force.end.close)
-
-
-def taken(held: Keeper | None, key: object) -> Workforce | None:
-    """What a run before has left, if it is as good as new."""
-    force: Workforce | None = None if held is None else held.take(key)
-    if force is None or force.ray.is_idle():
-        return force
-    force.end.close()
-    return None
+            with (
+                environment(variables),
+                Guard(home, words(log_file)) as guard,
+                OwnRay(setting, guard) as ray,
+            ):
+                yield RayGrid(ray, run_config, num_nodes)
+    finally:
+        _only.release()
 
 
 def words(log_file: Path) -> Words:

@@ -16,7 +16,7 @@ from fedvlm_flwr.first_import import first_import
 
 
 class Actor:
-    """What a process of Ray's does for a run, or for several, one after the other.
+    """What a process of Ray's does for a run.
 
     Args:
         client: the ClientApp, as `module:name`.
@@ -25,18 +25,14 @@ class Actor:
     """
 
     def __init__(self, client: str, needs: Sequence[str], log_file: str) -> None:
-        self.turn_to(log_file)
+        if Path(log_file).parent.is_dir():  # on another machine of a cluster it need not be
+            print_into(Path(log_file))
         app = load_component(client)
         assert isinstance(app, ClientApp)
         self._app = app
         with first_import():
             for name in needs:
                 importlib.import_module(name)
-
-    def turn_to(self, log_file: str) -> None:
-        """Print into this file from now on: another run has begun."""
-        if Path(log_file).parent.is_dir():  # on another machine of a cluster it need not be
-            print_into(Path(log_file))
 
     def work(
         self, data: bytes, *parts: NDArray[np.uint8]

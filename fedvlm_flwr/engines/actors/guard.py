@@ -2,12 +2,11 @@
 
 Ray ends the process that has started it when its raylet or one of its agents ends, and holds
 Python's lock while it waits for a process of its own: neither raises an error, and no signal's
-handler runs. The guard is a program that needs psutil alone. It follows the run by the lines of its
-input: a word once Ray is there, another at a proper end, what to say of a further run, and the
-input's end where the run's process is gone.
+handler runs. The guard is a program that needs psutil alone. It follows the run by its input: a
+word once Ray is there, another at a proper end, and the input's end where the run's process is
+gone.
 """
 
-import json
 import os
 import select
 import shutil
@@ -35,22 +34,9 @@ class Words:
         mark: a file that is there once it has begun.
     """
 
-    mark: str | Path
+    mark: Path
     before: str
     after: str
-
-    def line(self) -> str:
-        """Them as a line for `read`."""
-        return json.dumps([str(self.mark), self.before, self.after])
-
-    @classmethod
-    def read(cls, line: str | bytes) -> "Words":
-        """What `line` has written."""
-        return cls(*json.loads(line))
-
-    def now(self) -> str:
-        """What is to be said as the run stands."""
-        return self.after if Path(self.mark).exists() else self.before
 
 
 class Guard:
@@ -62,7 +48,7 @@ class Guard:
     """
 
     def __init__(self, home: Path, words: Words, limit: float = LIMIT) -> None:
-        own = [os.getpid(), limit, home, words.line()]
+        own = [str(os.getpid()), str(limit), home, words.mark, words.before, words.after]
         self._command = [sys.executable, "-P", __file__, *map(str, own)]
 
     def __enter__(self) -> "Guard":
@@ -79,10 +65,6 @@ class Guard:
         """Wait no longer for Ray: it is there, or has said why it is not."""
         self._tell(THERE)
 
-    def turn_to(self, words: Words) -> None:
-        """Say this from now on: another run has begun."""
-        self._tell(words.line())
-
     def _tell(self, word: str) -> None:
         assert self._process.stdin is not None
         try:
@@ -91,46 +73,40 @@ class Guard:
             return
 
 
-def watch(
-    run: psutil.Process, limit: float, words: Words
-) -> tuple[str, Words, set[psutil.Process]]:
+def watch(run: psutil.Process, limit: float) -> tuple[str, set[psutil.Process]]:
     """Follow a run by this process's input until its end.
 
     Returns:
-        What was wrong, empty after a proper end; what is said then; and what the process has
-        started since.
+        What was wrong, empty after a proper end; and what the process has started since.
     """
-    deadline, rest, family = time.monotonic() + limit, b"", set[psutil.Process]()
-    guard, is_there = psutil.Process(), False
+    deadline, heard, family = time.monotonic() + limit, b"", set[psutil.Process]()
+    guard = psutil.Process()
     while True:
-        left = LOOK if is_there else deadline - time.monotonic()
+        left = LOOK if THERE.encode() in heard else deadline - time.monotonic()
         if select.select([0], [], [], min(max(left, 0), LOOK))[0]:
-            news = os.read(0, 4096)
-            *lines, rest = (rest + news).split(b"\n")
-            if OVER.encode() in lines:
-                return "", words, family
+            news = os.read(0, 1024)
+            heard += news
+            if OVER.encode() in heard:
+                return "", family
             if not news:
-                return ENDED, words, family
-            is_there = is_there or THERE.encode() in lines
-            said = [line for line in lines if line != THERE.encode()]
-            words = Words.read(said[-1]) if said else words
+                return ENDED, family
         elif left <= 0:
             run.kill()
-            return f"Ray has not started within {limit:g} s, and the run was ended.", words, family
+            return f"Ray has not started within {limit:g} s, and the run was ended.", family
         with suppress(psutil.NoSuchProcess):  # its input's end is near
             started = run.children(recursive=True)  # before: in a notebook, the user's own
             family |= {each for each in started if each.create_time() >= guard.create_time()}
             family.discard(guard)
 
 
-def main(pid: str, limit: str, home: str, line: str) -> None:
+def main(pid: str, limit: str, home: str, mark: str, before: str, after: str) -> None:
     """Be the guard of a process."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    wrong, words, family = watch(psutil.Process(int(pid)), float(limit), Words.read(line))
+    wrong, family = watch(psutil.Process(int(pid)), float(limit))
     if not wrong:
         return
-    print(f"error: {wrong} {words.now()}", file=sys.stderr, flush=True)
+    print(f"error: {wrong} {after if Path(mark).exists() else before}", file=sys.stderr, flush=True)
     for process in family:
         with suppress(psutil.NoSuchProcess):
             process.kill()

@@ -4,7 +4,6 @@ import os
 import signal
 import sys
 import threading
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -32,7 +31,6 @@ class Setting:
 
     Attributes:
         home: a folder of the run's own, where a Ray of its own keeps its files.
-        log_file: of the first run.
         most: actors, at most.
     """
 
@@ -44,7 +42,7 @@ class Setting:
 
 
 class OwnRay:
-    """Ray for a run, or several in turn; it starts in a thread of its own, while the server does.
+    """Ray for one run; it starts in a thread of its own, while the server does.
 
     Args:
         guard: is told when it has started, or has said why not.
@@ -56,8 +54,6 @@ class OwnRay:
     def __init__(self, setting: Setting, guard: Guard) -> None:
         self.pool = Pool(self._actor)
         self._setting = setting
-        self._log_file = setting.log_file
-        self._logs = ExitStack()  # Ray's own, into that file
         self._guard = guard
         self._failure: Exception | None = None
         self._roots: set[psutil.Process] = set()
@@ -104,21 +100,6 @@ class OwnRay:
                 signal.signal(number, handler)
             self._handlers = {}
 
-    def is_idle(self) -> bool:
-        """Whether it is as good as new: everything lives, and nothing is left to be worked."""
-        living = self._has_settled.is_set() and all(map(lives, self._vital.values()))
-        return living and not self.has_failed() and self.pool.is_idle()
-
-    def turn_to(self, log_file: Path) -> None:
-        """Work for another run, into whose log goes what is told from now on."""
-        self._log_file = log_file
-        self._log()
-        self.pool.turn_to(str(log_file))
-
-    def _log(self) -> None:
-        self._logs.close()
-        self._logs.enter_context(logging_into("ray", self._log_file))
-
     def has_failed(self) -> bool:
         """Whether Ray has not started; nobody need wait for a reply."""
         return self._failure is not None
@@ -152,8 +133,7 @@ class OwnRay:
         """Start Ray, have it work, and end it."""
         import ray
 
-        with self._logs:
-            self._log()
+        with logging_into("ray", self._setting.log_file):
             if ray.is_initialized():
                 self._failure = ConfigError(
                     "This process has a Ray already, and a run has one of its own; call "
@@ -231,7 +211,7 @@ class OwnRay:
             num_gpus=engine.gpus_per_client,
             scheduling_strategy="SPREAD",
         )(Actor)
-        return kind.remote(app.client, app.needs, str(self._log_file))
+        return kind.remote(app.client, app.needs, str(self._setting.log_file))
 
 
 def room(resources: dict[str, float], engine: Engine) -> int:

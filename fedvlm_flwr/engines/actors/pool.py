@@ -87,25 +87,6 @@ class Pool:
                 self._hands.append(hand)
             hand.thread.start()
 
-    def is_idle(self) -> bool:
-        """Whether all messages are worked."""
-        with self._changed:
-            return not self._waiting and all(hand.is_idle for hand in self._hands)
-
-    def turn_to(self, log_file: str) -> None:
-        """Work for another run, when all is idle; an actor that has ended meanwhile is replaced."""
-        import ray
-        from ray.exceptions import RayError
-
-        with self._changed:
-            self._done.clear()
-            for hand in self._hands:
-                hand.nodes.clear()
-                try:
-                    ray.get(hand.actor.turn_to.remote(log_file))
-                except RayError:
-                    hand.actor = self._make()
-
     def close(self) -> None:
         """End what is worked and begin nothing more."""
         import ray

@@ -19,7 +19,6 @@ def train(message: Message, context: Context) -> Message:
             raise ValueError("the disk is on fire")
         case "die":
             os.kill(os.getpid(), signal.SIGKILL)
-    print("told", flush=True)
     time.sleep(BUSY_SECONDS)
     state = context.state.setdefault("messages", ConfigRecord({"count": 0}))
     state["count"] += 1

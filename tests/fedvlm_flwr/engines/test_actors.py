@@ -14,7 +14,6 @@ from flwr.common.constant import ErrorCode
 from fedvlm_flwr.config import Engine, compose
 from fedvlm_flwr.engines import App
 from fedvlm_flwr.engines.actors.own_ray import room
-from fedvlm_flwr.engines.keeper import keeping
 from fedvlm_flwr.engines.ray import RayGrid, ray_grid
 from fedvlm_flwr.errors import ConfigError, RunError
 from fedvlm_flwr.processes import lives
@@ -98,55 +97,6 @@ def test_a_process_with_a_ray_of_its_own_is_refused(tmp_path):
             replies(grid, send(grid, "tell"))
     finally:
         ray.shutdown()
-
-
-def processes_of(grid: RayGrid) -> set[object]:
-    return {told(reply)["process"] for reply in replies(grid, send(grid, "tell", "tell"))}
-
-
-def test_what_is_kept_serves_the_next_run_and_ends_with_who_keeps_it(tmp_path):
-    folders = [tmp_path / name for name in ("first", "second", "other")]
-    for folder in folders:
-        folder.mkdir()
-    before = set(psutil.Process().children(recursive=True))
-    with keeping():
-        with grid_of(folders[0]) as grid:
-            first = processes_of(grid)
-            left = set(psutil.Process().children(recursive=True)) - before
-        assert all(map(lives, left))
-        with grid_of(folders[1]) as grid:
-            places = list(grid.get_node_ids())
-            answers = [told(reply) for reply in replies(grid, send(grid, "tell", "tell"))]
-            assert {each["process"] for each in answers} == first
-            assert [each["count"] for each in answers] == [1, 1] and len(places) == NODES
-        with grid_of(folders[2], compose({"overrides": "engine.threads=2"}).engine) as grid:
-            assert not processes_of(grid) & first
-        left |= set(psutil.Process().children(recursive=True)) - before
-    psutil.wait_procs(left, timeout=20)
-    assert not any(map(lives, left))
-    logs = [(folder / "engine.log").read_text() for folder in folders]
-    assert [text.count("told\n") for text in logs] == [2, 2, 2]
-
-
-def test_what_a_run_has_broken_is_not_kept(tmp_path):
-    before = set(psutil.Process().children(recursive=True))
-    with keeping():
-        with pytest.raises(KeyError, match="the run"), grid_of(tmp_path) as grid:
-            left = set(psutil.Process().children(recursive=True)) - before
-            first = processes_of(grid)
-            raise KeyError("the run")
-        psutil.wait_procs(left, timeout=20)
-        assert not any(map(lives, left))
-        with grid_of(tmp_path) as grid:
-            second = processes_of(grid)
-            assert not second & first
-        psutil.Process(int(str(next(iter(second))))).kill()
-        with grid_of(tmp_path) as grid:  # another is in the place of the one that has ended
-            assert len(processes_of(grid)) == len(second)
-            (late,) = send(grid, "tell")
-        assert late
-        with grid_of(tmp_path) as grid:  # ... and none of those which still worked
-            assert not processes_of(grid) & second
 
 
 def test_a_node_keeps_its_process_and_its_state(grid):

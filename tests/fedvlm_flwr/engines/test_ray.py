@@ -113,20 +113,6 @@ def test_a_failing_client_gives_a_sentence_and_exit_1(small):
     assert re.search(r"^error: Round 1 got 0 good replies and needs 3 .*client 0: ", done.stderr)
 
 
-def test_a_sweep_has_one_ray_whose_processes_work_for_run_after_run(small, start, tmp_path):
-    words = [ALONE, FEW, "num_rounds=1"]
-    done = fedvlm("run", "-m", *small, *words, "engine=ray", "seed=5,6", f"output_dir={tmp_path}")
-    assert done.returncode == 0 and done.stderr == "", done.stderr
-    runs = [RunFolder(path.parent) for path in sorted(tmp_path.glob("*/*/cost.json"))]
-    # Counted in a process's life: another seed has other adapters.
-    loads = [run.cost()["processes"]["client"]["model_loads"] for run in runs]
-    assert loads == [1, 2]
-    for run, seed in zip(runs, (5, 6), strict=True):
-        alone = start(*words, f"seed={seed}")
-        assert losses(run) == pytest.approx(losses(alone), abs=TOLERANCE)
-    assert started_by_us() == []
-
-
 def test_ending_the_command_ends_everything_it_started(small, tmp_path):
     arguments = ["run", *small, "engine=ray", "num_rounds=500", ALONE, FEW]
     arguments += [f"output_dir={tmp_path}"]
