@@ -22,7 +22,10 @@ from torch.utils.data import DataLoader, Dataset
 from transformers import Trainer, TrainingArguments
 
 from fedvlm_flwr.data.federated import Example
+from fedvlm_flwr.models.dropout import replace_dropout
 from fedvlm_flwr.models.llava.plain import stock_network
+from fedvlm_flwr.models.lora_linear import replace_lora
+from fedvlm_flwr.models.peft_layers import Linear
 from fedvlm_flwr.models.resident import load_resident
 from fedvlm_flwr.models.vlm import Encoded
 from fedvlm_flwr.paths import fedvlm_home
@@ -35,8 +38,10 @@ app = ClientApp()
 
 
 def network_of(vlm: Any) -> Any:
-    """The model as transformers' own class, adapters included, which computes its own loss."""
+    """The model as transformers' own class, which computes its loss, with peft's own layers."""
     network = stock_network(vlm)
+    replace_dropout(network, nn.Dropout)
+    replace_lora(network, Linear)
     assert network.config.image_token_id == vlm.image_id
     return network
 

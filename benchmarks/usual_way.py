@@ -7,7 +7,8 @@
   round, builds a transformers `Trainer`, trains, and deep-copies the state to average it; against
   our in-process engine, by CPU seconds, round by round in turns.
 - `flower`: an app on stock Flower's simulation with Ray, FedAvg and two actors, whose clients load
-  the base model on every message and train it by a `Trainer`; against our Ray engine, by the clock.
+  the base model on every message and train it by a `Trainer`; between two runs on our Ray engine,
+  by the clock.
 
 All have the same model, data, draws, seeds, optimizer and steps, the budget of experiment=compare:
 10 steps of 16 examples; `--steps` sets another number. The rivals train transformers' own class of
@@ -92,16 +93,23 @@ def beside_trainer(words: list[str], folder: Path, reading: bool) -> Row:
 
 
 def beside_flower(words: list[str], folder: Path) -> Row:
-    """A run on Ray, and the app, one after the other."""
-    result = RunFolder(run(*words, "engine=ray", output_dir=folder).path)
-    ours = list(values_by_round(result, "server", "seconds").values())
+    """The app between two runs on Ray."""
+    before, result = on_our_ray(words, folder)
     context = multiprocessing.get_context("spawn")
     queue = context.Queue()
     process = context.Process(target=stock, args=(words, queue))
     process.start()
     theirs, losses = queue.get()
     process.join()
+    after, _ = on_our_ray(words, folder)
+    ours = [statistics.mean(pair) for pair in zip(before, after, strict=True)]
     return row(ours, theirs, result, losses)
+
+
+def on_our_ray(words: list[str], folder: Path) -> tuple[list[float], RunFolder]:
+    """A run: seconds of its rounds, and its folder."""
+    result = RunFolder(run(*words, "engine=ray", output_dir=folder).path)
+    return list(values_by_round(result, "server", "seconds").values()), result
 
 
 def stock(words: list[str], queue: Any) -> None:

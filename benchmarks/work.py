@@ -93,7 +93,7 @@ class Work:
     def optimizer(self, parameters: Sequence[nn.Parameter], number: int) -> torch.optim.Optimizer:
         """A client's, new in each round."""
         decay = self.config.train.weight_decay
-        return torch.optim.AdamW(parameters, lr=self.lr(number), weight_decay=decay)
+        return torch.optim.AdamW(parameters, lr=self.lr(number), weight_decay=decay, fused=True)
 
 
 def mean_of(results: Sequence[tuple[float, Tensors]]) -> Tensors:

@@ -50,9 +50,8 @@ def make_optimizer(
     settings: Train, parameters: Sequence[nn.Parameter], lr: float
 ) -> torch.optim.Optimizer:
     """A fresh optimizer; its state does not outlive the round."""
-    if settings.optimizer == "sgd":
-        return torch.optim.SGD(parameters, lr=lr, weight_decay=settings.weight_decay)
-    return torch.optim.AdamW(parameters, lr=lr, weight_decay=settings.weight_decay)
+    kind = torch.optim.SGD if settings.optimizer == "sgd" else torch.optim.AdamW
+    return kind(parameters, lr=lr, weight_decay=settings.weight_decay, fused=True)
 
 
 @leaves_no_gradients

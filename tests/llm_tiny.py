@@ -2,7 +2,12 @@
 
 from typing import Any
 
-from transformers import CONFIG_MAPPING, PreTrainedConfig
+import torch
+from peft import LoraConfig, inject_adapter_in_model
+from transformers import CONFIG_MAPPING, AutoModelForCausalLM, PreTrainedConfig
+
+from fedvlm_flwr.models.dropout import replace_dropout
+from fedvlm_flwr.models.lora_linear import replace_lora
 
 # Set wherever a family has a key of this name.
 SIZES: dict[str, Any] = {
@@ -91,3 +96,18 @@ def tiny_config(family: str) -> PreTrainedConfig:
     sizes |= {name: token for name, token in TOKENS.items() if name in values}
     sizes |= OWN.get(family, {})
     return kind(**{name: size for name, size in sizes.items() if size != LEFT})
+
+
+def tiny_decoder(family: str, dropout: float = 0.3) -> Any:
+    """A tiny decoder in training, with adapters that do something, as `fit_for` has them."""
+    torch.manual_seed(0)
+    llm = AutoModelForCausalLM.from_config(tiny_config(family), dtype=torch.float32).get_decoder()
+    config = LoraConfig(r=2, lora_dropout=dropout, target_modules="all-linear")
+    inject_adapter_in_model(config, llm)
+    replace_dropout(llm)
+    replace_lora(llm)
+    for name, parameter in llm.named_parameters():
+        parameter.requires_grad_("lora_" in name)
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter)
+    return llm.train()

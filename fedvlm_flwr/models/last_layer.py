@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from fedvlm_flwr.models.dropout import Dropout, draw_dropped
+
 # What families call what attention does to each place on its own, but keys and values.
 PROJECTIONS = ("q_proj", "o_proj", "dense")
 
@@ -66,7 +68,7 @@ def _is_linear(module: nn.Module) -> bool:
 @contextmanager
 def _computed_at(module: nn.Module, places: Tensor) -> Iterator[None]:
     whole: list[torch.Size] = []
-    dropouts: list[Any] = [m for m in module.modules() if _draws(m)]
+    dropouts: list[Any] = [m for m in module.modules() if isinstance(m, Dropout) and m.drops]
 
     def select(_: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
         hidden, *more = inputs
@@ -80,30 +82,27 @@ def _computed_at(module: nn.Module, places: Tensor) -> Iterator[None]:
 
     hooks = [module.register_forward_pre_hook(select), module.register_forward_hook(put_back)]
     for dropout in dropouts:
-        dropout.forward = partial(_dropout, dropout, whole, places)
+        dropout.draw = partial(_draw, dropout.p, whole, places)
     try:
         yield
     finally:
         for hook in hooks:
             hook.remove()
         for dropout in dropouts:
-            del dropout.forward
+            del dropout.draw
 
 
-def _draws(module: nn.Module) -> bool:
-    """Whether it is a dropout that drops something, and no stand-in of one."""
-    if type(module) is not nn.Dropout or "forward" in vars(module):
-        return False
-    return module.training and 0 < module.p < 1
-
-
-def _dropout(dropout: nn.Dropout, whole: list[torch.Size], places: Tensor, rows: Tensor) -> Tensor:
-    """Dropout of the places that are read, with what is drawn for all where draws can be repeated.
+def _draw(p: float, whole: list[torch.Size], places: Tensor, rows: torch.Size) -> Tensor:
+    """Which values of the rows that are read are dropped, with what is drawn for all rows.
 
     A CPU draws one number after the other, so that what comes later depends on how many there were;
     a round is to be that of a loop that leaves nothing out.
     """
-    if rows.device.type != "cpu":
-        return nn.Dropout.forward(dropout, rows)
-    mask = rows.new_empty(whole[0].numel(), rows.shape[-1]).bernoulli_(1 - dropout.p)
-    return rows * mask.index_select(0, places).div_(1 - dropout.p).view_as(rows)
+    width = rows[-1]
+    drops = draw_dropped(whole[0].numel() * width, p)
+    first = torch.searchsorted(drops, places * width)
+    counts = torch.searchsorted(drops, (places + 1) * width) - first
+    row = torch.repeat_interleave(counts)
+    before = counts.cumsum(0) - counts  # of rows that come earlier
+    index = torch.arange(len(row)) + (first - before)[row]
+    return drops[index] + (width * (torch.arange(len(places)) - places))[row]

@@ -12,6 +12,8 @@ from torch import nn
 from fedvlm_flwr.config import Lora, Stage, Tuning
 from fedvlm_flwr.config.tuning import FROM_THE_BASE
 from fedvlm_flwr.errors import ConfigError, ModelError
+from fedvlm_flwr.models.dropout import replace_dropout
+from fedvlm_flwr.models.lora_linear import replace_lora
 from fedvlm_flwr.models.peft_layers import LoraConfig, LoraLayer, inject_adapter_in_model
 from fedvlm_flwr.models.vlm import VLM, Skeleton
 
@@ -167,6 +169,9 @@ def fit_for(vlm: VLM | Skeleton, tuning: Tuning, seed: int) -> None:
     """
     if "lora" in tuning.modes.get("llm", ()):
         add_lora(vlm, tuning.lora, seed)
+    llm = part_module(vlm, "llm")
+    replace_dropout(llm)
+    replace_lora(llm)
     for part in (part for part, modes in tuning.modes.items() if "full" in modes):
         train_in_float32(vlm, part)
 

@@ -120,7 +120,7 @@ def counted_kernels(llm: Any, quantize: str | None) -> Iterator[None]:
     """
     before = llm.config._attn_implementation
     replaced: dict[nn.Module, Callable[[Tensor], Tensor]] = {
-        layer: partial(_drop, layer) for layer in llm.modules() if type(layer) is nn.Dropout
+        layer: partial(_drop, layer) for layer in llm.modules() if isinstance(layer, nn.Dropout)
     }
     for layer in frozen_linears(llm) if quantize else ():
         replaced[layer] = partial(_product, layer, quantize == "8bit")

@@ -12,6 +12,7 @@ from client_app.local import batches, draw, train_locally
 from fedvlm_flwr.arrays import Arrays
 from fedvlm_flwr.config import compose
 from fedvlm_flwr.models import load_model
+from fedvlm_flwr.models.dropout import replace_dropout
 from fedvlm_flwr.models.parts import read
 from fedvlm_flwr.process import this_process
 from fedvlm_flwr.schedule import steps_of
@@ -30,6 +31,7 @@ def plain_loop(config, vlm) -> dict[str, np.ndarray]:
         LoraConfig(r=8, lora_alpha=32, lora_dropout=0.05, target_modules=list(vlm.lora_targets)),
         llm,
     )
+    replace_dropout(llm)  # or others would be dropped
     connector = vlm.module.get_submodule("model.multi_modal_projector")
     vlm.module.requires_grad_(False)
     connector.requires_grad_(True)

@@ -1,11 +1,14 @@
 """Gradient checkpointing changes what is kept and nothing else."""
 
+import pytest
 import torch
 from peft import LoraConfig, inject_adapter_in_model
 from torch.autograd.graph import saved_tensors_hooks
 from transformers import LlamaConfig, LlamaModel
 
 from fedvlm_flwr.models.checkpointing import checkpointed
+from fedvlm_flwr.models.dropout import replace_dropout
+from fedvlm_flwr.models.lora_linear import replace_lora
 from fedvlm_flwr.planning.live_bytes import SavedTensors
 
 
@@ -34,8 +37,12 @@ def gradients(llm, on):
     return found, activations.bytes
 
 
-def test_gradients_are_the_same_dropout_included_and_less_is_kept():
+@pytest.mark.parametrize("as_one", [False, True])
+def test_gradients_are_the_same_dropout_included_and_less_is_kept(as_one):
     llm = network()
+    if as_one:
+        replace_dropout(llm)
+        replace_lora(llm)
     plain, activations = gradients(llm, False)
     again, less = gradients(llm, True)
     assert less < activations / 3

@@ -2,27 +2,12 @@
 
 import pytest
 import torch
-from peft import LoraConfig, inject_adapter_in_model
-from transformers import AutoModelForCausalLM
 
 from fedvlm_flwr.models.checkpointing import checkpointed
 from fedvlm_flwr.models.last_layer import read_at
-from tests.llm_tiny import tiny_config
+from tests.llm_tiny import tiny_decoder
 
 PLACES = torch.tensor([3, 4, 10])  # of two rows of six
-
-
-def decoder(family, dropout=0.3):
-    """A tiny decoder in training, with adapters that do something."""
-    torch.manual_seed(0)
-    llm = AutoModelForCausalLM.from_config(tiny_config(family), dtype=torch.float32).get_decoder()
-    config = LoraConfig(r=2, lora_dropout=dropout, target_modules="all-linear")
-    inject_adapter_in_model(config, llm)
-    for name, parameter in llm.named_parameters():
-        parameter.requires_grad_("lora_" in name)
-        if "lora_B" in name:
-            torch.nn.init.normal_(parameter)
-    return llm.train()
 
 
 def states(llm):
@@ -54,7 +39,7 @@ def rows_of(module):
 
 @pytest.mark.parametrize("family", ["llama", "phi", "gemma2", "phi3", "cohere", "qwen3"])
 def test_what_is_read_its_gradients_and_the_draws_are_those_of_a_whole_layer(family):
-    llm = decoder(family)
+    llm = tiny_decoder(family)
     mlp = llm.layers[-1].mlp
     rows = rows_of(next(m for m in mlp.modules() if isinstance(m, torch.nn.Linear)))
     whole, gradients, drawn = trained(llm)
@@ -67,7 +52,7 @@ def test_what_is_read_its_gradients_and_the_draws_are_those_of_a_whole_layer(fam
 
 
 def test_nothing_is_computed_where_nothing_is_read():
-    llm = decoder("llama").eval()
+    llm = tiny_decoder("llama").eval()
     rows = [rows_of(layer.mlp.gate_proj) for layer in (llm.layers[0], llm.layers[-1])]
     with read_at(llm, torch.empty(0, dtype=torch.long)):
         states(llm)
@@ -76,14 +61,14 @@ def test_nothing_is_computed_where_nothing_is_read():
 
 @pytest.mark.parametrize("family", ["mixtral", "inkling_text", "gpt_neox"])
 def test_of_a_layer_that_is_made_otherwise_what_is_read_is_the_same_too(family):
-    llm = decoder(family, dropout=0.0).eval()
+    llm = tiny_decoder(family, dropout=0.0).eval()
     whole = states(llm)[PLACES]
     with read_at(llm, PLACES):
         torch.testing.assert_close(states(llm)[PLACES], whole, rtol=0, atol=1e-5)
 
 
 def test_a_layer_that_is_computed_again_for_its_gradient_is_whole():
-    llm = decoder("llama")
+    llm = tiny_decoder("llama")
     whole, gradients, drawn = trained(llm)
     with checkpointed(llm, True):
         read, others, then = trained(llm, PLACES)
@@ -92,7 +77,7 @@ def test_a_layer_that_is_computed_again_for_its_gradient_is_whole():
 
 
 def test_afterwards_all_is_computed_again_also_where_it_was_broken_off():
-    llm = decoder("llama")
+    llm = tiny_decoder("llama")
     before = trained(llm)
     with pytest.raises(RuntimeError, match="the disk"), read_at(llm, PLACES):
         raise RuntimeError("the disk")
