@@ -8,6 +8,7 @@
   step: tiny random checkpoints, whose tower is about as large as their language model.
 - A step of both tiny models whose last layer is computed where the loss reads it, against one that
   computes all of it.
+- A step of both whose adapters and dropout are ours, against peft's, and torch's dropout too.
 - How many places of a batch are padding, and a step on parts of a batch whose rows are of about one
   length, with the same loss, against a step on the whole batch.
 
@@ -32,6 +33,7 @@ import fedvlm_flwr  # noqa: F401  # before torch is there: how threads wait
 # isort: split
 import torch
 from PIL import Image
+from torch import nn
 
 from benchmarks.showing import show
 from client_app.local import draw, encode_all
@@ -41,7 +43,11 @@ from fedvlm_flwr.images.reading import open_image
 from fedvlm_flwr.messages import TrainRequest
 from fedvlm_flwr.messages.wire import pack
 from fedvlm_flwr.models import load_model
+from fedvlm_flwr.models.dropout import Dropout, replace_dropout
 from fedvlm_flwr.models.hf_vlm.params import Params
+from fedvlm_flwr.models.lora_linear import LoraLinear, replace_lora
+from fedvlm_flwr.models.parts import part_module
+from fedvlm_flwr.models.peft_layers import Linear
 from fedvlm_flwr.models.vlm import VLM, Encoded, Features
 from fedvlm_flwr.process import Process
 from fedvlm_flwr.seeding import stream
@@ -74,6 +80,7 @@ def main() -> None:
         rows[f"a step of {model}, by its last layer"] = in_turns(
             of_last_layer(model), options.times
         )
+        rows[f"a step of {model}, by its adapters"] = in_turns(of_adapters(model), options.times)
         padding, ways = of_padding(model)
         name = f"a step of {model}, of whose places padding is {padding:.0%}"
         rows[name] = in_turns(ways, options.times)
@@ -168,19 +175,43 @@ def batches(name: str) -> tuple[VLM, list[Features], list[Encoded], list[list[in
     return model.vlm, features, encoded, picks
 
 
-def of_last_layer(name: str) -> Ways:
-    """Computed where it is read, and as a whole."""
+def steps_of(name: str) -> tuple[VLM, Callable[[], None]]:
+    """A model, and what takes its losses of the batches and their gradients."""
     vlm, features, encoded, picks = batches(name)
 
     def steps() -> None:
         for pick in picks:
             vlm.loss([features[i] for i in pick], [encoded[i] for i in pick]).backward()
 
+    return vlm, steps
+
+
+def of_last_layer(name: str) -> Ways:
+    """Computed where it is read, and as a whole."""
+    vlm, steps = steps_of(name)
+
     def whole() -> None:
         with mock.patch(f"{type(vlm).__module__}.read_at", lambda *_: nullcontext()):
             steps()
 
     return {"where it is read": steps, "all of it": whole}
+
+
+def of_adapters(name: str) -> Ways:
+    """Ours, with peft's layers, and with torch's dropout too."""
+    vlm, steps = steps_of(name)
+    llm = part_module(vlm, "llm")
+
+    def by(layer: type[Linear], dropout: type[nn.Dropout]) -> None:
+        replace_lora(llm, layer)
+        replace_dropout(llm, dropout)
+        steps()
+
+    return {
+        "ours": lambda: by(LoraLinear, Dropout),
+        "peft's layers": lambda: by(Linear, Dropout),
+        "torch's dropout too": lambda: by(Linear, nn.Dropout),
+    }
 
 
 def of_padding(name: str) -> tuple[float, Ways]:

@@ -23,9 +23,9 @@ def draw_dropped(count: int, p: float) -> Tensor:
     last, draws = -1.0, list[Tensor]()
     while last < count - 1:
         ways = torch.rand(at_once, dtype=torch.float64).log_().div_(math.log1p(-p)).ceil_()
-        draws.append(ways.clamp_(max=count + 1).cumsum_(0).add_(last))
+        draws.append(ways.cumsum_(0).add_(last))
         last = float(draws[-1][-1])
-    places = torch.cat(draws) if draws else torch.empty(0)
+    places = draws[0] if len(draws) == 1 else torch.cat([torch.empty(0), *draws])
     return places[: int(torch.searchsorted(places, count))].long()
 
 
@@ -57,17 +57,14 @@ class Dropout(nn.Dropout):
         """Set some of the values to 0 and scale the others, in training."""
         if values.device.type != "cpu" or not self.drops:
             return super().forward(values)
-        out: Tensor = _Dropped.apply(values, self.draw(values.shape), self.p)  # type: ignore[no-untyped-call]
+        places = draw_dropped(values.numel(), self.p)
+        out: Tensor = _Dropped.apply(values, places, self.p)  # type: ignore[no-untyped-call]
         return out
 
     @property
     def drops(self) -> bool:
         """Whether some values are dropped and others not."""
         return self.training and 0 < self.p < 1
-
-    def draw(self, shape: torch.Size) -> Tensor:
-        """Which of values of this shape are dropped, counted row after row."""
-        return draw_dropped(shape.numel(), self.p)
 
 
 def replace_dropout(network: nn.Module, kind: type[nn.Dropout] = Dropout) -> None:

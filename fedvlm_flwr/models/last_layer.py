@@ -2,18 +2,16 @@
 
 Behind the last layer's keys and values every place is on its own, and few are read: a loss reads
 those before answer tokens, an answer's first token the last one. So queries, the attention's output
-and the MLP of all others are left out. What is read comes out as without it, gradients too.
+and the MLP of all others are left out, and what dropout would draw for them. What is read comes out
+as without it, gradients too.
 """
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-
-from fedvlm_flwr.models.dropout import Dropout, draw_dropped
 
 # What families call what attention does to each place on its own, but keys and values.
 PROJECTIONS = ("q_proj", "o_proj", "dense")
@@ -61,14 +59,13 @@ def _is_usual(layer: nn.Module) -> bool:
 
 def _is_linear(module: nn.Module) -> bool:
     """Whether all weights are those of linear layers, as they are not where experts are chosen."""
-    holders = [m for m in module.modules() if next(m.parameters(recurse=False), None) is not None]
+    holders = [m for m in module.modules() if any(p is not None for p in m._parameters.values())]
     return all(isinstance(m, nn.Linear) for m in holders)
 
 
 @contextmanager
 def _computed_at(module: nn.Module, places: Tensor) -> Iterator[None]:
     whole: list[torch.Size] = []
-    dropouts: list[Any] = [m for m in module.modules() if isinstance(m, Dropout) and m.drops]
 
     def select(_: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
         hidden, *more = inputs
@@ -81,28 +78,8 @@ def _computed_at(module: nn.Module, places: Tensor) -> Iterator[None]:
         return rows.index_copy_(0, places, output.squeeze(0)).view(*shape, -1)
 
     hooks = [module.register_forward_pre_hook(select), module.register_forward_hook(put_back)]
-    for dropout in dropouts:
-        dropout.draw = partial(_draw, dropout.p, whole, places)
     try:
         yield
     finally:
         for hook in hooks:
             hook.remove()
-        for dropout in dropouts:
-            del dropout.draw
-
-
-def _draw(p: float, whole: list[torch.Size], places: Tensor, rows: torch.Size) -> Tensor:
-    """Which values of the rows that are read are dropped, with what is drawn for all rows.
-
-    A CPU draws one number after the other, so that what comes later depends on how many there were;
-    a round is to be that of a loop that leaves nothing out.
-    """
-    width = rows[-1]
-    drops = draw_dropped(whole[0].numel() * width, p)
-    first = torch.searchsorted(drops, places * width)
-    counts = torch.searchsorted(drops, (places + 1) * width) - first
-    row = torch.repeat_interleave(counts)
-    before = counts.cumsum(0) - counts  # of rows that come earlier
-    index = torch.arange(len(row)) + (first - before)[row]
-    return drops[index] + (width * (torch.arange(len(places)) - places))[row]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from fedvlm_flwr.models.dropout import Dropout
+from fedvlm_flwr.models.dropout import Dropout, draw_dropped
 from fedvlm_flwr.models.peft_layers import Linear
 
 
@@ -68,7 +68,7 @@ class LoraLinear(Linear):
             return out
         places, scale = None, self.scaling[name]
         if isinstance(dropout, Dropout) and dropout.drops:
-            places, scale = dropout.draw(x.shape), scale / (1 - dropout.p)
+            places, scale = draw_dropped(x.numel(), dropout.p), scale / (1 - dropout.p)
         tensors = (x.flatten(0, -2), base.weight, base.bias, a.weight, b.weight, places)
         out_rows: Tensor = _Adapted.apply(scale, *tensors)  # type: ignore[no-untyped-call]
         return out_rows.view(x.shape[:-1] + out_rows.shape[-1:])

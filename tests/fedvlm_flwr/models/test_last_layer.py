@@ -1,9 +1,10 @@
-"""The last layer where it is read: the same numbers, gradients and draws, of less work."""
+"""The last layer where it is read: the same numbers and gradients, of less work."""
 
 import pytest
 import torch
 
 from fedvlm_flwr.models.checkpointing import checkpointed
+from fedvlm_flwr.models.dropout import Dropout
 from fedvlm_flwr.models.last_layer import read_at
 from tests.llm_tiny import tiny_decoder
 
@@ -38,17 +39,31 @@ def rows_of(module):
 
 
 @pytest.mark.parametrize("family", ["llama", "phi", "gemma2", "phi3", "cohere", "qwen3"])
-def test_what_is_read_its_gradients_and_the_draws_are_those_of_a_whole_layer(family):
-    llm = tiny_decoder(family)
+def test_what_is_read_and_its_gradients_are_those_of_a_whole_layer(family):
+    llm = tiny_decoder(family, dropout=0.0)
     mlp = llm.layers[-1].mlp
     rows = rows_of(next(m for m in mlp.modules() if isinstance(m, torch.nn.Linear)))
-    whole, gradients, drawn = trained(llm)
-    read, others, then = trained(llm, PLACES)
+    whole, gradients, _ = trained(llm)
+    read, others, _ = trained(llm, PLACES)
     assert rows == [12, 3]
     torch.testing.assert_close(read, whole, rtol=0, atol=1e-5)
-    assert gradients.keys() == others.keys() and then == drawn
+    assert gradients.keys() == others.keys()
     for name, values in gradients.items():
-        torch.testing.assert_close(others[name], values, rtol=1e-4, atol=1e-4, msg=name)
+        size = float(values.abs().max())  # up to 100, with rounding in its small numbers too
+        torch.testing.assert_close(others[name], values, rtol=0, atol=5e-5 * size, msg=name)
+
+
+def test_of_what_is_not_read_nothing_is_dropped():
+    llm = tiny_decoder("llama")
+    asked = []
+    for module in llm.layers[-1].modules():
+        if isinstance(module, Dropout):
+            module.register_forward_pre_hook(lambda _, inputs: asked.append(inputs[0].numel()))
+    one, again = trained(llm, PLACES), trained(llm, PLACES)
+    wide, narrow = 48, 32
+    width_of_each = [narrow, 4 * narrow, 4 * narrow, narrow, narrow, narrow, wide]
+    assert asked[:7] == [3 * width for width in width_of_each]  # keys and values of all 12
+    assert one[0].equal(again[0]) and one[2] == again[2]
 
 
 def test_nothing_is_computed_where_nothing_is_read():
