@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from PIL import Image
 
@@ -136,14 +137,10 @@ def examples(
             with a mark for each picture (of one at the beginning), or a picture lies outside
             `root`; names the record.
     """
-    missing = [name for name in KEYS if name not in table.column_names]
-    if missing:
-        raise DataError(
-            f"The table has no column '{missing[0]}' (its columns: "
-            f"{', '.join(table.column_names)}); add it to the records."
-        )
-    more = [name for name in (FURTHER, REFERENCES, ANSWER_TYPE) if name in table.column_names]
-    read = table.select_columns([*KEYS, *more])
+    read = _as_read.get(table)
+    if read is None:
+        read = _as_read[table] = _columns_read(table)
+    more = read.column_names[len(KEYS) :]
     columns = read[:] if indices is None else read[list(indices)]  # `select` names what it gives
     keys = [*KEYS, *more[: FURTHER in more]]
     rows = zip(*(columns[name] for name in keys), strict=True)
@@ -160,6 +157,26 @@ def examples(
             for one, word in zip(result, columns[ANSWER_TYPE], strict=True)
         ]
     return result
+
+
+def _columns_read(table: Dataset) -> Dataset:
+    """The columns of records that examples are made of: `KEYS`, and those of more that are there.
+
+    Raises:
+        DataError: a column is missing; names it.
+    """
+    missing = [name for name in KEYS if name not in table.column_names]
+    if missing:
+        raise DataError(
+            f"The table has no column '{missing[0]}' (its columns: "
+            f"{', '.join(table.column_names)}); add it to the records."
+        )
+    more = [name for name in (FURTHER, REFERENCES, ANSWER_TYPE) if name in table.column_names]
+    return table.select_columns([*KEYS, *more])
+
+
+# A table of other columns is a millisecond's work, which every round of every client would do.
+_as_read: WeakKeyDictionary[Dataset, Dataset] = WeakKeyDictionary()
 
 
 def _without(answer: str, texts: Sequence[str]) -> tuple[str, ...]:

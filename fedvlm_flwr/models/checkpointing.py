@@ -21,13 +21,14 @@ def checkpointed(network: nn.Module, on: bool, keep_random_state: bool = True) -
         on: False leaves the network as it is.
         keep_random_state: draw the same dropout again; False where nothing real is computed.
     """
-    layers: list[Any] = [m for m in network.modules() if isinstance(m, GradientCheckpointingLayer)]
+    modules = network.modules() if on else ()
+    layers: list[Any] = [m for m in modules if isinstance(m, GradientCheckpointingLayer)]
     again = partial(checkpoint, use_reentrant=False, preserve_rng_state=keep_random_state)
-    for layer in layers if on else ():
+    for layer in layers:
         layer.gradient_checkpointing = True
         layer._gradient_checkpointing_func = again
     try:
         yield
     finally:
-        for layer in layers if on else ():
+        for layer in layers:
             layer.gradient_checkpointing = False

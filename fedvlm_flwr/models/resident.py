@@ -38,15 +38,16 @@ class Resident:
     features: FeatureCache
     initial: list[Arrays] = field(init=False)
     first: Arrays = field(init=False)
+    _by_stage: list[dict[str, nn.Parameter]] = field(init=False, repr=False)
     _tensors: dict[str, nn.Parameter] = field(init=False, repr=False)
     _residual: Residual = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self._residual = Residual(self.vlm)
-        by_stage = [set_trainable(self.vlm, stage) for stage in self.stages]
-        self._tensors = {name: p for parameters in by_stage for name, p in parameters.items()}
+        self._by_stage = [set_trainable(self.vlm, stage) for stage in self.stages]
+        self._tensors = {name: p for stage in self._by_stage for name, p in stage.items()}
         self.first = read(self._tensors)
-        self.initial = [{name: self.first[name] for name in parameters} for parameters in by_stage]
+        self.initial = [{name: self.first[name] for name in stage} for stage in self._by_stage]
 
     @cached_property
     def base_fingerprint(self) -> str:
@@ -84,7 +85,9 @@ class Resident:
         Returns:
             The stage's trained parameters, the only ones that have gradients.
         """
-        parameters = set_trainable(self.vlm, self.stages[stage])
+        parameters = dict(self._by_stage[stage])
+        for name, parameter in self._tensors.items():  # all others are frozen from the beginning
+            parameter.requires_grad_(name in parameters)
         write(parameters, arrays)
         self._residual.place(residual or {})
         others = {name: p for name, p in self._tensors.items() if name not in parameters}
