@@ -19,6 +19,9 @@ FIXED = {
     "PYTHONUNBUFFERED": "1",
     "PYTHONIOENCODING": "utf-8",  # Flower's log has signs that no ASCII stream takes
 }
+# Bytes that Ray carries within a call or its answer (100 kB else). What is larger it keeps in its
+# memory, and its own process has work of that each time.
+WITHIN_A_CALL = 2**20
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 OWN_RAY = "local"  # to Ray: start a new one, whatever runs on the machine
@@ -43,6 +46,7 @@ def engine_environment(
         address: of a Ray cluster to use, `host:port`; None: the run starts a Ray of its own.
     """
     own = {"RAY_ADDRESS": address or OWN_RAY}
+    own["RAY_max_direct_call_object_size"] = str(WITHIN_A_CALL)
     if address is None:
         own["RAY_TMPDIR"] = str(home)
     if variables.get(PLUGINS):  # a relative path leads elsewhere from another folder

@@ -12,9 +12,11 @@ import numpy as np
 from flwr.app import Context, Message
 from numpy.typing import NDArray
 
+from fedvlm_flwr.engines.actors.environment import WITHIN_A_CALL
+
 Parts = Sequence[NDArray[np.uint8]]
 Parcel = tuple[bytes, Parts]
-SMALL = 65_536  # bytes that travel with a call or its answer, where Ray takes 100 kB of each
+SMALL = WITHIN_A_CALL // 2  # bytes that travel with a call or its answer
 
 
 class Store:

@@ -13,6 +13,7 @@ from fedvlm_flwr.engines.actors.parcels import Parcel, Store, packed, unpacked
 from fedvlm_flwr.engines.base import Task
 
 WAIT_SECONDS = 0.2  # for a reply, before whoever waits for one looks at the time
+LOOK_SECONDS = 1.0  # for an actor's answer, before its hand looks whether all is to end
 
 
 @dataclass(eq=False)
@@ -135,13 +136,12 @@ class Pool:
 
     def _carry_out(self, job: Job, hand: Hand) -> None:
         """Have an actor work a message, and another take its place if it does not live through."""
-        import ray
         from ray.exceptions import RayError, RayTaskError
 
         try:
             data, parts = packed((job.message, job.context), job.store)
             answer, job.place = hand.actor.work.options(num_returns=2).remote(data, *parts)
-            job.context.state, job.reply = ray.get(answer)  # a large reply stays where it is
+            job.context.state, job.reply = self._wait(answer)  # a large reply stays where it is
         except RayTaskError as error:
             job.error = Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, raised(error))
         except RayError as error:
@@ -150,6 +150,23 @@ class Pool:
                 hand.actor = self._make()
         except Exception as error:  # else nobody would ever answer
             job.error = Error(ErrorCode.UNKNOWN, f"{type(error).__name__}: {error}")
+
+    def _wait(self, answer: Any) -> Any:
+        """What an actor answers.
+
+        Raises:
+            GetTimeoutError: there is none, and all is to end: an actor of a Ray that has gone
+                neither starts nor dies.
+        """
+        import ray
+        from ray.exceptions import GetTimeoutError
+
+        while True:
+            try:
+                return ray.get(answer, timeout=LOOK_SECONDS)
+            except GetTimeoutError:
+                if self._is_closed:
+                    raise
 
     def _next(self, hand: Hand) -> Job | None:
         """The message that this actor is to work, once there is one; None: there will be none."""

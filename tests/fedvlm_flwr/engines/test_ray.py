@@ -139,18 +139,24 @@ def test_a_second_interrupt_while_ray_starts_leaves_nothing(small, tmp_path):
     assert started_by_us() == []
 
 
-def test_a_run_that_ray_ends_is_told_of(small, tmp_path):
-    """Whoever ends the raylet kindly, as `ray stop` does, has Ray end the run's own process."""
-    words = ["num_rounds=500", "eval.every=500", ALONE, FEW]
-    words += [f"output_dir={tmp_path}", "run_name=run"]
-    process = begin("run", *small, "engine=ray", *words)
+HUGE = "tuning.lora.r=32"  # messages of 1.1 MB, which lie in Ray's memory
+BY_RAY = "error: The run's process was ended", "Go on with: fedvlm run resume="
+BY_US = "error: Ray's process 'raylet' has ended", "run folder: "
+
+
+@pytest.mark.parametrize(("more", "words"), [((HUGE,), BY_RAY), ((), BY_US)])
+def test_a_run_whose_ray_is_ended_kindly_is_told_of(small, tmp_path, more, words):
+    """As `ray stop` does: where messages lie in Ray's memory, Ray ends the run's own process."""
+    run = ["num_rounds=500", "eval.every=500", ALONE, FEW, *more]
+    run += [f"output_dir={tmp_path}", "run_name=run"]
+    process = begin("run", *small, "engine=ray", *run)
     wait_for(lambda: list(tmp_path.glob("run/checkpoints/*_0001.safetensors")), 120, every=0.05)
     (raylet,) = (each for each in family(process.pid) if each.name() == "raylet")
     raylet.terminate()
     _, told = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert told.endswith(f"Go on with: fedvlm run resume={tmp_path / 'run'}\n"), told
-    assert "error: The run's process was ended" in told
+    first, last = words
+    assert first in told and told.endswith(f"{last}{tmp_path / 'run'}\n"), told
     wait_for(lambda: not started_by_us(), 60)
 
 
