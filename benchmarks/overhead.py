@@ -26,13 +26,21 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.showing import show
-from benchmarks.work import RECIPE, Tensors, Work, in_turns, mean_of, spread, values_by_round
+from benchmarks.work import (
+    RECIPE,
+    Tensors,
+    Work,
+    in_turns,
+    mean_of,
+    run_rounds,
+    spread,
+    values_by_round,
+)
 
 # isort: split
 import torch
 from torch import nn
 
-from fedvlm_flwr import run
 from fedvlm_flwr.run_folder import RunFolder
 
 ACTORS = 2
@@ -108,10 +116,9 @@ def in_process(words: list[str], rounds: int, folder: Path) -> Row:
 def on_ray(words: list[str], rounds: int, folder: Path) -> Row:
     """A run's rounds between those of two bare processes."""
     before = two_processes(words, rounds)
-    result = RunFolder(run(*words, output_dir=folder).path)
+    seconds, result = run_rounds(words, folder)
     after = two_processes(words, rounds)
     floor = [statistics.mean(pair) for pair in zip(before, after, strict=True)]
-    seconds = list(values_by_round(result, "server", "seconds").values())
     work = Work(words)
     bare = Bare(work, work.clients())
     bare.prepare(1)

@@ -31,7 +31,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.work import RECIPE, Work, in_turns, mean_of, spread, values_by_round
+from benchmarks.work import RECIPE, Work, in_turns, mean_of, run_rounds, spread, values_by_round
 
 # isort: split
 from flwr.app import ArrayRecord, ConfigRecord
@@ -41,7 +41,6 @@ from benchmarks import usual_apps
 from benchmarks.empty_rounds import ClockedFedAvg, on_ray
 from benchmarks.showing import show
 from benchmarks.usual_apps import network_of, train_client, trainable
-from fedvlm_flwr import run
 from fedvlm_flwr.engines.actors.environment import FIXED
 from fedvlm_flwr.run_folder import RunFolder
 
@@ -94,22 +93,17 @@ def beside_trainer(words: list[str], folder: Path, reading: bool) -> Row:
 
 def beside_flower(words: list[str], folder: Path) -> Row:
     """The app between two runs on Ray."""
-    before, result = on_our_ray(words, folder)
+    own = [*words, "engine=ray"]
+    before, result = run_rounds(own, folder)
     context = multiprocessing.get_context("spawn")
     queue = context.Queue()
     process = context.Process(target=stock, args=(words, queue))
     process.start()
     theirs, losses = queue.get()
     process.join()
-    after, _ = on_our_ray(words, folder)
+    after, _ = run_rounds(own, folder)
     ours = [statistics.mean(pair) for pair in zip(before, after, strict=True)]
     return row(ours, theirs, result, losses)
-
-
-def on_our_ray(words: list[str], folder: Path) -> tuple[list[float], RunFolder]:
-    """A run: seconds of its rounds, and its folder."""
-    result = RunFolder(run(*words, "engine=ray", output_dir=folder).path)
-    return list(values_by_round(result, "server", "seconds").values()), result
 
 
 def stock(words: list[str], queue: Any) -> None:

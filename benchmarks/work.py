@@ -18,7 +18,7 @@ import fedvlm_flwr  # noqa: F401  # before torch is there: how threads wait
 import torch
 from torch import Tensor, nn
 
-from client_app.local import draw, encode_all
+from client_app.local import draw, encode_all, make_optimizer
 from fedvlm_flwr import run
 from fedvlm_flwr.data.federated import Example
 from fedvlm_flwr.models.vlm import Encoded
@@ -92,8 +92,7 @@ class Work:
 
     def optimizer(self, parameters: Sequence[nn.Parameter], number: int) -> torch.optim.Optimizer:
         """A client's, new in each round."""
-        decay = self.config.train.weight_decay
-        return torch.optim.AdamW(parameters, lr=self.lr(number), weight_decay=decay, fused=True)
+        return make_optimizer(self.config.train, parameters, self.lr(number))
 
 
 def mean_of(results: Sequence[tuple[float, Tensors]]) -> Tensors:
@@ -127,6 +126,16 @@ def in_turns(
     with mock.patch.object(RoundLoop, "_round", clocked):
         result = run(*words, output_dir=parent)
     return ours, theirs, RunFolder(result.path)
+
+
+def run_rounds(words: Sequence[str], parent: Path) -> tuple[list[float], RunFolder]:
+    """A run: seconds of its rounds, and its folder.
+
+    Args:
+        parent: of the run's folder.
+    """
+    folder = RunFolder(run(*words, output_dir=parent).path)
+    return list(values_by_round(folder, "server", "seconds").values()), folder
 
 
 def values_by_round(folder: RunFolder, where: str, metric: str) -> dict[int, float]:

@@ -42,7 +42,6 @@ def test_few_values_and_small_probabilities(count, p):
 
 
 def test_a_draw_that_was_too_short_goes_on(monkeypatch):
-
     monkeypatch.setattr(torch.Tensor, "ceil_", lambda self: self.fmod_(2).floor_().add_(1))
     places = draw_dropped(1000, PEFT)  # the ways are of 1 or 2, twenty times shorter than expected
     assert int(places[-1]) >= 998

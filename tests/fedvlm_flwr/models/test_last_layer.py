@@ -41,6 +41,8 @@ def rows_of(module):
 @pytest.mark.parametrize("family", ["llama", "phi", "gemma2", "phi3", "cohere", "qwen3"])
 def test_what_is_read_and_its_gradients_are_those_of_a_whole_layer(family):
     llm = tiny_decoder(family, dropout=0.0)
+    if family == "qwen3":  # its gradients of up to 100 round by more than the bound
+        llm = llm.double()
     mlp = llm.layers[-1].mlp
     rows = rows_of(next(m for m in mlp.modules() if isinstance(m, torch.nn.Linear)))
     whole, gradients, _ = trained(llm)
@@ -49,8 +51,7 @@ def test_what_is_read_and_its_gradients_are_those_of_a_whole_layer(family):
     torch.testing.assert_close(read, whole, rtol=0, atol=1e-5)
     assert gradients.keys() == others.keys()
     for name, values in gradients.items():
-        size = float(values.abs().max())  # up to 100, with rounding in its small numbers too
-        torch.testing.assert_close(others[name], values, rtol=0, atol=5e-5 * size, msg=name)
+        torch.testing.assert_close(others[name], values, rtol=1e-4, atol=1e-4, msg=name)
 
 
 def test_of_what_is_not_read_nothing_is_dropped():
