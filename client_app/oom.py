@@ -51,7 +51,7 @@ def explains_out_of_memory(doing: Doing) -> Callable[[Work[Owner, Content]], Wor
 
 
 def leaves_no_gradients(train: Train[Arguments, Result]) -> Train[Arguments, Result]:
-    """Have local training leave no gradients behind, nor the training mode, also where it fails."""
+    """Have local training leave no gradients behind, also where it fails."""
 
     @wraps(train)
     def tidy(
@@ -66,6 +66,5 @@ def leaves_no_gradients(train: Train[Arguments, Result]) -> Train[Arguments, Res
         finally:
             for parameter in parameters.values():
                 parameter.grad = None
-            resident.vlm.module.eval()
 
     return tidy

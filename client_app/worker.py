@@ -4,11 +4,10 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-import torch
 from flwr.app import RecordDict
 
 from client_app.disclosure import site_records, site_scores, site_vocabulary
-from client_app.local import LocalResult, draw, train_locally
+from client_app.local import LocalResult, draw, seed_dropout, train_locally
 from client_app.oom import explains_out_of_memory
 from client_app.session import Session, model_of
 from client_app.site import Site, site_of
@@ -132,7 +131,7 @@ class Worker:
         distinct = sorted({row for batch in draws for row in batch})
         records = self.process.examples_at(config, distinct)
         example = dict(zip(distinct, records, strict=True))
-        torch.manual_seed(torch_seed(config.seed, f"{purpose}dropout", *place))
+        seed_dropout(session.model.vlm.device, torch_seed(config.seed, f"{purpose}dropout", *place))
         return train_locally(
             session.model,
             session.parameters,

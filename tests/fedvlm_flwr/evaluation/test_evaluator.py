@@ -39,7 +39,9 @@ def test_answers_and_scores_do_not_depend_on_the_batch_size(small: list[str], mo
     found = []
     for size in (1, 3, 256):
         settings = replace(config.eval, batch_size=size)
+        held.vlm.module.train()  # as local training leaves it
         scored = Evaluator(replace(config, eval=settings), held, this_process(), 1).run(full=True)
+        assert not any(module.training for module in held.vlm.module.modules())
         found.append((scored.predictions, scored.scores, scored.shares))
     assert found[0] == found[1] == found[2]
     assert len(found[0][0]) == len(data.test)
