@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from fedvlm_flwr.config import compose
 from fedvlm_flwr.engines import App, run_app
 from fedvlm_flwr.errors import RunError
+from fedvlm_flwr.process import this_process
 from fedvlm_flwr.run_folder import METRICS, PROGRESS, RunFolder
 from server_app.saved import read_checkpoint
 
@@ -62,7 +62,7 @@ def federate(run_config: dict[str, str], moment: str | None = None, count: int =
     if moment:
         kill_at(moment, count)
     app = App("server_app.app:app", "client_app.app:app")
-    config = compose(run_config)
+    config = this_process().compose(run_config)  # as the app in it does
     run_app(app, run_config, config.engine, config.num_clients, Path(os.devnull))
 
 

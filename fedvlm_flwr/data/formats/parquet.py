@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,9 +12,6 @@ from fedvlm_flwr.data.foreign import parquet_batches, regular
 from fedvlm_flwr.data.formats.base import Table, Values
 from fedvlm_flwr.errors import DataError
 
-if TYPE_CHECKING:
-    from datasets import Features
-
 ENDINGS: tuple[str, ...] = (".parquet",)
 AT_ONCE = 64  # rows; one may hold a picture of megabytes
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, pa.ArrowException)
@@ -22,21 +19,21 @@ UNREADABLE = (OSError, ValueError, KeyError, TypeError, pa.ArrowException)
 
 def read(path: Path) -> Table:
     """See `fedvlm_flwr.data.formats`; a class is its name, where the file tells names."""
-    from datasets import Features
-
     try:
-        features = Features.from_arrow_schema(pq.read_schema(regular(path)))
+        schema = pq.read_schema(regular(path))
     except UNREADABLE as error:
         raise _unreadable(path, error) from error
-    return Table(list(features), _rows(path, features))
+    return Table(list(dict.fromkeys(schema.names)), _rows(path, schema))
 
 
-def _rows(path: Path, features: "Features") -> Iterator[Values]:
-    from datasets import ClassLabel
+def _rows(path: Path, schema: pa.Schema) -> Iterator[Values]:
+    from datasets import ClassLabel, Features
 
-    names = {name: one.names for name, one in features.items() if isinstance(one, ClassLabel)}
-    singles = [name for name, one in features.items() if getattr(one, "dtype", "") == "float32"]
     try:
+        # After the columns have been counted: it takes the square of their number.
+        features = Features.from_arrow_schema(schema)
+        names = {name: one.names for name, one in features.items() if isinstance(one, ClassLabel)}
+        singles = [name for name, one in features.items() if getattr(one, "dtype", "") == "float32"]
         for batch in parquet_batches(path, AT_ONCE):
             for row in batch.to_pylist():
                 own = {key: _name(row[key], classes) for key, classes in names.items()}

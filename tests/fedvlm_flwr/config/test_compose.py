@@ -15,8 +15,15 @@ from fedvlm_flwr.data.partitions import iid
 from fedvlm_flwr.errors import ConfigError
 from fedvlm_flwr.process import Process
 from strategies.core.federation import Federation
+from tests.trees import COMPOSING
 
 ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(autouse=True)
+def by_hydra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each tree is composed here, those that other tests had composed too."""
+    monkeypatch.setattr(COMPOSING, "_compose_hydra", COMPOSING._compose_hydra.__wrapped__)
 
 
 def app_config() -> dict[str, Scalar]:
