@@ -70,6 +70,6 @@ class Dropout(nn.Dropout):
 def replace_dropout(network: nn.Module, kind: type[nn.Dropout] = Dropout) -> None:
     """Have a network drop by this kind of dropout wherever it drops."""
     for module in list(network.modules()):
-        for name, child in module.named_children():
+        for name, child in module._modules.items():  # one may have two names
             if isinstance(child, nn.Dropout) and type(child) is not kind:
                 setattr(module, name, kind(child.p).train(child.training))

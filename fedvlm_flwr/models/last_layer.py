@@ -26,7 +26,7 @@ def read_at(llm: Any, places: Tensor) -> Iterator[None]:
 
     Args:
         llm: a transformers decoder without head, called once meanwhile.
-        places: which are read, [places]; places of a batch are counted row after row.
+        places: which are read, [places], each once; places of a batch are counted row after row.
     """
     with ExitStack() as stack:
         for module in _by_place(llm):

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from torch.nn.modules.module import _has_any_global_hook
 
 from fedvlm_flwr.models.dropout import Dropout, draw_dropped
 from fedvlm_flwr.models.peft_layers import Linear
@@ -31,7 +32,9 @@ class _Adapted(torch.autograd.Function):
             rest = rows.clone(memory_format=torch.contiguous_format)
             rest.view(-1).index_fill_(0, places, 0)
         inner = a.mm(rest.t()).mul_(scale)  # [rank, rows]
-        ctx.save_for_backward(rest, weight, a, b, inner, places)
+        of_a, of_b = ctx.needs_input_grad[4:6]
+        kept_inner = inner if of_b else None
+        ctx.save_for_backward(rest if of_a else None, weight, a, b, kept_inner, places)
         ctx.scale = scale
         return out.addmm_(inner.t(), b.t())
 
@@ -75,12 +78,14 @@ class LoraLinear(Linear):
 
     def _only_adapter(self, x: Tensor) -> str | None:
         """The name of the one adapter that is in use, in training in float32 on a CPU."""
-        if not self.training or x.device.type != "cpu" or x.dtype != torch.float32:
+        if not self.training or x.device.type != "cpu" or x.dtype != torch.float32 or x.ndim < 2:
+            return None
+        if self.disable_adapters or self.merged or torch.is_autocast_enabled("cpu"):
             return None
         names = self.active_adapters
-        if self.disable_adapters or self.merged or len(names) != 1 or names[0] in self.lora_variant:
+        if len(names) != 1 or names[0] not in self.lora_A or names[0] in self.lora_variant:
             return None
-        return None if torch.is_autocast_enabled("cpu") else str(names[0])
+        return str(names[0])
 
 
 def _are_usual(base: nn.Module, a: nn.Module, b: nn.Module, dropout: nn.Module) -> bool:
@@ -90,12 +95,15 @@ def _are_usual(base: nn.Module, a: nn.Module, b: nn.Module, dropout: nn.Module) 
             return False
     if b.bias is not None or any(one.requires_grad for one in base.parameters()):
         return False
-    if type(dropout) not in (Dropout, nn.Identity):
+    if not (type(dropout) is nn.Identity or (type(dropout) is Dropout and dropout.p < 1)):
         return False
-    return not any(
-        part._forward_hooks or part._forward_pre_hooks or "forward" in vars(part)
-        for part in (base, a, b, dropout)
-    )
+    return not (_has_any_global_hook() or any(map(_is_heard, (base, a, b, dropout))))
+
+
+def _is_heard(part: nn.Module) -> bool:
+    """Whether somebody is to be called with what a module does."""
+    hooks = (part._forward_hooks, part._forward_pre_hooks, part._backward_hooks)
+    return any(hooks) or bool(part._backward_pre_hooks) or "forward" in vars(part)
 
 
 def replace_lora(network: nn.Module, kind: type[Linear] = LoraLinear) -> None:

@@ -23,6 +23,7 @@ from fedvlm_flwr.processes import family, lives, send
 
 OURS = (signal.SIGTERM,)  # of which Ray would print where in its own code it came
 VITAL = ("gcs_server", "raylet")  # of a Ray of the run's own: without one nothing answers any more
+ENDING_SECONDS = 20.0  # after which what stands still is ended by force
 
 
 @dataclass(frozen=True)
@@ -152,8 +153,12 @@ class OwnRay:
             self._look()
             if not all(map(lives, self._vital.values())):
                 self._kill()
+            force = threading.Timer(ENDING_SECONDS, self._kill)
+            force.daemon = True
+            force.start()
             self.pool.close()
             ray.shutdown()
+            force.cancel()
             self._kill()
 
     def _look(self) -> None:

@@ -13,10 +13,12 @@ from flwr.common.constant import ErrorCode
 
 from fedvlm_flwr.config import Engine, compose
 from fedvlm_flwr.engines import App
+from fedvlm_flwr.engines.actors import own_ray
 from fedvlm_flwr.engines.actors.own_ray import room
 from fedvlm_flwr.engines.ray import RayGrid, ray_grid
 from fedvlm_flwr.errors import ConfigError, RunError
 from fedvlm_flwr.processes import lives
+from tests.patience import within
 
 CLIENT = App("", "tests.fedvlm_flwr.engines.acting:app")
 ENGINE = compose({}).engine
@@ -78,6 +80,18 @@ def test_the_end_of_ray_is_told_in_seconds_and_nothing_stays_behind(tmp_path, na
         with pytest.raises(RunError, match=f"Ray's process '{name}' has ended"):
             replies(grid, send(grid, "tell"))
         assert time.monotonic() - began < 10
+    psutil.wait_procs(processes, timeout=20)
+    assert not any(map(lives, processes))
+
+
+@pytest.mark.parametrize("name", ["gcs_server", "raylet"])
+def test_a_ray_that_stands_still_is_ended_too(tmp_path, name, monkeypatch):
+    monkeypatch.setattr(own_ray, "ENDING_SECONDS", 3.0)
+    before = set(psutil.Process().children(recursive=True))
+    with within(60), grid_of(tmp_path) as grid:
+        replies(grid, send(grid, "tell", "tell"))
+        processes = set(psutil.Process().children(recursive=True)) - before
+        next(each for each in processes if each.name() == name).suspend()
     psutil.wait_procs(processes, timeout=20)
     assert not any(map(lives, processes))
 

@@ -107,3 +107,10 @@ def test_a_network_has_it_in_the_place_of_torchs():
     assert isinstance(own, Dropout) and own.p == 0.3 and not own.training
     replace_dropout(network)
     assert network["a"][1] is own
+
+
+def test_one_that_has_two_names_is_replaced_under_both():
+    network = nn.Module()
+    network.first = network.second = nn.Dropout(0.3)
+    replace_dropout(network)
+    assert type(network.first) is type(network.second) is Dropout

@@ -89,6 +89,28 @@ def test_of_what_is_frozen_there_is_no_gradient(uses, frozen, input_too):
     assert uses == [1]
 
 
+@pytest.mark.parametrize("frozen", ["", "lora_A", "lora_B", "lora_"])
+def test_for_what_is_frozen_nothing_is_kept(uses, frozen):
+    """Numbers kept beside the weights until the backward pass: no more than peft's layer keeps."""
+    kept = []
+    for one in layer():
+        for name, parameter in one.named_parameters():
+            if frozen and frozen in name:
+                parameter.requires_grad_(False)
+        own, arrays = {p.data_ptr() for p in one.parameters()}, {}
+        torch.manual_seed(1)
+        x = torch.randn(1000, 12, requires_grad=True)
+        with torch.autograd.graph.saved_tensors_hooks(
+            lambda t, arrays=arrays: arrays.setdefault(t.data_ptr(), t), lambda t: t
+        ):
+            out = one(x)
+        kept.append(sum(t.nbytes for place, t in arrays.items() if place not in own))
+        assert out.requires_grad
+    ours, theirs = kept
+    assert ours <= theirs
+    assert uses == [1]
+
+
 def in_bfloat16(one):
     one.base_layer.bfloat16()
 
@@ -99,6 +121,18 @@ def trained_base(one):
 
 def heard(one):
     one.lora_A["default"].register_forward_hook(lambda *_: None)
+
+
+def heard_backward(one):
+    one.lora_B["default"].register_full_backward_hook(lambda *_: None)
+
+
+def all_dropped(one):
+    one.lora_dropout["default"].p = 1.0
+
+
+def of_another_name(one):
+    one._active_adapter = ["second"]
 
 
 def merged(one):
@@ -115,9 +149,11 @@ def with_another(one):
     one.requires_grad_(False)
 
 
-@pytest.mark.parametrize(
-    "change", [in_bfloat16, trained_base, heard, merged, disabled, with_another, nn.Module.eval]
-)
+CHANGES = [in_bfloat16, trained_base, heard, heard_backward, all_dropped]
+CHANGES += [of_another_name, merged, disabled, with_another, nn.Module.eval]
+
+
+@pytest.mark.parametrize("change", CHANGES)
 def test_what_is_not_usual_is_pefts_own(uses, change):
     ours, theirs = layer()
     for one in (ours, theirs):
@@ -136,6 +172,23 @@ def test_a_direction_and_a_length_are_pefts_own(uses):
     ours, theirs = layer(use_dora=True)
     x = torch.randn(6, 12, requires_grad=True)
     require_equal(trained(ours, x), trained(theirs, x))
+    assert uses == []
+
+
+def test_a_single_row_without_a_batch_is_pefts_own(uses):
+    ours, theirs = layer()
+    x = torch.randn(12, requires_grad=True)
+    require_equal(trained(ours, x), trained(theirs, x))
+    assert uses == []
+
+
+def test_who_listens_to_all_modules_hears_each_of_the_layer(uses):
+    ours, _ = layer()
+    heard = []
+    handle = nn.modules.module.register_module_forward_hook(lambda m, *_: heard.append(m))
+    ours(torch.randn(6, 12))
+    handle.remove()
+    assert {ours.base_layer, ours.lora_A["default"], ours.lora_B["default"]} <= set(heard)
     assert uses == []
 
 
