@@ -24,7 +24,7 @@ from fedvlm_flwr.simulation import simulating
 from tests.duration import mark_slow, slowest_first
 from tests.hf_tiny import tiny_checkpoint
 from tests.llava_sources import clip_checkpoint, llama_checkpoint
-from tests.trees import remember_trees
+from tests.trees import remember_files, remember_trees
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -55,6 +55,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_configure() -> None:
     """What is imported until the tests are collected stays, and is not looked through."""
     gc.disable()
+    remember_files()
     remember_trees()
 
 
