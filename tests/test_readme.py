@@ -69,16 +69,6 @@ def test_make_targets_exist(command):
     assert run(["make", "--dry-run", target])
 
 
-def jobs_of(words: list[str]) -> list[str]:
-    """The overrides of each run of a sweep; of its seeds the first, all are composed alike."""
-    lists = []
-    for word in words:
-        key, _, values = word.partition("=")
-        each = values.split(",")
-        lists.append([f"{key}={value}" for value in (each[:1] if key == "seed" else each)])
-    return [shlex.join(job) for job in itertools.product(*lists)]
-
-
 LONG = [command for command in commands(RESULTS) if "experiment=compare" in command]
 
 
@@ -88,9 +78,10 @@ def test_the_comparisons_compose(command):
     from fedvlm_flwr.config import compose
 
     words = [word for word in shlex.split(command)[2:] if word != "-m"]
-    jobs = [compose({"overrides": job}) for job in jobs_of(words)]
-    parts = {(j.algorithm.name, j.tuning.name, j.partition.name, j.wire.dtype) for j in jobs}
-    assert len(parts) == len(jobs)
+    lists = [[f"{word.split('=')[0]}={v}" for v in word.split("=")[1].split(",")] for word in words]
+    jobs = [compose({"overrides": " ".join(job)}) for job in itertools.product(*lists)]
+    parts = [(j.algorithm.name, j.tuning.name, j.partition.name, j.wire.dtype) for j in jobs]
+    assert len({(*part, j.seed) for part, j in zip(parts, jobs, strict=True)}) == len(jobs)
     if "algorithm=" in command:
         assert {job.algorithm.name for job in jobs} <= set(available("strategies"))
 
@@ -126,7 +117,8 @@ def test_commands_of_the_docs_compose(command):
     keys = [word for word in words if "=" in word]
     keys = [key for key in keys if not key.startswith(("raw=", "out=", "hydra/", "hydra."))]
     if "-m" in words or is_sweep(words):  # each of its values by itself, as a job has it
-        assert all(compose({"overrides": job}) for job in jobs_of(keys))
+        lists = [[f"{key.split('=')[0]}={v}" for v in key.split("=")[1].split(",")] for key in keys]
+        assert all(compose({"overrides": shlex.join(job)}) for job in itertools.product(*lists))
         return
     assert compose({"overrides": shlex.join(map(from_home, keys))})
 

@@ -95,6 +95,8 @@ def test_a_gpu_that_is_full_fails_the_client_and_not_the_process(small, model, s
     assert full.graphs[0]() is None, "activations outlive the failure"
     assert caught.value.__context__ is None and caught.value.__cause__ is None
     assert all(parameter.grad is None for parameter in model.vlm.module.parameters())
+    worker.answers(answers_content(model), run_config(small), NODE)
+    assert not model.vlm.module.training
     reply = worker.train(content(model, client=1), run_config(small), {**NODE, "partition-id": 1})
     assert reply["metrics"]["steps"] == 3
     assert this_process().model_loads == loads
