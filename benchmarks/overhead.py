@@ -1,11 +1,12 @@
 """What federating costs beside the same local training in a bare PyTorch loop.
 
     python benchmarks/overhead.py [--engines inprocess ray] [--clients 4] [--times 5] [--out FILE]
+                                   [KEY=VALUE ...]
 
 Bare is what a client trains and nothing else: the same model, batches, seeds and steps, with tokens
 and picture features at hand; the clock runs from the optimizer to the last step. A run counts from
 a round's beginning to its end, all that is done in it: messages, checks, files. Both train the
-budget of experiment=compare, 10 steps of 16 examples.
+budget of experiment=compare, 10 steps of 16 examples, unless overrides say another.
 
 In process, a round of the run and a bare one take turns in one process, by CPU seconds, which a
 busy machine changes less. With Ray there are two actors, and the floor is two processes that train
@@ -205,8 +206,12 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=4)
     parser.add_argument("--times", type=int, default=5)
     parser.add_argument("--out", type=Path)
+    parser.add_argument("overrides", nargs="*")
     options = parser.parse_args()
-    rows = {engine: measure(engine, options.clients, options.times) for engine in options.engines}
+    rows = {
+        engine: measure(engine, options.clients, options.times, *options.overrides)
+        for engine in options.engines
+    }
     show(table(rows), rows, options.out)
 
 
