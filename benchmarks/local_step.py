@@ -9,8 +9,8 @@
 - A step of both tiny models whose last layer is computed where the loss reads it, against one that
   computes all of it.
 - A step of both whose adapters and dropout are ours, against peft's, and torch's dropout too.
-- How many places of a batch are padding, and a step on parts of a batch whose rows are of about one
-  length, with the same loss, against a step on the whole batch.
+- How many places of a batch are padding, and a step of both whose rows stand one behind the other
+  in the language model against one on padded rows.
 
 Given are medians and the smallest and largest ratio of a turn.
 """
@@ -42,7 +42,7 @@ from fedvlm_flwr.config import Choice
 from fedvlm_flwr.images.reading import open_image
 from fedvlm_flwr.messages import TrainRequest
 from fedvlm_flwr.messages.wire import pack
-from fedvlm_flwr.models import load_model
+from fedvlm_flwr.models import load_model, packing
 from fedvlm_flwr.models.dropout import Dropout, replace_dropout
 from fedvlm_flwr.models.hf_vlm.params import Params
 from fedvlm_flwr.models.lora_linear import LoraLinear, replace_lora
@@ -161,7 +161,10 @@ def of_a_tower(family: str, folder: Path) -> Ways:
     }
 
 
-def batches(name: str) -> tuple[VLM, list[Features], list[Encoded], list[list[int]]]:
+Batches = tuple[VLM, list[Features], list[Encoded], list[list[int]]]
+
+
+def batches(name: str) -> Batches:
     """A model in training, features and tokens of records, and which of them each batch has."""
     process = Process()
     config = process.compose({"overrides": f"engine=inprocess model={name} tuning=f_l"})
@@ -175,23 +178,23 @@ def batches(name: str) -> tuple[VLM, list[Features], list[Encoded], list[list[in
     return model.vlm, features, encoded, picks
 
 
-def steps_of(name: str) -> tuple[VLM, Callable[[], None]]:
-    """A model, and what takes its losses of the batches and their gradients."""
-    vlm, features, encoded, picks = batches(name)
+def steps_of(drawn: Batches) -> Callable[[], None]:
+    """What takes a model's losses of batches and their gradients."""
+    vlm, features, encoded, picks = drawn
 
     def steps() -> None:
         for pick in picks:
             vlm.loss([features[i] for i in pick], [encoded[i] for i in pick]).backward()
 
-    return vlm, steps
+    return steps
 
 
 def of_last_layer(name: str) -> Ways:
-    """Computed where it is read, and as a whole."""
-    vlm, steps = steps_of(name)
+    """Computed where it is read, and as a whole but for attention."""
+    steps = steps_of(batches(name))
 
     def whole() -> None:
-        with mock.patch(f"{type(vlm).__module__}.read_at", lambda *_: nullcontext()):
+        with mock.patch.object(packing, "read_at", lambda *_: nullcontext()):
             steps()
 
     return {"where it is read": steps, "all of it": whole}
@@ -199,8 +202,8 @@ def of_last_layer(name: str) -> Ways:
 
 def of_adapters(name: str) -> Ways:
     """Ours, with peft's layers, and with torch's dropout too."""
-    vlm, steps = steps_of(name)
-    llm = part_module(vlm, "llm")
+    drawn = batches(name)
+    steps, llm = steps_of(drawn), part_module(drawn[0], "llm")
 
     def by(layer: type[Linear], dropout: type[nn.Dropout]) -> None:
         replace_lora(llm, layer)
@@ -215,30 +218,19 @@ def of_adapters(name: str) -> Ways:
 
 
 def of_padding(name: str) -> tuple[float, Ways]:
-    """Padding by places that are none; steps on whole batches, and on 2 and 4 parts of them."""
-    vlm, features, encoded, picks = batches(name)
+    """Padding by places that are none; steps without it, and with it."""
+    drawn = batches(name)
+    steps, (_, features, encoded, picks) = steps_of(drawn), drawn
     image_tokens = next(iter(features[0].values())).shape[0]
     lengths = [image_tokens + len(row.prompt_ids) + len(row.answer_ids) for row in encoded]
-
-    def steps(parts: int) -> None:
-        for pick in picks:
-            rows = sorted(pick, key=lengths.__getitem__) if parts > 1 else pick
-            size = -(-len(rows) // parts)
-            labels = sum(len(encoded[i].answer_ids) for i in rows)
-            for start in range(0, len(rows), size):
-                own = rows[start : start + size]
-                loss = vlm.loss([features[i] for i in own], [encoded[i] for i in own])
-                share = sum(len(encoded[i].answer_ids) for i in own) / labels
-                (loss * share).backward()
-
     places = sum(lengths[i] for pick in picks for i in pick)
     filled = sum(max(lengths[i] for i in pick) * len(pick) for pick in picks)
-    ways: Ways = {
-        "whole": lambda: steps(1),
-        "2 parts": lambda: steps(2),
-        "4 parts": lambda: steps(4),
-    }
-    return filled / places - 1, ways
+
+    def padded() -> None:
+        with mock.patch.object(packing, "can_be_packed", lambda *_: False):
+            steps()
+
+    return filled / places - 1, {"one behind the other": steps, "padded": padded}
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fedvlm_flwr.config import Choice
 
 Shares = list[list[int]]  # row indices for each client
+EXAMPLES_KEPT = 1 << 13  # as many as the texts whose tokens are
 
 
 def train_shares(
@@ -122,6 +123,14 @@ def training_examples(data: FederatedData, rows: Sequence[int]) -> list[Example]
     Raises:
         DataError: a picture is missing or unreadable; names the record and the path.
     """
-    own = examples(data.train, data.root, rows, data.box_decimals, cut_answers=data.cut_answers)
+    memory = data.examples_read
+    new = [row for row in rows if row not in memory]
+    if len(memory) + len(new) > EXAMPLES_KEPT:
+        memory.clear()
+        new = list(rows)
+    if new:
+        read = examples(data.train, data.root, new, data.box_decimals, cut_answers=data.cut_answers)
+        memory.update(zip(new, read, strict=True))
+    own = [memory[row] for row in rows]
     check_pictures(own, data.max_pixels)
     return own

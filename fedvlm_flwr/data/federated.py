@@ -56,6 +56,11 @@ class FederatedData:
         tables = (self.train, self.test, self.validation)
         return all(show_one(table) for table in tables if table is not None)
 
+    @cached_property
+    def examples_read(self) -> dict[int, Example]:
+        """Training examples by row, those that were read of late."""
+        return {}
+
     def require(self, *splits: str) -> None:
         """Refuse tables without a record.
 

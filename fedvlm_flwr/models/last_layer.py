@@ -39,7 +39,7 @@ def _by_place(llm: Any) -> list[nn.Module]:
     if not isinstance(layers, nn.ModuleList):
         return []
     *others, last = layers
-    if not _is_usual(last) or (last.training and getattr(last, "gradient_checkpointing", False)):
+    if not is_usual(last) or (last.training and getattr(last, "gradient_checkpointing", False)):
         return []
     children = dict(last.named_children())
     if any(child in children.values() for layer in others for child in layer.children()):
@@ -49,7 +49,7 @@ def _by_place(llm: Any) -> list[nn.Module]:
     return [m for m in (*projections, mlp) if isinstance(m, nn.Module) and _is_linear(m)]
 
 
-def _is_usual(layer: nn.Module) -> bool:
+def is_usual(layer: nn.Module) -> bool:
     """Whether a layer is attention, an MLP and norms: nothing else that could mix its places."""
     return all(
         name in ("self_attn", "mlp") or "norm" in name or isinstance(child, nn.Dropout)

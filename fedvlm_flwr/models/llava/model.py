@@ -18,9 +18,9 @@ from fedvlm_flwr.images.reading import READING, Color, image_size_of, open_image
 from fedvlm_flwr.models.chat import PlacedTurn, Turn, end_of, pictures_in, starts_itself
 from fedvlm_flwr.models.decoding import Prompt, cached_start, can_share_start, greedy
 from fedvlm_flwr.models.features import fingerprint
-from fedvlm_flwr.models.last_layer import read_at
 from fedvlm_flwr.models.llava.language_model import FamilyHead
 from fedvlm_flwr.models.llava.same_pictures import common_start, distinct_pictures
+from fedvlm_flwr.models.packing import answer_states
 from fedvlm_flwr.models.parts import linear_names
 from fedvlm_flwr.models.prompts import QUESTION, PlacedTemplate, PromptEncoder, Template
 from fedvlm_flwr.models.transfer import to_device
@@ -269,21 +269,13 @@ class Llava(VLM):
         rows = [(*row.prompt_ids, *row.answer_ids) for row in batch]
         embeds, _ = self.assemble(image, rows, left=False)
         growth = image.shape[1] - 1  # one placeholder becomes this many tokens more
-        where: list[int] = []
-        targets: list[int] = []
-        for i, row in enumerate(batch):
-            first = len(row.prompt_ids) + growth * row.prompt_ids.count(self.image_id)
-            start = i * embeds.shape[1] + first - 1  # a token is predicted one place before it
-            where.extend(range(start, start + len(row.answer_ids)))
-            targets.extend(row.answer_ids)
-        # index_select, since the gradient of plain indexing adds up in no fixed order.
-        places, labels = to_device(torch.tensor([where, targets]), embeds.device).unbind()
+        lengths = [len(row) + growth * row.count(self.image_id) for row in rows]
+        answers = [len(row.answer_ids) for row in batch]
         # Causal attention never looks to the right, so right padding needs no mask.
-        with read_at(self.llm, places):
-            hidden = self.llm(inputs_embeds=embeds, use_cache=False).last_hidden_state  # [B, T, D]
-        labeled = hidden.flatten(0, 1).index_select(0, places)
+        labeled = answer_states(self.llm, embeds, lengths, answers)
         logits = self.logits(labeled).float()  # [answer tokens, vocabulary]
-        return F.cross_entropy(logits, labels, reduction="none")
+        targets = torch.tensor([token for row in batch for token in row.answer_ids])
+        return F.cross_entropy(logits, to_device(targets, logits.device), reduction="none")
 
     @torch.no_grad()
     def generate(

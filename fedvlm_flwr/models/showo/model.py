@@ -16,7 +16,7 @@ from fedvlm_flwr.images.frame import Frame, cropped
 from fedvlm_flwr.images.reading import READING, image_size_of, open_image
 from fedvlm_flwr.models.decoding import Prompt, greedy
 from fedvlm_flwr.models.features import fingerprint
-from fedvlm_flwr.models.last_layer import read_at
+from fedvlm_flwr.models.packing import answer_states
 from fedvlm_flwr.models.parts import linear_names
 from fedvlm_flwr.models.prompts import PromptEncoder, Template
 from fedvlm_flwr.models.showo.magvit import MagvitTokenizer
@@ -176,19 +176,12 @@ class Showo(VLM):
             for prefix, row in zip(prefixes, batch, strict=True)
         ]
         ids, mask = self.assemble(rows, [len(prefix) for prefix in prefixes], left=False)
-        where: list[int] = []
-        targets: list[int] = []
-        for i, (row, encoded) in enumerate(zip(rows, batch, strict=True)):
-            end = i * ids.shape[1] + len(row) - 1  # a token is predicted one place before it
-            where.extend(range(end - len(encoded.answer_ids), end))
-            targets.extend(encoded.answer_ids)
-        # index_select, since the gradient of plain indexing adds up in no fixed order.
-        places, labels = to_device(torch.tensor([where, targets]), ids.device).unbind()
-        with read_at(self.llm, places):
-            output = self.llm(input_ids=ids, attention_mask=mask, use_cache=False)
-        labeled = output.last_hidden_state.flatten(0, 1).index_select(0, places)
+        answers = [len(row.answer_ids) for row in batch]
+        embeds = self.llm.get_input_embeddings()(ids)
+        labeled = answer_states(self.llm, embeds, [len(row) for row in rows], answers, mask)
         logits = self.head(labeled).float()  # [answer tokens, vocabulary]
-        return F.cross_entropy(logits, labels, reduction="none")
+        targets = torch.tensor([token for row in batch for token in row.answer_ids])
+        return F.cross_entropy(logits, to_device(targets, logits.device), reduction="none")
 
     @torch.no_grad()
     def generate(
