@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from transformers import AttentionInterface
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from fedvlm_flwr.errors import ModelError
 from fedvlm_flwr.models.last_layer import is_usual, read_at
 from fedvlm_flwr.models.packed_rows import Rows
 
@@ -40,7 +41,7 @@ def answer_states(
             stands before it.
 
     Raises:
-        RuntimeError: some of the model's attention is not done by transformers' interface.
+        ModelError: some of the model's attention is not done by transformers' interface.
     """
     rows = Rows(lengths, answers, embeds.shape[1], embeds.device)
     if not can_be_packed(llm, embeds.shape[1]):
@@ -132,7 +133,7 @@ def _packed_attention(llm: Any, rows: Rows, mask: Tensor | None) -> Iterator[Non
         llm.config._attn_implementation = SDPA
         _attention.reset(token)
     if not attention.askers.issuperset(modules):
-        raise RuntimeError(
-            f"{type(llm).__name__} does not do the attention of each layer by transformers' "
-            "interface, so that the rows of a batch would see each other."
+        raise ModelError(
+            f"{type(llm).__name__} does the attention of some layer by itself, where the rows of a "
+            "batch would see each other; set model.attention=eager, which keeps them apart."
         )
