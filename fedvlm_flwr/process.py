@@ -118,22 +118,26 @@ class Process:
         Raises:
             FedVLMError: see `data`.
         """
-        data = self._tables.get(repr(config.dataset), lambda: load_data(config.dataset))
-        key = repr(config.dataset)
-        if not data.shows_one:
-            key, whole = repr((config.dataset, config.model)), data
-            data = self._tables.get(key, lambda: self._fitted(config, whole))
-        if config.eval.split != TEST:
-            return self._validated(config, key, data)
-        if config.eval.keep == "best":  # nobody trains on what chooses the round
-            data = replace(data, train=self._validated(config, key, data).train)
-        return data
+        return self._named_tables(config)[1]
 
-    def _validated(self, config: Config, key: str, data: FederatedData) -> FederatedData:
+    def _named_tables(self, config: Config) -> tuple[str, FederatedData]:
+        """The tables, and a name by all that they come from."""
+        name = repr(config.dataset)
+        data = self._tables.get(name, lambda: load_data(config.dataset))
+        if not data.shows_one:
+            name, whole = repr((config.dataset, config.model)), data
+            data = self._tables.get(name, lambda: self._fitted(config, whole))
+        if config.eval.split == TEST and config.eval.keep != "best":
+            return name, data
         fraction, seed = config.eval.validation_fraction, config.seed
-        place = f"{key} validation {fraction} {seed}"
-        tables = self._tables.get(place, lambda: with_validation(data, fraction, seed))
-        return tables.scored_by_validation()
+        name = f"{name} validation {fraction} {seed}"
+        validation = self._tables.get(
+            name, lambda: with_validation(data, fraction, seed).scored_by_validation()
+        )
+        if config.eval.split != TEST:
+            return name, validation
+        name = f"{name} for keep=best"  # nobody trains on what chooses the round
+        return name, self._tables.get(name, lambda: replace(data, train=validation.train))
 
     def _fitted(self, config: Config, data: FederatedData) -> FederatedData:
         params, takes = config.dataset.params, self.takes(config)
@@ -170,7 +174,7 @@ class Process:
         if config.engine.real_sites:
             return [list(range(len(data.train)))]
         return self._shares.get(
-            self._key("train", config),
+            self._name("train", config),
             lambda: train_shares(config.partition, data, config.fixed_clients, config.seed),
         )
 
@@ -185,20 +189,13 @@ class Process:
         if config.engine.real_sites:
             return [list(range(len(data.test)))]
         return self._shares.get(
-            self._key("test", config),
+            self._name("test", config),
             lambda: assign_test(config.partition, data, shares, config.seed),
         )
 
-    @staticmethod
-    def _key(table: str, config: Config) -> str:
-        parts = (
-            config.dataset,
-            config.partition,
-            config.num_clients,
-            config.seed,
-            config.eval.split,
-        )
-        return repr((table, *parts))
+    def _name(self, table: str, config: Config) -> str:
+        tables, _ = self._named_tables(config)
+        return repr((table, tables, config.partition, config.num_clients, config.seed))
 
     def examples_of(self, config: Config, client: int) -> list[Example]:
         """A client's own training examples, with every picture checked.

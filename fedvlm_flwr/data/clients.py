@@ -124,13 +124,16 @@ def training_examples(data: FederatedData, rows: Sequence[int]) -> list[Example]
         DataError: a picture is missing or unreadable; names the record and the path.
     """
     memory = data.examples_read
-    new = [row for row in rows if row not in memory]
-    if len(memory) + len(new) > EXAMPLES_KEPT:
-        memory.clear()
-        new = list(rows)
-    if new:
-        read = examples(data.train, data.root, new, data.box_decimals, cut_answers=data.cut_answers)
-        memory.update(zip(new, read, strict=True))
-    own = [memory[row] for row in rows]
+    by_row = {row: one for row in rows if (one := memory.get(row)) is not None}
+    missing = [row for row in dict.fromkeys(rows) if row not in by_row]
+    if missing:
+        read = examples(
+            data.train, data.root, missing, data.box_decimals, cut_answers=data.cut_answers
+        )
+        by_row.update(zip(missing, read, strict=True))
+        if len(memory) + len(missing) > EXAMPLES_KEPT:
+            memory.clear()
+        memory.update(zip(missing[:EXAMPLES_KEPT], read, strict=False))
+    own = [by_row[row] for row in rows]
     check_pictures(own, data.max_pixels)
     return own

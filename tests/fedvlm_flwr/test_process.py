@@ -82,3 +82,35 @@ def test_the_validation_records_take_the_test_set_s_place(tmp_path: Path) -> Non
     whole = process.data(process.compose({}))
     assert 0 < len(held_out.test) == len(whole.train) - len(held_out.train)
     assert not set(held_out.test["image"]) & set(held_out.train["image"])
+
+
+SPLITS = {
+    "plain": [],
+    "best": ["eval.keep=best"],
+    "wide": ["eval.split=validation", "eval.validation_fraction=0.4"],
+    "narrow": ["eval.split=validation", "eval.validation_fraction=0.2"],
+}
+
+
+@pytest.mark.parametrize(
+    ("first", "then"), [(first, then) for first in SPLITS for then in SPLITS if first != then]
+)
+def test_clients_have_their_own_records_whatever_ran_before(
+    small: list[str], first: str, then: str
+) -> None:
+    words = {name: {"overrides": " ".join([*small, *SPLITS[name]])} for name in (first, then)}
+    process, alone = Process(), Process()
+    for one in range(2):
+        process.examples_of(process.compose(words[first]), one)
+    config = process.compose(words[then])
+    for one in range(2):
+        examples = process.examples_of(config, one)
+        assert examples == alone.examples_of(alone.compose(words[then]), one)
+    assert process.test_shares(config) == alone.test_shares(config)
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_tables_are_the_same_object_for_all_who_ask(small: list[str], split: str) -> None:
+    process = Process()
+    config = process.compose({"overrides": " ".join([*small, *SPLITS[split]])})
+    assert process.data(config) is process.data(config)

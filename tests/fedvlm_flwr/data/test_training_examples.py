@@ -36,10 +36,12 @@ def test_more_than_are_kept_are_read_anew(small_easyvqa, read):
     data = replace(small_easyvqa)
     table = examples(data.train, data.root, range(5), data.box_decimals)
     training_examples(data, [0, 1])
-    assert training_examples(data, [1, 2, 3]) == table[1:4]
+    assert training_examples(data, [1, 2, 3, 2]) == [table[1], table[2], table[3], table[2]]
     assert training_examples(data, range(5)) == table
     assert training_examples(data, [2]) == [table[2]]
-    assert read == [[0, 1], [1, 2, 3], [0, 1, 2, 3, 4], [2]]
+    assert training_examples(data, range(5)) == table
+    assert len(data.examples_read) == 3
+    assert read == [[0, 1], [2, 3], [0, 1, 4], [2], [0, 1, 3, 4]]
 
 
 def test_a_picture_that_is_gone_is_told_again_of_an_example_that_was_read(small_easyvqa, tmp_path):
