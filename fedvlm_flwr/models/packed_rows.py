@@ -45,7 +45,7 @@ class Rows:
         looking[slots] = real[read]
         parts = (positions, real, read, real[read], slots, filled, readers, looking)
         ends = np.cumsum([len(part) for part in parts])[:-1].tolist()
-        one = to_device(torch.from_numpy(np.concatenate(parts)), device)  # a single copy for all
+        one = to_device(torch.tensor(np.concatenate(parts)), device)  # a single copy for all
         self.positions, self.real, self.read, self.read_in_rows, *others = one.tensor_split(ends)
         self._slots, self._filled, self._readers, self._looking = others
 

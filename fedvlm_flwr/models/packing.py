@@ -4,7 +4,7 @@ All but attention treats each place by itself. Attention is transformers' own, o
 filled up for it alone; in the last layer only the places that are read look at the others.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -49,10 +49,19 @@ def answer_states(
             output = llm(inputs_embeds=embeds, attention_mask=mask, use_cache=False)
         states: Tensor = output.last_hidden_state.flatten(0, 1)
         return states.index_select(0, rows.read_in_rows)
+    return packed_states(llm, embeds, rows, mask)
+
+
+def packed_states(llm: Any, embeds: Tensor, rows: Rows, mask: Tensor | None) -> Tensor:
+    """The same of a decoder that can be packed, by whichever attention it has.
+
+    Raises:
+        ModelError: see `answer_states`.
+    """
     one_row = embeds.flatten(0, 1).index_select(0, rows.real)[None]
     with _packed_attention(llm, rows, mask), read_at(llm, rows.read):
         output = llm(inputs_embeds=one_row, position_ids=rows.positions[None], use_cache=False)
-    states = output.last_hidden_state[0]
+    states: Tensor = output.last_hidden_state[0]
     return states.index_select(0, rows.read)
 
 
@@ -84,10 +93,18 @@ def _is_computed_again(layer: nn.Module) -> bool:
 
 
 class _Attention:
-    """The attention of one forward pass."""
+    """The attention of one forward pass.
 
-    def __init__(self, rows: Rows, mask: Tensor | None, last: nn.Module) -> None:
-        self._rows, self._mask, self._last = rows, mask, last
+    Args:
+        padded: transformers' attention of padded rows.
+        rows, mask: see `answer_states`.
+        last: the last layer's attention.
+    """
+
+    def __init__(
+        self, padded: Callable[..., Any], rows: Rows, mask: Tensor | None, last: nn.Module
+    ) -> None:
+        self._padded, self._rows, self._mask, self._last = padded, rows, mask, last
         self._sight = rows.sight(mask)
         self.askers: set[nn.Module] = set()
 
@@ -95,12 +112,12 @@ class _Attention:
         self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, **more: Any
     ) -> tuple[Tensor, None]:
         self.askers.add(module)
-        rows, sdpa = self._rows, ALL_ATTENTION_FUNCTIONS[SDPA]
+        rows = self._rows
         others = rows.pad(key), rows.pad(value)
         if module is self._last:
-            out, _ = sdpa(module, rows.pad_read(query), *others, self._sight, **more)
+            out, _ = self._padded(module, rows.pad_read(query), *others, self._sight, **more)
             return rows.pack_read(out), None
-        out, _ = sdpa(module, rows.pad(query), *others, self._mask, **more)
+        out, _ = self._padded(module, rows.pad(query), *others, self._mask, **more)
         return rows.pack(out), None
 
 
@@ -124,13 +141,14 @@ AttentionInterface.register(PACKED, _attend)
 @contextmanager
 def _packed_attention(llm: Any, rows: Rows, mask: Tensor | None) -> Iterator[None]:
     modules = [layer.self_attn for layer in llm.layers]
-    attention = _Attention(rows, mask, modules[-1])
+    before = llm.config._attn_implementation
+    attention = _Attention(ALL_ATTENTION_FUNCTIONS[before], rows, mask, modules[-1])
     token = _attention.set(attention)
     llm.config._attn_implementation = PACKED
     try:
         yield
     finally:
-        llm.config._attn_implementation = SDPA
+        llm.config._attn_implementation = before
         _attention.reset(token)
     if not attention.askers.issuperset(modules):
         raise ModelError(

@@ -52,6 +52,7 @@ class Skeleton:
         root: path inside `module` of the network that a saved adapter is for; empty: all of it.
         image_tokens: places that one picture takes in the sequence.
         image_states: states of one picture that the LLM attends to beside the sequence.
+        packs: whether a batch's rows are packed in training, see `models.packing`.
     """
 
     module: nn.Module
@@ -60,6 +61,7 @@ class Skeleton:
     root: str = ""
     image_tokens: int = 0
     image_states: int = 0
+    packs: bool = False
 
 
 def base_of(network: Any) -> str:

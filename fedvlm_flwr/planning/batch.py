@@ -19,6 +19,7 @@ class Batch:
         masked: whether the attention is given a mask.
         quantize: how the network's linear layers are held; None: as they are.
         beside: states of each row's picture that layers attend to beside the sequence.
+        packed: whether rows stand one behind the other in training, where they can.
     """
 
     rows: int
@@ -27,6 +28,7 @@ class Batch:
     masked: bool
     quantize: str | None = None
     beside: int = 0
+    packed: bool = False
 
 
 def arguments(llm: Any, batch: Batch, learns: bool = False) -> dict[str, Tensor | None]:

@@ -18,6 +18,8 @@ from transformers import DynamicCache
 
 from fedvlm_flwr.models.checkpointing import checkpointed
 from fedvlm_flwr.models.last_layer import read_at
+from fedvlm_flwr.models.packed_rows import Rows
+from fedvlm_flwr.models.packing import can_be_packed, packed_states
 from fedvlm_flwr.planning.batch import Batch, arguments
 from fedvlm_flwr.planning.kernels import counted_kernels
 from fedvlm_flwr.planning.live_bytes import LiveBytes, SavedTensors
@@ -61,13 +63,17 @@ def dry_run_training(
     try:
         # Random generators have no state where a CPU is only pretended.
         again = checkpointed(llm, checkpointing, keep_random_state=False)
-        with _stage(llm, batch.quantize, autocast), again:
-            return _train(llm, batch, inputs_learn, autocast)
+        with again:
+            packed = batch.packed and can_be_packed(llm, batch.length)
+            with _stage(llm, batch.quantize, autocast):
+                return _train(llm, batch, inputs_learn, autocast, packed)
     finally:
         llm.eval()
 
 
-def _train(llm: Any, batch: Batch, inputs_learn: bool, autocast: bool) -> TrainingBytes:
+def _train(
+    llm: Any, batch: Batch, inputs_learn: bool, autocast: bool, packed: bool
+) -> TrainingBytes:
     table: Tensor = llm.get_input_embeddings().weight
     weights = [*llm.parameters(), *llm.buffers()]
     hooks = [
@@ -80,14 +86,12 @@ def _train(llm: Any, batch: Batch, inputs_learn: bool, autocast: bool) -> Traini
     with LiveBytes(weights) as live:
         with saved_tensors_hooks(tensors.pack, lambda tensor: tensor), context:
             inputs = arguments(llm, batch, inputs_learn)
-            places = torch.zeros(batch.rows * batch.labeled, dtype=torch.long, device=table.device)
-            with read_at(llm, places):
-                hidden = llm(**inputs, use_cache=False).last_hidden_state
+            states = _states(llm, batch, inputs, packed)
             inside = tensors.bytes
-            loss = _loss(hidden, table, places)
+            loss = _loss(states, table)
             behind = tensors.bytes - inside
         tensors.forget()
-        del hidden, inputs
+        del states, inputs
         loss.backward()  # type: ignore[no-untyped-call]
     for hook in hooks:
         hook.remove()
@@ -98,11 +102,23 @@ def _drop_gradient(parameter: Tensor) -> None:
     parameter.grad = None  # gradients are counted with the weights
 
 
-def _loss(hidden: Tensor, table: Tensor, places: Tensor) -> Tensor:
+def _states(llm: Any, batch: Batch, inputs: dict[str, Any], packed: bool) -> Tensor:
+    """What is read of a language model for a loss, [places with a label, width]."""
+    device, labeled = inputs["inputs_embeds"].device, batch.rows * batch.labeled
+    if packed:
+        lengths, answers = [batch.length] * batch.rows, [batch.labeled] * batch.rows
+        rows = Rows(lengths, answers, batch.length, device)
+        return packed_states(llm, inputs["inputs_embeds"], rows, inputs["attention_mask"])
+    places = torch.zeros(labeled, dtype=torch.long, device=device)
+    with read_at(llm, places):
+        hidden: Tensor = llm(**inputs, use_cache=False).last_hidden_state
+    return hidden.flatten(0, 1).index_select(0, places)
+
+
+def _loss(states: Tensor, table: Tensor) -> Tensor:
     """Cross-entropy at the places with a label; the head is as large as `table`."""
-    labeled = hidden.flatten(0, 1).index_select(0, places)
-    logits = F.linear(labeled.to(table.dtype), table.detach()).float()
-    return F.cross_entropy(logits, places)
+    logits = F.linear(states.to(table.dtype), table.detach()).float()
+    return F.cross_entropy(logits, torch.zeros_like(logits[:, 0], dtype=torch.long))
 
 
 @torch.no_grad()

@@ -219,7 +219,8 @@ class Estimator:
         """Every row as long as can be; masked, as where rows are of unequal length."""
         length = self._skeleton.image_tokens + self._lengths.text
         quantize, beside = config.model.params.quantize, self._skeleton.image_states
-        return Batch(rows, length, labeled, True, quantize, beside)
+        packs = self._skeleton.packs
+        return Batch(rows, length, labeled, True, quantize, beside, packs)
 
 
 def _frozen(skeleton: Skeleton, trained: Parameters, quantize: str | None) -> int:

@@ -210,7 +210,7 @@ def skeleton(params: Params) -> Skeleton:
     module.requires_grad_(False)
     targets = linear_names(module.get_submodule(PARTS_OF["llm"]))
     tokens = module.config.image_seq_length
-    return Skeleton(module, PARTS_OF, targets, image_tokens=tokens)
+    return Skeleton(module, PARTS_OF, targets, image_tokens=tokens, packs=True)
 
 
 def pictures(params: Params) -> range:

@@ -171,7 +171,8 @@ def skeleton(params: Params) -> Skeleton:
     module = skeleton_of(params.sizes, Vocabulary(count, params.sizes.image.codes))
     module.requires_grad_(False)
     targets = linear_names(module.get_submodule(PARTS_OF["llm"]))
-    return Skeleton(module, PARTS_OF, targets, ROOT, params.tokens + MARKS)
+    tokens = params.tokens + MARKS
+    return Skeleton(module, PARTS_OF, targets, ROOT, tokens, packs=True)
 
 
 def pictures(params: Params) -> range:

@@ -65,13 +65,27 @@ def test_the_peak_is_counted_as_by_hand():
     assert live.now == 0
 
 
+@pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("checkpointing", [False, True])
 @pytest.mark.parametrize("autocast", [False, True])
-def test_real_tensors_give_the_same_counts(autocast, checkpointing):
-    found = train(network(), BATCH, autocast, checkpointing)
-    real = train(network("cpu"), BATCH, autocast, checkpointing)
+def test_real_tensors_give_the_same_counts(autocast, checkpointing, packed):
+    batch = replace(BATCH, packed=packed)
+    found = train(network(), batch, autocast, checkpointing)
+    real = train(network("cpu"), batch, autocast, checkpointing)
     assert (found.activations, found.logits) == (real.activations, real.logits)
     assert found.working == pytest.approx(real.working, rel=0.05)
+
+
+def test_packed_rows_are_counted_with_what_is_filled_up_for_attention():
+    def grows(batch):
+        few, more = (train(network(layers=n), batch) for n in (2, 4))
+        return more.activations - few.activations
+
+    padded, packed = (replace(BATCH, packed=packed) for packed in (False, True))
+    assert grows(packed) == grows(
+        padded
+    )  # a layer keeps what is filled up in the place of the rest
+    assert train(network(), packed).working > train(network(), padded).working
 
 
 def test_answering_on_real_tensors_gives_the_same_counts():
