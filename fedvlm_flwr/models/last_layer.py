@@ -39,7 +39,7 @@ def _by_place(llm: Any) -> list[nn.Module]:
     if not isinstance(layers, nn.ModuleList):
         return []
     *others, last = layers
-    if not is_usual(last) or (last.training and getattr(last, "gradient_checkpointing", False)):
+    if not is_usual(last) or is_computed_again(last):
         return []
     children = dict(last.named_children())
     if any(child in children.values() for layer in others for child in layer.children()):
@@ -47,6 +47,11 @@ def _by_place(llm: Any) -> list[nn.Module]:
     attention, mlp = children.get("self_attn"), children.get("mlp")
     projections = [getattr(attention, name, None) for name in PROJECTIONS]
     return [m for m in (*projections, mlp) if isinstance(m, nn.Module) and _is_linear(m)]
+
+
+def is_computed_again(layer: nn.Module) -> bool:
+    """Whether a layer's inside is made anew for its gradient, when nothing is left out of it."""
+    return layer.training and getattr(layer, "gradient_checkpointing", False)
 
 
 def is_usual(layer: nn.Module) -> bool:

@@ -14,7 +14,7 @@ from transformers import AttentionInterface
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from fedvlm_flwr.errors import ModelError
-from fedvlm_flwr.models.last_layer import is_usual, read_at
+from fedvlm_flwr.models.last_layer import is_computed_again, is_usual, read_at
 from fedvlm_flwr.models.packed_rows import Rows
 
 PACKED = "packed"  # our name among transformers' attentions
@@ -43,6 +43,7 @@ def answer_states(
     Raises:
         ModelError: some of the model's attention is not done by transformers' interface.
     """
+    # index_select here and below, since the gradient of plain indexing adds up in no fixed order.
     rows = Rows(lengths, answers, embeds.shape[1], embeds.device)
     if not can_be_packed(llm, embeds.shape[1]):
         with read_at(llm, rows.read_in_rows):
@@ -81,15 +82,11 @@ def can_be_packed(llm: Any, longest: int) -> bool:
         return False
     if not KINDS.issuperset(getattr(config, "layer_types", None) or ()):
         return False
-    return all(_is_causal(layer) and not _is_computed_again(layer) for layer in layers)
+    return all(_is_causal(layer) and not is_computed_again(layer) for layer in layers)
 
 
 def _is_causal(layer: nn.Module) -> bool:
     return is_usual(layer) and getattr(getattr(layer, "self_attn", None), "is_causal", False)
-
-
-def _is_computed_again(layer: nn.Module) -> bool:
-    return layer.training and getattr(layer, "gradient_checkpointing", False)
 
 
 class _Attention:

@@ -17,7 +17,7 @@ from fedvlm_flwr.run_folder import METRICS, RunFolder
 from server_app.saved import read_checkpoint
 
 # A rate at which the tiny model forgets, the more the longer it is trained.
-WORSE = ("dataset.tasks=[vqa]", "train.lr=0.03", "train.schedule=constant", "num_rounds=4")
+WORSE = ("dataset.tasks=[vqa]", "train.lr=0.025", "train.schedule=constant", "num_rounds=4")
 WORSE += ("num_clients=2", "eval.shuffled=false", "dataset.test_pictures=20", "train.local_steps=6")
 BEST = (*WORSE, "eval.keep=best", "eval.max_examples=20")
 

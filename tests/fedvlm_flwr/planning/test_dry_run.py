@@ -82,9 +82,7 @@ def test_packed_rows_are_counted_with_what_is_filled_up_for_attention():
         return more.activations - few.activations
 
     padded, packed = (replace(BATCH, packed=packed) for packed in (False, True))
-    assert grows(packed) == grows(
-        padded
-    )  # a layer keeps what is filled up in the place of the rest
+    assert grows(packed) == grows(padded)  # kept is what is filled up, in the rest's place
     assert train(network(), packed).working > train(network(), padded).working
 
 
